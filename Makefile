@@ -1,0 +1,32 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+
+.PHONY: demo test lint install clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: setup.cfg pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@
+
+demo: install
+	$(BIN)/ndcl-domainbed sweep launch --algorithms NDCL ERM CORAL BSoftmax --datasets DigitsDG \
+		--imbalance TotalHeavyTail --single_test_envs --n_hparams 1 --n_trials 1 \
+		--data_dir data --output_dir demo --command_launcher local --jobs $(JOBS) \
+		--skip_confirmation
+	$(BIN)/ndcl-domainbed collect_results --input_dir demo --output demo/leaderboard.txt
+
+test: install lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) demo build dist *.egg-info

@@ -1,0 +1,131 @@
+"""How a hyper-parameter is declared, drawn, and handed to an algorithm.
+
+An algorithm declares its own hyper-parameters beside itself, in a class attribute
+``HPARAMS: dict[str, Hparam]``; the registry adds those that all algorithms share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from imbalance_splits.errors import InputError
+from imbalance_splits.seeds import seed_hash
+
+Value = bool | int | float | str
+Draw = Callable[[np.random.RandomState], Value]
+
+SMALL_IMAGES = ("Debug28", "RotatedMNIST", "ColoredMNIST", "DigitsDG")
+"""The data sets that get the hyper-parameters of small images (``baselines.md``, 0.2)."""
+
+
+@dataclass(frozen=True)
+class Hparam:
+    """A hyper-parameter: its default and, if random search varies it, how it is drawn.
+
+    ``default`` and ``draw`` may depend on the data set: see :func:`by_dataset`.
+    """
+
+    default: Value | Callable[[str], Value]
+    draw: Draw | Callable[[str], Draw] | None = None
+
+    def default_for(self, dataset: str) -> Value:
+        """Return the default on ``dataset``."""
+        return self.default(dataset) if callable(self.default) else self.default
+
+    def random_for(self, dataset: str, name: str, seed: int) -> Value:
+        """Return the value that ``seed`` gives to the hyper-parameter ``name`` on ``dataset``.
+
+        Each value has its own generator, so it does not depend on which others exist.
+        """
+        if self.draw is None:
+            return self.default_for(dataset)
+        draw: Any = self.draw
+        if isinstance(draw, ByDataset):
+            draw = draw(dataset)
+        if not callable(draw):  # a fixed value in this data set's random search
+            return draw
+        return draw(np.random.RandomState(seed_hash(seed, name)))
+
+
+@dataclass(frozen=True)
+class ByDataset:
+    """A choice by data set: an entry of ``named``, else ``small`` or ``other``."""
+
+    small: Any
+    other: Any
+    named: tuple[tuple[str, Any], ...] = ()
+
+    def __call__(self, dataset: str) -> Any:
+        """Return the choice for ``dataset``."""
+        for name, value in self.named:
+            if name == dataset:
+                return value
+        return self.small if dataset in SMALL_IMAGES else self.other
+
+
+def by_dataset(*, small: Any, other: Any, **named: Any) -> ByDataset:
+    """Return a default (or a draw) that depends on the data set.
+
+    >>> by_dataset(small=64, other=32, DomainNet=16)("DomainNet")
+    16
+    """
+    return ByDataset(small, other, tuple(named.items()))
+
+
+def uniform(low: float, high: float) -> Draw:
+    """Draw from U(low, high)."""
+    return lambda rng: float(rng.uniform(low, high))
+
+
+def power_uniform(base: int, low: float, high: float) -> Draw:
+    """Draw base**U(low, high)."""
+    return lambda rng: float(base ** rng.uniform(low, high))
+
+
+def integer(draw: Draw) -> Draw:
+    """Truncate a draw to an integer."""
+    return lambda rng: int(draw(rng))
+
+
+def choice(values: Sequence[Value]) -> Draw:
+    """Draw one of ``values``, each as likely as the others; the result is a plain Python value."""
+    kept = list(values)
+    return lambda rng: rng.choice(np.asarray(kept)).item()
+
+
+class Hparams(dict[str, Any]):
+    """The hyper-parameters of a run, plus what an algorithm may need of its training split.
+
+    As a dict it holds the hyper-parameters alone, so records stay small and serialisable. The
+    attributes travel with it from the data to the algorithm's constructor:
+
+    ``label_counts``: training images per (source domain, class), int array (M, K), domains in
+    the order of the minibatches; ``train_sets``: the M training subsets, each indexable to
+    (image, label); ``n_steps``: the number of updates that the run will make.
+    """
+
+    label_counts: np.ndarray | None = None
+    train_sets: Sequence[Any] | None = None
+    n_steps: int | None = None
+
+    def __reduce__(self) -> tuple[type, tuple[dict[str, Any]]]:
+        """Pickle as a plain dict, so that a checkpoint can be read without this package."""
+        return dict, (dict(self),)
+
+
+def required_label_counts(hparams: Mapping[str, Any], algorithm: str) -> np.ndarray:
+    """Return a copy of the training counts, float64 (M, K).
+
+    Raises InputError if ``hparams`` carry none.
+    """
+    counts = getattr(hparams, "label_counts", None)
+    if counts is None:
+        raise InputError(
+            f"{algorithm} needs the label counts of the training split and was given none: "
+            "pass Hparams(...) with label_counts set, as train does."
+        )
+    return np.array(counts, dtype=np.float64)

@@ -1,0 +1,86 @@
+"""The console command ``ndcl-domainbed``: every script as a sub-command."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from imbalance_splits.errors import InputError, unknown_name
+from ndcl_domainbed.errors import RunFailure
+from ndcl_domainbed.version import __version__
+
+COMMANDS = {
+    "train": "train one algorithm on one data set",
+    "sweep": "launch many runs, or clear those that did not finish",
+    "collect_results": "turn runs into leaderboards",
+    "list_top_hparams": "list the hyper-parameters that model selection chose",
+    "export_results": "write the selected steps of all runs to one table",
+    "splits": "list, show, make, plot and verify imbalanced splits",
+    "export_dataset": "write a built-in data set as image folders",
+}
+
+Main = Callable[[list[str] | None], int]
+
+
+def run(main: Main, argv: list[str] | None = None) -> NoReturn:
+    """Call ``main`` and leave with its exit status; report errors without a traceback.
+
+    Bad input ends with status 2, a run that failed with status 1, an interrupt with 130.
+    """
+    try:
+        status = main(argv)
+        sys.stdout.flush()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        status = 2
+    except RunFailure as error:
+        print(f"error: {error}", file=sys.stderr)
+        status = 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        status = 130
+    except BrokenPipeError:  # the reader (head, less) has gone: not an error of ours
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 141
+    sys.exit(status)
+
+
+def _usage() -> str:
+    width = max(len(name) for name in COMMANDS)
+    lines = [f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: ndcl-domainbed COMMAND [options]",
+            "",
+            "Imbalanced domain generalization: NDCL, baselines, splits and leaderboards.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "`ndcl-domainbed COMMAND --help` describes a command.",
+        ]
+    )
+
+
+def dispatch(argv: list[str] | None = None) -> int:
+    """Run the sub-command that ``argv`` names and return its exit status."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_usage())
+        return 0
+    if arguments[0] == "--version":
+        print(__version__)
+        return 0
+    name, rest = arguments[0], arguments[1:]
+    if name not in COMMANDS:
+        raise unknown_name("command", name, COMMANDS)
+    module = importlib.import_module(f"ndcl_domainbed.scripts.{name}")
+    return int(module.main(rest))
+
+
+def main() -> NoReturn:
+    """Entry point of the console command."""
+    run(dispatch)

@@ -1,0 +1,246 @@
+"""Splits of any data set that follows DomainBed's contract.
+
+A data set class takes ``(root, test_envs, hparams)``, names its ``ENVIRONMENTS`` and gives one
+torch data set per domain. Labels are read from the data set, never by decoding images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from torch.utils.data import Subset, TensorDataset
+
+from imbalance_splits.errors import InputError
+from imbalance_splits.labels import (
+    class_names,
+    environment_names,
+    folder_name,
+    label_counts_of,
+    labels_of,
+)
+from imbalance_splits.seeds import seed_hash
+from imbalance_splits.shots import shot_groups
+from imbalance_splits.splitting import holdout_split, split_domain
+from imbalance_splits.table import SplitTable, Thresholds
+
+__all__ = ["HoldoutDataset", "ImbalancedDataset", "SplitDataset", "label_counts_of"]
+
+DatasetClass = Callable[[Any, list[int], Any], Any]
+
+
+class SplitDataset:
+    """What :class:`HoldoutDataset` and :class:`ImbalancedDataset` share.
+
+    - ``input_shape``, ``num_classes``, ``classes``, ``environments``, ``test_envs``;
+    - ``train_sets``: one subset per source domain, in order, with training transforms;
+    - ``unlabeled_sets``: subsets of the test domains for domain adaptation, else empty;
+    - ``evaluation_sets``: (domain, split) -> subset with plain transforms, split one of 'in',
+      'out', 'val' and 'uda';
+    - ``label_counts``: int64 (M, K), the images of ``train_sets`` by class;
+    - ``thresholds`` and ``shot_groups`` (K): None unless a split table gives them.
+    """
+
+    thresholds: Thresholds | None = None
+    shot_groups: list[str] | None = None
+
+    def __init__(
+        self, dataset_class: DatasetClass, root: Any, test_envs: Sequence[int], hparams: Any
+    ) -> None:
+        self.test_envs = [int(env) for env in test_envs]
+        known = getattr(dataset_class, "ENVIRONMENTS", None)
+        if known:
+            _check_test_envs(self.test_envs, list(known))
+        self._augmented = dataset_class(root, self.test_envs, hparams)
+        self.environments = environment_names(self._augmented)
+        _check_test_envs(self.test_envs, self.environments)
+        self.input_shape = self._augmented.input_shape
+        self.num_classes = int(self._augmented.num_classes)
+        self.classes = class_names(self._augmented)
+        if len(self.classes) != self.num_classes:
+            raise InputError(
+                f"{type(self._augmented).__name__}: {len(self.classes)} class names "
+                f"for {self.num_classes} classes."
+            )
+        self._labels = [labels_of(domain) for domain in self._domains(self._augmented)]
+        self._plain = self._plain_dataset(dataset_class, root, hparams)
+        self.train_sets: list[Subset] = []
+        self.unlabeled_sets: list[Subset] = []
+        self.evaluation_sets: dict[tuple[int, str], Subset] = {}
+        self.label_counts = np.zeros((0, self.num_classes), dtype=np.int64)
+
+    def _domains(self, dataset: Any) -> list[Any]:
+        return [dataset[env] for env in range(len(self.environments))]
+
+    def _plain_dataset(self, dataset_class: DatasetClass, root: Any, hparams: Any) -> Any:
+        """Return the same images without augmentation: as if every domain were a test domain.
+
+        Tensors are used as they are: they have no transforms, and a data set that draws its
+        images at random would draw others.
+        """
+        if all(isinstance(domain, TensorDataset) for domain in self._domains(self._augmented)):
+            return self._augmented
+        plain = dataset_class(root, list(range(len(self.environments))), hparams)
+        for env, labels in enumerate(self._labels):
+            if not np.array_equal(labels_of(plain[env]), labels):
+                raise InputError(
+                    f"domain {self.environments[env]} changed while it was read; start again."
+                )
+        return plain
+
+    def _train_on(self, env: int, indices: np.ndarray) -> None:
+        """Add a source domain's training images."""
+        self.train_sets.append(Subset(self._augmented[env], indices.tolist()))
+        counts = np.bincount(self._labels[env][indices], minlength=self.num_classes)
+        self.label_counts = np.vstack([self.label_counts, counts])
+
+    def _evaluate_on(self, env: int, split: str, indices: np.ndarray) -> None:
+        self.evaluation_sets[env, split] = Subset(self._plain[env], indices.tolist())
+
+    def _holdout(self, env: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return DomainBed's split of a domain: ('in', 'out')."""
+        return holdout_split(len(self._labels[env]), fraction, seed)
+
+
+class HoldoutDataset(SplitDataset):
+    """DomainBed's ordinary split: a random share of every domain is held out.
+
+    ``uda_holdout_fraction`` of the test domains' 'in' split becomes ``unlabeled_sets``. The
+    attributes are those of :class:`SplitDataset`.
+    """
+
+    def __init__(
+        self,
+        dataset_class: DatasetClass,
+        root: Any,
+        test_envs: Sequence[int],
+        hparams: Any,
+        trial_seed: int,
+        holdout_fraction: float = 0.2,
+        uda_holdout_fraction: float = 0.0,
+    ) -> None:
+        super().__init__(dataset_class, root, test_envs, hparams)
+        for env in range(len(self.environments)):
+            seed = seed_hash(int(trial_seed), env)
+            inside, outside = self._holdout(env, holdout_fraction, seed)
+            unlabeled = inside[:0]
+            if env in self.test_envs:
+                rest, held = holdout_split(len(inside), uda_holdout_fraction, seed)
+                inside, unlabeled = inside[rest], inside[held]
+            else:
+                self._train_on(env, inside)
+            self._evaluate_on(env, "in", inside)
+            self._evaluate_on(env, "out", outside)
+            if unlabeled.size:
+                self.unlabeled_sets.append(Subset(self._augmented[env], unlabeled.tolist()))
+                self._evaluate_on(env, "uda", unlabeled)
+
+
+class ImbalancedDataset(SplitDataset):
+    """The split that a table describes, of the data set and for the target ``test_envs[0]``.
+
+    Every source domain is split by class (see :func:`split_domain`) with the seed
+    ``seed_hash(trial_seed, env)``: 'in' is trained on, 'val' is the balanced validation split,
+    'out' the rest. A test domain has DomainBed's ordinary split and is never trained on.
+
+    With two test domains, as leave-one-domain-out model selection needs them, the counts are
+    those of the table's first one, for the sources that are common to both. A table has no
+    counts for two targets; the counts for the first keep the sources of the run that leaves out
+    both equal to those of the run that leaves out the first alone, so that the two differ in
+    the one domain that is held out to select the model, and in nothing else. Sweeps write a pair
+    once, in ascending order, so selection for the second domain meets the first one's counts.
+    The attributes are those of :class:`SplitDataset`.
+    """
+
+    def __init__(
+        self,
+        dataset_class: DatasetClass,
+        root: Any,
+        test_envs: Sequence[int],
+        hparams: Any,
+        table: SplitTable,
+        trial_seed: int,
+        holdout_fraction: float = 0.2,
+    ) -> None:
+        super().__init__(dataset_class, root, test_envs, hparams)
+        if not self.test_envs:
+            raise InputError("an imbalanced split needs a test domain: name one in test_envs.")
+        names = self._names_in(table)
+        target = names[self.test_envs[0]]
+        sources = [env for env in range(len(names)) if env not in self.test_envs]
+        wanted = self._counts(table, target, [names[env] for env in sources])
+        for env in range(len(names)):
+            seed = seed_hash(int(trial_seed), env)
+            if env in self.test_envs:
+                inside, outside = self._holdout(env, holdout_fraction, seed)
+                self._evaluate_on(env, "in", inside)
+                self._evaluate_on(env, "out", outside)
+            else:
+                counts = wanted[sources.index(env)]
+                self._split_source(env, counts, table.validation_per_class[target], seed)
+        self.thresholds = table.thresholds[target]
+        self.shot_groups = shot_groups(self.label_counts, self.thresholds)
+
+    def _split_source(self, env: int, counts: np.ndarray, validation: int, seed: int) -> None:
+        """Split one source domain by class."""
+        parts = split_domain(
+            self._labels[env],
+            counts,
+            validation,
+            seed,
+            domain=self.environments[env],
+            classes=self.classes,
+        )
+        self._train_on(env, parts.train)
+        self._evaluate_on(env, "in", parts.train)
+        self._evaluate_on(env, "out", parts.test)
+        self._evaluate_on(env, "val", parts.validation)
+
+    def _names_in(self, table: SplitTable) -> list[str]:
+        """Return the table's name of each domain: its environment's name or its folder's."""
+        names = []
+        for env, domain in enumerate(self._domains(self._augmented)):
+            both = (self.environments[env], folder_name(domain))
+            names.append(next((name for name in both if name in table.domains), None))
+        found = [name for name in names if name is not None]
+        if len(found) < len(names) or set(table.domains) - set(found):
+            raise InputError(
+                f"split table {table.dataset} {table.setting} has the domains "
+                f"{', '.join(table.domains)}; the data set has {', '.join(self.environments)}."
+            )
+        return found
+
+    def _counts(self, table: SplitTable, target: str, sources: list[str]) -> np.ndarray:
+        """Return the training counts (sources, classes) in the order of the data set."""
+        odd = [name for name in self.classes if name not in table.classes]
+        extra = [name for name in table.classes if name not in self.classes]
+        if odd or extra:
+            raise InputError(
+                f"split table {table.dataset} {table.setting} and the data set differ in their "
+                f"classes. Not in the table: {', '.join(odd) or 'none'}; "
+                f"not in the data set: {', '.join(extra) or 'none'}."
+            )
+        missing = [name for name in sources if name not in table.rows(target)]
+        if missing:
+            raise InputError(
+                f"split table {table.dataset} {table.setting}, target {target}: "
+                f"no counts for the source {', '.join(missing)}."
+            )
+        order = [table.classes.index(name) for name in self.classes]
+        return table.counts(target, sources)[:, order]
+
+
+def _check_test_envs(test_envs: list[int], environments: list[str]) -> None:
+    """Raise InputError unless the test domains exist, differ, and leave a source."""
+    size = len(environments)
+    for env in test_envs:
+        if not 0 <= env < size:
+            raise InputError(
+                f"test domain {env} does not exist; there are 0 to {size - 1}: "
+                f"{', '.join(environments)}."
+            )
+    if len(set(test_envs)) < len(test_envs):
+        raise InputError(f"test domains {test_envs}: one is named twice.")
+    if len(test_envs) >= size:
+        raise InputError(f"test domains {test_envs}: no source domain is left to train on.")

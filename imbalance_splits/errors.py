@@ -1,0 +1,27 @@
+"""The one error that bad input raises, and how it names the choices there are."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(Exception):
+    """Something the user gave cannot be used.
+
+    The message is one or two plain lines: what is wrong, where, and what to do. The command
+    lines print it without a traceback and leave with exit status 2.
+    """
+
+
+def unknown_name(kind: str, name: object, choices: Iterable[str]) -> InputError:
+    """Return the error for a name that is not among ``choices``, with the nearest one.
+
+    >>> print(unknown_name("algorithm", "NDLC", ["ERM", "NDCL"]))
+    unknown algorithm 'NDLC'; did you mean 'NDCL'? There are: ERM, NDCL
+    """
+    names = list(choices)
+    lower = {choice.lower(): choice for choice in names}
+    near = difflib.get_close_matches(str(name).lower(), lower, n=1, cutoff=0.5)
+    hint = f"; did you mean '{lower[near[0]]}'?" if near else "."
+    return InputError(f"unknown {kind} {str(name)!r}{hint} There are: {', '.join(names)}")

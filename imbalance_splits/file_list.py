@@ -1,0 +1,111 @@
+"""A data set given as a JSON or CSV list of (domain, class, file)."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from imbalance_splits.errors import InputError
+
+_FIELDS = ("domain", "class", "file")
+
+
+@dataclass(frozen=True)
+class FileList:
+    """The images of a data set.
+
+    ``domains`` maps each domain to its (file, class) pairs, sorted by class and then by file, as
+    an image folder is; domains and ``classes`` are sorted by name.
+    """
+
+    domains: dict[str, list[tuple[Path, str]]]
+    classes: tuple[str, ...]
+
+    def label_counts(self) -> dict[str, dict[str, int]]:
+        """Return domain -> class -> number of images, for the classes that the domain has."""
+        counts: dict[str, dict[str, int]] = {}
+        for domain, pairs in self.domains.items():
+            row = counts.setdefault(domain, {})
+            for _, name in pairs:
+                row[name] = row.get(name, 0) + 1
+        return counts
+
+
+def read_file_list(path: Path | str) -> FileList:
+    """Return the images that a list names.
+
+    A CSV has the columns domain, class and file; a JSON file is a list of objects with these
+    keys, or of triples in this order. Files are relative to the folder of the list. Raises
+    InputError, with the line or the entry, if one is incomplete, occurs twice, or names a file
+    that is not there.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
+        raise InputError(f"{path}: cannot be read as a list of files ({reason}).") from None
+    entries = (
+        _csv_entries(text, path) if path.suffix.lower() == ".csv" else _json_entries(text, path)
+    )
+    domains: dict[str, list[tuple[Path, str]]] = {}
+    places: dict[Path, str] = {}
+    for where, (domain, name, file) in entries:
+        full = path.parent / file
+        if full in places:
+            raise InputError(f"{where}: {file} occurs twice, first in {places[full]}.")
+        if not full.is_file():
+            raise InputError(f"{where}: there is no file {full}.")
+        places[full] = where
+        domains.setdefault(domain, []).append((full, name))
+    if not domains:
+        raise InputError(f"{path}: no images in the list.")
+    return FileList(
+        domains={
+            d: sorted(domains[d], key=lambda pair: (pair[1], pair[0])) for d in sorted(domains)
+        },
+        classes=tuple(sorted({name for pairs in domains.values() for _, name in pairs})),
+    )
+
+
+Entry = tuple[str, tuple[str, str, str]]
+"""Where an entry stands, and its domain, class and file."""
+
+
+def _csv_entries(text: str, path: Path) -> Iterator[Entry]:
+    reader = csv.DictReader(text.splitlines())
+    missing = [name for name in _FIELDS if name not in (reader.fieldnames or ())]
+    if missing:
+        raise InputError(
+            f"{path}: the first line must name the columns {','.join(_FIELDS)}; "
+            f"missing: {', '.join(missing)}."
+        )
+    for line in reader:
+        where = f"{path}, line {reader.line_num}"
+        yield where, _checked([line[name] for name in _FIELDS], where)
+
+
+def _json_entries(text: str, path: Path) -> Iterator[Entry]:
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}, line {error.lineno}: not JSON ({error.msg}).") from None
+    if not isinstance(data, list):
+        raise InputError(f"{path}: expected a list of (domain, class, file).")
+    for number, item in enumerate(data, start=1):
+        where = f"{path}, entry {number}"
+        values = [item.get(name) for name in _FIELDS] if isinstance(item, dict) else item
+        yield where, _checked(values, where)
+
+
+def _checked(values: Any, where: str) -> tuple[str, str, str]:
+    """Return domain, class and file, or say that one is missing."""
+    right = isinstance(values, list) and len(values) == len(_FIELDS)
+    if not right or not all(isinstance(value, str) and value.strip() for value in values):
+        raise InputError(f"{where}: it needs a domain, a class and a file, all three as text.")
+    domain, name, file = values
+    return domain, name, file

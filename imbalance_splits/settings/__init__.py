@@ -1,0 +1,72 @@
+"""Settings: from label counts to training counts, one file each.
+
+A file of this package that defines a public subclass of :class:`Setting` adds a setting: its
+class name is the setting's name, its dataclass fields are the parameters.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from imbalance_splits.errors import InputError, unknown_name
+from imbalance_splits.settings.base import Setting
+
+__all__ = ["Setting", "build_setting", "get_setting", "parameter_names", "setting_names"]
+
+
+@cache
+def _settings() -> dict[str, type[Setting]]:
+    """Return every concrete setting that a module of this package defines, by name."""
+    found: dict[str, type[Setting]] = {}
+    for info in pkgutil.iter_modules(__path__):
+        module = importlib.import_module(f"{__name__}.{info.name}")
+        for name, member in inspect.getmembers(module, inspect.isclass):
+            own = member.__module__ == module.__name__
+            if own and issubclass(member, Setting) and not inspect.isabstract(member):
+                if name in found:
+                    raise RuntimeError(f"two settings are called {name}: rename one")
+                found[name] = member
+    return found
+
+
+def setting_names() -> list[str]:
+    """Return the names of all settings, sorted."""
+    return sorted(_settings())
+
+
+def get_setting(name: str) -> type[Setting]:
+    """Return the setting called ``name``; InputError with the nearest name if there is none."""
+    if name not in _settings():
+        raise unknown_name("setting", name, setting_names())
+    return _settings()[name]
+
+
+def parameter_names(name: str) -> list[str]:
+    """Return the names of the parameters of the setting called ``name``."""
+    return [item.name for item in dataclasses.fields(get_setting(name))]  # type: ignore[arg-type]
+
+
+def build_setting(name: str, parameters: Mapping[str, Any]) -> Setting:
+    """Return the setting called ``name`` with ``parameters``; InputError for an unknown one."""
+    known = parameter_names(name)
+    for parameter in parameters:
+        if parameter not in known:
+            if not known:
+                raise InputError(f"setting {name} takes no parameters, not {parameter!r}.")
+            raise unknown_name(f"parameter of {name}", parameter, known)
+    setting = get_setting(name)
+    fields = dataclasses.fields(setting)  # type: ignore[arg-type]
+    missing = [
+        item.name
+        for item in fields
+        if item.default is dataclasses.MISSING and item.name not in parameters
+    ]
+    if missing:
+        raise InputError(f"setting {name} needs a {', '.join(missing)}.")
+    return setting(**parameters)

@@ -1,0 +1,108 @@
+"""FromFile: a user's own table."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from imbalance_splits.errors import InputError
+from imbalance_splits.settings.base import Setting
+from imbalance_splits.table import LabelCounts, SplitTable
+
+FILE_SUFFIXES = (".json", ".csv")
+_COLUMNS = ("target", "source", "class", "count")
+
+
+@dataclass(frozen=True)
+class FromFile(Setting):
+    """A table of one's own, read from ``path``: .json in the published form, or .csv.
+
+    The CSV has the columns target, source, class and count; its thresholds and validation size
+    are the defaults of :meth:`SplitTable.from_json`.
+    """
+
+    path: str
+
+    def table(self, dataset: str, label_counts: LabelCounts) -> SplitTable:
+        """Return the checked table.
+
+        Raises InputError if the file cannot be read, contradicts itself, or asks for more images
+        than ``label_counts`` have (where they are given).
+        """
+        path = Path(self.path)
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
+            raise InputError(f"{path}: cannot be read as a split table ({reason}).") from None
+        data = _parse_csv(text, path) if path.suffix.lower() == ".csv" else _parse_json(text, path)
+        table = SplitTable.from_json({"dataset": dataset, **data}, str(path), tuple(label_counts))
+        _check_available(table, label_counts, path)
+        return table
+
+
+def _parse_json(text: str, path: Path) -> Mapping[str, Any]:
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        """Refuse a name that occurs twice: the json module would keep the last in silence."""
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise InputError(f"{path}: {twice!r} occurs twice in the same place; keep one.")
+        return found
+
+    try:
+        data = json.loads(text, object_pairs_hook=once)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}, line {error.lineno}: not JSON ({error.msg}).") from None
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: expected a JSON object with 'train_counts'.")
+    return data
+
+
+def _parse_csv(text: str, path: Path) -> Mapping[str, Any]:
+    reader = csv.DictReader(text.splitlines())
+    missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
+    if missing:
+        raise InputError(
+            f"{path}: the first line must name the columns {','.join(_COLUMNS)}; "
+            f"missing: {', '.join(missing)}."
+        )
+    counts: dict[str, dict[str, dict[str, int]]] = {}
+    for line in reader:
+        where = f"{path}, line {reader.line_num}"
+        target, source, name, count = (line[column] for column in _COLUMNS)
+        row = counts.setdefault(target, {}).setdefault(source, {})
+        if name in row:
+            raise InputError(f"{where}: ({target}, {source}, {name}) occurs twice; keep one.")
+        if not (count or "").strip().isdecimal():
+            raise InputError(f"{where}: count {count!r}; give a whole number >= 0.")
+        row[name] = int(count)
+    return {"train_counts": counts}
+
+
+def _check_available(table: SplitTable, label_counts: LabelCounts, path: Path) -> None:
+    """Raise InputError where the table names what the data set lacks or asks for too much."""
+    if not label_counts:
+        return
+    for target, rows in table.train_counts.items():
+        for domain in (target, *rows):
+            if domain not in label_counts:
+                known = ", ".join(label_counts)
+                raise InputError(f"{path}: the data set has no domain {domain!r}; it has: {known}.")
+        for source, row in rows.items():
+            _check_row(row, label_counts[source], f"{path}, target {target}, source {source}")
+
+
+def _check_row(row: Mapping[str, int], have: Mapping[str, int], where: str) -> None:
+    for name, count in row.items():
+        if name not in have:
+            raise InputError(f"{where}: the data set has no class {name!r}.")
+        if count > have[name]:
+            raise InputError(
+                f"{where}, class {name}: {count} images asked for, {have[name]} there."
+            )

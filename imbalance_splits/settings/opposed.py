@@ -1,0 +1,52 @@
+"""Domains tailed in opposite directions: what Cross and Duality share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imbalance_splits.settings.base import Counts, GeneratedSetting
+from imbalance_splits.settings.tail import tail_profile
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpposedTails(GeneratedSetting):
+    """A setting in which some domains have few images of the classes that others have many of.
+
+    ``c`` is the shape of the first tail of either direction; the j-th has shape c (j + 1).
+    """
+
+    c: float = 3.0
+
+    least_sources = 2
+
+    def __post_init__(self) -> None:
+        """Check the parameters."""
+        super().__post_init__()
+        self.require(self.c > 1, "c", "> 1")
+
+    def fit(self, wanted: float, available: int) -> int:
+        """Return ``wanted`` as a count, within ``lower`` and the share that may be trained on."""
+        return int(max(min(wanted, available * (1 - self.q)), self.lower))
+
+    def head_total(self, available: int, length: int, rank: int) -> float:
+        """Return the size at which the rank-th tail's head takes all that may be trained on."""
+        return available * (1 - self.q) / tail_profile(length, self.c * (rank + 1))[0]
+
+    def tail(
+        self, row: dict[str, int], order: list[str], rank: int, size: float | None = None
+    ) -> dict[str, int]:
+        """Return class -> count of the rank-th tail, whose head is the first of ``order``.
+
+        ``size`` is the sum of the unclipped tail; None: see :meth:`head_total`.
+        """
+        if size is None:
+            size = self.head_total(row[order[0]], len(order), rank)
+        shares = tail_profile(len(order), self.c * (rank + 1))
+        return {
+            name: self.fit(size * share, row[name])
+            for name, share in zip(order, shares, strict=True)
+        }
+
+    def positive_tails(self, usable: Counts, domains: list[str], order: list[str]) -> Counts:
+        """Return domain -> class -> count for the domains tailed along ``order``."""
+        return {d: self.tail(usable[d], order, rank) for rank, d in enumerate(domains)}

@@ -1,0 +1,104 @@
+"""Many / Medium / Few / Zero, and the accuracies over classes and over groups of classes.
+
+An accuracy that no image stands behind is None: neither NaN nor 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from imbalance_splits.errors import InputError
+from imbalance_splits.table import Thresholds
+
+GROUPS = ("many", "medium", "few", "zero")
+RECORD_SUFFIXES = {"many": "0many", "medium": "1median", "few": "2few", "zero": "3zero"}
+"""How the authors' records, and ours, end the key of each group: ``env0_in_0many``, …"""
+
+
+def shot_groups(counts: np.ndarray, thresholds: Thresholds) -> list[str]:
+    """Return the group of each class from its training images ``counts`` (sources, classes).
+
+    By the mean over the sources: 'zero' if it is 0; else 'many' if it is above
+    ``thresholds.many``, 'few' if below ``thresholds.few``, 'medium' if neither.
+    """
+    means = np.asarray(counts).mean(axis=0)
+    chosen = np.select(
+        [means == 0, means > thresholds.many, means < thresholds.few],
+        ["zero", "many", "few"],
+        "medium",
+    )
+    return chosen.tolist()
+
+
+def count_correct(
+    labels: Sequence[int] | np.ndarray,
+    predictions: Sequence[int] | np.ndarray,
+    num_classes: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (correct, total): the rightly predicted and all images of each class, int64 (K)."""
+    labels = np.asarray(labels, dtype=np.int64)
+    predictions = np.asarray(predictions, dtype=np.int64)
+    if labels.shape != predictions.shape:
+        raise InputError(f"{labels.size} labels but {predictions.size} predictions.")
+    right = labels[labels == predictions]
+    return (
+        np.bincount(right, minlength=num_classes),
+        np.bincount(labels, minlength=num_classes),
+    )
+
+
+def overall_accuracy(correct: np.ndarray, total: np.ndarray) -> float | None:
+    """Return the share of images that are predicted rightly."""
+    images = int(np.sum(total))
+    return int(np.sum(correct)) / images if images else None
+
+
+def class_accuracies(correct: np.ndarray, total: np.ndarray) -> list[float | None]:
+    """Return the accuracy of each class; None for a class with no image."""
+    return [
+        right / images if images else None
+        for right, images in zip(
+            np.asarray(correct).tolist(), np.asarray(total).tolist(), strict=True
+        )
+    ]
+
+
+def balanced_accuracy(correct: np.ndarray, total: np.ndarray) -> float | None:
+    """Return the mean of the accuracies of the classes that occur."""
+    accuracies, present = _accuracies(correct, total)
+    return float(accuracies[present].mean()) if present.any() else None
+
+
+def worst_class_accuracy(correct: np.ndarray, total: np.ndarray) -> float | None:
+    """Return the lowest accuracy among the classes that occur."""
+    accuracies, present = _accuracies(correct, total)
+    return float(accuracies[present].min()) if present.any() else None
+
+
+def group_accuracies(
+    correct: np.ndarray, total: np.ndarray, shots: Sequence[str]
+) -> dict[str, float | None]:
+    """Return, for each of :data:`GROUPS`, the mean accuracy of its classes that occur.
+
+    ``shots`` (K) are the classes' groups, as :func:`shot_groups` gives them. A group with no
+    such class is None.
+    """
+    accuracies, present = _accuracies(correct, total)
+    names = np.asarray(shots)
+    members = names[None, :] == np.asarray(GROUPS)[:, None]
+    members &= present[None, :]
+    sizes = members.sum(axis=1)
+    sums = members @ accuracies
+    return {
+        group: float(value / size) if size else None
+        for group, value, size in zip(GROUPS, sums, sizes, strict=True)
+    }
+
+
+def _accuracies(correct: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the accuracy of each class, 0 where it has no image, and which classes occur."""
+    correct, total = np.asarray(correct), np.asarray(total)
+    present = total > 0
+    return correct / np.where(present, total, 1), present

@@ -1,0 +1,186 @@
+"""Are the images of a published data set all there, and can each one be decoded?"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from imbalance_splits.errors import InputError
+from imbalance_splits.folder_scan import is_image
+from imbalance_splits.published import ENVIRONMENTS, FOLDERS, label_counts
+
+SUBSET_SHARES = {"VLCS": 0.7}
+"""Data sets whose published counts are those of a part of the images."""
+
+RELEASES = {
+    "DomainNet": "the published counts are those of the first release of DomainNet; DomainBed's "
+    "downloader gets the cleaned one, which has fewer images"
+}
+"""What explains too few images of a data set."""
+
+Progress = Callable[[int, int], None]
+"""Called with the number of images decoded so far and of all."""
+
+
+@dataclass
+class Report:
+    """What was found: ``images`` files, and ``problems`` and ``notes`` of one line each."""
+
+    images: int = 0
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def verify_folder(
+    root: Path | str, dataset: str | None, progress: Progress | None = None
+) -> Report:
+    """Compare the images below ``root`` with the published counts and decode every one.
+
+    ``dataset`` names the published data set; with None the counts are not compared. The report
+    names every missing or surplus folder, every class with too few or too many images, every
+    file that is no image and every image that cannot be decoded. Published counts say how many
+    images there are and not what they are called, so a missing image is reported by its class.
+    Raises InputError if there is no such folder.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise InputError(f"no folder {root}; name the directory that holds it.")
+    report = Report()
+    found = {d: {c: _files(root / d / c) for c in _folders(root / d)} for d in _folders(root)}
+    for domain in _folders(root):
+        report.problems += [
+            f"extra: {domain}/{path.name} lies outside the class folders"
+            for path in sorted((root / domain).iterdir())
+            if path.is_file()
+        ]
+    if dataset is not None:
+        sizes = {
+            domain: {name: sum(map(is_image, files)) for name, files in row.items()}
+            for domain, row in found.items()
+        }
+        _compare(sizes, dataset, report)
+    _decode(root, found, report, progress)
+    return report
+
+
+def _folders(folder: Path) -> list[str]:
+    """Return the sub-folders, sorted, without those whose names begin with a dot."""
+    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _files(folder: Path) -> list[str]:
+    """Return the paths of all files below ``folder``, relative to it, sorted."""
+    walk = os.walk(folder, followlinks=True)
+    return sorted(
+        str(Path(parent, name).relative_to(folder)) for parent, _, names in walk for name in names
+    )
+
+
+def _compare(sizes: Mapping[str, Mapping[str, int]], dataset: str, report: Report) -> None:
+    """Add what is missing and what is too much."""
+    expected = label_counts(dataset)
+    folders = _domain_folders(list(sizes), dataset)
+    for domain, usual in zip(ENVIRONMENTS[dataset], FOLDERS[dataset], strict=True):
+        if domain not in folders:
+            report.problems.append(f"missing: no folder for domain {domain} ({usual})")
+    for folder in sorted(set(sizes) - set(folders.values())):
+        report.problems.append(f"extra: {folder} is no domain of {dataset}")
+    share = SUBSET_SHARES.get(dataset)
+    if share is not None and _is_whole(sizes, expected, folders, share):
+        report.notes.append(
+            f"the published counts are those of a {share:.0%} subset; this is the whole data set"
+        )
+        return
+    for domain, folder in folders.items():
+        lines = list(_differences(folder, sizes[folder], expected[domain]))
+        if dataset in RELEASES and not report.notes and any("fewer than" in x for x in lines):
+            report.notes.append(RELEASES[dataset])
+        report.problems += lines
+
+
+def _domain_folders(folders: Sequence[str], dataset: str) -> dict[str, str]:
+    """Return domain -> folder: the usual one, or else the first that begins with its name."""
+    chosen = {}
+    for domain, usual in zip(ENVIRONMENTS[dataset], FOLDERS[dataset], strict=True):
+        near = [name for name in folders if name.lower().startswith(domain.lower())]
+        near.sort(key=lambda name, usual=usual: name.lower() != usual.lower())  # type: ignore[misc]
+        if near:
+            chosen[domain] = near[0]
+    return chosen
+
+
+def _is_whole(
+    sizes: Mapping[str, Mapping[str, int]],
+    expected: Mapping[str, Mapping[str, int]],
+    folders: Mapping[str, str],
+    share: float,
+) -> bool:
+    """Say whether ``share`` of every class is what was published, up to rounding."""
+    return set(folders) == set(expected) and all(
+        abs(sizes[folders[domain]].get(name, 0) * share - count) <= 1
+        for domain, row in expected.items()
+        for name, count in row.items()
+    )
+
+
+def _differences(
+    folder: str, sizes: Mapping[str, int], expected: Mapping[str, int]
+) -> Iterator[str]:
+    """Yield one line for each class of a domain that is not as published."""
+    for name, count in expected.items():
+        here = sizes.get(name)
+        if here is None:
+            yield f"missing: {folder}/{name}, a class of {count} images"
+        elif here < count:
+            yield f"missing: {folder}/{name} has {here} images, {count - here} fewer than published"
+        elif here > count:
+            yield f"extra: {folder}/{name} has {here} images, {here - count} more than published"
+    for name in sizes:
+        if name not in expected:
+            yield f"extra: {folder}/{name} is no class of the published data set"
+
+
+def _decode(
+    root: Path,
+    found: Mapping[str, Mapping[str, Sequence[str]]],
+    report: Report,
+    progress: Progress | None,
+) -> None:
+    """Decode every image, a class at a time, and add the broken ones and the other files."""
+    total = sum(
+        is_image(file) for row in found.values() for files in row.values() for file in files
+    )
+    with ThreadPoolExecutor() as pool:  # decoding releases the interpreter's lock
+        for domain, row in found.items():
+            for name, files in row.items():
+                folder = root / domain / name
+                images = [file for file in files if is_image(file)]
+                for file, reason in zip(
+                    images, pool.map(_defect, [folder / file for file in images]), strict=True
+                ):
+                    if reason is not None:
+                        report.problems.append(f"broken: {domain}/{name}/{file} ({reason})")
+                report.problems += [
+                    f"extra: {domain}/{name}/{file} is no image"
+                    for file in files
+                    if not is_image(file)
+                ]
+                report.images += len(images)
+                if progress is not None:
+                    progress(report.images, total)
+
+
+def _defect(path: Path) -> str | None:
+    """Return why an image cannot be decoded, or None if it can."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image.convert("RGB")
+    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
+        return str(error).replace(f" {str(path)!r}", "").strip() or type(error).__name__
+    return None

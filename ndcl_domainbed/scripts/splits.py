@@ -1,0 +1,270 @@
+"""List, show, make, plot and verify imbalanced splits."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from imbalance_splits.errors import InputError, unknown_name
+from ndcl_domainbed.scripts.cli import run
+from ndcl_domainbed.training.arguments import DEFAULT_DATA_DIR
+
+_DATASET = "a data set's name, a folder domain/class/image, or a .csv or .json list of files"
+_COUNTED = (
+    "where a named data set is: its images are counted there and a table made for them, "
+    "instead of the published table"
+)
+_SETTING = "a setting's name, or a table: a .json or .csv file"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    top = argparse.ArgumentParser(
+        prog="ndcl-domainbed splits", description=__doc__, allow_abbrev=False
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _command(commands, "list", "list the data sets, their published tables, and the settings")
+    show = _command(commands, "show", "print a table", _DATASET, _SETTING)
+    plot = _command(commands, "plot", "draw a table", _DATASET, _SETTING)
+    plot.add_argument("--output", required=True, metavar="FILE", help=".png, .pdf or .svg")
+    for flags in (show, plot):
+        flags.add_argument("--target", metavar="DOMAIN", help="one target only; by default all")
+    make = _command(commands, "make", "generate a table and write it", _DATASET, _SETTING)
+    make.add_argument("--output", required=True, metavar="FILE", help="the table, a .json file")
+    for flags in (show, plot, make):
+        flags.add_argument("--data_dir", metavar="DIR", help=_COUNTED)
+    _parameters(make)
+    verify = _command(commands, "verify", "check that every image is there and sound", _DATASET)
+    verify.add_argument("--data_dir", metavar="DIR", help="where the data set's folder is")
+    return top
+
+
+def _command(
+    commands: Any, name: str, text: str, dataset: str = "", setting: str = ""
+) -> argparse.ArgumentParser:
+    """Add a sub-command and the arguments that it takes by place."""
+    flags: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=text.capitalize() + ".", allow_abbrev=False
+    )
+    if dataset:
+        flags.add_argument("dataset", metavar="DATASET", help=dataset)
+    if setting:
+        flags.add_argument("setting", metavar="SETTING", help=setting)
+    return flags
+
+
+def _parameters(flags: argparse.ArgumentParser) -> None:
+    """Add what ``make`` can vary; what is not given keeps the setting's default."""
+    group = flags.add_argument_group("parameters of the setting")
+    add = group.add_argument
+    add("--c", type=float, help="shape of the tail, > 1: the larger, the steeper")
+    add("--q", type=float, help="share kept for testing at the head of a tail")
+    add("--validation", type=int, help="validation images of each class and domain")
+    add("--lower", type=int, help="least training count")
+    add("--middle", type=float, help="Cross: size of the flat domain, to the mean of the others")
+    add(
+        "--middle_range",
+        type=int,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="Duality: range of the number of images of a scarce domain",
+    )
+    add("--factor", type=float, help="Exponential: the largest count to the smallest")
+    add("--seed", type=int, help="Duality: seed of the random draws")
+    group = flags.add_argument_group("shot groups")
+    group.add_argument("--many", type=float, help="classes with more images on average are Many")
+    group.add_argument("--few", type=float, help="classes with fewer images on average are Few")
+
+
+_PARAMETERS = ("c", "q", "validation", "lower", "middle", "middle_range", "factor", "seed")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status. Raises InputError for bad input."""
+    args = parser().parse_args(argv)
+    commands = {"list": _list, "show": _show, "make": _make, "plot": _plot, "verify": _verify}
+    return commands[args.command](args)
+
+
+def _list(args: argparse.Namespace) -> int:
+    """Print what there is."""
+    from imbalance_splits.published import published_datasets, published_settings
+    from imbalance_splits.settings import get_setting, parameter_names, setting_names
+
+    print("Published tables:")
+    for dataset in published_datasets():
+        print(f"  {dataset:<12}{', '.join(published_settings(dataset))}")
+    print("\nSettings, for any data set:")
+    for name in setting_names():
+        summary = (get_setting(name).__doc__ or "").splitlines()[0].replace("`", "")
+        print(f"  {name:<16}{summary}")
+        print(f"  {'':<16}parameters: {', '.join(parameter_names(name)) or 'none'}")
+    return 0
+
+
+def _show(args: argparse.Namespace) -> int:
+    """Print a table."""
+    from imbalance_splits.show import table_text
+
+    table = _table(args)
+    sys.stdout.write(table_text(table, _targets(table, args.target)))
+    return 0
+
+
+def _plot(args: argparse.Namespace) -> int:
+    """Draw a table."""
+    from imbalance_splits.plot import plot_table
+
+    table = _table(args)
+    plot_table(table, args.output, _targets(table, args.target))
+    print(f"{args.output}: {table.dataset} {table.setting}")
+    return 0
+
+
+def _make(args: argparse.Namespace) -> int:
+    """Generate a table and write it."""
+    given = {name: getattr(args, name) for name in _PARAMETERS if getattr(args, name) is not None}
+    if "middle_range" in given:
+        given["middle_range"] = tuple(given["middle_range"])
+    if Path(args.output).suffix.lower() != ".json":
+        raise InputError(f"--output {args.output}: the table is written as .json.")
+    table = _with_thresholds(_table(args, given), args.many, args.few)
+    table.write(args.output)
+    origin = table.provenance.get("source") or table.provenance.get("generator") or args.setting
+    print(
+        f"{args.output}: {table.dataset} {table.setting}, {len(table.domains)} domains, "
+        f"{len(table.classes)} classes, from {origin}"
+    )
+    return 0
+
+
+def _with_thresholds(table: Any, many: float | None, few: float | None) -> Any:
+    """Return the table with the given thresholds for every target."""
+    if many is None and few is None:
+        return table
+    given = {name: value for name, value in (("many", many), ("few", few)) if value is not None}
+    thresholds = {t: dataclasses.replace(old, **given) for t, old in table.thresholds.items()}
+    for target, limits in thresholds.items():
+        if limits.many < limits.few:
+            raise InputError(
+                f"target {target}: Many above {limits.many:g} and Few below {limits.few:g} "
+                "overlap; give --many and --few with many >= few."
+            )
+    return dataclasses.replace(table, thresholds=thresholds)
+
+
+def _table(args: argparse.Namespace, parameters: dict[str, Any] | None = None) -> Any:
+    """Return the table of ``args.dataset`` under ``args.setting``."""
+    from imbalance_splits.make_table import generated_table, table_for
+    from imbalance_splits.published import published_parameters
+
+    counts = _label_counts(args.dataset, args.data_dir)
+    if counts is None:
+        return table_for(args.dataset, args.setting, None, parameters)
+    if _is_path(args.dataset):
+        name = Path(args.dataset).resolve().stem
+        return generated_table(name, args.setting, counts, parameters)
+    known = published_parameters(args.dataset, args.setting)
+    return generated_table(args.dataset, args.setting, counts, {**known, **(parameters or {})})
+
+
+def _targets(table: Any, target: str | None) -> list[str] | None:
+    """Return the chosen targets; None for all."""
+    if target is None:
+        return None
+    if target not in table.train_counts:
+        raise unknown_name("target", target, table.train_counts)
+    return [target]
+
+
+def _is_path(dataset: str) -> bool:
+    """Say whether ``dataset`` is a folder or a list of files and not a name."""
+    from ndcl_domainbed.testbed.datasets import DATASETS
+
+    path = Path(dataset)
+    return dataset not in DATASETS and (path.is_dir() or path.suffix.lower() in (".csv", ".json"))
+
+
+def _label_counts(dataset: str, data_dir: str | None) -> dict[str, dict[str, int]] | None:
+    """Return domain -> class -> images; None for a published data set that is not counted."""
+    from imbalance_splits.published import published_datasets
+
+    if _is_path(dataset):
+        if Path(dataset).is_dir():
+            from imbalance_splits.folder_scan import folder_label_counts
+
+            return folder_label_counts(dataset)
+        from imbalance_splits.file_list import read_file_list
+
+        return read_file_list(dataset).label_counts()
+    if data_dir is None and dataset in published_datasets():
+        return None
+    return _named_label_counts(dataset, data_dir or DEFAULT_DATA_DIR)
+
+
+def _named_label_counts(dataset: str, data_dir: str) -> dict[str, dict[str, int]]:
+    """Count the images of a data set that has a class: its folder's, or those that it holds."""
+    from imbalance_splits.folder_scan import folder_label_counts
+    from ndcl_domainbed.backend import get_dataset_class
+
+    found = get_dataset_class(dataset, data_dir)
+    folder = getattr(found, "FOLDER", None)
+    if folder is None:
+        from imbalance_splits.labels import label_counts_of
+
+        return label_counts_of(found(data_dir, [], {"data_augmentation": False}))
+    root = Path(data_dir) / folder
+    if not root.is_dir():
+        raise InputError(f"no folder {root}; name the directory that holds it with --data_dir.")
+    counts = folder_label_counts(root)
+    names = zip(found.ENVIRONMENTS, found.domain_folders(root), strict=True)
+    return {name: counts[folder] for name, folder in names}
+
+
+def _verify(args: argparse.Namespace) -> int:
+    """Check the images of a data set; status 1 if something is wrong with them."""
+    from imbalance_splits.published import published_datasets
+    from imbalance_splits.verify import verify_folder
+
+    root = _folder(args.dataset, args.data_dir or DEFAULT_DATA_DIR)
+    published = args.dataset if args.dataset in published_datasets() else None
+    report = _with_progress(lambda progress: verify_folder(root, published, progress))
+    for line in report.problems:
+        print(line)
+    for line in report.notes:
+        print(f"note: {line}")
+    compared = "" if published else "; there are no published counts to compare with"
+    found = f"{len(report.problems)} problems" if report.problems else "all sound"
+    print(f"{root}: {report.images} images, {found}{compared}")
+    return 1 if report.problems else 0
+
+
+def _folder(dataset: str, data_dir: str) -> Path:
+    """Return the folder in which the images of a data set are looked for."""
+    from ndcl_domainbed.testbed.datasets import get_dataset_class
+
+    if _is_path(dataset):
+        return Path(dataset)
+    folder = getattr(get_dataset_class(dataset, data_dir), "FOLDER", None)
+    if folder is None:
+        raise InputError(f"{dataset} has no folder of images to verify.")
+    return Path(data_dir) / folder
+
+
+def _with_progress(work: Any) -> Any:
+    """Run ``work`` with a bar on standard error that shows the time to go."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = ("decoding", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("decoding", total=None)
+        return work(lambda done, total: bar.update(task, completed=done, total=total))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,161 @@
+"""A battery that every generated setting passes, on label counts of any kind."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from imbalance_splits.errors import InputError
+from imbalance_splits.settings import (
+    build_setting,
+    get_setting,
+    parameter_names,
+    setting_names,
+)
+from imbalance_splits.settings.base import GeneratedSetting, default_validation
+from imbalance_splits.table import SplitTable
+
+GENERATED = [name for name in setting_names() if issubclass(get_setting(name), GeneratedSetting)]
+
+
+@st.composite
+def counted(draw):
+    """Label counts of 3 to 6 domains and 1 to 8 classes, 10 to 900 images each."""
+    domains = draw(st.integers(3, 6))
+    classes = draw(st.integers(1, 8))
+    sizes = st.lists(st.integers(10, 900), min_size=classes, max_size=classes)
+    return {f"d{i}": {f"class {k}": n for k, n in enumerate(draw(sizes))} for i in range(domains)}
+
+
+def test_the_settings_there_are():
+    assert setting_names() == [
+        "Balanced",
+        "Cross",
+        "Duality",
+        "Exponential",
+        "FromFile",
+        "GINIDG",
+        "TotalHeavyTail",
+    ]
+    assert GENERATED == ["Balanced", "Cross", "Duality", "Exponential", "TotalHeavyTail"]
+
+
+@pytest.mark.parametrize("name", setting_names())
+def test_every_setting_is_documented_and_frozen(name):
+    setting = get_setting(name)
+    assert inspect.getdoc(setting)
+    assert setting.__dataclass_params__.frozen
+
+
+@pytest.mark.parametrize("name", GENERATED)
+@given(counts=counted(), validation=st.integers(0, 8), q=st.sampled_from([0.0, 0.2, 0.5]))
+@settings(deadline=None, derandomize=True, max_examples=25)
+def test_counts_leave_validation_and_test_images(name, counts, validation, q):
+    table = build_setting(name, {"validation": validation, "q": q}).table("own", counts)
+    assert set(table.train_counts) == set(counts)
+    for target, rows in table.train_counts.items():
+        assert list(rows) == [domain for domain in counts if domain != target]
+        for source, row in rows.items():
+            for label, count in row.items():
+                assert 1 <= count <= counts[source][label] - validation
+
+
+@pytest.mark.parametrize("name", GENERATED)
+@given(counts=counted())
+@settings(deadline=None, derandomize=True, max_examples=10)
+def test_the_table_survives_json_and_says_what_made_it(name, counts):
+    table = build_setting(name, {}).table("own", counts)
+    data = json.loads(json.dumps(table.to_json()))
+    assert SplitTable.from_json(data, "own.json", tuple(counts)) == table
+    made_by = dict(table.provenance)
+    parameters = made_by.pop("parameters")
+    assert made_by.pop("generator") == "imbalance_splits"
+    assert made_by.pop("version") == 1
+    seed = {"seed": made_by.pop("seed")} if made_by else {}
+    assert not made_by
+    assert sorted({**parameters, **seed}) == sorted(parameter_names(name))
+    assert build_setting(name, {**parameters, **seed}).table("own", counts) == table
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_too_few_images_are_named(name):
+    counts = {"a": {"x": 50, "y": 50}, "b": {"x": 50, "y": 6}, "c": {"x": 50, "y": 50}}
+    with pytest.raises(InputError) as caught:
+        build_setting(name, {"validation": 5}).table("own", counts)
+    assert str(caught.value) == (
+        f"{name} of own: domain b, class y has 6 images; 5 for validation leave 1, "
+        "and more than 1 are needed."
+    )
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_label_counts_that_cannot_be_used(name):
+    setting = build_setting(name, {})
+    row = {"x": 50, "y": 50}
+    with pytest.raises(InputError, match="its label counts are not known"):
+        setting.table("own", {})
+    with pytest.raises(InputError, match=r"1 domains \(a\); it needs at least"):
+        setting.table("own", {"a": row})
+    with pytest.raises(InputError, match="domains a and c differ in the classes y, z"):
+        setting.table("own", {"a": row, "b": row, "c": {"x": 50, "z": 50}})
+    with pytest.raises(InputError, match="domain a has no classes"):
+        setting.table("own", {"a": {}, "b": {}, "c": {}})
+
+
+@pytest.mark.parametrize("name", ["Cross", "Duality"])
+def test_opposed_tails_need_two_sources(name):
+    counts = {"a": {"x": 50}, "b": {"x": 50}}
+    with pytest.raises(InputError, match="it needs at least 3, the target and 2 others"):
+        build_setting(name, {}).table("own", counts)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "message"),
+    [
+        ("Balanced", {"q": 1.0}, r"Balanced: q is 1.0; it must be in \[0, 1\)"),
+        ("Balanced", {"lower": -1}, "lower is -1; it must be >= 0"),
+        ("Balanced", {"validation": -1}, "validation is -1; it must be >= 0"),
+        ("TotalHeavyTail", {"c": 1.0}, "TotalHeavyTail: c is 1.0; it must be > 1"),
+        ("Cross", {"c": 0.5}, "Cross: c is 0.5; it must be > 1"),
+        ("Cross", {"middle": 0.0}, "middle is 0.0; it must be > 0"),
+        ("Duality", {"middle_range": (5, 4)}, r"middle_range is \(5, 4\)"),
+        ("Duality", {"seed": -1}, "seed is -1"),
+        ("Exponential", {"factor": 0.5}, "factor is 0.5; it must be >= 1"),
+        ("Cross", {"midle": 0.3}, "unknown parameter of Cross 'midle'; did you mean 'middle'?"),
+        ("GINIDG", {"c": 3.0}, "setting GINIDG takes no parameters, not 'c'"),
+        ("FromFile", {}, "setting FromFile needs a path"),
+    ],
+)
+def test_parameters_that_cannot_be_used(name, parameters, message):
+    with pytest.raises(InputError, match=message):
+        build_setting(name, parameters)
+
+
+def test_an_unknown_setting_names_the_nearest():
+    with pytest.raises(InputError, match="unknown setting 'Dualty'; did you mean 'Duality'"):
+        get_setting("Dualty")
+
+
+def test_default_validation_depends_on_the_scarcest_class():
+    assert default_validation({"a": {"x": 100}, "b": {"x": 900}}) == 15
+    assert default_validation({"a": {"x": 99}, "b": {"x": 900}}) == 5
+
+
+@given(counts=counted(), count=st.integers(0, 2))
+@settings(deadline=None, derandomize=True, max_examples=10)
+def test_lower_is_the_least_count(counts, count):
+    assume(min(n for row in counts.values() for n in row.values()) > 5 + count)
+    for name in GENERATED:
+        table = build_setting(name, {"lower": count, "validation": 5}).table("own", counts)
+        assert min(table.counts(target).min() for target in counts) >= count
+
+
+def test_settings_compare_by_their_parameters():
+    assert build_setting("Cross", {"c": 2.0}) == dataclasses.replace(
+        build_setting("Cross", {}), c=2.0
+    )

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import TensorDataset
+
+from imbalance_splits.errors import InputError
+from imbalance_splits.labels import class_names, environment_names, label_counts_of, labels_of
+from tests.imbalance_splits.stand_ins import Folders, InMemory, write_images
+
+
+def test_counts_of_tensors():
+    assert label_counts_of(InMemory("", [], {})) == {
+        "a": {"0": 30, "1": 20, "2": 12},
+        "b": {"0": 14, "1": 25, "2": 40},
+        "c": {"0": 33, "1": 33, "2": 33},
+    }
+
+
+def test_counts_of_folders_decode_no_image(tmp_path):
+    write_images(tmp_path, sizes={"cat": 3, "dog": 2})
+    for path in tmp_path.rglob("*.png"):
+        path.write_bytes(b"not an image")
+    counts = label_counts_of(Folders(tmp_path, [], {}))
+    assert counts == {name: {"cat": 3, "dog": 2} for name in "ABC"}
+
+
+def test_targets_come_before_tensors():
+    domain = TensorDataset(torch.zeros(3), torch.tensor([0, 0, 0]))
+    domain.targets = [2, 1, 0]
+    assert labels_of(domain).tolist() == [2, 1, 0]
+    assert labels_of(domain).dtype == np.int64
+
+
+def test_labels_that_would_need_decoding():
+    with pytest.raises(InputError, match=r"give it a \.targets list"):
+        labels_of(TensorDataset(torch.zeros(3)))
+    with pytest.raises(InputError, match=r"SimpleNamespace: its labels cannot be read"):
+        labels_of(SimpleNamespace())
+
+
+def test_a_folder_too_many_is_named(tmp_path):
+    write_images(tmp_path, domains=("art", "book", "clay", "__MACOSX"))
+    with pytest.raises(InputError, match="the 3 domains A, B, C, found 4: __MACOSX, art, book"):
+        environment_names(Folders(tmp_path, [], {}))
+
+
+def test_domains_with_different_classes_are_named(tmp_path):
+    write_images(tmp_path)
+    (tmp_path / "clay" / "dog").rename(tmp_path / "clay" / "horse")
+    with pytest.raises(
+        InputError, match="domains art and clay differ in their classes: dog, horse"
+    ):
+        class_names(Folders(tmp_path, [], {}))
+
+
+def test_a_label_without_a_class():
+    dataset = InMemory("", [], {})
+    dataset.num_classes = 2
+    with pytest.raises(InputError, match="domain a: label 2, but only 2 classes"):
+        label_counts_of(dataset)

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import pytest
+
+from imbalance_splits.errors import InputError
+from imbalance_splits.published import (
+    ENVIRONMENTS,
+    FOLDERS,
+    label_counts,
+    published_datasets,
+    published_settings,
+    published_table,
+)
+
+
+@pytest.mark.parametrize("dataset", published_datasets())
+def test_tables_fit_the_label_counts(dataset):
+    counts = label_counts(dataset)
+    assert set(counts) == set(ENVIRONMENTS[dataset])
+    for domain, folder in zip(ENVIRONMENTS[dataset], FOLDERS[dataset], strict=True):
+        assert folder.lower().startswith(domain.lower())
+    for setting in published_settings(dataset):
+        table = published_table(dataset, setting)
+        assert table.domains == ENVIRONMENTS[dataset]
+        assert (table.dataset, table.setting) == (dataset, setting)
+        assert "Alrash/NDCL" in table.provenance["source"]
+        assert set(table.train_counts) == set(counts)
+        for target, rows in table.train_counts.items():
+            for source, row in rows.items():
+                assert list(row) == list(counts[source])
+                for name, count in row.items():
+                    assert count + table.validation_per_class[target] <= counts[source][name]
+
+
+def test_what_is_published():
+    four = ["Cross", "Duality", "GINIDG", "TotalHeavyTail"]
+    assert published_settings("PACS") == published_settings("VLCS") == four
+    assert published_settings("OfficeHome") == ["Cross", "Duality", "TotalHeavyTail"]
+    assert published_settings("DomainNet") == ["Duality", "TotalHeavyTail"]
+    assert published_settings("DigitsDG") == []
+    assert published_table("DomainNet", "Cross") is None
+
+
+def test_totals_of_the_label_counts():
+    images = {
+        name: sum(sum(r.values()) for r in label_counts(name).values()) for name in ENVIRONMENTS
+    }
+    assert images["PACS"] == 9991
+    assert images["OfficeHome"] == 15588
+    assert sum(label_counts("VLCS")["C"].values()) == 991
+
+
+def test_the_counts_may_be_changed_by_their_caller():
+    label_counts("PACS")["A"]["dog"] = 0
+    assert label_counts("PACS")["A"]["dog"] == 379
+
+
+def test_an_unknown_data_set():
+    with pytest.raises(InputError, match="did you mean 'PACS'"):
+        label_counts("PAC")

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_score
+
+from imbalance_splits.errors import InputError
+from imbalance_splits.shots import (
+    GROUPS,
+    RECORD_SUFFIXES,
+    balanced_accuracy,
+    class_accuracies,
+    count_correct,
+    group_accuracies,
+    overall_accuracy,
+    shot_groups,
+    worst_class_accuracy,
+)
+from imbalance_splits.table import Thresholds
+
+
+@st.composite
+def predicted(draw):
+    classes = draw(st.integers(2, 9))
+    size = draw(st.integers(1, 80))
+    label = st.integers(0, classes - 1)
+    labels = draw(st.lists(label, min_size=size, max_size=size))
+    predictions = draw(st.lists(label, min_size=size, max_size=size))
+    shots = draw(st.lists(st.sampled_from(GROUPS), min_size=classes, max_size=classes))
+    return classes, labels, predictions, shots
+
+
+@given(predicted())
+@settings(deadline=None, derandomize=True, max_examples=80)
+def test_as_restated_plainly(case):
+    classes, labels, predictions, shots = case
+    accuracies = []
+    for k in range(classes):
+        of_k = [p == k for y, p in zip(labels, predictions, strict=True) if y == k]
+        accuracies.append(sum(of_k) / len(of_k) if of_k else None)
+    counted = count_correct(labels, predictions, classes)
+    assert class_accuracies(*counted) == accuracies
+    groups = group_accuracies(*counted, shots)
+    assert list(groups) == list(GROUPS)
+    for group, value in groups.items():
+        members = [
+            a for a, shot in zip(accuracies, shots, strict=True) if shot == group and a is not None
+        ]
+        expected = pytest.approx(sum(members) / len(members), abs=1e-12) if members else None
+        assert value == expected
+    assert worst_class_accuracy(*counted) == min(a for a in accuracies if a is not None)
+
+
+@given(predicted())
+@settings(deadline=None, derandomize=True, max_examples=60)
+def test_as_scikit_learn(case):
+    classes, labels, predictions, _ = case
+    counted = count_correct(labels, predictions, classes)
+    present = sorted(set(labels))
+    recalls = recall_score(labels, predictions, labels=present, average=None, zero_division=0)
+    assert [class_accuracies(*counted)[k] for k in present] == pytest.approx(recalls.tolist())
+    assert balanced_accuracy(*counted) == pytest.approx(recalls.mean())
+    assert overall_accuracy(*counted) == pytest.approx(accuracy_score(labels, predictions))
+    if len(present) > 1 and set(predictions) <= set(present):  # else scikit-learn warns
+        assert balanced_accuracy(*counted) == pytest.approx(
+            balanced_accuracy_score(labels, predictions)
+        )
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 50), min_size=4, max_size=4), min_size=1, max_size=5),
+    st.integers(0, 40),
+    st.integers(0, 40),
+)
+@settings(deadline=None, derandomize=True, max_examples=80)
+def test_shot_groups_as_restated(counts, many, few):
+    expected = []
+    for k in range(4):
+        mean = sum(row[k] for row in counts) / len(counts)
+        if mean == 0:
+            expected.append("zero")
+        elif mean > many:
+            expected.append("many")
+        elif mean < few:
+            expected.append("few")
+        else:
+            expected.append("medium")
+    assert shot_groups(np.array(counts), Thresholds(many, few)) == expected
+
+
+def test_the_limits_belong_to_medium():
+    counts = np.array([[21, 20, 10, 9, 0], [21, 20, 10, 9, 0]])
+    expected = ["many", "medium", "medium", "few", "zero"]
+    assert shot_groups(counts, Thresholds(20, 10)) == expected
+    assert set(RECORD_SUFFIXES) == set(GROUPS)
+
+
+def test_no_image_is_neither_nan_nor_zero():
+    nothing = count_correct([], [], 3)
+    assert class_accuracies(*nothing) == [None] * 3
+    assert overall_accuracy(*nothing) is None
+    assert balanced_accuracy(*nothing) is None
+    assert worst_class_accuracy(*nothing) is None
+    assert set(group_accuracies(*nothing, ["many", "few", "few"]).values()) == {None}
+    only = count_correct([0, 0], [1, 1], 3)
+    assert group_accuracies(*only, ["many", "few", "few"]) == {
+        "many": 0.0,
+        "medium": None,
+        "few": None,
+        "zero": None,
+    }
+
+
+def test_labels_without_predictions_are_refused():
+    with pytest.raises(InputError, match="3 labels but 2 predictions"):
+        count_correct([0, 1, 1], [0, 1], 2)

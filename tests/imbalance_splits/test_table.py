@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imbalance_splits.errors import InputError
+from imbalance_splits.published import published_table
+from imbalance_splits.table import SplitTable, Thresholds, default_thresholds
+
+
+def small(**changes):
+    parts = {
+        "dataset": "own",
+        "setting": "S",
+        "domains": ("a", "b", "c"),
+        "classes": ("x", "y"),
+        "train_counts": {"c": {"b": {"y": 3, "x": 1}, "a": {"x": 5, "y": 7}}},
+        "thresholds": {"c": Thresholds(4, 2)},
+        "validation_per_class": {"c": 5},
+    }
+    return SplitTable(**{**parts, **changes})
+
+
+def test_counts_follow_domains_and_classes():
+    table = small()
+    assert table.sources("c") == ["a", "b"]
+    np.testing.assert_array_equal(table.counts("c"), [[5, 7], [1, 3]])
+    np.testing.assert_array_equal(table.counts("c", ["b"]), [[1, 3]])
+
+
+def test_an_unknown_target_is_named():
+    with pytest.raises(InputError, match=r"own S has no target 'a'. There are: c"):
+        small().counts("a")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"domains": ("a", "c")}, "target c: unknown domains b"),
+        ({"classes": ("x", "y", "z")}, "source b: the classes differ.*Missing: z; extra: none"),
+        ({"thresholds": {}}, "target c: thresholds need two numbers"),
+        ({"validation_per_class": {}}, "target c: validation_per_class is None"),
+        ({"train_counts": {}}, "it has no target domain"),
+    ],
+)
+def test_contradictions_are_refused(changes, message):
+    with pytest.raises(InputError, match=message):
+        small(**changes)
+
+
+def test_a_written_table_is_read_back(tmp_path):
+    table = published_table("PACS", "Cross")
+    table.write(tmp_path / "t.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["t.json"]
+    data = json.loads((tmp_path / "t.json").read_text())
+    assert SplitTable.from_json(data, "t.json", table.domains) == table
+
+
+def test_a_table_that_cannot_be_written_leaves_nothing(tmp_path):
+    with pytest.raises(InputError, match="cannot be written"):
+        small().write(tmp_path / "none" / "t.json")
+    (tmp_path / "t.json").mkdir()
+    with pytest.raises(InputError, match="cannot be written"):
+        small().write(tmp_path / "t.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["t.json"]
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=3, max_size=40, unique=True), st.integers(1, 4))
+@settings(deadline=None, derandomize=True, max_examples=50)
+def test_default_thresholds_cut_thirds(row, sources):
+    limits = default_thresholds(np.tile(row, (sources, 1)))
+    third = max(1, round(len(row) / 3))
+    assert sum(n > limits.many for n in row) == third
+    assert sum(n < limits.few for n in row) == third
+
+
+def test_default_thresholds_of_few_classes_and_of_ties():
+    assert default_thresholds(np.array([[9]])) == Thresholds(9, 9)
+    assert default_thresholds(np.array([[9, 3]])) == Thresholds(3, 9)
+    assert default_thresholds(np.array([[4, 4, 4], [6, 6, 6]])) == Thresholds(5, 5)
+    assert default_thresholds(np.array([[6, 5, 4, 3, 2, 1]])) == Thresholds(4, 3)

@@ -1,0 +1,95 @@
+"""All algorithms by name, with their hyper-parameters: the backend's and this project's."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+from imbalance_splits.errors import InputError, unknown_name
+from imbalance_splits.seeds import seed_hash
+from ndcl_domainbed import algorithms as additions
+from ndcl_domainbed import backend
+from ndcl_domainbed.hparams import Hparam, Hparams, Value
+
+
+@functools.cache
+def _classes() -> dict[str, type]:
+    """The backend's algorithms, and the additions that it has not got."""
+    classes = dict(additions.classes())
+    classes.update(backend.algorithm_classes())
+    return dict(sorted(classes.items()))
+
+
+def algorithm_names() -> list[str]:
+    """Return the names of all algorithms, sorted."""
+    return list(_classes())
+
+
+def get_algorithm_class(name: str) -> Any:
+    """Return the class of the algorithm ``name``; InputError if there is none."""
+    try:
+        return _classes()[name]
+    except KeyError:
+        raise unknown_name("algorithm", name, algorithm_names()) from None
+
+
+def _own_hparams(algorithm: str) -> dict[str, Hparam]:
+    """What an addition declares beside itself; the backend's registry knows the rest."""
+    cls = get_algorithm_class(algorithm)
+    if algorithm in backend.algorithm_classes():
+        return {}
+    return dict(getattr(cls, "HPARAMS", {}))
+
+
+def default_hparams(algorithm: str, dataset: str) -> Hparams:
+    """Return the default hyper-parameters of ``algorithm`` on ``dataset``."""
+    values = Hparams(backend.shared_hparams(algorithm, dataset, None))
+    for name, hparam in _own_hparams(algorithm).items():
+        values[name] = hparam.default_for(dataset)
+    return values
+
+
+def random_hparams(algorithm: str, dataset: str, seed: int) -> Hparams:
+    """Return the hyper-parameters that ``seed`` draws for ``algorithm`` on ``dataset``."""
+    values = Hparams(backend.shared_hparams(algorithm, dataset, seed))
+    for name, hparam in _own_hparams(algorithm).items():
+        values[name] = hparam.random_for(dataset, name, seed)
+    return values
+
+
+def run_hparams(
+    algorithm: str,
+    dataset: str,
+    hparams_seed: int = 0,
+    trial_seed: int = 0,
+    overrides: Mapping[str, Value] | None = None,
+) -> Hparams:
+    """Return the hyper-parameters of one run, as DomainBed's train script makes them.
+
+    ``hparams_seed`` 0 gives the defaults; any other is hashed with ``trial_seed``. ``overrides``
+    win. Raises InputError for an override that the algorithm does not have or of another type.
+    """
+    if hparams_seed == 0:
+        values = default_hparams(algorithm, dataset)
+    else:
+        values = random_hparams(algorithm, dataset, seed_hash(hparams_seed, trial_seed))
+    for name, value in (overrides or {}).items():
+        if name not in values:
+            raise unknown_name(f"hyper-parameter of {algorithm}", name, sorted(values))
+        values[name] = _checked(name, value, values[name])
+    return values
+
+
+def _checked(name: str, value: Any, declared: Value) -> Value:
+    """Return ``value`` as the type of ``declared``, a whole number standing for a float too."""
+    if isinstance(declared, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(declared, int) and not isinstance(declared, bool) and type(value) is float:
+        return value  # some defaults are written as whole numbers: weight_decay 0
+    if type(value) is not type(declared):
+        raise InputError(
+            f"hyper-parameter {name} takes a {type(declared).__name__} such as {declared!r}; "
+            f"it was given {value!r}"
+        )
+    return value

@@ -1,0 +1,63 @@
+"""Write a data set that this package makes as image folders, or show it in one picture."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imbalance_splits.errors import InputError
+from ndcl_domainbed.scripts.cli import run
+
+if TYPE_CHECKING:
+    from ndcl_domainbed.testbed.datasets.digits import Images
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="ndcl-domainbed export_dataset", description=__doc__, allow_abbrev=False
+    )
+    add = parser.add_argument
+    add("dataset", help="for example DigitsDG")
+    add("--data_dir", default="./data", help="folder of the data sets (%(default)s)")
+    add("--output", metavar="FOLDER", help="write FOLDER/domain/class/image")
+    add("--format", choices=("png", "jpeg"), default="png",
+        help="png keeps every pixel, jpeg does not (%(default)s)")  # fmt: skip
+    add("--picture", metavar="FILE", help="write a picture: domains in rows, classes in columns")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status. Raises InputError for bad input."""
+    args = build_parser().parse_args(argv)
+    if args.output is None and args.picture is None:
+        raise InputError("nothing to write: name a folder with --output or a file with --picture.")
+    from ndcl_domainbed.testbed.datasets import get_dataset_class
+    from ndcl_domainbed.testbed.datasets.images.export import export_folders
+
+    dataset = get_dataset_class(args.dataset, args.data_dir)
+    classes, domains = dataset.pixels(args.data_dir)
+    if args.output is not None:
+        export_folders(domains, classes, Path(args.output), args.format)
+        total = sum(len(labels) for _, labels in domains.values())
+        print(f"wrote {total:,} images of {', '.join(domains)} to {args.output}")
+    if args.picture is not None:
+        _write_picture(domains, Path(args.picture))
+        print(f"wrote {args.picture}")
+    return 0
+
+
+def _write_picture(domains: dict[str, Images], path: Path) -> None:
+    from ndcl_domainbed.testbed.datasets.digits.picture import contact_sheet
+
+    try:
+        contact_sheet(domains).save(path)
+    except (OSError, ValueError) as error:  # ValueError: Pillow knows no format of this suffix
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot write {path} ({reason}).") from error
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,1 @@
+"""The embedded testbed: algorithms, networks, data sets and hyper-parameters."""

@@ -1,0 +1,81 @@
+"""What every algorithm of the testbed is, and the helpers that several of them use."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+
+from ndcl_domainbed.hparams import Hparam
+
+Minibatch = tuple[torch.Tensor, torch.Tensor]
+"""Images (n_d, …) and labels (n_d,) of one training domain."""
+
+
+class Algorithm(torch.nn.Module, ABC):
+    """A domain generalization algorithm, with the interface of DomainBed's.
+
+    ``input_shape`` is that of one input, without the batch dimension; ``num_domains`` counts
+    training domains only; ``hparams`` is kept by reference. A subclass sees ``update`` and
+    ``predict`` called in train and in eval mode. Whatever it must remember from one update to
+    the next and is not in its state dict, it keeps in attributes that are optimizers, tensors,
+    generators, numbers, or lists and dicts of these, so that an interrupted run can go on.
+    """
+
+    HPARAMS: ClassVar[dict[str, Hparam]] = {}
+    """The algorithm's own hyper-parameters, and its own values of the shared ones."""
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        num_classes: int,
+        num_domains: int,
+        hparams: Mapping[str, Any],
+    ) -> None:
+        super().__init__()
+        self.hparams = hparams
+
+    @abstractmethod
+    def update(
+        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
+    ) -> dict[str, float]:
+        """Make one training step on one minibatch per domain; return scalars for the record."""
+
+    @abstractmethod
+    def predict(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the logits (B, K) of a batch of inputs."""
+
+
+def scalars(**values: torch.Tensor | float) -> dict[str, float]:
+    """Return tensors with one element each (and numbers) as Python numbers.
+
+    All tensors are copied from their device together, so there is one synchronization.
+    """
+    tensors = {k: v.detach().reshape(()) for k, v in values.items() if torch.is_tensor(v)}
+    read = torch.stack([v.to(torch.float64) for v in tensors.values()]).tolist() if tensors else []
+    found = dict(zip(tensors, read, strict=True))
+    return {key: found.get(key, value) for key, value in values.items()}
+
+
+def joined(minibatches: Sequence[Minibatch]) -> Minibatch:
+    """Return the minibatches of all domains as one, in domain order."""
+    return torch.cat([x for x, _ in minibatches]), torch.cat([y for _, y in minibatches])
+
+
+def sizes(minibatches: Sequence[Minibatch]) -> list[int]:
+    """Return how many samples each domain has in the minibatches."""
+    return [len(y) for _, y in minibatches]
+
+
+def mean(values: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the mean of tensors of one shape."""
+    return torch.stack(list(values)).mean(dim=0)
+
+
+def step(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
+    """Make one step of ``optimizer`` down the gradient of ``loss``."""
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()

@@ -1,0 +1,157 @@
+"""Algorithms whose prediction also depends on the other samples of the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ndcl_domainbed.hparams import Hparam, by_dataset, choice, integer, power_uniform
+from ndcl_domainbed.testbed import networks
+from ndcl_domainbed.testbed.algorithms.base import Algorithm, Minibatch, joined, scalars, step
+from ndcl_domainbed.testbed.algorithms.erm import ERM
+
+
+class MTL(Algorithm):
+    """Marginal Transfer Learning: the classifier also sees the mean feature of the domain.
+
+    Blanchard, Deshmukh, Dogan, Lee & Scott, "Domain Generalization by Marginal Transfer
+    Learning", JMLR 2021, arXiv:1711.07910, with the mean feature as the embedding of a domain.
+
+    A training domain's embedding is the share ``mtl_ema`` of its minibatch's mean plus the rest
+    of what it was before; a test batch's is its mean. The risks of the domains are added up.
+
+    In DomainBed the classifier sees Gaussian noise in place of the embedding, so nothing is
+    transferred and predictions are random; so it is here if ``as_published`` is False or not
+    among the hyper-parameters, as in DomainBed's own ones.
+    """
+
+    HPARAMS: ClassVar[dict[str, Hparam]] = {
+        "mtl_ema": Hparam(0.99, choice([0.5, 0.9, 0.99, 1.0])),
+        "as_published": Hparam(True),
+    }
+
+    embeddings: torch.Tensor
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        num_classes: int,
+        num_domains: int,
+        hparams: Mapping[str, Any],
+    ) -> None:
+        super().__init__(input_shape, num_classes, num_domains, hparams)
+        self.featurizer = networks.Featurizer(input_shape, self.hparams)
+        width = self.featurizer.n_outputs
+        self.classifier = networks.Classifier(
+            2 * width, num_classes, self.hparams["nonlinear_classifier"]
+        )
+        self.register_buffer("embeddings", torch.zeros(num_domains, width))
+        self.as_published = bool(self.hparams.get("as_published", False))
+        self.optimizer = torch.optim.Adam(
+            [*self.featurizer.parameters(), *self.classifier.parameters()],
+            lr=self.hparams["lr"],
+            weight_decay=self.hparams["weight_decay"],
+        )
+
+    def update(
+        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
+    ) -> dict[str, float]:
+        """Make one step on the sum of the domains' cross-entropies."""
+        share = self.hparams["mtl_ema"]
+        losses, embeddings = [], []
+        for (x, y), previous in zip(minibatches, self.embeddings, strict=True):
+            z = self.featurizer(x)
+            embedding = share * z.mean(dim=0) + (1 - share) * previous
+            losses.append(F.cross_entropy(self._logits(z, embedding), y))
+            embeddings.append(embedding.detach())
+        self.embeddings.copy_(torch.stack(embeddings))
+        loss = torch.stack(losses).sum()
+        step(self.optimizer, loss)
+        return scalars(loss=loss)
+
+    def predict(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the logits (B, K) of a batch from one domain."""
+        z = self.featurizer(x)
+        return self._logits(z, z.mean(dim=0))
+
+    def _logits(self, z: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+        rows = embedding.expand_as(z) if self.as_published else torch.randn_like(z)
+        return self.classifier(torch.cat([z, rows], dim=1))
+
+
+class _ContextNet(nn.Module):
+    """Three 5×5 convolutions that turn images (B, C, H, W) into one channel of context."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.context_net = nn.Sequential(
+            nn.Conv2d(channels, 64, 5, padding=2),
+            nn.BatchNorm2d(64),
+            nn.ReLU(),
+            nn.Conv2d(64, 64, 5, padding=2),
+            nn.BatchNorm2d(64),
+            nn.ReLU(),
+            nn.Conv2d(64, 1, 5, padding=2),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.context_net(x)
+
+
+class ARM(ERM):
+    """Adaptive Risk Minimization with contextual meta-learning (ARM-CML).
+
+    Zhang, Marklund, Dhawan, Gupta, Levine & Finn, "Adaptive Risk Minimization: Learning to Adapt to
+    Domain Shift", NeurIPS 2021, arXiv:2007.02931.
+
+    A small network turns each image into one channel; its mean over the batch is the context,
+    which every image gets as a further input channel. In training the batch is a domain's
+    minibatch. A prediction takes each ``batch_size`` images as a batch or, if they do not divide
+    into such, all of them.
+
+    In DomainBed the context network is never trained, since its optimizer lacks it; so it is
+    here if ``as_published`` is False or not among the hyper-parameters, as in DomainBed's own.
+    """
+
+    HPARAMS: ClassVar[dict[str, Hparam]] = {
+        "batch_size": Hparam(
+            by_dataset(small=64, other=8),
+            by_dataset(small=integer(power_uniform(2, 3, 9)), other=8),
+        ),
+        "as_published": Hparam(True),
+    }
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        num_classes: int,
+        num_domains: int,
+        hparams: Mapping[str, Any],
+    ) -> None:
+        channels, *size = input_shape
+        super().__init__((channels + 1, *size), num_classes, num_domains, hparams)
+        self.context_net = _ContextNet(channels)
+        self.context_net.requires_grad_(bool(self.hparams.get("as_published", False)))
+        self.optimizer = self._adam([p for p in self.parameters() if p.requires_grad])
+
+    def update(
+        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
+    ) -> dict[str, float]:
+        """Make one step on the mean cross-entropy of all samples, each in its domain's context."""
+        x, y = joined(minibatches)
+        contexts = self.context_net(x).split([len(y) for _, y in minibatches])
+        context = torch.cat([c.mean(dim=0, keepdim=True).expand_as(c) for c in contexts])
+        loss = F.cross_entropy(self.network(torch.cat([x, context], dim=1)), y)
+        step(self.optimizer, loss)
+        return scalars(loss=loss)
+
+    def predict(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the logits (B, K) of a batch from one domain."""
+        support = self.hparams["batch_size"]
+        size = support if len(x) % support == 0 else len(x)
+        context = self.context_net(x).unflatten(0, (-1, size)).mean(dim=1)
+        return self.network(torch.cat([x, context.repeat_interleave(size, dim=0)], dim=1))

@@ -1,0 +1,109 @@
+"""Invariant gradient variances."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch.func import functional_call, grad, vmap
+from torch.nn import functional as F
+
+from ndcl_domainbed.hparams import Hparam, integer, power_uniform, uniform
+from ndcl_domainbed.testbed.algorithms.annealing import AnnealedPenalty
+from ndcl_domainbed.testbed.algorithms.base import Minibatch, joined, mean, scalars, sizes, step
+from ndcl_domainbed.testbed.algorithms.erm import ERM
+
+
+def gradient_variance(
+    classifier: torch.nn.Module, z: torch.Tensor, y: torch.Tensor
+) -> torch.Tensor:
+    """Return the population variance (P,), over samples, of the classifier's P gradients.
+
+    ``z`` (n, D) are features with labels ``y`` (n,); a sample's gradient is that of its own
+    cross-entropy. Differentiable in the classifier and in ``z``. For a linear classifier, whose
+    gradients are (p - e_y) zᵀ and p - e_y, in closed form without storing them.
+    """
+    if not isinstance(classifier, torch.nn.Linear):
+        return _per_sample_gradients(classifier, z, y).var(dim=0, correction=0)
+    errors = classifier(z).softmax(dim=1) - F.one_hot(y, classifier.out_features)
+    weight = errors.pow(2).T @ z.pow(2) / len(y) - (errors.T @ z / len(y)).pow(2)
+    return torch.cat([weight.flatten(), errors.var(dim=0, correction=0)])
+
+
+def _per_sample_gradients(
+    classifier: torch.nn.Module, z: torch.Tensor, y: torch.Tensor
+) -> torch.Tensor:
+    """Return the gradients (n, P) of each sample's cross-entropy for all parameters."""
+
+    def loss(
+        parameters: dict[str, torch.Tensor], features: torch.Tensor, label: torch.Tensor
+    ) -> torch.Tensor:
+        return F.cross_entropy(functional_call(classifier, parameters, (features,)), label)
+
+    parameters: dict[str, torch.Tensor] = dict(classifier.named_parameters())
+    gradients = vmap(grad(loss), in_dims=(None, 0, 0))(parameters, z, y)
+    return torch.cat([gradients[name].flatten(1) for name in parameters], dim=1)
+
+
+class Fishr(AnnealedPenalty, ERM):
+    """Fishr: the variances of the classifier's gradients should agree between domains.
+
+    Rame, Dancette & Cord, "Fishr: Invariant Gradient Variances for Out-of-Distribution
+    Generalization", ICML 2022, arXiv:2109.02934.
+
+    Each domain's variances are smoothed over updates (``ema``), always; the penalty, the mean
+    squared deviation from the domains' mean, gets its weight ``lambda`` after
+    ``penalty_anneal_iters`` updates, with a renewed optimizer, and none before.
+    """
+
+    HPARAMS: ClassVar[dict[str, Hparam]] = {
+        "lambda": Hparam(1000.0, power_uniform(10, 1, 4)),
+        "penalty_anneal_iters": Hparam(1500, integer(uniform(0, 5000))),
+        "ema": Hparam(0.95, uniform(0.90, 0.99)),
+    }
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        num_classes: int,
+        num_domains: int,
+        hparams: Mapping[str, Any],
+    ) -> None:
+        super().__init__(input_shape, num_classes, num_domains, hparams)
+        size = sum(parameter.numel() for parameter in self.classifier.parameters())
+        self.smoothed = torch.zeros(num_domains, size)
+
+    def update(
+        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
+    ) -> dict[str, float]:
+        """Make one step; ``nll`` is the cross-entropy, ``penalty`` is without its weight."""
+        x, y = joined(minibatches)
+        z = self.featurizer(x)
+        is_on = self.penalty_is_on(
+            self.hparams["penalty_anneal_iters"],
+            lambda: self._adam(self.network.parameters()),
+        )
+        with torch.set_grad_enabled(is_on):
+            penalty = self.penalty(z.split(sizes(minibatches)), [y for _, y in minibatches])
+        nll = F.cross_entropy(self.classifier(z), y)
+        loss = nll + self.hparams["lambda"] * penalty if is_on else nll
+        step(self.optimizer, loss)
+        return scalars(loss=loss, nll=nll, penalty=penalty)
+
+    def penalty(
+        self, features: Sequence[torch.Tensor], labels: Sequence[torch.Tensor]
+    ) -> torch.Tensor:
+        """Return how far the smoothed variances of the domains differ; advances them."""
+        variances = torch.stack(
+            [
+                gradient_variance(self.classifier, z, y)
+                for z, y in zip(features, labels, strict=True)
+            ]
+        )
+        share = self.hparams["ema"]
+        self.smoothed = self.smoothed.to(variances.device)
+        smoothed = share * self.smoothed + (1 - share) * variances
+        self.smoothed = smoothed.detach()
+        corrected = smoothed / (1 - share)  # the gradient of the variances is so not scaled down
+        return (corrected - mean(list(corrected))).pow(2).mean()

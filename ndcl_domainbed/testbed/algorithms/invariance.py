@@ -1,0 +1,111 @@
+"""Algorithms that ask for the same optimal classifier, or the same risk, in all domains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch.nn import functional as F
+
+from ndcl_domainbed.hparams import Hparam, integer, power_uniform
+from ndcl_domainbed.testbed.algorithms.annealing import AnnealedPenalty
+from ndcl_domainbed.testbed.algorithms.base import Minibatch, joined, mean, scalars, sizes, step
+from ndcl_domainbed.testbed.algorithms.erm import ERM
+
+
+class _RiskInvariance(AnnealedPenalty, ERM):
+    """One forward pass of all domains, and an optimizer that is renewed at the switch."""
+
+    def domain_logits(
+        self, minibatches: Sequence[Minibatch]
+    ) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Return the logits (n_d, K) and labels (n_d,) of each domain, from a joint forward."""
+        x, _ = joined(minibatches)
+        parts = self.predict(x).split(sizes(minibatches))
+        return [(f, y) for f, (_, y) in zip(parts, minibatches, strict=True)]
+
+    def penalty_weight(self, name: str) -> float:
+        """Return 1 before the switch, then the hyper-parameter ``name``_lambda."""
+        is_on = self.penalty_is_on(
+            self.hparams[f"{name}_penalty_anneal_iters"],
+            lambda: self._adam(self.network.parameters()),
+        )
+        return float(self.hparams[f"{name}_lambda"]) if is_on else 1.0
+
+
+def scale_derivative(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Return d/ds of the mean cross-entropy of s·logits at s = 1; zero for no samples."""
+    if len(y) == 0:
+        return logits.sum()
+    scale = torch.ones((), device=logits.device, dtype=logits.dtype, requires_grad=True)
+    (derivative,) = torch.autograd.grad(
+        F.cross_entropy(scale * logits, y), scale, create_graph=True
+    )
+    return derivative
+
+
+class IRM(_RiskInvariance):
+    """Invariant Risk Minimization (IRMv1).
+
+    Arjovsky, Bottou, Gulrajani & Lopez-Paz, "Invariant Risk Minimization", 2019,
+    arXiv:1907.02893.
+
+    The squared derivative of the risk with respect to a scale of the logits is estimated without
+    bias by the product of two halves of the minibatch, its even and its odd positions. The
+    penalty has weight 1 for ``irm_penalty_anneal_iters`` updates, then ``irm_lambda``, with a
+    renewed optimizer. A domain with one sample has no odd half: its penalty is zero.
+    """
+
+    HPARAMS: ClassVar[dict[str, Hparam]] = {
+        "irm_lambda": Hparam(1e2, power_uniform(10, -1, 5)),
+        "irm_penalty_anneal_iters": Hparam(500, integer(power_uniform(10, 0, 4))),
+    }
+
+    def update(
+        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
+    ) -> dict[str, float]:
+        """Make one step; ``nll`` and ``penalty`` (without its weight) are means over domains."""
+        outputs = self.domain_logits(minibatches)
+        nll = mean([F.cross_entropy(f, y) for f, y in outputs])
+        penalty = mean(
+            [
+                scale_derivative(f[::2], y[::2]) * scale_derivative(f[1::2], y[1::2])
+                for f, y in outputs
+            ]
+        )
+        loss = nll + self.penalty_weight("irm") * penalty
+        step(self.optimizer, loss)
+        return scalars(loss=loss, nll=nll, penalty=penalty)
+
+
+class VREx(_RiskInvariance):
+    """Variance Risk Extrapolation: the mean of the domains' risks plus their variance.
+
+    Krueger et al., "Out-of-Distribution Generalization via Risk Extrapolation (REx)", ICML 2021,
+    arXiv:2003.00688.
+
+    The population variance; its weight is 1 for ``vrex_penalty_anneal_iters`` updates, then
+    ``vrex_lambda``, with a renewed optimizer.
+    """
+
+    HPARAMS: ClassVar[dict[str, Hparam]] = {
+        "vrex_lambda": Hparam(1e1, power_uniform(10, -1, 5)),
+        "vrex_penalty_anneal_iters": Hparam(500, integer(power_uniform(10, 0, 4))),
+    }
+
+    def update(
+        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
+    ) -> dict[str, float]:
+        """Make one step.
+
+        In the result ``nll`` is the risk of the last domain, as DomainBed logs it, and
+        ``mean_nll`` that of all domains; ``penalty`` is without its weight.
+        """
+        outputs = self.domain_logits(minibatches)
+        risks = torch.stack([F.cross_entropy(f, y) for f, y in outputs])
+        nll = risks.mean()
+        penalty = (risks - nll).pow(2).mean()
+        loss = nll + self.penalty_weight("vrex") * penalty
+        step(self.optimizer, loss)
+        return scalars(loss=loss, nll=risks[-1], mean_nll=nll, penalty=penalty)

@@ -1,0 +1,141 @@
+"""Algorithms whose update looks at the effect of an inner update."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from ndcl_domainbed.hparams import Hparam, choice, power_uniform
+from ndcl_domainbed.testbed import networks
+from ndcl_domainbed.testbed.algorithms.base import Algorithm, Minibatch, scalars, step
+from ndcl_domainbed.testbed.algorithms.erm import ERM
+from ndcl_domainbed.testbed.networks.whole import WholeNetwork
+
+
+class MLDG(ERM):
+    """Meta-Learning for Domain Generalization, its first-order variant.
+
+    Li, Yang, Song & Hospedales, "Learning to Generalize: Meta-Learning for Domain
+    Generalization", AAAI 2018, arXiv:1710.03463.
+
+    In each update ``n_meta_test`` random domains are the meta-test domains, in turn paired with
+    the others. For a pair (i, j): g_i is the gradient of domain i's risk, g_j that of domain j's
+    risk after one step of a fresh Adam along g_i. The optimizer gets Σ (g_i + β·g_j)/M, β =
+    ``mldg_beta``, M the number of domains.
+
+    Two departures from DomainBed, which trains nothing, silently, when no domain is left for
+    meta-training: here at most M - 1 domains are meta-test ones, and a single domain is its own.
+    And its un-frozen batch normalization never sees the data, since only copies of the network
+    are run; here domain i's pass moves the running statistics.
+    """
+
+    HPARAMS: ClassVar[dict[str, Hparam]] = {
+        "mldg_beta": Hparam(1.0, power_uniform(10, -1, 1)),
+        "n_meta_test": Hparam(2, choice([1, 2])),
+    }
+
+    def update(
+        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
+    ) -> dict[str, float]:
+        """Make one step; ``loss`` is Σ (risk of i + β · risk of j after the inner step)/M."""
+        parameters = dict(self.network.named_parameters())
+        count, beta = len(minibatches), self.hparams["mldg_beta"]
+        outer = [torch.zeros_like(p) for p in parameters.values()]
+        losses = []
+        for i, j in self._pairs(count):
+            size = min(len(minibatches[i][1]), len(minibatches[j][1]))
+            train, test = [(x[:size], y[:size]) for x, y in (minibatches[i], minibatches[j])]
+            train_loss = F.cross_entropy(self.network(train[0]), train[1])
+            train_grads = _gradients(train_loss, parameters)
+            test_loss, test_grads = self._after_inner_step(parameters, train_grads, test)
+            for total, g_i, g_j in zip(outer, train_grads, test_grads, strict=True):
+                total.add_(g_i / count).add_(beta * g_j / count)
+            losses.append(train_loss.detach() + beta * test_loss.detach())
+        for parameter, gradient in zip(parameters.values(), outer, strict=True):
+            parameter.grad = gradient
+        self.optimizer.step()
+        return scalars(loss=torch.stack(losses).sum() / count)
+
+    def _pairs(self, count: int) -> list[tuple[int, int]]:
+        """Return (meta-train, meta-test) pairs; each meta-train domain occurs once."""
+        order = torch.randperm(count).tolist()
+        split = count - min(self.hparams["n_meta_test"], count - 1)
+        train, test = order[:split], order[split:] or order
+        return [(i, test[position % len(test)]) for position, i in enumerate(train)]
+
+    def _after_inner_step(
+        self,
+        parameters: Mapping[str, torch.Tensor],
+        gradients: Sequence[torch.Tensor],
+        minibatch: Minibatch,
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        """Return the risk after one step of a fresh Adam, and its gradient there."""
+        moved = {name: p.detach().clone().requires_grad_() for name, p in parameters.items()}
+        for parameter, gradient in zip(moved.values(), gradients, strict=True):
+            parameter.grad = gradient
+        self._adam(moved.values()).step()
+        buffers = {name: buffer.clone() for name, buffer in self.network.named_buffers()}
+        x, y = minibatch
+        loss = F.cross_entropy(functional_call(self.network, {**moved, **buffers}, (x,)), y)
+        return loss, _gradients(loss, moved)
+
+
+def _gradients(
+    loss: torch.Tensor, parameters: Mapping[str, torch.Tensor]
+) -> tuple[torch.Tensor, ...]:
+    """Return the gradient with respect to each parameter, zero where there is none."""
+    return torch.autograd.grad(loss, list(parameters.values()), materialize_grads=True)
+
+
+class Fish(Algorithm):
+    """Fish: inter-domain gradient matching, by a first-order method.
+
+    Shi, Seely, Torr, Siddharth, Hannun, Usunier & Synnaeve, "Gradient Matching for Domain
+    Generalization", ICLR 2022, arXiv:2104.09937, Algorithm 1.
+
+    An inner Adam, whose moments go on from update to update, makes one step per domain, in domain
+    order; the weights then move the share ``meta_lr`` of the way that it went. So do the running
+    statistics of batch normalization.
+    """
+
+    HPARAMS: ClassVar[dict[str, Hparam]] = {"meta_lr": Hparam(0.5, choice([0.05, 0.1, 0.5]))}
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        num_classes: int,
+        num_domains: int,
+        hparams: Mapping[str, Any],
+    ) -> None:
+        super().__init__(input_shape, num_classes, num_domains, hparams)
+        featurizer = networks.Featurizer(input_shape, self.hparams)
+        classifier = networks.Classifier(
+            featurizer.n_outputs, num_classes, self.hparams["nonlinear_classifier"]
+        )
+        self.network = WholeNetwork(featurizer, classifier)
+        self.optimizer_inner = torch.optim.Adam(
+            self.network.parameters(),
+            lr=self.hparams["lr"],
+            weight_decay=self.hparams["weight_decay"],
+        )
+
+    def update(
+        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
+    ) -> dict[str, float]:
+        """Make one step; ``loss`` is the risk of the last domain before its inner step."""
+        moving = [t for t in self.network.state_dict().values() if t.is_floating_point()]
+        starts = [tensor.clone() for tensor in moving]
+        for x, y in minibatches:
+            loss = F.cross_entropy(self.predict(x), y)
+            step(self.optimizer_inner, loss)
+        for tensor, start in zip(moving, starts, strict=True):
+            tensor.copy_(torch.lerp(start, tensor, self.hparams["meta_lr"]))
+        return scalars(loss=loss)
+
+    def predict(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the logits (B, K)."""
+        return self.network(x)

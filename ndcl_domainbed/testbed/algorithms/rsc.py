@@ -1,0 +1,71 @@
+"""Representation self-challenging."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch.nn import functional as F
+
+from ndcl_domainbed.hparams import Hparam, uniform
+from ndcl_domainbed.testbed.algorithms.base import Minibatch, joined, scalars, step
+from ndcl_domainbed.testbed.algorithms.erm import ERM
+
+
+def percentile(values: torch.Tensor, level: float) -> torch.Tensor:
+    """Return the quantile at ``level`` in [0, 1] along the last axis, which is kept.
+
+    Linear interpolation between order statistics. A level that falls on one of them gives it
+    exactly, where single precision arithmetic could land a rounding error beside it.
+    """
+    position = level * (values.shape[-1] - 1)
+    below = min(math.floor(position + 1e-9), values.shape[-1] - 1)
+    above = min(below + 1, values.shape[-1] - 1)
+    ordered = values.sort(dim=-1).values
+    return torch.lerp(
+        ordered[..., below : below + 1],
+        ordered[..., above : above + 1],
+        max(position - below, 0.0),
+    )
+
+
+class RSC(ERM):
+    """Representation Self-Challenging: mutes the features that the prediction rests on most.
+
+    Huang, Wang, Xing & Huang, "Self-Challenging Improves Cross-Domain Generalization", ECCV 2020,
+    arXiv:2007.02454.
+
+    Muted are the features whose gradient is in the top ``rsc_f_drop_factor`` of their sample, in
+    the ``rsc_b_drop_factor`` of the samples that lose most confidence by it. The thresholds
+    themselves are muted too, so a factor of 0 still mutes the largest.
+    """
+
+    HPARAMS: ClassVar[dict[str, Hparam]] = {
+        "rsc_f_drop_factor": Hparam(1 / 3, uniform(0, 0.5)),
+        "rsc_b_drop_factor": Hparam(1 / 3, uniform(0, 0.5)),
+    }
+
+    def update(
+        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
+    ) -> dict[str, float]:
+        """Make one step on the cross-entropy of the masked features."""
+        x, y = joined(minibatches)
+        z = self.featurizer(x)
+        loss = F.cross_entropy(self.classifier(z * self._mask(z.detach(), y)), y)
+        step(self.optimizer, loss)
+        return scalars(loss=loss)
+
+    def _mask(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Return which features (B, D) stay."""
+        z = z.requires_grad_()
+        logits = self.classifier(z)
+        (gradients,) = torch.autograd.grad(logits.gather(1, y[:, None]).sum(), z)
+        kept = gradients < percentile(gradients, 1 - self.hparams["rsc_f_drop_factor"])
+        with torch.no_grad():
+            muted_logits = self.classifier(z * kept)
+            confidence, muted = [f.softmax(1).gather(1, y[:, None]) for f in (logits, muted_logits)]
+            change = (confidence - muted).squeeze(1)
+            is_spared = change < percentile(change, 1 - self.hparams["rsc_b_drop_factor"])
+        return kept | is_spared[:, None]

@@ -1,0 +1,105 @@
+"""Style-agnostic networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch.nn import functional as F
+
+from ndcl_domainbed.hparams import Hparam, power_uniform
+from ndcl_domainbed.testbed import networks
+from ndcl_domainbed.testbed.algorithms.base import Algorithm, Minibatch, joined, scalars, step
+
+
+def _normalized(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return features (B, D) normalized over D, with their means and variances (B, 1)."""
+    mean, variance = z.mean(dim=1, keepdim=True), z.var(dim=1, keepdim=True)
+    return (z - mean) / (variance + 1e-5).sqrt(), mean, variance
+
+
+def _draw(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw interpolation weights (B, 1) and a permutation (B,) of the samples.
+
+    From the CPU's generator, so that a seed means the same on every device.
+    """
+    weights, permutation = torch.rand(len(z), 1), torch.randperm(len(z))
+    return weights.to(z.device), permutation.to(z.device)
+
+
+def randomized_style(z: torch.Tensor) -> torch.Tensor:
+    """Return features (B, D) whose mean and variance are interpolated with another sample's."""
+    normalized, mean, variance = _normalized(z)
+    weight, other = _draw(z)
+    mean = weight * mean + (1 - weight) * mean[other]
+    variance = weight * variance + (1 - weight) * variance[other]
+    return normalized * (variance + 1e-5).sqrt() + mean
+
+
+def randomized_content(z: torch.Tensor) -> torch.Tensor:
+    """Return features (B, D) of another sample's content, a constant, in each sample's style."""
+    normalized, mean, variance = _normalized(z)
+    _, other = _draw(z)
+    return normalized[other].detach() * (variance + 1e-5).sqrt() + mean
+
+
+class SagNet(Algorithm):
+    """Style-Agnostic Network, on the pooled features.
+
+    Nam, Lee, Park, Yoon & Yoo, "Reducing Domain Gap by Reducing Style Bias", CVPR 2021,
+    arXiv:1910.11645, Algorithm 1.
+
+    ``network_c`` classifies the content under random styles, ``network_s`` the style under
+    random contents, and the featurizer ``network_f`` is trained to give ``network_s`` nothing to
+    go by, with weight ``sag_w_adv``. Domain labels are not used.
+    """
+
+    HPARAMS: ClassVar[dict[str, Hparam]] = {"sag_w_adv": Hparam(0.1, power_uniform(10, -2, 1))}
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        num_classes: int,
+        num_domains: int,
+        hparams: Mapping[str, Any],
+    ) -> None:
+        super().__init__(input_shape, num_classes, num_domains, hparams)
+        self.network_f = networks.Featurizer(input_shape, self.hparams)
+        width, nonlinear = self.network_f.n_outputs, self.hparams["nonlinear_classifier"]
+        self.network_c = networks.Classifier(width, num_classes, nonlinear)
+        self.network_s = networks.Classifier(width, num_classes, nonlinear)
+        self.optimizer_f = self._adam(self.network_f)
+        self.optimizer_c = self._adam(self.network_c)
+        self.optimizer_s = self._adam(self.network_s)
+
+    def _adam(self, module: torch.nn.Module) -> torch.optim.Adam:
+        return torch.optim.Adam(
+            module.parameters(), lr=self.hparams["lr"], weight_decay=self.hparams["weight_decay"]
+        )
+
+    def update(
+        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
+    ) -> dict[str, float]:
+        """Train content, then style, then the featurizer against the style; the three losses."""
+        x, y = joined(minibatches)
+
+        loss_c = F.cross_entropy(self.network_c(randomized_style(self.network_f(x))), y)
+        self.optimizer_f.zero_grad()
+        step(self.optimizer_c, loss_c)
+        self.optimizer_f.step()
+
+        loss_s = F.cross_entropy(self._style_logits(x), y)
+        step(self.optimizer_s, loss_s)
+
+        uniformity = -self._style_logits(x).log_softmax(dim=1).mean(dim=1).mean()
+        loss_adv = self.hparams["sag_w_adv"] * uniformity
+        step(self.optimizer_f, loss_adv)
+        return scalars(loss_c=loss_c, loss_s=loss_s, loss_adv=loss_adv)
+
+    def _style_logits(self, x: torch.Tensor) -> torch.Tensor:
+        return self.network_s(randomized_content(self.network_f(x)))
+
+    def predict(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the logits (B, K), without randomization."""
+        return self.network_c(self.network_f(x))

@@ -1,0 +1,76 @@
+"""The data sets: each found by its class name, any folder or list of images by its path.
+
+Every module of this package is searched for data sets, so a new one is one new file with a
+:class:`~ndcl_domainbed.testbed.datasets.base.MultiDomainDataset` in it; what several data sets
+share lives in sub-packages. Importing this package does not import torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from pathlib import Path
+
+from imbalance_splits.errors import InputError, unknown_name
+from ndcl_domainbed.testbed.datasets.base import MultiDomainDataset
+
+DatasetClass = type[MultiDomainDataset]
+
+
+def _discover() -> dict[str, DatasetClass]:
+    """Return the data sets that the modules of this package define, by class name."""
+    found: dict[str, DatasetClass] = {}
+    for module in pkgutil.iter_modules(__path__, f"{__name__}."):
+        if module.ispkg:
+            continue
+        for cls in vars(importlib.import_module(module.name)).values():
+            if not isinstance(cls, type) or not issubclass(cls, MultiDomainDataset):
+                continue
+            if cls.__module__ != module.name or not cls.ENVIRONMENTS:
+                continue
+            if cls.__name__ in found:
+                other = found[cls.__name__].__module__
+                raise TypeError(f"{module.name} and {other} both define {cls.__name__}")
+            found[cls.__name__] = cls
+    return found
+
+
+_CLASSES = _discover()
+
+DATASETS: list[str] = sorted(_CLASSES)
+"""The names of the data sets."""
+
+
+def get_dataset_class(name: str, data_dir: str | None = None) -> DatasetClass:
+    """Return the data set called ``name``, or one made of the images at the path ``name``.
+
+    A name of :data:`DATASETS` comes first. Otherwise ``name`` is the path of a folder
+    ``domain/class/image``, or of a .json or .csv list of (domain, class, file): absolute, or
+    relative to the working directory, or else to ``data_dir``. Raises InputError if there is
+    nothing of the name.
+    """
+    from ndcl_domainbed.testbed.datasets.file_lists import LIST_SUFFIXES, list_dataset
+    from ndcl_domainbed.testbed.datasets.image_folders import folder_dataset
+
+    if name in _CLASSES:
+        return _CLASSES[name]
+    places = [Path(name)] if data_dir is None else [Path(name), Path(data_dir, name)]
+    for place in places if name else []:
+        if place.is_dir():
+            return folder_dataset(name, place)
+        if place.is_file() and place.suffix.lower() in LIST_SUFFIXES:
+            return list_dataset(name, place)
+    raise InputError(
+        f"{unknown_name('dataset', name, DATASETS)}\nAny other name must be the path of a folder "
+        f"domain/class/image, or of a list of files ({', '.join(LIST_SUFFIXES)})."
+    )
+
+
+def environment_names(name: str, data_dir: str | None = None) -> list[str]:
+    """Return the names of the domains of a data set, in index order."""
+    return list(get_dataset_class(name, data_dir).ENVIRONMENTS)
+
+
+def num_environments(name: str, data_dir: str | None = None) -> int:
+    """Return the number of domains of a data set."""
+    return len(environment_names(name, data_dir))

@@ -1,0 +1,75 @@
+"""What every multi-domain data set of the testbed offers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from imbalance_splits.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Pixels = tuple[np.ndarray, np.ndarray]
+
+
+class MultiDomainDataset:
+    """One torch data set per domain, in the order of ``ENVIRONMENTS``.
+
+    A subclass names its domains in ``ENVIRONMENTS`` and fills the instance attributes in its
+    constructor. Its module does not import torch: that waits until a data set is constructed.
+    """
+
+    ENVIRONMENTS: ClassVar[list[str]] = []
+    """Domain names in index order; a class that leaves it empty is not registered."""
+
+    N_STEPS: ClassVar[int] = 5001
+    CHECKPOINT_FREQ: ClassVar[int] = 100
+    N_WORKERS: ClassVar[int] = 8
+
+    IMAGE_SIZE: ClassVar[int] = 224
+    """Height and width of the images that the constructor will deliver."""
+
+    input_shape: tuple[int, int, int]
+    """Channels, height, width."""
+
+    num_classes: int
+    classes: list[str]
+    """Class names; the label of a class is its index."""
+
+    datasets: list[Any]
+    """One torch data set per domain; each has ``targets``, its labels in order."""
+
+    def __init__(self, root: str, test_envs: Sequence[int], hparams: Mapping[str, Any]) -> None:
+        """Find the images.
+
+        ``root`` is the data directory, ``test_envs`` the indices of the domains that get plain
+        transforms; the others are augmented if ``hparams['data_augmentation']`` is true. Raises
+        InputError if a test domain does not exist.
+        """
+        for env in test_envs:
+            check_environment(env, self.ENVIRONMENTS, type(self).__name__)
+        self.input_shape = (3, self.IMAGE_SIZE, self.IMAGE_SIZE)
+
+    def __getitem__(self, index: int) -> Any:
+        """Return the torch data set of one domain."""
+        return self.datasets[index]
+
+    def __len__(self) -> int:
+        """Return the number of domains."""
+        return len(self.datasets)
+
+    @classmethod
+    def pixels(cls, root: str) -> tuple[list[str], dict[str, Pixels]]:
+        """Return the class names, and by domain the images (n, H, W, 3) uint8 and labels (n,).
+
+        Raises InputError for a data set that is not made by this package.
+        """
+        raise InputError(f"{cls.__name__} is not made by this package: there is nothing to export.")
+
+
+def check_environment(env: int, environments: Sequence[str], dataset: str) -> None:
+    """Raise InputError unless ``env`` is an index of ``environments``."""
+    if not 0 <= env < len(environments):
+        numbered = ", ".join(f"{index} = {name}" for index, name in enumerate(environments))
+        raise InputError(f"{dataset} has no domain {env} to test on. There are: {numbered}")

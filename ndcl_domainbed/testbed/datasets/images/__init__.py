@@ -1,0 +1,1 @@
+"""Images in files: finding, reading and transforming them."""

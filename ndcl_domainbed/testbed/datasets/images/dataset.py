@@ -1,0 +1,36 @@
+"""What data sets of image files share, whatever names the files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ndcl_domainbed.testbed.datasets.base import MultiDomainDataset
+from ndcl_domainbed.testbed.datasets.images.folders import Samples
+
+Found = list[tuple[Path | None, Samples]]
+"""Of each domain its folder, if it has one, and its images."""
+
+
+class ImageFileDataset(MultiDomainDataset):
+    """Images in files, decoded when they are asked for."""
+
+    def __init__(self, root: str, test_envs: Sequence[int], hparams: Mapping[str, Any]) -> None:
+        """List the images; none is decoded. Raises InputError if some are missing."""
+        from ndcl_domainbed.testbed.datasets.images import transforms
+        from ndcl_domainbed.testbed.datasets.images.files import ImageFiles
+
+        super().__init__(root, test_envs, hparams)
+        self.classes, found = self.find_images(root)
+        self.num_classes = len(self.classes)
+        self.datasets = []
+        for index, (folder, samples) in enumerate(found):
+            augment = hparams["data_augmentation"] and index not in test_envs
+            make = transforms.augmenting if augment else transforms.plain
+            transform = make(self.IMAGE_SIZE)
+            self.datasets.append(ImageFiles(samples, self.classes, transform, folder))
+
+    def find_images(self, root: str) -> tuple[list[str], Found]:
+        """Return the classes, sorted, and the images of the domains in environment order."""
+        raise NotImplementedError

@@ -1,0 +1,43 @@
+"""Image files as a torch data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch.utils.data import Dataset
+
+from ndcl_domainbed.testbed.datasets.images.folders import Samples
+from ndcl_domainbed.testbed.datasets.images.reading import read_rgb
+from ndcl_domainbed.testbed.datasets.images.transforms import Transform
+
+
+class ImageFiles(Dataset[tuple[torch.Tensor, int]]):
+    """The images of one domain; an image is decoded and transformed when it is asked for.
+
+    ``samples``, ``targets``, ``classes`` and ``transform`` are those of torchvision's
+    ImageFolder; ``root`` is the domain's folder, None if the files come from a list.
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        classes: Sequence[str],
+        transform: Transform,
+        root: Path | None = None,
+    ) -> None:
+        self.samples = samples
+        self.targets = [label for _, label in samples]
+        self.classes = list(classes)
+        self.transform: Callable[..., torch.Tensor] = transform
+        self.root = root
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        """Return an image and its label. Raises InputError if the file cannot be decoded."""
+        path, label = self.samples[index]
+        return self.transform(read_rgb(path)), label
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.samples)

@@ -1,0 +1,24 @@
+"""The networks of the embedded testbed: featurizers, classifiers and the MLP.
+
+The names, the constructors' arguments and the names in the state dicts are DomainBed's, so its
+checkpoints load here.
+"""
+
+from __future__ import annotations
+
+from ndcl_domainbed.testbed.networks.featurizer import Classifier, Featurizer, choose_backbone
+from ndcl_domainbed.testbed.networks.residual import ResNet, TimmBackbone
+from ndcl_domainbed.testbed.networks.small import MLP, MNIST_CNN, SmallCNN
+from ndcl_domainbed.testbed.networks.wide_resnet import WideResNet
+
+__all__ = [
+    "MLP",
+    "MNIST_CNN",
+    "Classifier",
+    "Featurizer",
+    "ResNet",
+    "SmallCNN",
+    "TimmBackbone",
+    "WideResNet",
+    "choose_backbone",
+]

@@ -1,0 +1,31 @@
+"""Batch normalization with frozen running statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from torch import nn
+
+ModuleT = TypeVar("ModuleT", bound="FreezableBatchNorm")
+
+
+class FreezableBatchNorm(nn.Module):
+    """A network whose batch normalization can be frozen, by the hyper-parameter ``freeze_bn``.
+
+    Frozen layers stay in eval mode, also when the network is switched to train mode: their
+    running statistics are used and do not move; scale and shift are still trained.
+    """
+
+    def __init__(self, hparams: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.batch_norm_is_frozen = bool(hparams.get("freeze_bn", False))
+
+    def train(self: ModuleT, mode: bool = True) -> ModuleT:
+        """Switch between train and eval mode; frozen layers stay in eval mode."""
+        super().train(mode)
+        if self.batch_norm_is_frozen:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self

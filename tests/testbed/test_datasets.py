@@ -1,0 +1,109 @@
+"""The registry of data sets, what every data set has, and the random ones."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from imbalance_splits.errors import InputError
+from ndcl_domainbed.testbed import datasets
+from ndcl_domainbed.testbed.datasets import (
+    DATASETS,
+    environment_names,
+    get_dataset_class,
+    num_environments,
+)
+
+PLAIN = {"data_augmentation": False}
+
+ENVIRONMENTS = {
+    "Debug224": ["0", "1", "2"],
+    "Debug28": ["0", "1", "2"],
+    "DigitsDG": ["MNIST", "MNIST-M", "OPT", "SYN"],
+    "DomainNet": ["clip", "info", "paint", "quick", "real", "sketch"],
+    "OfficeHome": ["A", "C", "P", "R"],
+    "PACS": ["A", "C", "P", "S"],
+    "TerraIncognita": ["L100", "L38", "L43", "L46"],
+    "VLCS": ["C", "L", "S", "V"],
+}
+
+
+def test_the_names_and_domains_are_those_of_the_protocol():
+    assert {name: environment_names(name) for name in DATASETS} == ENVIRONMENTS
+    assert num_environments("DomainNet") == 6
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_steps_and_checkpoints_are_domainbeds(name):
+    cls = get_dataset_class(name)
+    if name == "DigitsDG":
+        assert cls.N_STEPS % cls.CHECKPOINT_FREQ == 1  # the last step is a checkpoint
+        return
+    often = dict.fromkeys(["PACS", "VLCS", "OfficeHome", "TerraIncognita"], 300)
+    assert cls.N_STEPS == 5001
+    wanted = {**often, "DomainNet": 1000}.get(name, 100)
+    assert wanted == cls.CHECKPOINT_FREQ
+
+
+def test_looking_up_a_data_set_does_not_import_torch():
+    code = (
+        "import sys\n"
+        "from ndcl_domainbed.testbed.datasets import DATASETS, num_environments\n"
+        "assert [num_environments(name) for name in DATASETS]\n"
+        "assert not {'torch', 'torchvision', 'pandas', 'scipy'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", ["PCAS", "torch", "debug", "ImageFolders", "", "no/such.csv"])
+def test_a_name_of_nothing_is_refused_with_the_choices(name):
+    with pytest.raises(InputError) as error:
+        get_dataset_class(name)
+    first, second = str(error.value).splitlines()
+    assert first.startswith(f"unknown dataset '{name}'")
+    assert first.endswith(", ".join(DATASETS))
+    assert "domain/class/image" in second
+    assert ("did you mean 'PACS'?" in first) == (name == "PCAS")
+
+
+def test_a_new_data_set_is_one_new_file(tmp_path, monkeypatch):
+    header = "from ndcl_domainbed.testbed.datasets.base import MultiDomainDataset as Base\n"
+    text = (
+        f"{header}class Fresh(Base):\n    ENVIRONMENTS = ['x', 'y']\nclass Part(Base):\n    pass\n"
+    )
+    (tmp_path / "added_here.py").write_text(text)
+    monkeypatch.setattr(datasets, "__path__", [*datasets.__path__, str(tmp_path)])
+    assert set(datasets._discover()) == {*DATASETS, "Fresh"}
+    (tmp_path / "added_again.py").write_text(text)
+    with pytest.raises(TypeError, match=r"added_here and .*added_again both define Fresh"):
+        datasets._discover()
+
+
+@pytest.mark.parametrize("env", [-1, 3])
+def test_a_test_domain_out_of_range_is_refused(env):
+    with pytest.raises(InputError, match=rf"Debug28 has no domain {env} .*0 = 0, 1 = 1, 2 = 2"):
+        get_dataset_class("Debug28")("", [0, env], PLAIN)
+
+
+@pytest.mark.parametrize(("name", "size"), [("Debug28", 28), ("Debug224", 224)])
+def test_debug_images_are_random_yet_the_same_each_time(name, size):
+    state = torch.get_rng_state()
+    first, again = (get_dataset_class(name)("/nowhere", [0], PLAIN) for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert first.input_shape == (3, size, size)
+    assert (len(first), first.num_classes, first.classes) == (3, 2, ["0", "1"])
+    for domain, same in zip(first, again, strict=True):
+        images, labels = domain.tensors
+        assert images.shape == (16, 3, size, size)
+        assert images.std() == pytest.approx(1, abs=0.05)
+        assert domain.targets == labels.tolist() == [0, 1] * 8
+        assert torch.equal(images, same.tensors[0])
+    assert not torch.equal(first[0].tensors[0], first[1].tensors[0])
+
+
+def test_only_data_sets_of_our_own_making_have_pixels_to_export():
+    with pytest.raises(InputError, match="PACS is not made by this package"):
+        get_dataset_class("PACS").pixels("data")

@@ -1,0 +1,50 @@
+"""Balanced softmax."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from ndcl_domainbed.backend import ERM
+from ndcl_domainbed.hparams import required_label_counts
+from ndcl_domainbed.testbed.algorithms.base import Minibatch, mean, scalars, step
+
+
+class BSoftmax(ERM):
+    """Balanced Softmax: the cross-entropy of logits shifted by the log of the class counts.
+
+    Ren, Yu, Sheng, Ma, Zhao, Yi & Li, "Balanced Meta-Softmax for Long-Tailed Visual
+    Recognition", NeurIPS 2020, arXiv:2007.10740 (without its meta sampler).
+
+    Each domain d shifts by its own counts: CE(f + log N_d, y), averaged over domains. A class
+    that a domain lacks is shifted by log 1 = 0, as Yang et al. (ECCV 2022, arXiv:2203.09513) have
+    it, so the loss is finite whatever the labels. Predictions use the logits without shift.
+    Raises InputError if ``hparams`` carry no label counts.
+    """
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        num_classes: int,
+        num_domains: int,
+        hparams: Mapping[str, Any],
+    ) -> None:
+        super().__init__(input_shape, num_classes, num_domains, hparams)
+        counts = torch.from_numpy(required_label_counts(hparams, "BSoftmax"))
+        self.register_buffer("log_counts", counts.clamp(min=1).log().float(), persistent=False)
+
+    def update(
+        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
+    ) -> dict[str, float]:
+        """Make one step on the mean of the domains' balanced cross-entropies."""
+        loss = mean(
+            [
+                F.cross_entropy(self.predict(x) + shift, y)
+                for (x, y), shift in zip(minibatches, self.log_counts, strict=True)
+            ]
+        )
+        step(self.optimizer, loss)
+        return scalars(loss=loss)

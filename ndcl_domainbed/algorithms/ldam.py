@@ -1,0 +1,73 @@
+"""Label-distribution-aware margins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from ndcl_domainbed.backend import ERM
+from ndcl_domainbed.hparams import Hparam, choice, power_uniform, required_label_counts
+from ndcl_domainbed.testbed.algorithms.base import Minibatch, mean, scalars, step
+
+
+def class_margins(counts: np.ndarray, largest: float) -> np.ndarray:
+    """Return margins (M, K) proportional to count^(-1/4), the largest of a domain ``largest``.
+
+    A class that a domain lacks has margin 0 there.
+    """
+    margins = np.power(counts, -0.25, out=np.zeros_like(counts), where=counts > 0)
+    tops = np.maximum(margins.max(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    return largest * margins / tops
+
+
+def margin_cross_entropy(
+    logits: torch.Tensor, y: torch.Tensor, margins: torch.Tensor, scale: float
+) -> torch.Tensor:
+    """Return the mean CE of scale·(f - m_y e_y): the true class is handicapped by its margin."""
+    handicap = torch.zeros_like(logits).scatter(1, y[:, None], margins[y][:, None])
+    return F.cross_entropy(scale * (logits - handicap), y)
+
+
+class LDAM(ERM):
+    """LDAM: margins that are the larger, the rarer a class is in its domain.
+
+    Cao, Wei, Gaidon, Arechiga & Ma, "Learning Imbalanced Datasets with Label-Distribution-Aware
+    Margin Loss", NeurIPS 2019, arXiv:1906.07413.
+
+    As in its use for domain generalization (Yang et al., ECCV 2022) the classifier is not
+    normalized and there is no second, re-weighted stage. A class that a domain lacks has margin
+    0 there. Raises InputError if ``hparams`` carry no label counts.
+    """
+
+    HPARAMS: ClassVar[dict[str, Hparam]] = {
+        "max_m": Hparam(0.5, power_uniform(10, -1, -0.1)),
+        "scale": Hparam(30.0, choice([10.0, 30.0])),
+    }
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        num_classes: int,
+        num_domains: int,
+        hparams: Mapping[str, Any],
+    ) -> None:
+        super().__init__(input_shape, num_classes, num_domains, hparams)
+        margins = class_margins(required_label_counts(hparams, "LDAM"), hparams["max_m"])
+        self.register_buffer("margins", torch.from_numpy(margins).float(), persistent=False)
+
+    def update(
+        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
+    ) -> dict[str, float]:
+        """Make one step on the mean of the domains' losses, each with its own margins."""
+        loss = mean(
+            [
+                margin_cross_entropy(self.predict(x), y, margins, self.hparams["scale"])
+                for (x, y), margins in zip(minibatches, self.margins, strict=True)
+            ]
+        )
+        step(self.optimizer, loss)
+        return scalars(loss=loss)

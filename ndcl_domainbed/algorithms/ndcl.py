@@ -1,0 +1,298 @@
+"""Negatives-dominant contrastive learning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from imbalance_splits.errors import InputError, unknown_name
+from ndcl_domainbed import losses
+from ndcl_domainbed.backend import ERM
+from ndcl_domainbed.hard_negatives import BUDGETS, fixed_class_budget, hard_negatives
+from ndcl_domainbed.hparams import Hparam, power_uniform, required_label_counts, uniform
+from ndcl_domainbed.losses.pieces import unit_rows, zero_with_gradient
+from ndcl_domainbed.testbed.algorithms.base import Minibatch, joined, scalars, sizes, step
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "contrast": ("negatives", "infonce", "supcon", "none"),
+    "kernel": losses.KERNELS,
+    "budget": BUDGETS,
+    "space": ("prediction", "feature"),
+    "class_prior": ("none", "inverse", "logit"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The hyper-parameters of NDCL, checked: see the table in :class:`NDCL`."""
+
+    alpha: float
+    beta: float
+    mixup: float
+    contrast: str
+    kernel: str
+    budget: str
+    mixup_per_pair: bool
+    space: str
+    class_prior: str
+    tau: float
+    tau_align: float
+    prototype_momentum: float
+    prototype_min_count: int
+
+    @classmethod
+    def of(cls, hparams: Mapping[str, Any]) -> Settings:
+        """Return the settings in ``hparams``; InputError for one that is missing or unusable."""
+        names = [field.name for field in fields(cls)]
+        missing = ", ".join(name for name in names if name not in hparams)
+        if missing:
+            raise InputError(f"NDCL lacks hyper-parameters: {missing}; the registry has them.")
+        return cls(**{name: hparams[name] for name in names})
+
+    def __post_init__(self) -> None:
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise unknown_name(f"value of NDCL's {name}", getattr(self, name), choices)
+        for name in ("alpha", "beta"):
+            self._check(name, 0 <= self._number(name) < np.inf, "a number >= 0")
+        for name in ("mixup", "tau", "tau_align"):
+            self._check(name, 0 < self._number(name) < np.inf, "a number > 0")
+        momentum = self._number("prototype_momentum")
+        self._check("prototype_momentum", 0 <= momentum < 1, "a number in [0, 1)")
+        count = self._number("prototype_min_count")
+        self._check("prototype_min_count", count >= 1 and count % 1 == 0, "a whole number >= 1")
+        self._check("mixup_per_pair", isinstance(self.mixup_per_pair, bool), "true or false")
+
+    def _number(self, name: str) -> float:
+        """Return the value of ``name``; NaN, which no range contains, if it is no number."""
+        value = getattr(self, name)
+        is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+        return float(value) if is_number else float("nan")
+
+    def _check(self, name: str, fits: bool, wanted: str) -> None:
+        if not fits:
+            given = repr(getattr(self, name))
+            raise InputError(f"NDCL's hyper-parameter {name} takes {wanted}; it was given {given}.")
+
+
+@dataclass(frozen=True, slots=True)
+class LastStep:
+    """What the last update of :class:`NDCL` saw, detached. Figures are computed when asked for.
+
+    ``labels`` and ``domains`` (N,) are those of the batch, in the order of the minibatches;
+    ``anchors`` (N, F) the predictions (or unit features), ``mixed`` (M, F) those of the hard
+    negatives and ``mixed_classes`` (M,) the class that each is a negative for (M = 0 if no second
+    pass was made); ``prototypes`` those aligned, for :func:`ndcl_domainbed.losses.prototype_table`.
+    """
+
+    labels: Tensor
+    domains: Tensor
+    anchors: Tensor
+    mixed: Tensor
+    mixed_classes: Tensor
+    prototypes: losses.Prototypes
+    settings: Settings
+
+    def amplification(self) -> Tensor:
+        """Return the amplification factor A_i of each sample of the batch, (N,)."""
+        batch = (self.anchors, self.labels, self.mixed, self.mixed_classes)
+        kernel, tau = self.settings.kernel, self.settings.tau
+        return losses.amplification_factor(*batch, kernel=kernel, tau=tau)
+
+    def active(self) -> dict[str, int]:
+        """Return how much of the batch the terms could use, so that no zero is silent.
+
+        ``classes``: classes in the batch; ``anchors`` and ``anchor_classes``: samples with both a
+        positive and a hard negative, and their classes; ``prototypes``: domain-class pairs of
+        enough samples; ``shared_classes`` and ``shared_domains``: classes with a prototype in two
+        domains, and the domains that have one of such a class.
+        """
+        anchors = self.amplification() > 0
+        table = losses.prototype_table(self.prototypes)
+        shared = ~table["distance"].isnan()
+        return {
+            "classes": len(self.labels.unique()),
+            "anchors": int(anchors.sum()),
+            "anchor_classes": len(self.labels[anchors].unique()),
+            "prototypes": len(shared),
+            "shared_classes": len(table["class"][shared].unique()),
+            "shared_domains": len(table["domain"][shared].unique()),
+        }
+
+
+class NDCL(ERM):
+    """NDCL: negatives-dominant contrastive learning for imbalanced domain generalization.
+
+    Cao, Liu & Chen, "Negatives-Dominant Contrastive Learning for Generalization in Imbalanced
+    Domains", ICML 2026, arXiv:2601.21999.
+
+    L = L_ce + alpha L_con + beta L_const: a cross-entropy in which every class counts once and
+    hard samples count more, a contrast dominated by hard negatives made by mixup, and the
+    alignment of class prototypes between domains. All three live in prediction space.
+
+    ========================  ============  =====================================================
+    hyper-parameter           default       meaning
+    ========================  ============  =====================================================
+    ``alpha``, ``beta``       0.1           weights of L_con and L_const
+    ``mixup``                 0.2           ρ of the Beta(ρ, ρ) that hard negatives are mixed by
+    ``mixup_per_pair``        False         a mixing weight per pair, not one for the first round
+    ``contrast``              'negatives'   'infonce', 'supcon' or 'none' in its place
+    ``kernel``, ``tau``       'exp', 1      kernel ('exp', 'linear') and temperature of L_con
+    ``budget``                'frequency'   hard negatives per class: 'equal' or 'fixed' instead
+    ``class_prior``           'none'        'inverse' frequency or 'logit' adjustment in L_ce
+    ``space``                 'prediction'  'feature': L_con and L_const on unit features
+    ``tau_align``             1             temperature of L_const
+    ``prototype_momentum``    0             share of the earlier prototypes that is kept
+    ``prototype_min_count``   1             fewest samples of a pair that makes a prototype
+    ========================  ============  =====================================================
+
+    An update passes the real batch and then the hard negatives through the network, and reads
+    back from the device once (twice with ``budget`` 'fixed', whose number of hard negatives
+    depends on the batch). With ``contrast`` 'none' or ``alpha`` 0 there is no second pass and
+    ``loss_con`` is 0. ``generator``, seeded from torch's global one at construction, draws the
+    mixing weights; ``last_step`` serves diagnostics. Raises InputError for unusable
+    hyper-parameters, and for a ``class_prior`` other than 'none' without label counts.
+    """
+
+    prior_weights: Tensor | None
+    prior_offsets: Tensor | None
+    prototype_vectors: Tensor
+    prototype_seen: Tensor
+
+    HPARAMS: ClassVar[dict[str, Hparam]] = {
+        "alpha": Hparam(0.1, power_uniform(10, -3, 0)),
+        "beta": Hparam(0.1, power_uniform(10, -3, 0)),
+        "mixup": Hparam(0.2, uniform(0.1, 0.3)),
+        "contrast": Hparam("negatives"),
+        "kernel": Hparam("exp"),
+        "budget": Hparam("frequency"),
+        "mixup_per_pair": Hparam(False),
+        "space": Hparam("prediction"),
+        "class_prior": Hparam("none"),
+        "tau": Hparam(1.0),
+        "tau_align": Hparam(1.0),
+        "prototype_momentum": Hparam(0.0),
+        "prototype_min_count": Hparam(1),
+    }
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        num_classes: int,
+        num_domains: int,
+        hparams: Mapping[str, Any],
+    ) -> None:
+        settings = Settings.of(hparams)
+        prior = _prior(settings.class_prior, num_domains, num_classes, hparams)
+        super().__init__(input_shape, num_classes, num_domains, hparams)
+        self.settings = settings
+        self.last_step: LastStep | None = None
+        self.generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
+        self.register_buffer("prior_weights", prior.weights, persistent=False)
+        self.register_buffer("prior_offsets", prior.offsets, persistent=False)
+        if settings.prototype_momentum > 0:
+            width = num_classes if settings.space == "prediction" else self.featurizer.n_outputs
+            table = torch.zeros(num_domains, num_classes, width)
+            self.register_buffer("prototype_vectors", table)
+            self.register_buffer("prototype_seen", table.new_zeros(table.shape[:2]).bool())
+
+    def update(
+        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[Tensor] | None = None
+    ) -> dict[str, float]:
+        """Make one step on L; return it as ``loss``, and its terms without their weights."""
+        x, y = joined(minibatches)
+        domains = torch.cat([y.new_full((n,), d) for d, n in enumerate(sizes(minibatches))])
+        logits, anchors = self._embed(x)
+        mixed, mixed_classes = self._mixed(x, y, logits, anchors, max(sizes(minibatches)))
+        with torch.autocast(x.device.type, enabled=False):
+            prior = losses.DomainClassPrior(self.prior_weights, self.prior_offsets)
+            loss_ce = losses.reweighted_cross_entropy(logits, y, domains, prior)
+            loss_con = self._contrast(anchors, y, mixed, mixed_classes)
+            prototypes = self._prototypes(anchors, y, domains)
+            loss_const = losses.prototype_alignment(
+                prototypes.vectors, y, prototypes.active, tau=self.settings.tau_align
+            )
+        loss = loss_ce + self.settings.alpha * loss_con + self.settings.beta * loss_const
+        step(self.optimizer, loss)
+        prototypes = prototypes._replace(vectors=prototypes.vectors.detach())
+        self.last_step = LastStep(
+            y, domains, anchors.detach(), mixed.detach(), mixed_classes, prototypes, self.settings
+        )
+        return scalars(loss=loss, loss_ce=loss_ce, loss_con=loss_con, loss_const=loss_const)
+
+    def _embed(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits (B, K) and the vectors (B, F) of the space that contrasts live in."""
+        if self.settings.space == "prediction":
+            logits = _full_precision(self.network(x))
+            return logits, logits.softmax(dim=1)
+        features = self.featurizer(x)
+        return _full_precision(self.classifier(features)), unit_rows(_full_precision(features))
+
+    def _mixed(
+        self, x: Tensor, y: Tensor, logits: Tensor, anchors: Tensor, largest: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return the vectors (M, F) of this step's hard negatives and the classes they are for.
+
+        M is 0 if there is no second pass; ``largest`` is the size of the largest minibatch.
+        """
+        settings = self.settings
+        none = anchors[:0], y[:0]
+        if settings.contrast == "none" or settings.alpha == 0:
+            return none
+        posterior = logits.detach().softmax(dim=1)
+        made = hard_negatives(
+            x,
+            y,
+            posterior,
+            settings.mixup,
+            self.generator,
+            budget=settings.budget,
+            per_class=fixed_class_budget(largest),
+            per_pair=settings.mixup_per_pair,
+        )
+        return (self._embed(made.inputs)[1], made.classes) if len(made.classes) else none
+
+    def _contrast(self, anchors: Tensor, y: Tensor, mixed: Tensor, classes: Tensor) -> Tensor:
+        """Return L_con or what stands in its place; 0 if there are no hard negatives at all."""
+        settings, batch = self.settings, (anchors, y, mixed, classes)
+        if len(mixed) == 0:
+            return zero_with_gradient(anchors)
+        if settings.contrast == "negatives":
+            return losses.negatives_contrast(*batch, kernel=settings.kernel, tau=settings.tau)
+        if settings.contrast == "infonce":
+            return losses.infonce_contrast(*batch, tau=settings.tau)
+        return losses.supcon_contrast(*batch, tau=settings.tau)
+
+    def _prototypes(self, anchors: Tensor, y: Tensor, domains: Tensor) -> losses.Prototypes:
+        """Return this step's prototypes, and keep them if ``prototype_momentum`` says so."""
+        fewest, momentum = self.settings.prototype_min_count, self.settings.prototype_momentum
+        found = losses.batch_prototypes(anchors, y, domains, fewest)
+        if momentum > 0:
+            found, self.prototype_vectors, self.prototype_seen = losses.kept_prototypes(
+                found, self.prototype_vectors, self.prototype_seen, momentum, fewest
+            )
+        return found
+
+
+def _prior(
+    name: str, num_domains: int, num_classes: int, hparams: Mapping[str, Any]
+) -> losses.DomainClassPrior:
+    """Return the domain-class prior of the training counts that ``hparams`` carry."""
+    if name == "none":
+        return losses.no_prior(torch.zeros(num_domains, num_classes))
+    counts = required_label_counts(hparams, f"NDCL with class_prior {name!r}")
+    if counts.shape != (num_domains, num_classes):
+        wanted = f"there are {num_domains} training domains and {num_classes} classes."
+        raise InputError(f"NDCL was given label counts of shape {counts.shape}, but {wanted}")
+    make = losses.inverse_prior if name == "inverse" else losses.logit_prior
+    return make(torch.as_tensor(counts, dtype=torch.get_default_dtype()))
+
+
+def _full_precision(values: Tensor) -> Tensor:
+    """Return ``values`` in float32 if they come in half precision: the losses need it."""
+    return values if values.dtype == torch.float64 else values.float()

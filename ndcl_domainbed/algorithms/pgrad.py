@@ -1,0 +1,133 @@
+"""Principal gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from ndcl_domainbed.backend import Algorithm, networks
+from ndcl_domainbed.hparams import Hparam, by_dataset, integer, power_uniform
+from ndcl_domainbed.testbed.algorithms.base import Minibatch, scalars, step
+from ndcl_domainbed.testbed.networks.whole import WholeNetwork
+
+_ROUNDS = 3
+_DIRECTIONS = 4
+_OUTER_LR = 0.1
+
+
+def principal_gradient(trajectory: torch.Tensor) -> torch.Tensor:
+    """Return the principal gradient (P,) of a trajectory of parameters (T, P).
+
+    With δ the way from the last row to the first, it is |δ| · Σ_j ω_j ±v_j over the (at most)
+    four principal directions v_j of the rows, each signed to agree with δ; ω are the eigenvalues
+    of the covariance, normalized to length 1. Its length is that of δ. Zero if nothing moved.
+
+    The directions come from the T×T Gram matrix; those without variance are left out.
+    """
+    centered = trajectory - trajectory.mean(dim=0)
+    gram = (centered @ centered.T).double()
+    values, vectors = torch.linalg.eigh(gram)
+    values, vectors = values.flip(0)[:_DIRECTIONS].clamp(min=0), vectors.flip(1)[:, :_DIRECTIONS]
+    along = gram[0] @ vectors - gram[-1] @ vectors  # ⟨δ, Cᵀu_j⟩
+    signs = torch.where(along > 0, 1.0, -1.0)
+    lengths = values.sqrt()  # |Cᵀu_j|
+    floor = 1e-7 * lengths[0]  # below it a direction is rounding noise
+    tiny = torch.finfo(values.dtype).tiny
+    weights = torch.where(lengths > floor, values, 0.0)
+    weights = weights / weights.norm().clamp(min=tiny) / lengths.clamp(min=tiny)
+    direction = (vectors @ (weights * signs)).to(trajectory.dtype) @ centered
+    return (trajectory[0] - trajectory[-1]).norm() * direction
+
+
+class PGrad(Algorithm):
+    """PGrad: a step along the principal directions of a trajectory through the domains.
+
+    Wang, Grigsby & Qi, "PGrad: Learning Principal Gradients For Domain Generalization", ICLR 2023,
+    arXiv:2305.01134.
+
+    In each update an inner Adam, whose moments go on from update to update, walks three rounds
+    through the domains, in random order, on a third of each minibatch at a time. The weights are
+    set back and then follow :func:`principal_gradient` by SGD with learning rate 0.1. A third
+    without samples is passed over (the authors' code runs the network on nothing).
+
+    The walk moves the running statistics of batch normalization, which the authors' code leaves
+    at their initial values.
+    """
+
+    HPARAMS: ClassVar[dict[str, Hparam]] = {
+        "lr": Hparam(
+            by_dataset(small=1e-3, other=5e-5),
+            by_dataset(small=power_uniform(10, -4.5, -2.5), other=5e-5),
+        ),
+        "weight_decay": Hparam(0.0, by_dataset(small=0.0, other=power_uniform(10, -6, -4))),
+        "batch_size": Hparam(
+            by_dataset(small=64, other=32),
+            by_dataset(small=integer(power_uniform(2, 3, 9)), other=32),
+        ),
+    }
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        num_classes: int,
+        num_domains: int,
+        hparams: Mapping[str, Any],
+    ) -> None:
+        super().__init__(input_shape, num_classes, num_domains, hparams)
+        featurizer = networks.Featurizer(input_shape, self.hparams)
+        classifier = networks.Classifier(
+            featurizer.n_outputs, num_classes, self.hparams["nonlinear_classifier"]
+        )
+        self.network = WholeNetwork(featurizer, classifier)
+        self.optimizer_inner = torch.optim.Adam(self.network.parameters(), lr=self.hparams["lr"])
+        self.optimizer = torch.optim.SGD(
+            self.network.parameters(), lr=_OUTER_LR, weight_decay=self.hparams["weight_decay"]
+        )
+
+    def update(
+        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
+    ) -> dict[str, float]:
+        """Make one step; ``loss`` is the cross-entropy before the last inner step."""
+        parameters = list(self.network.parameters())
+        trajectory = [_flat(parameters)]
+        for x, y in self._walk(minibatches):
+            loss = F.cross_entropy(self.predict(x), y)
+            step(self.optimizer_inner, loss)
+            trajectory.append(_flat(parameters))
+        lengths = [p.numel() for p in parameters]
+        gradients = principal_gradient(torch.stack(trajectory)).split(lengths)
+        with torch.no_grad():
+            for parameter, start, gradient in zip(
+                parameters, trajectory[0].split(lengths), gradients, strict=True
+            ):
+                parameter.copy_(start.view_as(parameter))
+                parameter.grad = gradient.view_as(parameter)
+        self.optimizer.step()
+        return scalars(loss=loss)
+
+    @staticmethod
+    def _walk(minibatches: Sequence[Minibatch]) -> list[Minibatch]:
+        """Return the parts of the minibatches in the order in which they are visited."""
+        order = np.random.permutation(len(minibatches))
+        parts = []
+        for turn in range(_ROUNDS):
+            for domain in order:
+                x, y = minibatches[domain]
+                start, end = turn * len(y) // _ROUNDS, (turn + 1) * len(y) // _ROUNDS
+                if end > start:
+                    parts.append((x[start:end], y[start:end]))
+            order = order[np.random.permutation(len(order))]
+        return parts
+
+    def predict(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the logits (B, K)."""
+        return self.network(x)
+
+
+def _flat(parameters: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return a copy of all parameters as one vector (P,)."""
+    return torch.cat([parameter.detach().flatten() for parameter in parameters])

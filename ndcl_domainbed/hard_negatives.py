@@ -1,0 +1,240 @@
+"""Hard negatives by confidence-based mixup: which samples are mixed, with which, and how much.
+
+Source: Cao, Liu & Chen, "Negatives-Dominant Contrastive Learning for Generalization in Imbalanced
+Domains", ICML 2026, arXiv:2601.21999, the confidence-based mixup and Appendix C.
+
+The reading
+-----------
+A batch has N samples, n_k of class k, and p[i,k] is the predicted probability of k for sample i.
+The *positives* of k are its samples in ascending order of p[k], the most uncertain first; the
+*negatives* of k are all other samples in descending order of p[k], the most confident first. Ties
+go to the sample that comes first. n_strong negatives have p[k] >= 2/K and n_weak have p[k] >= 1/K.
+
+Budget b_k of a class in the batch: 'frequency' gives it the share exp(n_k/N) of N, 'equal' the
+same share as any other; shares are rounded down, and the largest remainders (the lower class among
+equal ones) are rounded up, so that they add up to N. 'fixed' gives each class ``per_class``.
+
+Classes with n_k > 1. The *pool* is the most uncertain 25 % of the positives, rounded up and at
+least 2; if it is too small, that is if pairing it with every negative makes fewer than b_k pairs,
+50 %, and if that is too small, 75 %. The *reach* is how many of the first negatives are used:
+n_strong if pool x n_strong >= b_k, else n_weak if pool x n_weak >= b_k, else as few as fill the
+budget, ceil(b_k / pool), or all. The first b_k pairs of pool and reach are kept, dealt out so that
+the cut falls on no sample more than on another: both lists run round side by side, positive 0 with
+negative 0, 1 with 1, and so on, the second list shifted by one each time that both are back at
+their starts. So no pair comes twice, min(pool, b_k) positives and min(reach, b_k) negatives appear,
+and they are the most uncertain and the most confident ones. If the pairs do not fill the budget,
+the negatives are mixed among themselves: in round t = 1, 2, ... negative j is mixed with the
+negative 1 + (t-1) mod (n_neg - 1) places further, cyclically. A single negative has no partner:
+then the pairs are made again.
+
+Classes with n_k = 1. A third of the budget is t = ceil(b_k / 3). The reach is n_strong if that is
+at least t; else t if that is at most half of the negatives; else n_weak if that is at least t; else
+all. The positive is paired with each of them in turn, round after round, until the budget is full.
+
+Weights. A mixed sample is λ x_first + (1-λ) x_second; the first parent is the positive, or in the
+case of two negatives the one further down. All first-round pairs of the step share one λ, and each
+later round of each class has its own; with ``per_pair`` every mixed sample has its own.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+BUDGETS = ("frequency", "equal", "fixed")
+SMALLEST_FIXED_BUDGET, LARGEST_FIXED_BUDGET = 8, 24
+
+
+class HardNegatives(NamedTuple):
+    """Mixed samples, M of them.
+
+    ``inputs`` (M, ...) are the mixtures; ``classes`` (M,) the class that each is a negative for,
+    -1 for none; ``first`` and ``second`` (M,) the parents' places in the batch and ``lambdas`` (M,)
+    the weight of the first. The samples of a class are in one run, classes in ascending order.
+    """
+
+    inputs: Tensor
+    classes: Tensor
+    first: Tensor
+    second: Tensor
+    lambdas: Tensor
+
+
+class _Selection(NamedTuple):
+    """What is mixed, (M,) each; ``draws`` says which draw of λ a sample takes."""
+
+    classes: Tensor
+    first: Tensor
+    second: Tensor
+    draws: Tensor
+
+
+@torch.no_grad()
+def hard_negatives(
+    inputs: Tensor,
+    labels: Tensor,
+    probabilities: Tensor,
+    rho: float,
+    generator: torch.Generator,
+    *,
+    budget: str = "frequency",
+    per_class: int = LARGEST_FIXED_BUDGET,
+    per_pair: bool = False,
+) -> HardNegatives:
+    """Mix uncertain positives with confident negatives, as the head of this module says.
+
+    ``inputs`` (N, ...) is a batch of floating type, ``labels`` (N,) its classes in 0..K-1,
+    ``probabilities`` (N, K) the predictions for it, ``rho`` > 0 the parameter of Beta(ρ, ρ) and
+    ``generator`` a CPU generator, from which 4 M numbers are drawn whatever the batch holds.
+
+    The budgets 'frequency' and 'equal' make M = N samples without a synchronisation with the
+    device; 'fixed' makes ``per_class`` for each class in the batch, and reads back how many
+    there are. A batch of one class has no negatives: the N samples are then of class -1 (reading
+    back whether there are any would cost a synchronisation in every other step), and with 'fixed'
+    there are none. Raises ValueError for an unknown budget.
+    """
+    counts = labels.new_zeros(probabilities.shape[1])
+    counts = counts.scatter_add(0, labels, torch.ones_like(labels))
+    slots = min(len(labels), len(counts))  # at most so many classes are present
+    classes = torch.argsort((counts == 0).to(torch.uint8), stable=True)[:slots]
+    counts = counts[classes]
+    budgets = class_budgets(counts, budget, per_class)
+    total = len(labels) if budget != "fixed" else int(budgets.sum())
+    picked = _select(labels, probabilities, classes, counts, budgets, total)
+    own = torch.arange(total, device=labels.device)
+    draws = beta_draws(rho, total, generator).to(inputs.device, inputs.dtype)
+    lambdas = draws.index_select(0, own if per_pair else picked.draws)
+    mixed = torch.lerp(
+        inputs.index_select(0, picked.second),
+        inputs.index_select(0, picked.first),
+        lambdas.view(-1, *[1] * (inputs.dim() - 1)),
+    )
+    return HardNegatives(mixed, picked.classes, picked.first, picked.second, lambdas)
+
+
+def fixed_class_budget(samples_per_domain: int) -> int:
+    """Return the budget of a class under 'fixed': half the batch of a domain, within 8 to 24."""
+    return min(max(samples_per_domain // 2, SMALLEST_FIXED_BUDGET), LARGEST_FIXED_BUDGET)
+
+
+def class_budgets(counts: Tensor, budget: str, per_class: int) -> Tensor:
+    """Return how many samples are mixed for each class, int64 (G,), as the module's head says.
+
+    ``counts`` (G,) holds the samples of each class in the batch; 0 gets 0. The sum is that of
+    ``counts`` for 'frequency' and 'equal'; with 'fixed' a class that is alone gets 0.
+    """
+    present = counts > 0
+    if budget == "fixed":
+        return torch.where(present & (present.sum() > 1), per_class, 0)
+    number = counts.sum()
+    if budget == "frequency":
+        shares = torch.where(present, torch.exp(counts.double() / number), 0.0)
+    elif budget == "equal":
+        shares = present.double()
+    else:
+        raise ValueError(f"unknown budget {budget!r}; there are: {', '.join(BUDGETS)}")
+    shares = shares * (number / shares.sum())
+    whole = shares.floor()
+    by_remainder = torch.argsort(whole - shares, stable=True)
+    missing = number - whole.sum()
+    added = torch.arange(len(counts), device=counts.device) < missing
+    return whole.long().scatter_add(0, by_remainder, added.long())
+
+
+def beta_draws(rho: float, number: int, generator: torch.Generator) -> Tensor:
+    """Return ``number`` draws from Beta(ρ, ρ), float64, on the generator's device.
+
+    X / (X + Y) of two Gamma(ρ) draws. Each is made in log space as log Gamma(ρ+1) + log(U) / ρ, so
+    that no draw underflows to 0/0 however small ρ is.
+    """
+    shape = torch.full((2, number), rho + 1, dtype=torch.float64, device=generator.device)
+    gammas = torch._standard_gamma(shape, generator=generator)
+    uniforms = torch.empty_like(shape).uniform_(generator=generator)  # in [0, 1)
+    x, y = gammas.log() + torch.log1p(-uniforms) / rho
+    return torch.sigmoid(x - y)
+
+
+def _select(
+    labels: Tensor,
+    probabilities: Tensor,
+    classes: Tensor,
+    counts: Tensor,
+    budgets: Tensor,
+    total: int,
+) -> _Selection:
+    """Return the parents of ``total`` mixed samples; ``classes``, ``counts``, ``budgets`` (G,)."""
+    order, strong, weak = _ranked(labels, probabilities, classes)
+    negatives = len(labels) - counts
+    pool, reach = _pool_and_reach(counts, negatives, strong, weak, budgets)
+    start = budgets.cumsum(0) - budgets
+    per_class = torch.stack([classes, counts, negatives, pool, reach, start], dim=1)
+    row = torch.arange(len(classes), device=labels.device)
+    row = row.repeat_interleave(budgets, output_size=total)
+    classes, counts, negatives, pool, reach, start = per_class[row].unbind(dim=1)
+    own = torch.arange(total, device=labels.device)
+    first, second, draws = _deal(own - start, counts, negatives, pool, reach)
+    return _Selection(
+        torch.where(negatives > 0, classes, -1),
+        order[row, first],
+        order[row, second],
+        torch.where(draws < 0, 0, own - draws),
+    )
+
+
+def _ranked(
+    labels: Tensor, probabilities: Tensor, classes: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Rank the batch for each class: (G, N) places, and (G,) n_strong and n_weak.
+
+    A row holds the negatives, the most confident first, and then the positives, the most
+    uncertain first. One sort does both: a positive's key is above 0, a negative's is not.
+    """
+    number_of_classes = probabilities.shape[1]
+    p = probabilities.T.index_select(0, classes)
+    positive = labels == classes[:, None]
+    keys = torch.where(positive, p.clamp_min(torch.finfo(p.dtype).tiny), -p)
+    strong = (keys <= -2 / number_of_classes).sum(dim=1)
+    weak = (keys <= -1 / number_of_classes).sum(dim=1)
+    return keys.argsort(dim=1, stable=True), strong, weak
+
+
+def _pool_and_reach(
+    counts: Tensor, negatives: Tensor, strong: Tensor, weak: Tensor, budgets: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return how many positives and how many negatives of each class are paired, both >= 1."""
+    quarter, half, most = (((counts * n + 3) // 4).clamp_min(2) for n in (1, 2, 3))
+    pool = torch.where(half * negatives >= budgets, half, most)
+    pool = torch.where(quarter * negatives >= budgets, quarter, pool)
+    reach = torch.minimum((budgets + pool - 1) // pool, negatives)
+    reach = torch.where(pool * weak >= budgets, weak, reach)
+    reach = torch.where(pool * strong >= budgets, strong, reach)
+
+    third = (budgets + 2) // 3
+    single = torch.where(weak >= third, weak, negatives)
+    single = torch.where(2 * third <= negatives, third, single)
+    single = torch.where(strong >= third, strong, single)
+    alone = counts == 1
+    return torch.where(alone, 1, pool), torch.where(alone, single, reach).clamp_min(1)
+
+
+def _deal(
+    place: Tensor, counts: Tensor, negatives: Tensor, pool: Tensor, reach: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the ranks of the parents and the place in the round, for the j-th sample of a class.
+
+    All arguments are (M,): ``place`` is j, the others are figures of the sample's class. Ranks are
+    columns of what :func:`_ranked` returns; the place in the round is -1 in the first round.
+    """
+    pairs = pool * reach
+    later = place - pairs
+    among_negatives = (later >= 0) & (counts > 1) & (negatives > 1)
+    size = torch.where(among_negatives, negatives, pairs)
+    place = torch.where(later >= 0, later % size, place)
+    positive = negatives + place % pool
+    negative = (place + place // torch.lcm(pool, reach)) % reach
+    step = 1 + (later // size) % (negatives - 1).clamp_min(1)
+    first = torch.where(among_negatives, (place + step) % size, positive)
+    second = torch.where(among_negatives, place, negative)
+    return first, second, torch.where(later >= 0, place, -1)

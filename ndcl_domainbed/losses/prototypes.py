@@ -1,0 +1,93 @@
+"""Prototypes of domain-class pairs: means of a batch, kept across iterations, measured."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Prototypes(NamedTuple):
+    """The prototypes of a batch, in N rows: as many as samples, whatever the number of pairs.
+
+    Row i holds the prototype of sample i's domain-class pair in ``vectors`` (N, F), with its
+    ``domains``, ``classes`` and ``counts`` (samples of the pair in the batch), all (N,).
+    ``active`` (N,) marks one row for each pair with enough samples: its first sample. So the size
+    is known without looking at the labels, and memory grows with N, not with the number of classes.
+    """
+
+    vectors: Tensor
+    domains: Tensor
+    classes: Tensor
+    counts: Tensor
+    active: Tensor
+
+
+def batch_prototypes(
+    vectors: Tensor, labels: Tensor, domains: Tensor, min_count: int = 1
+) -> Prototypes:
+    """Return μ_dk = mean of the rows of ``vectors`` (N, F) over the samples of each (d, k).
+
+    ``labels`` and ``domains`` are (N,). Pairs with fewer than ``min_count`` samples in the batch
+    are not active. Source: Cao, Liu & Chen, ICML 2026, arXiv:2601.21999, the prototypes of the
+    prediction-central alignment.
+    """
+    same = (labels[:, None] == labels) & (domains[:, None] == domains)
+    counts = same.sum(dim=1)
+    first = ~same.tril(-1).any(dim=1)
+    means = (same.to(vectors.dtype) / counts[:, None]) @ vectors
+    return Prototypes(means, domains, labels, counts, first & (counts >= min_count))
+
+
+def kept_prototypes(
+    batch: Prototypes, table: Tensor, seen: Tensor, momentum: float, min_count: int = 1
+) -> tuple[Prototypes, Tensor, Tensor]:
+    """Blend the prototypes of a batch with those of earlier batches: μ <- m μ_old + (1-m) μ_batch.
+
+    ``table`` (D, K, F) holds the old prototypes and ``seen`` (D, K) which of them exist;
+    ``momentum`` is m in [0, 1). Returns the blended prototypes (gradients flow through the batch's
+    share only) and the new table and mask, detached; the arguments are not changed. A pair that was
+    not seen before starts at its batch mean. Pairs that the batch lacks, or has fewer than
+    ``min_count`` samples of, stay as they are and take no part.
+    """
+    pair = batch.domains * table.shape[1] + batch.classes
+    flat = table.flatten(0, 1)
+    old, known = flat.index_select(0, pair), seen.flatten().index_select(0, pair)
+    blended = torch.lerp(batch.vectors, old, momentum)
+    vectors = torch.where(known[:, None], blended, batch.vectors)
+    enough = batch.counts >= min_count
+    first = (pair[:, None] == pair).int().argmax(dim=1)  # one row a pair, so that writes agree
+    written = torch.where(enough[:, None], vectors.detach(), old).index_select(0, first)
+    new_table = flat.index_copy(0, pair, written).view_as(table)
+    new_seen = seen.flatten().index_copy(0, pair, enough | known).view_as(seen)
+    return batch._replace(vectors=vectors), new_table, new_seen
+
+
+def prototype_distances(prototypes: Prototypes) -> Tensor:
+    """Return how far each active prototype is from the same class in the other domains, (N,).
+
+    It is the mean Euclidean distance to the other active prototypes of its class; NaN where there
+    is none and in rows that are not active.
+    """
+    same = prototypes.classes[:, None] == prototypes.classes
+    others = same & prototypes.active & prototypes.active[:, None]
+    others = others.fill_diagonal_(False)
+    distances = torch.cdist(prototypes.vectors, prototypes.vectors)
+    return torch.where(others, distances, 0.0).sum(dim=1) / others.sum(dim=1)
+
+
+def prototype_table(prototypes: Prototypes) -> dict[str, Tensor]:
+    """Return the active prototypes by column, a row for each, in the order of the batch.
+
+    ``domain``, ``class``, ``count`` (samples in the batch), ``norm`` (Euclidean) and ``distance``
+    (see :func:`prototype_distances`). For logging: its size is read back from the device.
+    """
+    columns = {
+        "domain": prototypes.domains,
+        "class": prototypes.classes,
+        "count": prototypes.counts,
+        "norm": prototypes.vectors.norm(dim=1),
+        "distance": prototype_distances(prototypes),
+    }
+    return {name: values[prototypes.active] for name, values in columns.items()}

@@ -1,0 +1,251 @@
+"""NDCL: one update against plain loops, every variant, batches that have little to give."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+
+from ndcl_domainbed.algorithms.ndcl import NDCL
+from ndcl_domainbed.backend import ERM, Algorithm
+from ndcl_domainbed.losses import amplification_factor
+from ndcl_domainbed.registry import default_hparams, get_algorithm_class
+from tests.algorithms.ndcl_cases import (
+    ORDINARY,
+    WIDTH,
+    K,
+    each_variant,
+    make_algorithm,
+    make_hparams,
+    minibatches_of,
+    plain_terms,
+)
+from tests.losses.watching import Watch
+
+
+@each_variant
+def test_updates_are_those_of_the_formulas(variant):
+    algorithm = make_algorithm(**variant)
+    generator, kept = algorithm.generator.clone_state(), {}
+    for seed in range(3):
+        minibatches = minibatches_of(*ORDINARY, seed=seed)
+        twin = copy.deepcopy(algorithm)
+        terms = plain_terms(twin, generator, minibatches, kept)
+        settings = algorithm.settings
+        loss = terms[0] + settings.alpha * terms[1] + settings.beta * terms[2]
+        twin.optimizer.zero_grad()
+        loss.backward()
+        twin.optimizer.step()
+        found = algorithm.update(minibatches)
+        wanted = [torch.as_tensor(value).item() for value in (loss, *terms)]
+        assert list(found) == ["loss", "loss_ce", "loss_con", "loss_const"]
+        assert list(found.values()) == pytest.approx(wanted, rel=1e-6)
+        assert all(type(value) is float for value in found.values())
+        for one, other in zip(algorithm.parameters(), twin.parameters(), strict=True):
+            torch.testing.assert_close(one.grad, other.grad)
+            torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-8)
+
+
+def test_without_its_terms_it_is_reweighted_cross_entropy():
+    algorithm = make_algorithm(alpha=0.0, beta=0.0)
+    twin = copy.deepcopy(algorithm)
+    minibatches = minibatches_of(*ORDINARY)
+    for _ in range(3):
+        cross_entropy, _, _ = plain_terms(twin, None, minibatches)
+        twin.optimizer.zero_grad()
+        cross_entropy.backward()
+        twin.optimizer.step()
+        found = algorithm.update(minibatches)
+        assert found["loss"] == found["loss_ce"]
+        for one, other in zip(algorithm.parameters(), twin.parameters(), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-10)
+
+
+DEGENERATE = {
+    "one class": ([1, 1, 1], [1, 1, 1], [1, 1]),
+    "one domain": ([0, 0, 1, 2],),
+    "single samples": ([0], [1], [2]),
+    "one sample": ([3],),
+    "unequal sizes": ([0] * 9 + [1], [1], [2, 1]),
+    "an empty domain": ([0, 0, 1], [], [1, 2]),
+    "no class in two domains": ([0, 0, 0], [1, 1], [2]),
+    "one class has 90 %": ([0] * 17 + [1], [0] * 17 + [2], [0] * 17 + [3]),
+    "every class once": ([0, 1, 2, 3, 4],),
+}
+
+
+@pytest.mark.parametrize("labels", DEGENERATE.values(), ids=DEGENERATE.keys())
+@each_variant
+def test_degenerate_batches_train_and_stay_finite(labels, variant):
+    algorithm = make_algorithm(**variant)
+    before = copy.deepcopy(algorithm.state_dict())
+    for seed in range(2):
+        found = algorithm.update(minibatches_of(*labels, seed=seed))
+        assert all(math.isfinite(value) for value in found.values())
+    after = algorithm.state_dict()
+    assert all(value.isfinite().all() for value in after.values())
+    assert any(not after[name].equal(before[name]) for name in before)
+    if len({y for domain in labels for y in domain}) == 1:
+        assert found["loss_con"] == 0
+    algorithm.last_step.active()
+
+
+# ---- The two passes -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "passes"),
+    [({}, 2), ({"space": "feature"}, 2), ({"contrast": "none"}, 1), ({"alpha": 0.0}, 1)],
+)
+def test_real_batch_first_and_a_second_pass_only_if_the_contrast_needs_it(changes, passes):
+    algorithm = make_algorithm(**changes)
+    seen = []
+    algorithm.featurizer.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
+    minibatches = minibatches_of(*ORDINARY)
+    found = algorithm.update(minibatches)
+    assert len(seen) == passes
+    assert seen[0].equal(torch.cat([x for x, _ in minibatches]))
+    assert (found["loss_con"] > 0) == (passes == 2)
+    if passes == 2:
+        assert seen[1].shape == seen[0].shape
+        assert not seen[1].equal(seen[0])
+
+
+def test_a_lone_class_with_fixed_budget_makes_no_second_pass():
+    algorithm = make_algorithm(budget="fixed")
+    seen = []
+    algorithm.featurizer.register_forward_hook(lambda *_: seen.append(1))
+    algorithm.update(minibatches_of([1, 1], [1]))
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize(("budget", "reads"), [("frequency", 1), ("equal", 1), ("fixed", 2)])
+def test_one_read_back_from_the_device_in_a_step(budget, reads, monkeypatch):
+    algorithm = make_algorithm(budget=budget, prototype_momentum=0.5, class_prior="inverse")
+    monkeypatch.setattr(algorithm.optimizer, "step", lambda: None)  # keeps its count on the host
+    calls = []
+    tolist = torch.Tensor.tolist
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda self: calls.append(1) or tolist(self))
+    with Watch() as watch:
+        algorithm.update(minibatches_of(*ORDINARY))
+    assert len(watch.waits) + len(calls) == reads
+    assert len(calls) == 1
+
+
+def test_half_precision_networks_have_losses_in_full_precision():
+    algorithm = make_algorithm().float()
+    minibatches = [(x.float(), y) for x, y in minibatches_of(*ORDINARY)]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = algorithm.update(minibatches)
+    assert all(math.isfinite(value) for value in found.values())
+    assert algorithm.last_step.anchors.dtype == torch.float32
+    torch.testing.assert_close(
+        algorithm.last_step.anchors.sum(dim=1), torch.ones(21), rtol=0, atol=1e-5
+    )
+
+
+def test_images_and_batch_normalization():
+    torch.manual_seed(0)
+    hparams = default_hparams("NDCL", "DigitsDG")
+    algorithm = NDCL((3, 28, 28), 10, 2, hparams)
+    batch = [(torch.rand(8, 3, 28, 28), torch.arange(8)) for _ in range(2)]
+    algorithm.update(batch)
+    norms = [m for m in algorithm.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert {int(norm.num_batches_tracked) for norm in norms} == {2}
+    assert algorithm.predict(batch[0][0]).shape == (8, 10)
+
+
+# ---- A run is a function of its seed ------------------------------------------------------------
+
+
+def run(algorithm, steps=3):
+    return [algorithm.update(minibatches_of(*ORDINARY, seed=seed)) for seed in range(steps)]
+
+
+def test_same_seed_same_numbers():
+    assert run(make_algorithm(seed=1)) == run(make_algorithm(seed=1))
+    one, other = make_algorithm(seed=1), make_algorithm(seed=2)
+    assert not one.generator.get_state().equal(other.generator.get_state())
+
+
+def test_updates_leave_the_global_generator_alone():
+    algorithm = make_algorithm()
+    state = torch.get_rng_state()
+    run(algorithm)
+    assert torch.get_rng_state().equal(state)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_weights_optimizer_and_generator_are_all_there_is_to_remember(momentum):
+    algorithm = make_algorithm(prototype_momentum=momentum)
+    run(algorithm)
+    other = make_algorithm(seed=9, prototype_momentum=momentum)
+    other.load_state_dict(algorithm.state_dict())
+    other.optimizer.load_state_dict(copy.deepcopy(algorithm.optimizer.state_dict()))
+    other.generator.set_state(algorithm.generator.get_state())
+    assert run(other) == run(algorithm)
+
+
+def test_state_dict_is_that_of_erm_unless_prototypes_are_kept():
+    torch.manual_seed(0)
+    erm = ERM((WIDTH,), K, 3, make_hparams())
+    assert make_algorithm(class_prior="logit").state_dict().keys() == erm.state_dict().keys()
+    kept = make_algorithm(prototype_momentum=0.5).state_dict()
+    assert kept["prototype_vectors"].shape == (3, K, K)
+    in_feature_space = make_algorithm(prototype_momentum=0.5, space="feature").state_dict()
+    assert in_feature_space["prototype_vectors"].shape == (3, K, 16)
+
+
+# ---- What diagnostics ask for -------------------------------------------------------------------
+
+
+def test_the_last_step_tells_what_was_active():
+    algorithm = make_algorithm(prototype_min_count=1)
+    assert algorithm.last_step is None
+    algorithm.update(minibatches_of([0, 0, 1, 2], [0, 0, 3, 3]))
+    assert algorithm.last_step.active() == {
+        "classes": 4,
+        "anchors": 6,
+        "anchor_classes": 2,
+        "prototypes": 5,
+        "shared_classes": 1,
+        "shared_domains": 2,
+    }
+    algorithm.update(minibatches_of([2, 2], [2]))
+    assert algorithm.last_step.active() == {
+        "classes": 1,
+        "anchors": 0,
+        "anchor_classes": 0,
+        "prototypes": 2,
+        "shared_classes": 1,
+        "shared_domains": 2,
+    }
+
+
+def test_the_last_step_has_the_amplification_of_each_sample():
+    algorithm = make_algorithm(kernel="linear", tau=0.5)
+    algorithm.update(minibatches_of(*ORDINARY))
+    step = algorithm.last_step
+    assert step.labels.tolist() == [y for labels in ORDINARY for y in labels]
+    assert step.domains.tolist() == [0] * 7 + [1] * 7 + [2] * 7
+    wanted = amplification_factor(
+        step.anchors, step.labels, step.mixed, step.mixed_classes, kernel="linear", tau=0.5
+    )
+    assert step.amplification().equal(wanted)
+    assert not any(t.requires_grad for t in (step.anchors, step.mixed, step.prototypes.vectors))
+
+
+# ---- Its place ----------------------------------------------------------------------------------
+
+
+def test_it_is_an_algorithm_of_the_backend_and_registered():
+    assert issubclass(NDCL, Algorithm)
+    assert get_algorithm_class("NDCL") is NDCL
+
+
+def test_predictions_use_plain_logits():
+    plain, adjusted = make_algorithm(), make_algorithm(class_prior="logit")
+    x = minibatches_of([0, 1])[0][0]
+    assert adjusted.predict(x).equal(plain.predict(x))

@@ -1,0 +1,90 @@
+"""The hyper-parameters of NDCL: defaults, random ranges, and what is refused."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from imbalance_splits.errors import InputError
+from ndcl_domainbed.algorithms.ndcl import NDCL
+from ndcl_domainbed.hparams import Hparams
+from ndcl_domainbed.registry import default_hparams, random_hparams
+from tests.algorithms.ndcl_cases import WIDTH, K, make_algorithm, make_hparams
+
+
+def test_defaults_and_random_ranges():
+    hparams = default_hparams("NDCL", "PACS")
+    wanted = {
+        "alpha": 0.1,
+        "beta": 0.1,
+        "mixup": 0.2,
+        "contrast": "negatives",
+        "kernel": "exp",
+        "budget": "frequency",
+        "mixup_per_pair": False,
+        "space": "prediction",
+        "class_prior": "none",
+        "tau": 1.0,
+        "tau_align": 1.0,
+        "prototype_momentum": 0.0,
+        "prototype_min_count": 1,
+    }
+    assert {name: hparams[name] for name in wanted} == wanted
+    drawn = [random_hparams("NDCL", "PACS", seed) for seed in range(200)]
+    for name in ("alpha", "beta"):
+        exponents = [math.log10(values[name]) for values in drawn]
+        assert min(exponents) >= -3
+        assert max(exponents) <= 0
+        assert np.mean(exponents) == pytest.approx(-1.5, abs=0.2)
+    mixups = [values["mixup"] for values in drawn]
+    assert 0.1 <= min(mixups) < 0.12
+    assert 0.28 < max(mixups) <= 0.3
+    fixed = wanted.keys() - {"alpha", "beta", "mixup"}
+    assert all(values[name] == wanted[name] for values in drawn for name in fixed)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("alpha", -0.1, "alpha takes a number >= 0; it was given -0.1"),
+        ("alpha", float("nan"), "alpha takes a number >= 0"),
+        ("beta", float("inf"), "beta takes a number >= 0"),
+        ("beta", True, "beta takes a number >= 0; it was given True"),
+        ("mixup", 0.0, "mixup takes a number > 0"),
+        ("mixup", "0.2", "mixup takes a number > 0; it was given '0.2'"),
+        ("tau", 0, "tau takes a number > 0"),
+        ("tau_align", -1.0, "tau_align takes a number > 0"),
+        ("prototype_momentum", 1.0, r"prototype_momentum takes a number in \[0, 1\)"),
+        ("prototype_min_count", 0, "prototype_min_count takes a whole number >= 1"),
+        ("prototype_min_count", 1.5, "prototype_min_count takes a whole number >= 1"),
+        ("mixup_per_pair", "yes", "mixup_per_pair takes true or false"),
+        ("contrast", "negative", "did you mean 'negatives'"),
+        ("contrast", None, "There are: negatives, infonce, supcon, none"),
+        ("kernel", "lin", "did you mean 'linear'"),
+        ("budget", "frequent", "did you mean 'frequency'"),
+        ("space", "features", "did you mean 'feature'"),
+        ("class_prior", "logits", "did you mean 'logit'"),
+    ],
+)
+def test_unusable_hyper_parameters_are_refused_at_construction(name, value, message):
+    with pytest.raises(InputError, match=message):
+        make_algorithm(**{name: value})
+
+
+def test_a_missing_hyper_parameter_is_named():
+    hparams = make_hparams()
+    del hparams["tau"], hparams["space"]
+    with pytest.raises(InputError, match="space, tau"):
+        NDCL((WIDTH,), K, 3, hparams)
+
+
+@pytest.mark.parametrize("prior", ["inverse", "logit"])
+def test_a_class_prior_needs_counts_that_fit(prior):
+    hparams = make_hparams(class_prior=prior)
+    with pytest.raises(InputError, match=r"\(3, 5\), but there are 2 training domains"):
+        NDCL((WIDTH,), K, 2, hparams)
+    with pytest.raises(InputError, match=f"class_prior '{prior}' needs the label counts"):
+        NDCL((WIDTH,), K, 3, Hparams(hparams))
+    assert NDCL((WIDTH,), K, 3, Hparams(hparams, class_prior="none")).settings.alpha == 0.1

@@ -1,0 +1,138 @@
+"""The selection of hard negatives once more, in loops over classes and samples, and batches."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import NamedTuple
+
+import torch
+
+from ndcl_domainbed.hard_negatives import hard_negatives
+
+
+def generator_of(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+class Batch(NamedTuple):
+    inputs: torch.Tensor
+    labels: torch.Tensor
+    p: torch.Tensor
+
+
+def make_batch(labels, k, seed=0, steps=None):
+    """A batch with predictions; with ``steps`` they are rounded to 1/steps, so that many tie."""
+    generator = generator_of(seed)
+    n = len(labels)
+    p = (2 * torch.randn(n, k, generator=generator, dtype=torch.float64)).softmax(dim=1)
+    if steps:
+        p = (p * steps).round() / steps
+    inputs = torch.randn(n, 2, 3, generator=generator, dtype=torch.float64)
+    return Batch(inputs, torch.tensor(labels), p)
+
+
+def mix(batch, seed=0, rho=0.2, **options):
+    return hard_negatives(*batch, rho, generator_of(seed), **options)
+
+
+class Mixed(NamedTuple):
+    """One mixed sample; those of one ``round`` share λ, and all first rounds are the round 0."""
+
+    k: int
+    first: int
+    second: int
+    round: tuple[int, int]
+
+
+FIRST_ROUND = (-1, 0)
+
+
+def plain_budgets(counts, mode, per_class):
+    """The number of samples for each class, by largest remainders."""
+    present = [k for k, n in enumerate(counts) if n > 0]
+    number = sum(counts)
+    if mode == "fixed":
+        return {k: per_class if len(present) > 1 else 0 for k in present}
+    weights = {k: math.exp(counts[k] / number) if mode == "frequency" else 1.0 for k in present}
+    shares = {k: number * weights[k] / sum(weights.values()) for k in present}
+    budgets = {k: math.floor(share) for k, share in shares.items()}
+    by_remainder = sorted(present, key=lambda k: (round(budgets[k] - shares[k], 12), k))
+    for k in by_remainder[: number - sum(budgets.values())]:
+        budgets[k] += 1
+    return budgets
+
+
+def plain_pairs(pool, reach):
+    """All pairs of two lists, which run round side by side; see the module's docstring."""
+    pairs, shift = [], 0
+    for step in range(len(pool) * len(reach)):
+        pairs.append((pool[step % len(pool)], reach[(step + shift) % len(reach)]))
+        if (step + 1) % len(pool) == 0 and (step + 1) % len(reach) == 0:
+            shift += 1
+    assert len(set(pairs)) == len(pairs)
+    return pairs
+
+
+def plain_of_single(k, positive, negatives, strong, weak, budget):
+    """A class with one positive: rounds of it with each of the negatives in reach."""
+    third = math.ceil(budget / 3)
+    if strong >= third:
+        reach = strong
+    elif third <= len(negatives) / 2:
+        reach = third
+    elif weak >= third:
+        reach = weak
+    else:
+        reach = len(negatives)
+    made = []
+    for turn in itertools.count():
+        for negative in negatives[:reach]:
+            if len(made) == budget:
+                return made
+            made.append(Mixed(k, positive, negative, FIRST_ROUND if turn == 0 else (k, turn)))
+    return made
+
+
+def plain_of_several(k, positives, negatives, strong, weak, budget):
+    """A class with several positives: a pool of them with negatives, then negatives alone."""
+    for share in (0.25, 0.5, 0.75):
+        pool = positives[: max(2, math.ceil(share * len(positives)))]
+        if len(pool) * len(negatives) >= budget:
+            break
+    if len(pool) * strong >= budget:
+        reach = strong
+    elif len(pool) * weak >= budget:
+        reach = weak
+    else:
+        reach = math.ceil(budget / len(pool))
+    pairs = plain_pairs(pool, negatives[:reach])
+    made = [Mixed(k, first, second, FIRST_ROUND) for first, second in pairs[:budget]]
+    for turn in itertools.count(1):
+        if len(negatives) == 1:
+            more = pairs
+        else:
+            step = 1 + (turn - 1) % (len(negatives) - 1)
+            more = [(x, y) for x, y in zip(negatives[step:] + negatives[:step], negatives)]  # noqa: B905
+        for first, second in more:
+            if len(made) == budget:
+                return made
+            made.append(Mixed(k, first, second, (k, turn)))
+    return made
+
+
+def plain_selection(batch, mode="frequency", per_class=24):
+    labels, p = batch.labels.tolist(), batch.p.tolist()
+    number_of_classes = batch.p.shape[1]
+    counts = [labels.count(k) for k in range(number_of_classes)]
+    made = []
+    for k, budget in plain_budgets(counts, mode, per_class).items():
+        positives = sorted((i for i, y in enumerate(labels) if y == k), key=lambda i: (p[i][k], i))
+        negatives = sorted((i for i, y in enumerate(labels) if y != k), key=lambda i: (-p[i][k], i))
+        strong = sum(p[i][k] >= 2 / number_of_classes for i in negatives)
+        weak = sum(p[i][k] >= 1 / number_of_classes for i in negatives)
+        if negatives and len(positives) == 1:
+            made += plain_of_single(k, positives[0], negatives, strong, weak, budget)
+        elif negatives:
+            made += plain_of_several(k, positives, negatives, strong, weak, budget)
+    return made

@@ -1,0 +1,122 @@
+"""Re-weighted cross-entropy against the plain formula, and on batches that have little to give."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from ndcl_domainbed.losses import (
+    inverse_prior,
+    logit_prior,
+    no_prior,
+    reweighted_cross_entropy,
+)
+from tests.losses.plain import BATCHES, plain_cross_entropy
+
+PRIORS = {"none": no_prior, "inverse": inverse_prior, "logit": logit_prior}
+
+
+def counts_for(batch, seed=0):
+    """Counts of a training split that holds at least the samples of the batch."""
+    d, k = int(batch.domains.max()) + 1, batch.logits.shape[1]
+    generator = torch.Generator().manual_seed(seed)
+    counts = torch.randint(0, 60, (d, k), generator=generator).double()
+    counts[batch.domains, batch.labels] = counts[batch.domains, batch.labels].clamp_min(1)
+    return counts
+
+
+@pytest.mark.parametrize("kind", PRIORS)
+@pytest.mark.parametrize("batch", BATCHES.values(), ids=BATCHES.keys())
+def test_value_and_gradient_are_those_of_the_formula(batch, kind):
+    counts = counts_for(batch)
+    batch = batch._replace(logits=batch.logits.clone().requires_grad_())
+    loss = reweighted_cross_entropy(batch.logits, batch.labels, batch.domains, PRIORS[kind](counts))
+    wanted = plain_cross_entropy(batch, kind, counts)
+    torch.testing.assert_close(loss, wanted)
+    (gradient,) = torch.autograd.grad(loss, batch.logits)
+    (wanted_gradient,) = torch.autograd.grad(wanted, batch.logits)
+    torch.testing.assert_close(gradient, wanted_gradient)
+
+
+def test_without_a_prior_domains_are_not_needed():
+    batch = BATCHES["seven classes"]
+    alone = reweighted_cross_entropy(batch.logits, batch.labels)
+    torch.testing.assert_close(alone, plain_cross_entropy(batch))
+    unchanged = reweighted_cross_entropy(batch.logits, batch.labels, prior=no_prior(torch.ones(1)))
+    assert unchanged == alone
+
+
+def test_a_prior_without_domains_is_an_error():
+    batch = BATCHES["seven classes"]
+    with pytest.raises(ValueError, match="domains"):
+        reweighted_cross_entropy(batch.logits, batch.labels, prior=inverse_prior(counts_for(batch)))
+
+
+def test_two_samples_of_a_class_by_hand():
+    # Probabilities 1/2 and 1/4 of the true class: l = log 2, log 4, and exp(l) = 2, 4.
+    logits = torch.tensor([[0.5, 0.5], [0.25, 0.75], [0.1, 0.9]], dtype=torch.float64).log()
+    loss = reweighted_cross_entropy(logits, torch.tensor([0, 0, 1]))
+    class_0 = (2 * math.log(2) + 4 * math.log(4)) / 6
+    assert loss.item() == pytest.approx((class_0 - math.log(0.9)) / 2, rel=1e-12)
+
+
+def test_a_class_counts_once_whatever_its_size():
+    logits = torch.tensor([[2.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
+    labels = torch.tensor([0, 1])
+    copies = torch.tensor([0] * 50 + [1])
+    balanced = reweighted_cross_entropy(logits, labels)
+    torch.testing.assert_close(reweighted_cross_entropy(logits[copies], labels[copies]), balanced)
+
+
+def test_gradient_numerically():
+    # The weights carry no gradient, so classes of one sample are where the check can be exact.
+    batch = BATCHES["single samples"]
+    prior = inverse_prior(counts_for(batch))
+    logits = batch.logits.clone().requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda z: reweighted_cross_entropy(z, batch.labels, batch.domains, prior), logits
+    )
+
+
+@pytest.mark.parametrize("kind", ["inverse", "logit"])
+def test_a_sample_that_the_counts_do_not_know_adds_nothing(kind):
+    batch = BATCHES["seven classes"]
+    counts = counts_for(batch)
+    counts[batch.domains[0], batch.labels[0]] = 0
+    unknown = (batch.domains == batch.domains[0]) & (batch.labels == batch.labels[0])
+    logits = batch.logits.clone().requires_grad_()
+    loss = reweighted_cross_entropy(logits, batch.labels, batch.domains, PRIORS[kind](counts))
+    (gradient,) = torch.autograd.grad(loss, logits)
+    assert loss.isfinite()
+    assert (gradient[unknown] == 0).all()
+    assert gradient.isfinite().all()
+    assert (gradient[~unknown].abs().sum(dim=1) > 0).all()
+
+
+def test_order_of_samples_and_names_of_classes_do_not_matter():
+    batch = BATCHES["seven classes"]
+    order = torch.randperm(len(batch.labels), generator=torch.Generator().manual_seed(0))
+    name = torch.tensor([3, 0, 6, 1, 5, 2, 4])  # class k is now called name[k]
+    renamed = torch.empty_like(batch.logits)
+    renamed[:, name] = batch.logits
+    loss = reweighted_cross_entropy(batch.logits, batch.labels)
+    torch.testing.assert_close(
+        reweighted_cross_entropy(renamed[order], name[batch.labels][order]), loss
+    )
+
+
+def test_huge_losses_stay_finite():
+    logits = torch.tensor([[500.0, 0.0], [0.0, 0.0], [0.0, 400.0]], requires_grad=True)
+    loss = reweighted_cross_entropy(logits, torch.tensor([1, 1, 0]))
+    loss.backward()
+    assert loss.item() == pytest.approx(450.0)
+    assert logits.grad.isfinite().all()
+
+
+def test_an_empty_batch_gives_zero_with_a_gradient():
+    logits = torch.zeros(0, 4, requires_grad=True)
+    loss = reweighted_cross_entropy(logits, torch.zeros(0, dtype=torch.int64))
+    loss.backward()
+    assert loss.item() == 0

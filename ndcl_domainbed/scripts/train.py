@@ -1,0 +1,56 @@
+"""Train one algorithm on one data set: DomainBed's flags, plus --imbalance."""
+
+from __future__ import annotations
+
+import argparse
+
+from ndcl_domainbed.training.arguments import TASKS, TrainArguments
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    defaults = TrainArguments()
+    parser = argparse.ArgumentParser(
+        prog="ndcl-domainbed train",
+        description="Train and evaluate one algorithm; records go to OUTPUT_DIR/results.jsonl.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--data_dir", default=defaults.data_dir, help="folder of the data sets (%(default)s)")
+    add("--dataset", default=defaults.dataset, help="a name, or a domain/class/image folder")
+    add("--algorithm", default=defaults.algorithm, help="for example NDCL or ERM")
+    add("--imbalance", metavar="SETTING", help="a setting such as TotalHeavyTail, or a table file")
+    add("--task", default=defaults.task, choices=TASKS)
+    add("--hparams", metavar="JSON", help="hyper-parameters that override the registry's")
+    add("--hparams_seed", type=int, default=0, help="0: the defaults; else seed of the draw")
+    add("--trial_seed", type=int, default=0, help="seed of the splits (and of the draw)")
+    add("--seed", type=int, default=0, help="seed of everything else")
+    add("--steps", type=int, help="number of updates (default: the data set's)")
+    add("--checkpoint_freq", type=int, metavar="N", help="evaluate every N steps")
+    add("--test_envs", "--test_env", type=int, nargs="+", default=[0], metavar="ENV",
+        help="indices of the domains to leave out and test on")  # fmt: skip
+    add("--output_dir", default=defaults.output_dir)
+    add("--holdout_fraction", type=float, default=defaults.holdout_fraction)
+    add("--uda_holdout_fraction", type=float, default=0.0,
+        help="share of the test domain to train on without labels")  # fmt: skip
+    add("--skip_model_save", action="store_true")
+    add("--save_model_every_checkpoint", action="store_true")
+    add("--device", help="cpu, cuda, cuda:1, mps (default: CUDA where there is one, else the CPU)")
+    add("--num_workers", type=int, help="loader processes (default: what the cores can feed)")
+    add("--no_resume", action="store_true", help="start over instead of going on")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    arguments = TrainArguments(**vars(build_parser().parse_args(argv)))
+    from ndcl_domainbed.training.loop import train  # torch: only once there is work for it
+
+    train(arguments)
+    return 0
+
+
+if __name__ == "__main__":
+    from ndcl_domainbed.scripts.cli import run
+
+    run(main)

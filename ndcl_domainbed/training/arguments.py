@@ -1,0 +1,102 @@
+"""The arguments of one run: DomainBed's, plus this project's."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from imbalance_splits.errors import InputError, unknown_name
+
+TASKS = ("domain_generalization", "domain_adaptation")
+DEFAULT_DATA_DIR = "./data"
+DEFAULT_HOLDOUT = 0.2
+
+
+@dataclass
+class TrainArguments:
+    """What one run is a pure function of. The names are DomainBed's flags.
+
+    ``imbalance`` is the name of a setting, the path of a table, or None for DomainBed's ordinary
+    split. ``steps`` and ``checkpoint_freq`` None mean the data set's own. ``device`` None means
+    the best there is; ``num_workers`` None means as many loader processes as help here. Neither
+    of the two changes which images a step sees.
+    """
+
+    data_dir: str = DEFAULT_DATA_DIR
+    dataset: str = "RotatedMNIST"
+    algorithm: str = "ERM"
+    task: str = "domain_generalization"
+    hparams: str | None = None
+    hparams_seed: int = 0
+    trial_seed: int = 0
+    seed: int = 0
+    steps: int | None = None
+    checkpoint_freq: int | None = None
+    test_envs: list[int] = field(default_factory=lambda: [0])
+    output_dir: str = "train_output"
+    holdout_fraction: float = DEFAULT_HOLDOUT
+    uda_holdout_fraction: float = 0.0
+    skip_model_save: bool = False
+    save_model_every_checkpoint: bool = False
+    imbalance: str | None = None
+    device: str | None = None
+    num_workers: int | None = None
+    no_resume: bool = False
+
+    def check(self) -> None:
+        """Raise InputError for a value that no data set could accept."""
+        if self.task not in TASKS:
+            raise unknown_name("task", self.task, TASKS)
+        _at_least("--steps", self.steps, 1)
+        _at_least("--checkpoint_freq", self.checkpoint_freq, 1)
+        _at_least("--num_workers", self.num_workers, 0)
+        for name in ("holdout_fraction", "uda_holdout_fraction"):
+            value = getattr(self, name)
+            if not 0 <= value < 1:
+                raise InputError(f"--{name} is a share, 0 <= share < 1; it was given {value}")
+        if self.task == "domain_adaptation" and self.uda_holdout_fraction == 0:
+            raise InputError(
+                "--task domain_adaptation needs --uda_holdout_fraction: "
+                "the share of the test domain to train on without labels"
+            )
+        if self.imbalance and self.uda_holdout_fraction:
+            raise InputError(
+                "--uda_holdout_fraction and --imbalance exclude each other: "
+                "an imbalanced split has no unlabelled part"
+            )
+        self.hparam_overrides()
+
+    def hparam_overrides(self) -> dict[str, Any]:
+        """Return ``--hparams`` as a dict. Raises InputError if it is not a JSON object."""
+        return parse_hparams(self.hparams)
+
+    def as_record(self) -> dict[str, Any]:
+        """Return the arguments as they stand in every record."""
+        return dataclasses.asdict(self)
+
+
+def parse_hparams(text: str | None) -> dict[str, Any]:
+    """Return the hyper-parameters in a JSON text; none for None or an empty text.
+
+    >>> parse_hparams('{"lr": 0.01}')
+    {'lr': 0.01}
+    """
+    if not text:
+        return {}
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"--hparams is not valid JSON ({error.msg} at character {error.pos}): {text}\n"
+            """Write it like --hparams '{"lr": 0.001, "batch_size": 32}'"""
+        ) from error
+    if not isinstance(values, dict):
+        raise InputError(f"--hparams takes a JSON object, not a {type(values).__name__}: {text}")
+    return values
+
+
+def _at_least(flag: str, value: int | None, least: int) -> None:
+    if value is not None and value < least:
+        raise InputError(f"{flag} must be at least {least}; it was given {value}")

@@ -1,0 +1,116 @@
+"""Minibatches that are a pure function of (seed, step, domain, position).
+
+DomainBed draws from endless samplers, whose state depends on all that was drawn before. Here the
+images of a step, and the random augmentation of each, depend on nothing but their place: a run
+can go on from any step, and the number of loader processes does not change what it sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset, default_collate
+
+from imbalance_splits.labels import labels_of
+from imbalance_splits.seeds import seed_hash
+from ndcl_domainbed.training.seeding import generators_restored, seed_cpu
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+def in_memory(subset: Subset[Any]) -> bool:
+    """Tell whether a subset's images are tensors in memory, to be indexed at once."""
+    return isinstance(subset.dataset, TensorDataset)
+
+
+def fetch(subset: Subset[Any], positions: np.ndarray, seeds: Sequence[int]) -> Batch:
+    """Return the images and labels at ``positions`` of ``subset``.
+
+    Image j is loaded, and augmented, with the generators seeded by ``seeds[j]``.
+    """
+    if in_memory(subset):
+        indices = torch.as_tensor(np.asarray(subset.indices)[positions])
+        images, labels = subset.dataset.tensors  # type: ignore[attr-defined]
+        return images[indices], labels[indices]
+    items = []
+    with generators_restored():
+        for position, seed in zip(positions, seeds, strict=True):
+            seed_cpu(seed)
+            items.append(subset[int(position)])
+    images, labels = default_collate(items)
+    return images, labels
+
+
+class StepBatches(Dataset[list[Batch]]):
+    """Item ``step`` is the list of the minibatches of that step, one (x, y) per domain.
+
+    A batch is drawn with replacement, so a domain may have fewer images than ``batch_size``.
+    With ``class_balanced`` the class is drawn first, each class of the domain as likely as the
+    others, then the image.
+    """
+
+    def __init__(
+        self,
+        subsets: Sequence[Subset[Any]],
+        batch_size: int,
+        seed: int,
+        *,
+        class_balanced: bool = False,
+    ) -> None:
+        self.subsets = list(subsets)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.by_class = [_positions_by_class(s) for s in subsets] if class_balanced else None
+
+    def __getitem__(self, step: int) -> list[Batch]:
+        """Return the minibatches of ``step``, in domain order."""
+        return [self._batch(step, domain) for domain in range(len(self.subsets))]
+
+    def positions(self, step: int, domain: int) -> np.ndarray:
+        """Return which images of the domain's training set step ``step`` sees, (batch_size,)."""
+        rng = np.random.RandomState(seed_hash(self.seed, step, domain))
+        if self.by_class is None:
+            return rng.randint(len(self.subsets[domain]), size=self.batch_size)
+        classes = self.by_class[domain]
+        drawn = rng.randint(len(classes), size=self.batch_size)
+        return np.array([classes[k][rng.randint(len(classes[k]))] for k in drawn])
+
+    def _batch(self, step: int, domain: int) -> Batch:
+        seeds = [seed_hash(self.seed, step, domain, j) for j in range(self.batch_size)]
+        return fetch(self.subsets[domain], self.positions(step, domain), seeds)
+
+
+def _positions_by_class(subset: Subset[Any]) -> list[np.ndarray]:
+    labels = labels_of(subset.dataset)[np.asarray(subset.indices)]
+    return [np.flatnonzero(labels == k) for k in np.unique(labels)]
+
+
+def step_loader(
+    batches: StepBatches, first_step: int, last_step: int, workers: int, *, pin_memory: bool
+) -> Iterator[list[Batch]]:
+    """Yield the minibatches of the steps ``first_step`` .. ``last_step`` - 1, in order."""
+    steps = range(first_step, last_step)
+    if workers == 0:
+        return (batches[step] for step in steps)
+    loader = DataLoader(
+        batches, batch_size=None, sampler=steps, num_workers=workers, pin_memory=pin_memory,
+        generator=torch.Generator(), collate_fn=None,
+    )  # fmt: skip
+    return iter(loader)
+
+
+def evaluation_loader(subset: Subset[Any], batch_size: int, workers: int) -> Iterator[Batch]:
+    """Yield a subset once, in order, in batches of ``batch_size``."""
+    starts = range(0, len(subset), batch_size)
+    if in_memory(subset):
+        return (
+            fetch(subset, np.arange(start, min(start + batch_size, len(subset))), [])
+            for start in starts
+        )
+    loader = DataLoader(
+        subset, batch_size=batch_size, num_workers=workers, generator=torch.Generator()
+    )
+    return iter(loader)

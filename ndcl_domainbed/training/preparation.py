@@ -1,0 +1,144 @@
+"""From the arguments of a run to its data, hyper-parameters and algorithm, all checked."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from imbalance_splits.datasets import HoldoutDataset, ImbalancedDataset
+from imbalance_splits.errors import InputError
+from imbalance_splits.labels import label_counts_of
+from imbalance_splits.make_table import table_for
+from imbalance_splits.published import published_table
+from imbalance_splits.table import SplitTable
+from ndcl_domainbed import backend, registry
+from ndcl_domainbed.hparams import Hparams
+from ndcl_domainbed.training import seeding
+from ndcl_domainbed.training.arguments import TrainArguments
+from ndcl_domainbed.training.batches import in_memory
+
+SplitDataset = HoldoutDataset | ImbalancedDataset
+
+
+@dataclass
+class Run:
+    """A run that is ready to train."""
+
+    arguments: TrainArguments
+    folder: Path
+    device: torch.device
+    hparams: Hparams
+    dataset: SplitDataset
+    algorithm: Any
+    steps: int
+    checkpoint_freq: int
+    workers: int
+
+
+def prepare(arguments: TrainArguments) -> Run:
+    """Build what ``arguments`` ask for.
+
+    Raises InputError for anything in them, or in the data, that cannot be used.
+    """
+    arguments.check()
+    algorithm_class = registry.get_algorithm_class(arguments.algorithm)
+    hparams = registry.run_hparams(
+        arguments.algorithm, arguments.dataset, arguments.hparams_seed, arguments.trial_seed,
+        arguments.hparam_overrides(),
+    )  # fmt: skip
+    device = choose_device(arguments.device)
+    dataset_class = backend.get_dataset_class(arguments.dataset, arguments.data_dir)
+    seeding.seed_everything(arguments.seed)
+    dataset = split_dataset(arguments, dataset_class, hparams)
+    steps = arguments.steps or dataset_class.N_STEPS
+    hparams.label_counts = dataset.label_counts
+    hparams.train_sets = dataset.train_sets
+    hparams.n_steps = steps
+    seeding.seed_everything(arguments.seed)
+    algorithm = algorithm_class(
+        dataset.input_shape, dataset.num_classes, len(dataset.train_sets), hparams
+    )
+    return Run(
+        arguments=arguments,
+        folder=Path(arguments.output_dir),
+        device=device,
+        hparams=hparams,
+        dataset=dataset,
+        algorithm=algorithm.to(device),
+        steps=steps,
+        checkpoint_freq=arguments.checkpoint_freq or dataset_class.CHECKPOINT_FREQ,
+        workers=loader_workers(arguments, dataset, dataset_class.N_WORKERS),
+    )
+
+
+def split_dataset(arguments: TrainArguments, dataset_class: Any, hparams: Hparams) -> SplitDataset:
+    """Return the data set split as ``--imbalance`` says, or as DomainBed does without it."""
+    if arguments.imbalance is None:
+        return HoldoutDataset(
+            dataset_class, arguments.data_dir, arguments.test_envs, hparams,
+            arguments.trial_seed, arguments.holdout_fraction, arguments.uda_holdout_fraction,
+        )  # fmt: skip
+    return ImbalancedDataset(
+        dataset_class, arguments.data_dir, arguments.test_envs, hparams,
+        split_table(arguments, dataset_class, hparams), arguments.trial_seed,
+        arguments.holdout_fraction,
+    )  # fmt: skip
+
+
+def split_table(arguments: TrainArguments, dataset_class: Any, hparams: Hparams) -> SplitTable:
+    """Return the published table, or the one that the setting makes of the data set's counts."""
+    setting = str(arguments.imbalance)
+    published = published_table(arguments.dataset, setting)
+    if published is not None:
+        return published
+    everywhere = list(range(len(dataset_class.ENVIRONMENTS)))
+    plain = dataset_class(arguments.data_dir, everywhere, hparams)
+    return table_for(dataset_class.__name__, setting, label_counts_of(plain))
+
+
+def choose_device(name: str | None) -> torch.device:
+    """Return the named device, or CUDA where there is one, else the CPU.
+
+    Raises InputError for a device that this machine does not have.
+    """
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"--device {name} cannot be used here: {reason}") from error
+    return device
+
+
+def loader_workers(arguments: TrainArguments, dataset: SplitDataset, wanted: int) -> int:
+    """Return how many loader processes to start: none for data in memory or a single core."""
+    if arguments.num_workers is not None:
+        return arguments.num_workers
+    if all(in_memory(subset) for subset in dataset.train_sets):
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(wanted, cores or 1) if (cores or 1) > 1 else 0
+
+
+def split_description(dataset: SplitDataset) -> str:
+    """Return what stands in ``split.json``: training counts and shot groups, as JSON."""
+    sources = [e for e in range(len(dataset.environments)) if e not in dataset.test_envs]
+    limits = dataset.thresholds
+    content = {
+        "environments": list(dataset.environments),
+        "classes": list(dataset.classes),
+        "train_counts": {
+            dataset.environments[env]: [int(n) for n in counts]
+            for env, counts in zip(sources, dataset.label_counts, strict=True)
+        },
+        "thresholds": limits and {"many": limits.many, "few": limits.few},
+        "shots": dataset.shot_groups,
+    }
+    return json.dumps(content, indent=1) + "\n"

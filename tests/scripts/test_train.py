@@ -1,0 +1,231 @@
+"""The train command, as a user calls it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.command_line import call
+from tests.image_folders import write_images
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data")
+    return write_images(root / "shapes", ["ink", "oil", "pen"], ["cup", "hat", "key"], 16)
+
+
+def _train(folder, output, *more, algorithm="ERM", steps=7):
+    return call(
+        "train", "--dataset", folder, "--algorithm", algorithm, "--steps", steps,
+        "--checkpoint_freq", 3, "--output_dir", output, "--hparams", '{"batch_size": 4}', *more,
+    )  # fmt: skip
+
+
+def _records(output):
+    return [json.loads(line) for line in (output / "results.jsonl").read_text().splitlines()]
+
+
+def _lasting(records):
+    """What must not depend on when, or how fast, a run was made."""
+    volatile = {"step_time", "mem_gb", "args"}
+    return [{k: v for k, v in record.items() if k not in volatile} for record in records]
+
+
+def test_a_run_leaves_domainbeds_files_and_records(folder, tmp_path):
+    assert _train(folder, tmp_path, "--test_envs", 1).status == 0
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "done", "err.txt", "model.pkl", "out.txt", "results.jsonl", "split.json",
+    }  # fmt: skip
+    records = _records(tmp_path)
+    assert [record["step"] for record in records] == [0, 3, 6]
+    last = records[-1]
+    for env in range(3):
+        assert 0 <= last[f"env{env}_in_acc"] <= 1
+        assert 0 <= last[f"env{env}_out_acc"] <= 1
+    assert {"epoch", "loss", "step_time", "mem_gb", "hparams", "args"} <= last.keys()
+    assert last["args"]["test_envs"] == [1]
+    assert last["hparams"]["batch_size"] == 4
+    assert last["backend"] == "embedded"
+    assert last["epoch"] == 6 / (int(48 * 0.8 + 1) / 4)
+
+
+def test_the_model_file_is_domainbeds_and_safe_to_load(folder, tmp_path):
+    _train(folder, tmp_path)
+    model = torch.load(tmp_path / "model.pkl", weights_only=True)
+    assert model["model_input_shape"] == (3, 28, 28)
+    assert (model["model_num_classes"], model["model_num_domains"]) == (3, 2)
+    assert model["model_hparams"] == _records(tmp_path)[0]["hparams"]
+    assert torch.equal(
+        model["model_dict"]["network.1.weight"], model["model_dict"]["classifier.weight"]
+    )
+    assert "label_counts" not in json.dumps(_records(tmp_path))
+
+
+def test_the_same_arguments_give_the_same_numbers(folder, tmp_path):
+    for name in ("a", "b"):
+        _train(folder, tmp_path / name, "--seed", 3, algorithm="NDCL")
+    assert _lasting(_records(tmp_path / "a")) == _lasting(_records(tmp_path / "b"))
+    _train(folder, tmp_path / "c", "--seed", 4, algorithm="NDCL")
+    assert _lasting(_records(tmp_path / "a")) != _lasting(_records(tmp_path / "c"))
+
+
+def test_an_imbalanced_run_records_the_protocols_measures(folder, tmp_path):
+    outcome = _train(
+        folder, tmp_path, "--imbalance", "TotalHeavyTail", "--test_envs", 0, algorithm="NDCL"
+    )
+    assert outcome.status == 0, outcome.err
+    record = _records(tmp_path)[-1]
+    assert "env0_val_acc" not in record
+    assert 0 <= record["env1_val_acc"] <= 1
+    groups = [record[f"env0_in_{group}"] for group in ("0many", "1median", "2few", "3zero")]
+    assert groups[3] is None
+    assert any(group is not None for group in groups[:3])
+    per_class = record["class_acc"]["env0_in"]
+    assert len(per_class) == 3
+    split = json.loads((tmp_path / "split.json").read_text())
+    assert set(split["train_counts"]) == {"oil", "pen"}
+    assert min(min(row) for row in split["train_counts"].values()) >= 1
+    for shot, group in zip(("many", "medium", "few"), groups, strict=False):
+        members = [a for a, s in zip(per_class, split["shots"], strict=True) if s == shot]
+        assert group == (pytest.approx(sum(members) / len(members)) if members else None)
+
+
+def test_a_domain_with_fewer_images_than_the_batch_trains(folder, tmp_path):
+    outcome = _train(folder, tmp_path, "--hparams", '{"batch_size": 200}', steps=2)
+    assert outcome.status == 0, outcome.err
+
+
+def test_done_is_left_alone_and_no_resume_starts_over(folder, tmp_path):
+    _train(folder, tmp_path)
+    before = (tmp_path / "results.jsonl").read_bytes()
+    assert "done already" in _train(folder, tmp_path).out
+    assert (tmp_path / "results.jsonl").read_bytes() == before
+    assert _train(folder, tmp_path, "--no_resume").status == 0
+    assert _lasting(_records(tmp_path)) == _lasting([json.loads(x) for x in before.splitlines()])
+
+
+def test_a_folder_with_another_run_is_refused_and_kept(folder, tmp_path):
+    _train(folder, tmp_path)
+    before = (tmp_path / "results.jsonl").read_bytes()
+    outcome = _train(folder, tmp_path, algorithm="CORAL")
+    assert outcome.status == 2
+    assert "belongs to a run with --algorithm ERM, not CORAL" in outcome.err
+    assert (tmp_path / "results.jsonl").read_bytes() == before
+
+
+def test_domain_adaptation_trains_on_the_unlabelled_share(folder, tmp_path):
+    outcome = _train(folder, tmp_path, "--task", "domain_adaptation", "--uda_holdout_fraction", 0.5)
+    assert outcome.status == 0, outcome.err
+    assert "env0_uda_acc" in _records(tmp_path)[0]
+
+
+BAD_INPUT = [
+    (["--algorithm", "NDLC"], "did you mean 'NDCL'"),
+    (["--dataset", "DigitDG"], "did you mean 'DigitsDG'"),
+    (["--imbalance", "TotalHeavyTial"], "did you mean 'TotalHeavyTail'"),
+    (["--hparams", '{"batchsize": 3}'], "did you mean 'batch_size'"),
+    (["--hparams", '{"batch_size": "3"}'], "takes a int"),
+    (["--hparams", "{batch_size: 3}"], "not valid JSON"),
+    (["--hparams", "[1]"], "JSON object"),
+    (["--test_envs", "7"], "7"),
+    (["--test_envs", "0", "1", "2"], "no source domain"),
+    (["--steps", "0"], "--steps must be at least 1"),
+    (["--holdout_fraction", "1.5"], "--holdout_fraction"),
+    (["--device", "abacus"], "--device abacus"),
+    (["--task", "domain_adaptation"], "--uda_holdout_fraction"),
+    (["--imbalance", "missing_table.json"], "missing_table.json"),
+    (["--dataset", "PACS", "--data_dir", "/nowhere"], "/nowhere"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), BAD_INPUT, ids=lambda value: str(value)[:40])
+def test_bad_input_is_two_lines_and_status_2(folder, tmp_path, arguments, said):
+    outcome = _train(folder, tmp_path / "run", *arguments)
+    assert outcome.status == 2
+    assert said in outcome.err
+    assert outcome.err.startswith("error: ")
+    assert len(outcome.err.splitlines()) <= 2
+    assert "Traceback" not in outcome.err
+    assert not (tmp_path / "run" / "done").exists()
+
+
+def test_an_output_folder_that_cannot_be_written(folder, tmp_path):
+    (tmp_path / "file").write_text("")
+    outcome = _train(folder, tmp_path / "file" / "run")
+    assert outcome.status == 2
+    assert "cannot write to the output folder" in outcome.err
+
+
+def test_too_few_images_for_the_split(tmp_path):
+    folder = write_images(tmp_path / "few", ["a", "b", "c"], ["x", "y"], 5)
+    outcome = _train(folder, tmp_path / "run", "--imbalance", "TotalHeavyTail")
+    assert outcome.status == 2
+    assert "5" in outcome.err
+    assert len(outcome.err.splitlines()) <= 2
+
+
+def test_an_unreadable_image_is_named(tmp_path):
+    folder = write_images(tmp_path / "broken", ["a", "b", "c"], ["x", "y"], 6)
+    victim = folder / "b" / "y" / "003.png"
+    victim.write_bytes(victim.read_bytes()[:100])
+    outcome = _train(folder, tmp_path / "run")
+    assert outcome.status == 2
+    assert str(victim) in outcome.err
+    assert str(victim) in (tmp_path / "run" / "err.txt").read_text()
+
+
+def test_class_folders_that_differ_between_domains(tmp_path):
+    folder = write_images(tmp_path / "odd", ["a", "b", "c"], ["x", "y"], 6)
+    (folder / "b" / "y").rename(folder / "b" / "z")
+    outcome = _train(folder, tmp_path / "run")
+    assert outcome.status == 2
+    assert "y" in outcome.err and "z" in outcome.err
+
+
+def test_a_loss_that_is_no_number_ends_the_run(folder, tmp_path):
+    outcome = _train(folder, tmp_path, "--hparams", '{"lr": 1e30}', steps=50)
+    assert outcome.status == 1
+    assert "at step" in outcome.err
+    assert "Traceback" not in outcome.err
+    assert not (tmp_path / "done").exists()
+    assert "at step" in (tmp_path / "err.txt").read_text().splitlines()[-1]
+
+
+def test_it_runs_as_a_module_in_a_process_of_its_own(folder, tmp_path):
+    command = [
+        sys.executable, "-m", "ndcl_domainbed.scripts.train", "--dataset", str(folder),
+        "--algorithm", "NDCL", "--imbalance", "TotalHeavyTail", "--steps", "2",
+        "--output_dir", str(tmp_path),
+    ]  # fmt: skip
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    assert (tmp_path / "out.txt").read_text() == finished.stdout
+    assert _records(tmp_path)[0]["args"]["output_dir"] == str(tmp_path)
+
+
+HELP = ["train", "sweep", "collect_results", "list_top_hparams", "splits", "export_dataset"]
+
+
+@pytest.mark.parametrize("command", HELP)
+def test_help_does_not_import_torch(command):
+    program = (
+        "import sys; from ndcl_domainbed.scripts.cli import dispatch\n"
+        f"try: dispatch([{command!r}, '--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'torchvision', 'pandas', 'scipy', 'matplotlib'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    finished = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment,
+        check=False,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    assert "usage" in finished.stdout

@@ -1,0 +1,105 @@
+"""A step's minibatches depend on (seed, step, domain, position) and on nothing else."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import Dataset, Subset, TensorDataset
+
+from ndcl_domainbed.training.batches import StepBatches, evaluation_loader, step_loader
+
+
+class _Noisy(Dataset):
+    """Images whose augmentation draws from all three global generators."""
+
+    def __init__(self, length):
+        self.length = length
+        self.targets = [i % 3 for i in range(length)]
+
+    def __len__(self):
+        return self.length
+
+    def __getitem__(self, index):
+        noise = [float(torch.rand(())), random.random(), np.random.random()]
+        return torch.tensor([float(index), *noise]), index % 3
+
+
+def _subset(dataset):
+    return Subset(dataset, range(len(dataset)))
+
+
+def _noisy_batches(seed=5, **options):
+    subsets = [_subset(_Noisy(7)), _subset(_Noisy(20))]
+    return StepBatches(subsets, 8, seed, **options)
+
+
+def _equal(a, b):
+    return all(
+        torch.equal(xa, xb) and torch.equal(ya, yb) for (xa, ya), (xb, yb) in zip(a, b, strict=True)
+    )
+
+
+def test_a_step_gives_the_same_images_and_augmentations_however_often_and_in_any_order():
+    batches = _noisy_batches()
+    first = {step: batches[step] for step in (3, 0, 7)}
+    torch.rand(10), random.random(), np.random.random()
+    again = {step: _noisy_batches()[step] for step in (0, 7, 3)}
+    assert all(_equal(first[step], again[step]) for step in first)
+    assert not _equal(first[0], first[3])
+    assert not _equal(first[0], _noisy_batches(seed=6)[0])
+
+
+def test_drawing_leaves_the_runs_own_generators_alone():
+    torch.manual_seed(0), random.seed(0), np.random.seed(0)
+    expected = float(torch.rand(())), random.random(), np.random.random()
+    torch.manual_seed(0), random.seed(0), np.random.seed(0)
+    _noisy_batches()[0]
+    assert (float(torch.rand(())), random.random(), np.random.random()) == expected
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_loader_processes_do_not_change_what_a_step_sees(workers):
+    alone = list(step_loader(_noisy_batches(), 2, 6, 0, pin_memory=False))
+    loaded = list(step_loader(_noisy_batches(), 2, 6, workers, pin_memory=False))
+    assert len(loaded) == 4
+    assert all(_equal(a, b) for a, b in zip(alone, loaded, strict=True))
+
+
+def test_a_domain_smaller_than_the_batch_is_drawn_with_replacement():
+    (x, y), _ = _noisy_batches()[0]
+    assert x.shape == (8, 4)
+    assert set(x[:, 0].tolist()) <= set(range(7))
+    assert torch.equal(y, x[:, 0].long() % 3)
+
+
+def test_images_in_memory_are_indexed_through_the_subset():
+    images = torch.arange(10.0).reshape(10, 1)
+    subset = Subset(TensorDataset(images, torch.arange(10)), [9, 4, 2])
+    ((x, y),) = StepBatches([subset], 50, seed=1)[0]
+    assert set(y.tolist()) == {9, 4, 2}
+    assert torch.equal(x[:, 0].long(), y)
+
+
+def test_every_image_is_equally_likely():
+    subset = Subset(TensorDataset(torch.zeros(5, 1), torch.arange(5)), range(5))
+    batches = StepBatches([subset], 50, seed=3)
+    drawn = np.concatenate([batches.positions(step, 0) for step in range(200)])
+    assert np.abs(np.bincount(drawn) / len(drawn) - 0.2).max() < 0.02
+
+
+def test_class_balanced_draws_each_class_of_a_domain_equally_often():
+    labels = np.array([0] * 90 + [1] * 9 + [2])
+    subset = Subset(TensorDataset(torch.zeros(100, 1), torch.as_tensor(labels)), range(100))
+    batches = StepBatches([subset], 60, seed=2, class_balanced=True)
+    drawn = labels[np.concatenate([batches.positions(step, 0) for step in range(100)])]
+    assert np.abs(np.bincount(drawn) / len(drawn) - 1 / 3).max() < 0.03
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_evaluation_sees_every_image_once_in_order(in_memory):
+    inner = TensorDataset(torch.arange(9.0), torch.arange(9)) if in_memory else _Noisy(9)
+    labels = torch.cat([y for _, y in evaluation_loader(Subset(inner, [8, 1, 5]), 2, 0)])
+    assert labels.tolist() == [i if in_memory else i % 3 for i in (8, 1, 5)]

@@ -1,0 +1,45 @@
+"""One pass counts the hits of every class."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ndcl_domainbed.training.evaluation import evaluate
+
+
+class _Fixed(torch.nn.Module):
+    """Predicts the class that an input holds; notes the mode that it was asked in."""
+
+    def __init__(self):
+        super().__init__()
+        self.modes = []
+
+    def predict(self, x):
+        self.modes.append(self.training)
+        assert not torch.is_grad_enabled()
+        return torch.nn.functional.one_hot(x.long(), 4).float()
+
+
+def test_counts_agree_with_a_loop_over_the_images():
+    rng = np.random.RandomState(0)
+    predicted, labels = rng.randint(4, size=103), rng.randint(3, size=103)
+    batches = [
+        (torch.as_tensor(predicted[i : i + 10]), torch.as_tensor(labels[i : i + 10]))
+        for i in range(0, 103, 10)
+    ]
+    model = _Fixed()
+    counts = evaluate(model, batches, 4, torch.device("cpu"))
+    expected = [[0, 0] for _ in range(4)]
+    for guess, label in zip(predicted, labels, strict=True):
+        expected[label][0] += int(guess == label)
+        expected[label][1] += 1
+    assert counts.correct.tolist() == [hits for hits, _ in expected]
+    assert counts.total.tolist() == [images for _, images in expected]
+    assert model.modes == [False] * 11
+    assert model.training
+
+
+def test_an_empty_split_has_no_images():
+    counts = evaluate(_Fixed(), [], 2, torch.device("cpu"))
+    assert counts.correct.tolist() == counts.total.tolist() == [0, 0]

@@ -1,0 +1,53 @@
+"""results.jsonl: whole lines only, whatever happened to the file."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ndcl_domainbed.training import records
+
+
+def _write(path, steps):
+    for step in steps:
+        records.append(path, {"step": step, "b": 1, "a": 0.5})
+
+
+def test_a_record_is_one_line_with_sorted_keys(tmp_path):
+    path = tmp_path / "results.jsonl"
+    _write(path, [0, 100])
+    assert path.read_text() == '{"a": 0.5, "b": 1, "step": 0}\n{"a": 0.5, "b": 1, "step": 100}\n'
+
+
+def test_not_a_number_is_refused_and_nothing_is_written(tmp_path):
+    path = tmp_path / "results.jsonl"
+    _write(path, [0])
+    with pytest.raises(ValueError, match="JSON"):
+        records.append(path, {"step": 1, "loss": float("nan")})
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [0]
+
+
+@pytest.mark.parametrize("tail", [b'{"step": 20', b'{"step": 20}', b"\xff\xfe{", b"[]garbage\n"])
+def test_a_torn_tail_is_cut_off(tmp_path, tail):
+    path = tmp_path / "results.jsonl"
+    _write(path, [0, 10])
+    whole = path.read_bytes()
+    path.write_bytes(whole + tail)
+    kept = records.truncate_after(path, 100)
+    assert [record["step"] for record in kept] == [0, 10]
+    assert path.read_bytes() == whole
+
+
+def test_records_after_the_checkpoint_are_dropped(tmp_path):
+    path = tmp_path / "results.jsonl"
+    _write(path, [0, 10, 20])
+    assert [record["step"] for record in records.truncate_after(path, 10)] == [0, 10]
+    assert len(path.read_text().splitlines()) == 2
+    assert records.truncate_after(path, -1) == []
+    assert path.read_bytes() == b""
+
+
+def test_a_missing_file_has_no_records(tmp_path):
+    assert records.truncate_after(tmp_path / "results.jsonl", 5) == []
+    assert not (tmp_path / "results.jsonl").exists()

@@ -1,0 +1,137 @@
+"""Launch the runs of a grid, watch, plan or clear them: DomainBed's flags, and more."""
+
+from __future__ import annotations
+
+import random
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+
+from ndcl_domainbed.errors import InputError
+from ndcl_domainbed.sweeping import deleting, manifest, states, status
+from ndcl_domainbed.sweeping.flags import parse
+from ndcl_domainbed.sweeping.jobs import Job, cores
+from ndcl_domainbed.sweeping.launchers import get_launcher
+from ndcl_domainbed.sweeping.pace import Pace, pace_of
+from ndcl_domainbed.sweeping.running import stopped_by_sigterm
+from ndcl_domainbed.sweeping.states import State
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; return its exit status: 1 if a job of the sweep has failed."""
+    options, grids = parse(argv)
+    if not grids:
+        return show_status(manifest.recorded(options.output_dir), options)
+    from ndcl_domainbed.sweeping import checking, grid  # torch: only once the flags are right
+
+    checking.check_options(options)
+    grids = [checking.completed(item) for item in grids]
+    checking.check_grids(grids)
+    jobs = grid.expand(grids, options.output_dir)
+    return COMMANDS[options.command](jobs, options)
+
+
+def launch(jobs: Sequence[Job], options: Namespace) -> int:
+    """Start the jobs that are not done; report those that have failed in the end."""
+    found = show(jobs)
+    to_launch = [job for job, state in found.items() if _is_to_launch(state, options.retries)]
+    print(f"About to launch {len(to_launch)} jobs.")
+    if to_launch and confirmed(options):
+        manifest.record(jobs, options.output_dir)
+        random.Random(options.seed).shuffle(to_launch)
+        with stopped_by_sigterm():
+            get_launcher(options.command_launcher).launch(to_launch, options)
+        found = status.read_all(jobs)
+        print(states.count_line(found.values()))
+    return report_failures(found)
+
+
+def _is_to_launch(state: State, retries: int) -> bool:
+    return state.name == states.WAITING or (state.name == states.FAILED and retries > 0)
+
+
+def delete_incomplete(jobs: Sequence[Job], options: Namespace) -> int:
+    """Delete the folders of the jobs that are neither done nor running."""
+    found = show(jobs)
+    unfinished = [
+        job
+        for job, state in found.items()
+        if state.name in (states.FAILED, states.WAITING) and job.folder.exists()
+    ]
+    print(f"About to delete {len(unfinished)} jobs.")
+    if unfinished and confirmed(options):
+        deleted = sum(deleting.delete(job) for job in unfinished)
+        print(f"Deleted {deleted} jobs.")
+    return 0
+
+
+def show_status(jobs: Sequence[Job], options: Namespace) -> int:
+    """Show how far the jobs are."""
+    if not jobs:
+        raise InputError(
+            f"{options.output_dir} has no {manifest.FILE_NAME}, in which a launch notes its jobs: "
+            "say with the flags of the launch which runs to look for."
+        )
+    status.watch(jobs) if options.watch else status.print_status(jobs)
+    return 0
+
+
+def plan(jobs: Sequence[Job], options: Namespace) -> int:
+    """Print how many jobs and steps there are to do, and how long they will take."""
+    from ndcl_domainbed.sweeping import planning
+
+    found = status.read_all(jobs)
+    print(states.count_line(found.values()))
+    pace = pace_of(found)
+    at_a_time = options.jobs or cores()
+    untimed = [job for job in jobs if found[job].name != states.DONE and not pace.knows(job)]
+    measured, reasons = planning.measure(untimed, at_a_time) if untimed else (Pace({}), {})
+    pace = Pace({**measured.seconds, **pace.seconds})
+    print("\n".join(planning.describe(found, pace, reasons, at_a_time)))
+    return 0
+
+
+COMMANDS = {
+    "launch": launch,
+    "delete_incomplete": delete_incomplete,
+    "status": show_status,
+    "plan": plan,
+}
+
+
+def show(jobs: Sequence[Job]) -> dict[Job, State]:
+    """Print every job with its state, then the counts; return the states."""
+    found = status.read_all(jobs)
+    for job, state in found.items():
+        print(f"{state.name}: {job.folder} {job.title()}")
+    print(states.count_line(found.values()))
+    return found
+
+
+def confirmed(options: Namespace) -> bool:
+    """Ask whether to go on, unless told not to.
+
+    Raises InputError if there is nobody to ask.
+    """
+    if options.skip_confirmation:
+        return True
+    if not sys.stdin.isatty():
+        raise InputError("nobody can be asked here: add --skip_confirmation to go on.")
+    if input("Are you sure? (y/n) ").strip().lower().startswith("y"):
+        return True
+    print("Nothing was done.")
+    return False
+
+
+def report_failures(found: dict[Job, State]) -> int:
+    """Print why each failed job failed, and where; return the exit status."""
+    failed = {job: state for job, state in found.items() if state.name == states.FAILED}
+    for job, state in failed.items():
+        print(f"failed: {job.title()}\n  {state.reason}\n  {job.folder}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    from ndcl_domainbed.scripts.cli import run
+
+    run(main)

@@ -1,0 +1,66 @@
+"""Everything that can be known to be wrong with a sweep, before any of it is launched."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+from imbalance_splits.settings import get_setting
+from ndcl_domainbed import backend, registry
+from ndcl_domainbed.errors import InputError
+from ndcl_domainbed.sweeping.grid import Grid, environments
+from ndcl_domainbed.sweeping.launchers import get_launcher
+from ndcl_domainbed.training.arguments import TrainArguments, parse_hparams
+
+TABLE_SUFFIXES = (".json", ".csv")
+
+
+def completed(grid: Grid) -> Grid:
+    """Return ``grid`` with all algorithms, or all data sets but Debug*, where none were named."""
+    real = [name for name in backend.dataset_names() if not name.startswith("Debug")]
+    return dataclasses.replace(
+        grid,
+        algorithms=registry.algorithm_names() if grid.algorithms is None else grid.algorithms,
+        datasets=real if grid.datasets is None else grid.datasets,
+    )
+
+
+def check_options(options: Namespace) -> None:
+    """Raise InputError for an unknown launcher or a number that makes no sense."""
+    get_launcher(options.command_launcher)
+    _at_least("--jobs", options.jobs, 1)
+    _at_least("--retries", options.retries, 0)
+
+
+def check_grids(grids: Sequence[Grid]) -> None:
+    """Raise InputError, with the nearest name, for what a grid names and nobody has."""
+    for grid in grids:
+        _at_least("--n_trials", grid.n_trials, 1)
+        _at_least("--n_hparams_from", grid.n_hparams_from, 0)
+        if grid.n_hparams <= grid.n_hparams_from:
+            raise InputError(
+                f"--n_hparams {grid.n_hparams} leaves nothing to run: the seeds go from "
+                f"--n_hparams_from {grid.n_hparams_from} to --n_hparams, without it."
+            )
+        for setting in grid.imbalance or ():
+            _check_setting(setting)
+        overrides = parse_hparams(grid.hparams)
+        for dataset, algorithm in itertools.product(grid.datasets, grid.algorithms):
+            environments(dataset, grid.data_dir)
+            registry.run_hparams(algorithm, dataset, overrides=overrides)
+        TrainArguments(**next(grid.train_args())).check()
+
+
+def _check_setting(setting: str) -> None:
+    if Path(setting).suffix.lower() not in TABLE_SUFFIXES:
+        get_setting(setting)
+    elif not Path(setting).is_file():
+        raise InputError(f"--imbalance {setting}: there is no such table file.")
+
+
+def _at_least(flag: str, value: int | None, least: int) -> None:
+    if value is not None and value < least:
+        raise InputError(f"{flag} must be at least {least}; it was given {value}")

@@ -1,0 +1,219 @@
+"""The command line of ``sweep``: its flags, their defaults, and the file that may hold them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from ndcl_domainbed.errors import InputError, unknown_name
+from ndcl_domainbed.sweeping.grid import Grid
+from ndcl_domainbed.sweeping.launchers import launchers
+from ndcl_domainbed.training.arguments import DEFAULT_HOLDOUT, TASKS
+
+COMMANDS = ("launch", "delete_incomplete", "status", "plan")
+
+DEFAULTS: Mapping[str, Any] = {
+    "datasets": None,
+    "algorithms": None,
+    "imbalance": None,
+    "task": TASKS[0],
+    "n_hparams_from": 0,
+    "n_hparams": 20,
+    "n_trials": 3,
+    "output_dir": None,
+    "data_dir": None,
+    "seed": 0,
+    "command_launcher": "local",
+    "steps": None,
+    "hparams": None,
+    "holdout_fraction": DEFAULT_HOLDOUT,
+    "uda_holdout_fraction": None,
+    "single_test_envs": False,
+    "checkpoint_freq": None,
+    "skip_model_save": False,
+    "skip_confirmation": False,
+    "jobs": None,
+    "retries": 1,
+    "sweep": None,
+    "watch": False,
+}
+
+GRID_FLAGS = frozenset(field.name for field in fields(Grid))
+_NOT_IN_A_FILE = frozenset({"sweep", "command", "watch"})
+BLOCKS = "blocks"
+
+
+class FileParser(argparse.ArgumentParser):
+    """A parser of what does not come from the command line: its errors name the place."""
+
+    place = ""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise InputError."""
+        raise InputError(f"{self.place}: {message}")
+
+
+AnyParser = TypeVar("AnyParser", bound=argparse.ArgumentParser)
+
+
+def build_parser(cls: type[AnyParser]) -> AnyParser:
+    """Return the parser. Only flags that were given are in its result."""
+    parser = cls(
+        prog="ndcl-domainbed sweep",
+        description="Launch the runs of a grid, clear those that did not finish, show how far "
+        "they are, or plan what they will cost.",
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    parser.add_argument("command", choices=COMMANDS)
+    _add_grid_flags(parser.add_argument_group("which runs"))
+    group = parser.add_argument_group("how they run")
+    add = group.add_argument
+    add("--output_dir", help="folder of the jobs' folders")
+    add("--command_launcher", metavar="NAME",
+        help=f"one of {', '.join(launchers())} (default: local)")  # fmt: skip
+    add("--jobs", type=int, metavar="N", help="jobs at a time (default: the number of cores)")
+    add("--retries", type=int, metavar="N",
+        help="how often a job that broke down is started again (default: 1)")  # fmt: skip
+    add("--seed", type=int, help="seed of the order in which the jobs start (default: 0)")
+    add("--skip_confirmation", action="store_true", help="do not ask")
+    add("--watch", action="store_true", help="with status: keep showing until nothing runs")
+    for name, launcher in launchers().items():
+        title = (launcher.__doc__ or name).splitlines()[0]
+        launcher.add_flags(parser.add_argument_group(f"launcher {name}", title))
+    return parser
+
+
+def _add_grid_flags(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--sweep", metavar="FILE", help="YAML file with values for these flags; flags override it")
+    add("--datasets", nargs="+", metavar="NAME", help="default: all but Debug28 and Debug224")
+    add("--algorithms", nargs="+", metavar="NAME", help="default: all")
+    add("--imbalance", nargs="+", metavar="SETTING",
+        help="settings such as TotalHeavyTail, or table files (default: none)")  # fmt: skip
+    add("--task", choices=TASKS)
+    add("--n_hparams_from", type=int, metavar="N", help="first seed of the hparams (default: 0)")
+    add("--n_hparams", type=int, metavar="N",
+        help="seeds of the hparams end before this; 0 is the defaults (default: 20)")  # fmt: skip
+    add("--n_trials", type=int, metavar="N", help="number of split seeds (default: 3)")
+    add("--data_dir", help="folder of the data sets")
+    add("--steps", type=int, metavar="N", help="updates a run (default: the data set's)")
+    add("--hparams", metavar="JSON", help="hyper-parameters that override the registry's")
+    add("--holdout_fraction", type=float, metavar="SHARE", help="default: 0.2")
+    add("--uda_holdout_fraction", type=float, metavar="SHARE",
+        help="share of the test domain to train on without labels")  # fmt: skip
+    add("--single_test_envs", action="store_true",
+        help="leave out single domains only (default: pairs too)")  # fmt: skip
+    add("--checkpoint_freq", type=int, metavar="N", help="evaluate every N steps")
+    add("--skip_model_save", action="store_true")
+
+
+def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[Grid]]:
+    """Return all options, and the grids that make up the sweep.
+
+    A flag on the command line wins over the file, and a block of the file over the rest of it.
+    Lists of data sets and algorithms that nobody gave stay None. For ``status`` without a flag
+    that says which runs there are no grids. Raises InputError for a file that cannot be used.
+    """
+    given = vars(build_parser(argparse.ArgumentParser).parse_args(argv))
+    shared, blocks = read_file(Path(given["sweep"])) if "sweep" in given else ({}, [{}])
+    options = argparse.Namespace(**{**DEFAULTS, **shared, **given})
+    if not options.output_dir:
+        raise InputError("--output_dir is missing: the folder that holds the jobs' folders.")
+    if options.watch and options.command != "status":
+        raise InputError("--watch goes with status alone.")
+    check_launcher_flags(options.command_launcher, {*shared, *given})
+    if options.command == "status" and not {"sweep", *GRID_FLAGS}.intersection(given):
+        return options, []
+    return options, [make_grid({**shared, **block, **given}) for block in blocks]
+
+
+def make_grid(given: Mapping[str, Any]) -> Grid:
+    """Return the grid of the given flags, with the defaults for the others."""
+    values = {**DEFAULTS, **given}
+    if values["data_dir"] is None:
+        raise InputError("--data_dir is missing: the folder that holds the data sets.")
+    return Grid(**{name: values[name] for name in GRID_FLAGS})
+
+
+def check_launcher_flags(chosen: str, given: set[str]) -> None:
+    """Raise InputError for a flag of another launcher, which would be ignored."""
+    for name, launcher in launchers().items():
+        if name == chosen:
+            continue
+        group = argparse.ArgumentParser(add_help=False).add_argument_group()
+        launcher.add_flags(group)
+        for action in group._group_actions:
+            if action.dest in given:
+                raise InputError(
+                    f"--{action.dest} is for --command_launcher {name}, not for {chosen}."
+                )
+
+
+def read_file(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the flags that a YAML file gives to all its blocks, and those of each block.
+
+    The keys are the names of the flags; ``blocks``, if it is there, is a list of mappings of the
+    flags that say which runs. Raises InputError for anything else.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read --sweep {path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"--sweep {path} is not valid YAML: {reason}") from error
+    content = {} if content is None else content
+    if not isinstance(content, dict):
+        raise InputError(f"--sweep {path}: it must hold names of flags and their values.")
+    blocks = content.pop(BLOCKS, [{}])
+    if not (isinstance(blocks, list) and blocks and all(isinstance(b, dict) for b in blocks)):
+        raise InputError(f"--sweep {path}: {BLOCKS} must be a list of groups of flags.")
+    known = [name for name in _flag_names() if name not in _NOT_IN_A_FILE]
+    in_blocks = [name for name in known if name in GRID_FLAGS]
+    return (
+        _converted(content, str(path), [*known, BLOCKS]),
+        [_converted(block, f"{path}, block {i + 1}", in_blocks) for i, block in enumerate(blocks)],
+    )
+
+
+def _flag_names() -> list[str]:
+    return [
+        action.dest
+        for action in build_parser(argparse.ArgumentParser)._actions
+        if action.dest != "help"
+    ]
+
+
+def _converted(values: Mapping[Any, Any], place: str, known: Sequence[str]) -> dict[str, Any]:
+    """Return a file's values as the command line would have made them."""
+    words = ["launch"]
+    plain: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in known:
+            raise unknown_name(f"key in {place}", name, known)
+        if value is False:
+            plain[name] = False
+        else:
+            words += [f"--{name}", *_words(name, value, place)]
+    parser = build_parser(FileParser)
+    parser.place = place
+    parsed = vars(parser.parse_args(words))
+    del parsed["command"]
+    return parsed | plain
+
+
+def _words(name: str, value: Any, place: str) -> list[str]:
+    if value is True:
+        return []
+    if value is None:
+        raise InputError(f"{place}: {name} has no value.")
+    if isinstance(value, dict):
+        return [json.dumps(value, sort_keys=True)]
+    return [str(item) for item in value] if isinstance(value, list) else [str(value)]

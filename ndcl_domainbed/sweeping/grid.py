@@ -1,0 +1,102 @@
+"""A grid of runs: trials x settings x data sets x algorithms x test domains x hyper-parameters."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from imbalance_splits.seeds import seed_hash
+from ndcl_domainbed.sweeping.jobs import Job, make_job
+
+_ONLY_IF_GIVEN = (
+    "steps", "hparams", "checkpoint_freq", "skip_model_save", "uda_holdout_fraction",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The values of a sweep's flags, by their names.
+
+    ``hparams_seed`` runs from ``n_hparams_from`` to ``n_hparams`` - 1. ``imbalance`` holds
+    settings or table files; with None the data sets are split as DomainBed does. None and False
+    elsewhere mean that a flag was not given.
+    """
+
+    datasets: Sequence[str]
+    algorithms: Sequence[str]
+    data_dir: str
+    task: str
+    n_hparams_from: int
+    n_hparams: int
+    n_trials: int
+    holdout_fraction: float
+    single_test_envs: bool = False
+    imbalance: Sequence[str] | None = None
+    steps: int | None = None
+    hparams: str | None = None
+    checkpoint_freq: int | None = None
+    skip_model_save: bool = False
+    uda_holdout_fraction: float | None = None
+
+    def train_args(self) -> Iterator[dict[str, Any]]:
+        """Yield the arguments of every run of the grid.
+
+        They have DomainBed's keys, and this project's only where they were given, so that
+        without them the job's hash is the one that DomainBed computes.
+        """
+        settings: Sequence[str | None] = self.imbalance or [None]
+        blocks = itertools.product(range(self.n_trials), settings, self.datasets, self.algorithms)
+        for trial_seed, setting, dataset, algorithm in blocks:
+            for test_envs in test_env_choices(len(environments(dataset, self.data_dir)), self):
+                for hparams_seed in range(self.n_hparams_from, self.n_hparams):
+                    args = {
+                        "dataset": dataset,
+                        "algorithm": algorithm,
+                        "test_envs": test_envs,
+                        "holdout_fraction": self.holdout_fraction,
+                        "hparams_seed": hparams_seed,
+                        "data_dir": self.data_dir,
+                        "task": self.task,
+                        "trial_seed": trial_seed,
+                        "seed": seed_hash(dataset, algorithm, test_envs, hparams_seed, trial_seed),
+                    }
+                    given = {name: getattr(self, name) for name in _ONLY_IF_GIVEN}
+                    given["imbalance"] = setting
+                    args |= {k: v for k, v in given.items() if v is not None and v is not False}
+                    yield args
+
+
+def test_env_choices(domains: int, grid: Grid) -> list[list[int]]:
+    """Return the choices of test domains: each alone and, unless single, each pair.
+
+    With fewer than three domains there are no pairs: nothing would be left to train on.
+    """
+    single = [[env] for env in range(domains)]
+    if grid.single_test_envs or domains < 3:
+        return single
+    return single + [list(pair) for pair in itertools.combinations(range(domains), 2)]
+
+
+def environments(dataset: str, data_dir: str) -> list[str]:
+    """Return the names of a data set's domains; InputError if there is no such data set."""
+    return list(dataset_class(dataset, data_dir).ENVIRONMENTS)
+
+
+def dataset_class(dataset: str, data_dir: str) -> Any:
+    """Return the class of a data set; InputError if there is no such data set."""
+    from ndcl_domainbed import backend  # torch: not for --help
+
+    return backend.get_dataset_class(dataset, data_dir)
+
+
+def expand(grids: Iterable[Grid], output_dir: str) -> list[Job]:
+    """Return the jobs of all ``grids``, each once, in order."""
+    jobs: dict[str, Job] = {}
+    for grid in grids:
+        for args in grid.train_args():
+            steps = grid.steps or dataset_class(args["dataset"], grid.data_dir).N_STEPS
+            job = make_job(args, output_dir, int(steps))
+            jobs.setdefault(job.folder.name, job)
+    return list(jobs.values())

@@ -1,0 +1,81 @@
+"""A job of a sweep: the arguments of one run, and the folder that they name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ndcl_domainbed.training.arguments import TrainArguments
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One run. ``train_args`` are its flags without ``output_dir``, which follows from them.
+
+    ``n_steps`` is the number of updates that the run will make. Jobs compare by their folders.
+    """
+
+    train_args: dict[str, Any]
+    folder: Path
+    n_steps: int
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Job) and self.folder == other.folder
+
+    def __hash__(self) -> int:
+        return hash(self.folder)
+
+    def arguments(self) -> TrainArguments:
+        """Return the arguments that ``train`` takes."""
+        return TrainArguments(**self.train_args, output_dir=str(self.folder))
+
+    def command(self) -> list[str]:
+        """Return the command that runs the job by itself, as an argument list."""
+        flags = {**self.train_args, "output_dir": str(self.folder)}
+        command = [sys.executable, "-m", "ndcl_domainbed.scripts.train"]
+        for name, value in sorted(flags.items()):
+            if value is not False:
+                command += [f"--{name}", *_words(value)]
+        return command
+
+    def title(self) -> str:
+        """Return data set, algorithm and so on in a few words."""
+        args = self.train_args
+        data = "/".join(filter(None, (args["dataset"], args.get("imbalance"))))
+        tests = ",".join(str(env) for env in args["test_envs"])
+        seeds = f"hparams {args['hparams_seed']} trial {args['trial_seed']}"
+        return f"{args['algorithm']} on {data}, test {tests}, {seeds}"
+
+
+def make_job(train_args: dict[str, Any], output_dir: str, n_steps: int) -> Job:
+    """Return the job that ``train_args`` make in a sweep's ``output_dir``."""
+    return Job(train_args, Path(output_dir) / folder_name(train_args), n_steps)
+
+
+def folder_name(train_args: dict[str, Any]) -> str:
+    """Return the name of a job's folder: DomainBed's, the MD5 digest of the arguments' JSON.
+
+    >>> folder_name({"dataset": "PACS", "test_envs": [0]})
+    'a67d7aa0fbbbf5ea6e5a2ea4bd91a1c6'
+    """
+    text = json.dumps(train_args, sort_keys=True)
+    return hashlib.md5(text.encode("utf-8"), usedforsecurity=False).hexdigest()
+
+
+def _words(value: Any) -> list[str]:
+    """Return the words that follow a flag on the command line."""
+    if value is True:
+        return []
+    return [str(item) for item in value] if isinstance(value, list) else [str(value)]
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,19 @@
+"""Prints the commands that would run the jobs, ready for a shell."""
+
+from __future__ import annotations
+
+import shlex
+from argparse import Namespace, _ArgumentGroup
+from collections.abc import Sequence
+
+from ndcl_domainbed.sweeping.jobs import Job
+
+
+def add_flags(group: _ArgumentGroup) -> None:
+    """It has none."""
+
+
+def launch(jobs: Sequence[Job], options: Namespace) -> None:
+    """Print one command a line."""
+    for job in jobs:
+        print(shlex.join(job.command()))

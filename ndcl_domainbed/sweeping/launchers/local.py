@@ -1,0 +1,20 @@
+"""Runs N jobs at a time on this machine."""
+
+from __future__ import annotations
+
+from argparse import Namespace, _ArgumentGroup
+from collections.abc import Sequence
+
+from ndcl_domainbed.sweeping.jobs import Job, cores
+from ndcl_domainbed.sweeping.running import run_jobs
+
+
+def add_flags(group: _ArgumentGroup) -> None:
+    """It has none of its own: --jobs and --retries are every launcher's."""
+
+
+def launch(jobs: Sequence[Job], options: Namespace) -> None:
+    """Run the jobs, and wait until all of them have ended, those of other launchers too."""
+    at_a_time = options.jobs or cores()
+    slots: list[dict[str, str]] = [{}] * min(at_a_time, len(jobs))
+    run_jobs(jobs, slots, max(1, cores() // at_a_time), options.retries)

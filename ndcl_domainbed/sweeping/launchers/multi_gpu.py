@@ -1,0 +1,48 @@
+"""Runs one job on each visible GPU of this machine, or more with --jobs_per_gpu."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace, _ArgumentGroup
+from collections.abc import Sequence
+
+from ndcl_domainbed.errors import InputError
+from ndcl_domainbed.sweeping.jobs import Job, cores
+from ndcl_domainbed.sweeping.running import run_jobs
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+def add_flags(group: _ArgumentGroup) -> None:
+    """Add --jobs_per_gpu."""
+    group.add_argument("--jobs_per_gpu", type=int, metavar="N", help="default: 1")
+
+
+def launch(jobs: Sequence[Job], options: Namespace) -> None:
+    """Run the jobs, and wait until all of them have ended, those of other launchers too.
+
+    Raises InputError if there is no GPU.
+    """
+    per_gpu = getattr(options, "jobs_per_gpu", 1)
+    if per_gpu < 1:
+        raise InputError(f"--jobs_per_gpu must be at least 1; it was given {per_gpu}")
+    slots = [{VISIBLE: device} for _ in range(per_gpu) for device in devices()]
+    slots = slots[: options.jobs]
+    threads = max(1, cores() // len(slots))
+    run_jobs(jobs, slots[: len(jobs)], threads, options.retries)
+
+
+def devices() -> list[str]:
+    """Return the names of the GPUs that may be used; InputError if there is none."""
+    import torch
+
+    count = torch.cuda.device_count()  # does not touch the devices
+    visible = os.environ.get(VISIBLE, "")
+    if count == 0:
+        hint = f" ({VISIBLE} is {visible!r})" if VISIBLE in os.environ else ""
+        raise InputError(
+            f"--command_launcher multi_gpu: no GPU is visible here{hint}. "
+            "Use --command_launcher local to run on the CPU."
+        )
+    named = [name.strip() for name in visible.split(",") if name.strip()]
+    return named[:count] or [str(index) for index in range(count)]

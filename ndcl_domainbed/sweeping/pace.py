@@ -1,0 +1,47 @@
+"""How long jobs take, from those of their kind that are done."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from ndcl_domainbed.sweeping import states
+from ndcl_domainbed.sweeping.jobs import Job
+from ndcl_domainbed.sweeping.states import State
+
+Kind = tuple[str, str | None, str]
+"""Data set, setting and algorithm: jobs of a kind take about as long."""
+
+
+def kind_of(job: Job) -> Kind:
+    """Return the kind of a job."""
+    args = job.train_args
+    return args["dataset"], args.get("imbalance"), args["algorithm"]
+
+
+class Pace:
+    """Seconds a step, start and evaluations included, by kind of job."""
+
+    def __init__(self, seconds: Mapping[Kind, float]) -> None:
+        self.seconds = dict(seconds)
+
+    def seconds_per_step(self, job: Job) -> float | None:
+        """Return the seconds that a step of ``job`` takes, or the mean of all known kinds'."""
+        if not self.seconds:
+            return None
+        mean = sum(self.seconds.values()) / len(self.seconds)
+        return self.seconds.get(kind_of(job), mean)
+
+    def knows(self, job: Job) -> bool:
+        """Whether a job of this kind has been timed."""
+        return kind_of(job) in self.seconds
+
+
+def pace_of(found: Mapping[Job, State]) -> Pace:
+    """Return the pace of the jobs that are done and ran in one go."""
+    timed: dict[Kind, list[float]] = defaultdict(list)
+    for job, state in found.items():
+        claim = state.claim
+        if state.name == states.DONE and claim and claim.number == 0 and claim.end:
+            timed[kind_of(job)].append((claim.end.at - claim.since) / job.n_steps)
+    return Pace({kind: sum(values) / len(values) for kind, values in timed.items()})

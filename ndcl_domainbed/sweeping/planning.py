@@ -1,0 +1,115 @@
+"""What a sweep will cost: jobs, steps, and the time on so many workers."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ndcl_domainbed.sweeping import claims, states
+from ndcl_domainbed.sweeping.grid import dataset_class
+from ndcl_domainbed.sweeping.jobs import Job, cores, make_job
+from ndcl_domainbed.sweeping.pace import Kind, Pace, kind_of
+from ndcl_domainbed.sweeping.running import run_jobs
+from ndcl_domainbed.sweeping.states import State
+from ndcl_domainbed.sweeping.view import duration
+
+MEASURED_STEPS = 6
+"""Steps of the two short runs that measure a kind of job."""
+
+WORKERS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """Seconds that a run takes to start, for an evaluation, and for a step."""
+
+    start: float
+    evaluation: float
+    step: float
+
+    def of(self, job: Job) -> float:
+        """Return the seconds that ``job`` will take."""
+        return self.start + checkpoints(job) * self.evaluation + job.n_steps * self.step
+
+
+def checkpoints(job: Job) -> int:
+    """Return how often a job is evaluated."""
+    args = job.train_args
+    every = args.get("checkpoint_freq")
+    every = every or dataset_class(args["dataset"], args["data_dir"]).CHECKPOINT_FREQ
+    last = job.n_steps - 1
+    return last // every + 1 + (last % every > 0)
+
+
+def measure(jobs: Sequence[Job], at_a_time: int) -> tuple[Pace, dict[Kind, str]]:
+    """Time the first job of each kind by two short runs, one evaluated at every step.
+
+    Returns the pace, and why a kind could not be timed.
+    """
+    first = {kind_of(job): job for job in reversed(jobs)}
+    seconds: dict[Kind, float] = {}
+    reasons: dict[Kind, str] = {}
+    with tempfile.TemporaryDirectory(prefix="ndcl-plan-") as folder:
+        short = {
+            (kind, freq): _short(job, freq, folder)
+            for kind, job in first.items()
+            for freq in (1, MEASURED_STEPS - 1)
+        }
+        threads = max(1, cores() // at_a_time)
+        run_jobs(list(short.values()), [{}] * at_a_time, threads, retries=0)
+        for kind, job in first.items():
+            often, seldom = short[kind, 1], short[kind, MEASURED_STEPS - 1]
+            state = states.read_state(often.folder)
+            if state.name == states.DONE and (seldom.folder / "done").exists():
+                seconds[kind] = cost(often.folder, seldom.folder).of(job) / job.n_steps
+            else:
+                reasons[kind] = " ".join(state.reason.split())
+    return Pace(seconds), reasons
+
+
+def _short(job: Job, checkpoint_freq: int, folder: str) -> Job:
+    args = {**job.train_args, "steps": MEASURED_STEPS, "checkpoint_freq": checkpoint_freq}
+    return make_job(args, folder, MEASURED_STEPS)
+
+
+def cost(often: Path, seldom: Path) -> Cost:
+    """Return the cost that two short runs show: evaluated at every step, and at the ends alone."""
+    evaluation = (_seconds(often) - _seconds(seldom)) / (MEASURED_STEPS - 2)
+    evaluation = max(0.0, evaluation)
+    records = [json.loads(line) for line in (often / "results.jsonl").open(encoding="utf-8")]
+    times = sorted(record["step_time"] for record in records)
+    step = times[len(times) // 2]  # the median: the first steps are slow
+    start = _seconds(seldom) - 2 * evaluation - MEASURED_STEPS * step
+    return Cost(max(0.0, start), evaluation, step)
+
+
+def _seconds(folder: Path) -> float:
+    claim = claims.latest(folder)
+    return claim.end.at - claim.since if claim and claim.end else 0.0
+
+
+def describe(
+    found: Mapping[Job, State], pace: Pace, reasons: Mapping[Kind, str], at_a_time: int
+) -> list[str]:
+    """Return the plan in lines."""
+    to_do = [job for job, state in found.items() if state.name != states.DONE]
+    steps = sum(job.n_steps for job in to_do)
+    lines = [f"To do: {len(to_do)} jobs, {steps:,} steps."]
+    for kind, reason in reasons.items():
+        name = " ".join(part for part in kind if part)
+        lines.append(f"no time for {name}: {reason or 'the short run did not end'}")
+    known = {job: pace.seconds_per_step(job) for job in to_do if pace.knows(job)}
+    seconds = sorted(job.n_steps * (each or 0.0) for job, each in known.items())
+    if not seconds:
+        return lines
+    if len(known) < len(to_do):
+        lines.append(f"The times below are for the {len(known)} jobs that could be timed.")
+    lines.append(f"{'workers':>9}  time")
+    for workers in sorted({*WORKERS, at_a_time}):
+        if workers == 1 or workers <= len(known):
+            least = max(sum(seconds) / workers, seconds[-1])
+            lines.append(f"{workers:>9}  {duration(least)}")
+    return lines

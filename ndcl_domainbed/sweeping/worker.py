@@ -1,0 +1,127 @@
+"""Runs one job in the process that calls it, under a claim that it keeps alive."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ndcl_domainbed.errors import InputError, RunFailure
+from ndcl_domainbed.sweeping import claims
+from ndcl_domainbed.sweeping.claims import DONE, FAILED, INTERRUPTED, Claim
+from ndcl_domainbed.sweeping.jobs import Job
+
+NOT_MINE = "not mine"
+"""What :func:`run` returns for a job that another process has taken, or that is done."""
+
+LOOK = 1.0
+"""Seconds from one look at the parent process to the next."""
+
+
+def run(job: Job, number: int) -> str:
+    """Run ``job`` as attempt ``number``; return how it ended.
+
+    Returns ``DONE``, ``FAILED`` or ``NOT_MINE``. What the run prints goes to its folder alone;
+    the reason of a failure is the last line of its ``err.txt``. Raises OSError if the claim
+    cannot be written.
+    """
+    claim = claims.take(job.folder, number)
+    if claim is None:
+        return NOT_MINE
+    if (job.folder / "done").exists():
+        claim.finish(DONE)
+        return NOT_MINE
+    stop = keep_alive(claim)
+    try:
+        with quiet(job.folder):
+            return _train(job, claim)
+    finally:
+        stop.set()
+
+
+def _train(job: Job, claim: Claim) -> str:
+    from ndcl_domainbed.training.loop import train
+
+    try:
+        train(job.arguments())
+    except (InputError, RunFailure) as error:
+        append_error(job.folder, f"error: {error}")
+        claim.finish(FAILED, str(error))
+    except Exception as error:
+        append_error(job.folder, traceback.format_exc())
+        reason = traceback.format_exception_only(error)[-1].strip()
+        claim.finish(FAILED, reason, crashed=True)
+    except BaseException:
+        claim.finish(INTERRUPTED)
+        raise
+    else:
+        claim.finish(DONE)
+        return DONE
+    return FAILED
+
+
+def append_error(folder: Path, text: str) -> None:
+    """Add ``text`` to the job's ``err.txt``."""
+    with (folder / "err.txt").open("a", encoding="utf-8") as file:
+        file.write(text.rstrip() + "\n")
+
+
+@contextmanager
+def quiet(folder: Path) -> Iterator[None]:
+    """Send what the block prints nowhere, and what libraries write to standard error to err.txt.
+
+    The run itself copies what Python prints to its own files; here come the messages of native
+    code, such as those of an abort.
+    """
+    kept = sys.stdout, sys.stderr, os.dup(1), os.dup(2)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    for target, number in ((os.devnull, 1), (folder / "err.txt", 2)):
+        handle = os.open(target, flags, 0o644)
+        os.dup2(handle, number)
+        os.close(handle)
+    with Path(os.devnull).open("w") as nowhere:
+        sys.stdout = sys.stderr = nowhere
+        try:
+            yield
+        finally:
+            sys.stdout, sys.stderr = kept[:2]
+            for handle, number in ((kept[2], 1), (kept[3], 2)):
+                os.dup2(handle, number)
+                os.close(handle)
+
+
+def keep_alive(claim: Claim) -> threading.Event:
+    """Touch ``claim`` in a thread until the returned event is set.
+
+    The process ends itself when it has lost the job to another, which must not find it writing,
+    and when its parent is gone, so that nothing runs on that nobody watches.
+    """
+    stop = threading.Event()
+    arguments = (claim, os.getppid(), stop)
+    threading.Thread(target=_beat, args=arguments, name="heartbeat", daemon=True).start()
+    return stop
+
+
+def _beat(claim: Claim, parent: int, stop: threading.Event) -> None:
+    touched = time.monotonic()
+    while not stop.wait(LOOK):
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        if time.monotonic() - touched < claims.HEARTBEAT:
+            continue
+        try:
+            lost = claim.is_lost()
+            if not lost:
+                claim.touch()
+        except OSError:  # the file system is away for a moment
+            continue
+        if lost and not stop.is_set():
+            os.kill(os.getpid(), signal.SIGKILL)
+        touched = time.monotonic()

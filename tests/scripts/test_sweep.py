@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import io
+import json
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from ndcl_domainbed.errors import InputError
+from ndcl_domainbed.scripts import sweep
+from ndcl_domainbed.sweeping import claims
+
+GRID = ["--datasets", "Debug28", "--n_trials", "1", "--n_hparams", "1", "--single_test_envs"]
+CHEAP = [*GRID, "--steps", "2", "--hparams", '{"batch_size": 2}']
+
+
+@pytest.fixture
+def run(tmp_path, capsys):
+    def call(command, *flags):
+        folders = ["--output_dir", str(tmp_path / "out"), "--data_dir", str(tmp_path)]
+        status = sweep.main([command, *folders, "--skip_confirmation", *flags])
+        return status, capsys.readouterr()
+
+    return call
+
+
+def job_folders(tmp_path):
+    return sorted(path for path in (tmp_path / "out").iterdir() if path.is_dir())
+
+
+def test_launch_runs_every_job_once(run, tmp_path):
+    status, printed = run("launch", *CHEAP, "--algorithms", "ERM", "--jobs", "2")
+    assert status == 0
+    assert "3 jobs: 0 done, 0 running, 0 failed, 3 waiting." in printed.out
+    assert "3 jobs: 3 done, 0 running, 0 failed, 0 waiting." in printed.out
+    for folder in job_folders(tmp_path):
+        assert (folder / "done").exists()
+        records = [json.loads(line) for line in (folder / "results.jsonl").open()]
+        assert [record["step"] for record in records] == [0, 1]
+        assert [claim.end.outcome for claim in claims.all_claims(folder)] == ["done"]
+    status, printed = run("launch", *CHEAP, "--algorithms", "ERM")
+    assert status == 0
+    assert "About to launch 0 jobs." in printed.out
+    assert all(len(claims.all_claims(folder)) == 1 for folder in job_folders(tmp_path))
+
+
+def test_a_job_that_fails_does_so_alone_and_says_why(run, tmp_path):
+    broken = tmp_path / "images"
+    for domain in "abc":
+        for name in "01":
+            (broken / domain / name).mkdir(parents=True)
+            (broken / domain / name / "0.png").write_bytes(PICTURE)
+    (broken / "b" / "1" / "0.png").write_bytes(b"not a picture")
+    flags = [*CHEAP, "--algorithms", "ERM"]
+    flags[flags.index("Debug28") : flags.index("Debug28") + 1] = ["Debug28", str(broken)]
+    status, printed = run("launch", *flags)
+    assert status == 1
+    assert "6 jobs: 3 done, 0 running, 3 failed, 0 waiting." in printed.out
+    assert printed.err.count("failed: ERM on ") == 3
+    failed = [folder for folder in job_folders(tmp_path) if not (folder / "done").exists()]
+    for folder in failed:
+        assert str(folder) in printed.err
+        reason = (folder / "err.txt").read_text().splitlines()[-1]
+        assert str(broken / "b" / "1" / "0.png") in reason
+        assert str(broken / "b" / "1" / "0.png") in claims.latest(folder).end.reason
+        assert len(claims.all_claims(folder)) == 1  # such an error comes again: no retry
+    (broken / "b" / "1" / "0.png").write_bytes(PICTURE)
+    status, printed = run("launch", *flags)
+    assert status == 0
+    assert "6 jobs: 6 done" in printed.out
+
+
+def test_delete_incomplete_leaves_what_is_done_or_running(run, tmp_path):
+    flags = [*CHEAP, "--algorithms", "ERM"]
+    run("launch", *flags)
+    first, second, third = job_folders(tmp_path)
+    for folder in (first, second):
+        (folder / "done").unlink()
+    assert claims.take(second, 1) is not None
+    status, printed = run("delete_incomplete", *flags)
+    assert status == 0
+    assert "3 jobs: 1 done, 1 running, 0 failed, 1 waiting." in printed.out
+    assert "Deleted 1 jobs." in printed.out
+    assert job_folders(tmp_path) == [second, third]
+    assert (second / "results.jsonl").exists()
+
+
+def test_dummy_prints_commands_for_a_shell(run, tmp_path):
+    hparams = '{"lr": 0.01}'
+    flags = [*GRID, "--algorithms", "ERM", "--hparams", hparams, "--command_launcher", "dummy"]
+    status, printed = run("launch", *flags)
+    assert status == 0
+    lines = [line for line in printed.out.splitlines() if line.startswith(sys.executable)]
+    assert len(lines) == 3
+    for line in lines:
+        words = shlex.split(line)
+        assert words[words.index("--hparams") + 1] == hparams
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["jobs.jsonl"]
+
+
+def test_without_a_terminal_nobody_is_asked(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    flags = [*GRID, "--algorithms", "ERM", "--output_dir", str(tmp_path), "--data_dir", "d"]
+    with pytest.raises(InputError, match="--skip_confirmation"):
+        sweep.main(["launch", *flags, "--command_launcher", "dummy"])
+
+
+@pytest.mark.parametrize(("answer", "launched"), [("y", True), ("", False), ("no", False)])
+def test_the_answer_counts(tmp_path, monkeypatch, capsys, answer, launched):
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda question: answer)
+    flags = [*GRID, "--algorithms", "ERM", "--output_dir", str(tmp_path), "--data_dir", "d"]
+    assert sweep.main(["launch", *flags, "--command_launcher", "dummy"]) == 0
+    assert (sys.executable in capsys.readouterr().out) == launched
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--algorithms", "EMR"], "unknown algorithm 'EMR'; did you mean 'ERM'"),
+        (["--datasets", "PACSS"], "unknown dataset 'PACSS'; did you mean 'PACS'"),
+        (["--imbalance", "Dualty"], "unknown setting 'Dualty'; did you mean 'Duality'"),
+        (["--imbalance", "no_such.csv"], r"no_such\.csv: there is no such table file"),
+        (["--hparams", '{"lrr": 1}'], "unknown hyper-parameter of ERM 'lrr'; did you mean 'lr'"),
+        (["--hparams", "{"], "--hparams is not valid JSON"),
+        (["--command_launcher", "locl"], "unknown launcher 'locl'; did you mean 'local'"),
+        (["--n_hparams", "0"], "leaves nothing to run"),
+        (["--n_trials", "0"], "--n_trials must be at least 1"),
+        (["--jobs", "0"], "--jobs must be at least 1"),
+        (["--steps", "0"], "--steps must be at least 1"),
+        (["--holdout_fraction", "1.5"], "--holdout_fraction is a share"),
+    ],
+)
+def test_bad_names_and_numbers_launch_nothing(run, tmp_path, flags, message):
+    with pytest.raises(InputError, match=message):
+        run("launch", *GRID, "--algorithms", "ERM", *flags)
+    assert not (tmp_path / "out").exists()
+
+
+def test_by_default_all_algorithms_and_all_real_data_sets(run):
+    from ndcl_domainbed.backend import dataset_names
+    from ndcl_domainbed.registry import algorithm_names
+
+    flags = ["--n_trials", "1", "--n_hparams", "1", "--single_test_envs"]
+    _, printed = run("launch", *flags, "--command_launcher", "dummy")
+    lines = [shlex.split(line) for line in printed.out.splitlines() if line.startswith("/")]
+    named = {
+        flag: {words[words.index(flag) + 1] for words in lines}
+        for flag in ("--algorithm", "--dataset")
+    }
+    assert named["--algorithm"] == set(algorithm_names()) >= {"NDCL", "ERM"}
+    assert named["--dataset"] == {name for name in dataset_names() if "Debug" not in name}
+
+
+def test_help_does_not_import_torch():
+    code = (
+        "import sys\nfrom ndcl_domainbed.scripts import sweep\n"
+        "try: sweep.main(['--help'])\nexcept SystemExit: pass\n"
+        "print({'torch', 'pandas', 'scipy', 'torchvision'} & set(sys.modules))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert answer.stdout.splitlines()[-1] == "set()"
+
+
+def _picture():
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.new("RGB", (28, 28), (10, 200, 30)).save(file, "PNG")
+    return file.getvalue()
+
+
+PICTURE = _picture()

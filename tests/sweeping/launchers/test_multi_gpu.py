@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from argparse import Namespace
+
+import pytest
+import torch
+
+from ndcl_domainbed.errors import InputError
+from ndcl_domainbed.sweeping.jobs import make_job
+from ndcl_domainbed.sweeping.launchers import multi_gpu
+
+JOBS = [make_job({"trial_seed": seed}, "out", 1) for seed in range(20)]
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """What the launcher hands on: slots, threads and retries, on a machine of 16 cores."""
+    calls = []
+    monkeypatch.setattr(multi_gpu, "run_jobs", lambda jobs, *rest: calls.append(rest))
+    monkeypatch.setattr(multi_gpu, "cores", lambda: 16)
+    return calls
+
+
+def have_gpus(monkeypatch, count, visible=None):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+
+
+@pytest.mark.parametrize("visible", [None, "", "0,1"])
+def test_without_a_gpu_it_is_an_error(monkeypatch, launched, visible):
+    have_gpus(monkeypatch, 0, visible)
+    with pytest.raises(InputError, match=r"no GPU is visible here.*local"):
+        multi_gpu.launch(JOBS, Namespace(jobs=None, retries=1))
+    assert launched == []
+
+
+@pytest.mark.parametrize(
+    ("visible", "names"),
+    [(None, ["0", "1"]), ("3,5", ["3", "5"]), ("GPU-a, GPU-b,", ["GPU-a", "GPU-b"])],
+)
+def test_each_gpu_runs_one_job(monkeypatch, launched, visible, names):
+    have_gpus(monkeypatch, 2, visible)
+    multi_gpu.launch(JOBS, Namespace(jobs=None, retries=3))
+    assert launched == [([{"CUDA_VISIBLE_DEVICES": name} for name in names], 8, 3)]
+
+
+def test_more_jobs_on_a_gpu_are_spread(monkeypatch, launched):
+    have_gpus(monkeypatch, 2)
+    multi_gpu.launch(JOBS, Namespace(jobs=3, jobs_per_gpu=2, retries=0))
+    ((slots, threads, _),) = launched
+    assert [slot["CUDA_VISIBLE_DEVICES"] for slot in slots] == ["0", "1", "0"]
+    assert threads == 5
+
+
+def test_at_least_one_job_on_a_gpu(monkeypatch, launched):
+    have_gpus(monkeypatch, 1)
+    with pytest.raises(InputError, match="--jobs_per_gpu"):
+        multi_gpu.launch(JOBS, Namespace(jobs=None, jobs_per_gpu=0, retries=0))

@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import multiprocessing
+import os
+import threading
+
+import pytest
+
+from ndcl_domainbed.sweeping import claims, states, worker
+from ndcl_domainbed.sweeping.claims import Watch, latest, take
+from ndcl_domainbed.sweeping.processes import this_process
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A monotonic clock that stands still until it is moved."""
+
+    class Clock:
+        now = 1000.0
+
+    monkeypatch.setattr(claims.time, "monotonic", lambda: Clock.now)
+    return Clock
+
+
+def take_as(folder, number, **changes):
+    """Claim a job in the name of another process."""
+    claim = take(folder, number)
+    owner = dataclasses.replace(this_process(), **changes)
+    text = json.loads(claim.path.read_text())
+    text["owner"] = dataclasses.asdict(owner)
+    claim.path.write_text(json.dumps(text))
+    return latest(folder)
+
+
+def age(path, seconds):
+    """Make a file look as if it was last touched some seconds ago."""
+    touched = path.stat().st_mtime - seconds
+    os.utime(path, (touched, touched))
+
+
+def test_a_claim_names_its_owner_and_how_it_ended(tmp_path):
+    claim = take(tmp_path / "job", 0)
+    assert latest(tmp_path / "job") == claim
+    assert claim.owner == this_process()
+    assert claim.end is None
+    claim.finish(claims.FAILED, "why", crashed=True)
+    end = latest(tmp_path / "job").end
+    assert (end.outcome, end.reason, end.crashed) == ("failed", "why", True)
+    assert [path.name for path in (tmp_path / "job").iterdir()] == ["claim.0.json"]
+
+
+def test_an_attempt_is_claimed_once(tmp_path):
+    assert take(tmp_path, 0) is not None
+    assert take(tmp_path, 0) is None
+    assert take(tmp_path, 1) is not None
+    assert [claim.number for claim in claims.all_claims(tmp_path)] == [0, 1]
+
+
+def _race(folder, number, start, results):
+    start.wait()
+    results.put(take(folder, number) is not None)
+
+
+def test_of_many_processes_one_gets_the_claim(tmp_path):
+    fork = multiprocessing.get_context("fork")
+    for number in range(5):
+        start, results = fork.Event(), fork.Queue()
+        racers = [
+            fork.Process(target=_race, args=(tmp_path, number, start, results)) for _ in range(8)
+        ]
+        for racer in racers:
+            racer.start()
+        start.set()
+        assert sorted(results.get() for _ in racers) == [False] * 7 + [True]
+        for racer in racers:
+            racer.join()
+
+
+def test_the_last_of_many_claims_counts(tmp_path):
+    for number in range(12):
+        take(tmp_path, number)
+    assert latest(tmp_path).number == 11
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP])
+def test_a_file_system_without_links_does(tmp_path, monkeypatch, code):
+    def link(source, target):
+        raise OSError(code, "no links here")
+
+    monkeypatch.setattr(os, "link", link)
+    claim = take(tmp_path, 0)
+    assert latest(tmp_path) == claim
+    assert take(tmp_path, 0) is None
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_full_disk_is_not_taken_for_a_claim(tmp_path, monkeypatch):
+    def link(source, target):
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(os, "link", link)
+    with pytest.raises(OSError, match="no space"):
+        take(tmp_path, 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_whose_answer_was_lost_counts(tmp_path, monkeypatch):
+    real = os.link
+
+    def link(source, target):
+        real(source, target)
+        raise FileExistsError
+
+    monkeypatch.setattr(os, "link", link)
+    assert take(tmp_path, 0) is not None
+
+
+def test_an_owner_here_is_dead_at_once_or_alive_for_ever(tmp_path):
+    claim = take(tmp_path, 0)
+    age(claim.path, 1e6)
+    assert not Watch().owner_is_dead(claim)
+    claim = take_as(tmp_path, 1, started="12")
+    assert Watch().owner_is_dead(claim)
+
+
+def test_an_owner_elsewhere_is_dead_when_its_claim_is_old_and_does_not_move(tmp_path, clock):
+    claim = take_as(tmp_path, 0, machine="another")
+    watch = Watch()
+    age(claim.path, claims.TIMEOUT + 1)
+    assert not watch.owner_is_dead(claim)  # old, but not watched yet
+    clock.now += claims.WATCHED
+    assert watch.owner_is_dead(claim)
+    claim.touch()
+    assert not watch.owner_is_dead(claim)
+
+
+def test_watching_alone_does_not_make_an_owner_dead(tmp_path, clock):
+    claim = take_as(tmp_path, 0, machine="another")
+    watch = Watch()
+    for _ in range(5):
+        assert not watch.owner_is_dead(claim)
+        clock.now += claims.WATCHED
+
+
+def test_a_clock_that_jumps_forward_kills_nobody(tmp_path, clock, monkeypatch):
+    """The file system's clock goes ahead by an hour; the owner touches its claim all the same."""
+    claim = take_as(tmp_path, 0, machine="another")
+    watch = Watch()
+    real = claims._file_system_time
+    monkeypatch.setattr(claims, "_file_system_time", lambda folder: real(folder) + 3600)
+    for beat in range(10):
+        assert not watch.owner_is_dead(claim)
+        age(claim.path, beat)  # a touch: another time than before
+        clock.now += claims.HEARTBEAT
+
+
+def test_a_clock_that_goes_back_kills_nobody(tmp_path, clock):
+    claim = take_as(tmp_path, 0, machine="another")
+    age(claim.path, -3600)
+    watch = Watch()
+    assert not watch.owner_is_dead(claim)
+    clock.now += 1e6
+    assert not watch.owner_is_dead(claim)
+
+
+def test_the_local_wall_clock_does_not_matter(tmp_path, clock, monkeypatch):
+    claim = take_as(tmp_path, 0, machine="another")
+    monkeypatch.setattr(claims.time, "time", lambda: 9e9)
+    watch = Watch()
+    assert not watch.owner_is_dead(claim)
+    clock.now += 1e6
+    assert not watch.owner_is_dead(claim)
+
+
+def test_a_claim_that_cannot_be_read_belongs_to_somebody(tmp_path, clock):
+    (tmp_path / "claim.0.json").write_text('{"owner": {"ho')
+    claim = latest(tmp_path)
+    watch = Watch()
+    assert not watch.owner_is_dead(claim)
+    age(claim.path, claims.TIMEOUT + 1)
+    watch.owner_is_dead(claim)
+    clock.now += claims.WATCHED
+    assert watch.owner_is_dead(claim)
+
+
+def test_an_owner_sees_that_it_has_lost_its_job(tmp_path):
+    claim = take(tmp_path / "job", 0)
+    assert not claim.is_lost()
+    take(tmp_path / "job", 1)
+    assert claim.is_lost()
+
+
+def _lose(folder):
+    claims.HEARTBEAT = worker.LOOK = 0.01
+    claim = take(folder, 0)
+    worker.keep_alive(claim)
+    take(folder, 1)
+    multiprocessing.Event().wait()
+
+
+def test_a_process_that_has_lost_its_job_dies(tmp_path):
+    process = multiprocessing.get_context("fork").Process(target=_lose, args=(tmp_path,))
+    process.start()
+    process.join(20)
+    assert process.exitcode == -9
+
+
+def _orphan(folder, sending):
+    """Start a process that keeps a claim alive, and die."""
+    worker.LOOK = 0.01
+    if os.fork() == 0:
+        worker.keep_alive(take(folder, 0))
+        sending.send("claimed")
+        multiprocessing.Event().wait()
+    sending.close()
+    multiprocessing.Event().wait()
+
+
+def test_a_job_ends_when_its_parent_does(tmp_path):
+    fork = multiprocessing.get_context("fork")
+    receiving, sending = fork.Pipe(duplex=False)
+    process = fork.Process(target=_orphan, args=(tmp_path, sending))
+    process.start()
+    sending.close()
+    assert receiving.recv() == "claimed"
+    process.kill()
+    process.join()
+    with pytest.raises(EOFError):  # the other end is closed when the orphan has ended
+        receiving.recv()
+    assert states.read_state(tmp_path).name == states.WAITING
+
+
+def test_keeping_alive_touches_the_claim(tmp_path, monkeypatch):
+    monkeypatch.setattr(claims, "HEARTBEAT", 0.0)
+    monkeypatch.setattr(worker, "LOOK", 0.001)
+    touched = threading.Event()
+    monkeypatch.setattr(claims.Claim, "touch", lambda claim: touched.set())
+    stop = worker.keep_alive(take(tmp_path, 0))
+    assert touched.wait(20)
+    stop.set()

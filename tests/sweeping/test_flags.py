@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import pytest
+
+from ndcl_domainbed.errors import InputError
+from ndcl_domainbed.sweeping.flags import parse
+
+HERE = ["--output_dir", "out", "--data_dir", "data"]
+
+
+def written(tmp_path, text):
+    path = tmp_path / "sweep.yaml"
+    path.write_text(text)
+    return ["launch", *HERE, "--sweep", str(path)]
+
+
+def test_defaults_are_domainbeds():
+    options, (grid,) = parse(["launch", *HERE])
+    assert (grid.task, grid.n_hparams_from, grid.n_hparams) == ("domain_generalization", 0, 20)
+    assert (grid.n_trials, grid.holdout_fraction) == (3, 0.2)
+    assert (grid.datasets, grid.algorithms, grid.imbalance) == (None, None, None)
+    assert (grid.steps, grid.hparams, grid.single_test_envs) == (None, None, False)
+    assert (options.command_launcher, options.seed, options.skip_confirmation) == (
+        "local", 0, False,
+    )  # fmt: skip
+
+
+def test_a_file_stands_for_flags(tmp_path):
+    argv = written(
+        tmp_path,
+        """
+        datasets: [PACS, VLCS]
+        algorithms: ERM
+        imbalance: [Duality]
+        holdout_fraction: 0
+        hparams: {lr: 0.01, batch_size: 8}
+        single_test_envs: true
+        skip_model_save: false
+        jobs: 3
+        """,
+    )
+    options, (grid,) = parse(argv)
+    words = [
+        "--datasets", "PACS", "VLCS", "--algorithms", "ERM", "--imbalance", "Duality",
+        "--holdout_fraction", "0", "--hparams", '{"batch_size": 8, "lr": 0.01}',
+        "--single_test_envs", "--jobs", "3",
+    ]  # fmt: skip
+    same_options, (same_grid,) = parse(["launch", *HERE, *words])
+    assert grid == same_grid
+    assert options.jobs == same_options.jobs == 3
+
+
+def test_flags_win_over_blocks_and_blocks_over_the_file(tmp_path):
+    text = """
+    n_trials: 5
+    n_hparams: 7
+    datasets: [PACS]
+    blocks:
+      - {imbalance: [GINIDG]}
+      - {imbalance: [Duality], datasets: [OfficeHome], n_trials: 2, n_hparams: 9}
+    """
+    _, (first, second) = parse([*written(tmp_path, text), "--n_hparams", "1"])
+    assert (first.imbalance, first.datasets, first.n_trials, first.n_hparams) == (
+        ["GINIDG"], ["PACS"], 5, 1,
+    )  # fmt: skip
+    assert (second.imbalance, second.datasets, second.n_trials, second.n_hparams) == (
+        ["Duality"], ["OfficeHome"], 2, 1,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("algorithm: [ERM]", "unknown key in .*sweep.yaml 'algorithm'; did you mean 'algorithms'"),
+        ("blocks: [{jobs: 2}]", "unknown key in .*sweep.yaml, block 1 'jobs'"),
+        ("blocks: 3", "blocks must be a list"),
+        ("n_trials: many", "sweep.yaml: .*--n_trials.* invalid int value: 'many'"),
+        ("n_trials:", "n_trials has no value"),
+        ("single_test_envs: 3", "sweep.yaml: "),
+        ("sweep: other.yaml", "unknown key .* 'sweep'"),
+        ("[1, 2]", "names of flags"),
+        ("a: b: c", "not valid YAML"),
+    ],
+)
+def test_a_bad_file_is_an_error(tmp_path, text, message):
+    with pytest.raises(InputError, match=message):
+        parse(written(tmp_path, text))
+
+
+def test_a_missing_file_is_an_error(tmp_path):
+    with pytest.raises(InputError, match=r"cannot read --sweep .*nothing\.yaml"):
+        parse(["launch", *HERE, "--sweep", str(tmp_path / "nothing.yaml")])
+
+
+@pytest.mark.parametrize("missing", ["output_dir", "data_dir"])
+def test_folders_must_be_named(missing):
+    argv = ["launch", "--output_dir", "out", "--data_dir", "data"]
+    at = argv.index(f"--{missing}")
+    with pytest.raises(InputError, match=f"--{missing} is missing"):
+        parse(argv[:at] + argv[at + 2 :])
+
+
+def test_flags_are_not_abbreviated(capsys):
+    with pytest.raises(SystemExit) as error:
+        parse(["launch", *HERE, "--n_trial", "1"])
+    assert error.value.code == 2
+    assert "--n_trial" in capsys.readouterr().err

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+import sys
+from pathlib import Path
+
+from ndcl_domainbed.scripts.train import build_parser
+from ndcl_domainbed.sweeping.jobs import Job, folder_name, make_job
+from ndcl_domainbed.training.arguments import TrainArguments
+
+ARGS = {
+    "dataset": "PACS", "algorithm": "ERM", "test_envs": [0, 2], "holdout_fraction": 0.2,
+    "hparams_seed": 3, "data_dir": "my data", "task": "domain_generalization", "trial_seed": 1,
+    "seed": 17, "hparams": '{"lr": 0.001}', "skip_model_save": True,
+}  # fmt: skip
+
+
+def test_folder_is_the_digest_of_the_sorted_arguments():
+    text = '{"b": [0, 1], "holdout_fraction": 0.2, "name": "x"}'
+    expected = hashlib.md5(text.encode()).hexdigest()
+    assert folder_name({"name": "x", "holdout_fraction": 0.2, "b": [0, 1]}) == expected
+
+
+def test_the_command_is_read_back_as_the_same_arguments():
+    job = make_job(ARGS, "out dir", 5001)
+    command = job.command()
+    assert command[:3] == [sys.executable, "-m", "ndcl_domainbed.scripts.train"]
+    assert shlex.split(shlex.join(command)) == command
+    parsed = TrainArguments(**vars(build_parser().parse_args(command[3:])))
+    assert parsed == job.arguments()
+    assert parsed.output_dir == str(job.folder)
+
+
+def test_jobs_are_equal_when_their_folders_are():
+    other = Job({**ARGS, "seed": 18}, make_job(ARGS, "out", 1).folder, 5)
+    assert other == make_job(ARGS, "out", 1) != make_job(ARGS, "elsewhere", 1)
+    assert len({other, make_job(ARGS, "out", 1)}) == 1
+
+
+def test_title_tells_what_is_special():
+    title = make_job({**ARGS, "imbalance": "Duality"}, "out", 1).title()
+    assert title == "ERM on PACS/Duality, test 0,2, hparams 3 trial 1"
+
+
+def test_arguments_survive_json():
+    job = make_job(ARGS, "out", 1)
+    assert folder_name(json.loads(json.dumps(ARGS))) == job.folder.name == Path(job.folder).name

@@ -1,0 +1,121 @@
+"""Launchers as they are: processes that are killed, stopped and started again."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from pathlib import Path
+
+import pytest
+
+from ndcl_domainbed.sweeping import claims
+from ndcl_domainbed.sweeping.running import describe_status
+from tests.sweeping import sweeps
+
+
+def test_a_job_that_is_killed_goes_on_and_one_that_keeps_dying_fails_alone(tmp_path):
+    flags = ["--steps", "200", "--checkpoint_freq", "10", "--n_trials", "1", "--retries", "1"]
+    launcher = sweeps.start("launch", tmp_path, *flags, "--jobs", "3")
+    first, second, _ = sweeps.wait_for(
+        lambda: len(found := sweeps.running(tmp_path)) == 3 and found, launcher
+    )
+    os.kill(first.owner.pid, signal.SIGSEGV)
+    os.kill(second.owner.pid, signal.SIGKILL)
+
+    def second_again():
+        return [claim for claim in sweeps.running(tmp_path)
+                if claim.path.parent == second.path.parent and claim.number == 1]  # fmt: skip
+
+    os.kill(sweeps.wait_for(second_again, launcher)[0].owner.pid, signal.SIGKILL)
+    out, err = launcher.communicate(timeout=60)
+    assert launcher.returncode == 1
+    assert "3 jobs: 2 done, 0 running, 1 failed, 0 waiting." in out
+    assert err.count("failed: ") == 1
+    assert str(second.path.parent) in err
+    assert "killed by SIGKILL, perhaps for lack of memory" in err
+    assert (second.path.parent / "err.txt").read_text().splitlines()[-1].endswith("of memory")
+    for folder in sweeps.job_folders(tmp_path):
+        if folder != second.path.parent:
+            sweeps.assert_done_once(folder, 200, 10)
+    ends = [claim.end for claim in claims.all_claims(first.path.parent)]
+    assert [end.outcome for end in ends] == ["failed", "done"]
+    assert "SIGSEGV" in ends[0].reason
+
+
+def children(pid):
+    """Return the processes that ``pid`` has started, as the system lists them."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_a_launcher_that_is_stopped_stops_its_jobs_and_another_goes_on(tmp_path):
+    flags = ["--steps", "150", "--checkpoint_freq", "10", "--n_trials", "1", "--jobs", "2"]
+    launcher = sweeps.start("launch", tmp_path, *flags)
+    found = sweeps.wait_for(lambda: len(found := sweeps.running(tmp_path)) == 2 and found, launcher)
+    launcher.terminate()
+    launcher.communicate(timeout=60)
+    assert launcher.returncode == 143
+    assert not any(claim.owner.runs_here() for claim in found)
+    again = sweeps.start("launch", tmp_path, *flags)
+    out, _ = again.communicate(timeout=60)
+    assert again.returncode == 0
+    assert "About to launch 3 jobs." in out
+    for folder in sweeps.job_folders(tmp_path):
+        sweeps.assert_done_once(folder, 150, 10)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+def test_jobs_outlive_the_death_of_the_process_that_starts_them(tmp_path):
+    flags = ["--steps", "150", "--checkpoint_freq", "10", "--n_trials", "1", "--jobs", "2"]
+    launcher = sweeps.start("launch", tmp_path, *flags)
+    found = sweeps.wait_for(lambda: len(found := sweeps.running(tmp_path)) == 2 and found, launcher)
+    (server,) = children(launcher.pid)
+    assert {claim.owner.pid for claim in found} <= set(children(server))
+    os.kill(server, signal.SIGKILL)
+    out, _ = launcher.communicate(timeout=60)
+    assert launcher.returncode == 0
+    assert "3 jobs: 3 done" in out
+    for folder in sweeps.job_folders(tmp_path):
+        sweeps.assert_done_once(folder, 150, 10)
+
+
+def test_three_launchers_with_workers_killed_at_random_do_every_job_once(tmp_path):
+    rng = random.Random(0)
+    flags = ["--steps", "60", "--checkpoint_freq", "7", "--n_trials", "4", "--retries", "50"]
+    launchers = [
+        sweeps.start("launch", tmp_path, *flags, "--jobs", "2", "--seed", str(seed))
+        for seed in range(3)
+    ]
+    killed = set()
+    for _ in range(10):
+        claim = sweeps.wait_for(
+            lambda: [claim for claim in sweeps.running(tmp_path) if claim.owner not in killed],
+            launchers[0],
+        )
+        victim = rng.choice(claim)
+        killed.add(victim.owner)
+        os.kill(victim.owner.pid, signal.SIGKILL)
+    launchers[1].kill()  # its jobs are left to the others
+    for launcher in (launchers[0], launchers[2]):
+        out, err = launcher.communicate(timeout=120)
+        assert launcher.returncode == 0, err
+        assert "12 jobs: 12 done, 0 running, 0 failed, 0 waiting." in out
+    launchers[1].communicate()
+    folders = sweeps.job_folders(tmp_path)
+    assert len(folders) == 12
+    for folder in folders:
+        sweeps.assert_done_once(folder, 60, 7)
+    assert sum(len(claims.all_claims(folder)) for folder in folders) >= 12 + 10
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (-11, "the process was killed by SIGSEGV"),
+        (-9, "the process was killed by SIGKILL, perhaps for lack of memory"),
+        (-60, "the process was killed by signal 60"),
+        (3, "the process ended with exit status 3"),
+    ],
+)
+def test_exit_statuses_are_explained(status, text):
+    assert describe_status(status) == text

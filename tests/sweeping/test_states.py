@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ndcl_domainbed.sweeping import claims, states
+from ndcl_domainbed.sweeping.states import count_line, finished_steps, read_state
+from tests.sweeping.test_claims import age, take_as
+
+
+def test_a_job_nobody_has_started_is_waiting(tmp_path):
+    state = read_state(tmp_path / "none")
+    assert (state.name, state.next_attempt, state.reason) == ("waiting", 0, "")
+    assert read_state(tmp_path).name == "waiting"  # a folder that DomainBed's sweep made
+
+
+def test_a_claimed_job_runs_until_its_end_is_written(tmp_path):
+    claim = claims.take(tmp_path, 0)
+    assert read_state(tmp_path).name == "running"
+    claim.finish(claims.FAILED, "no luck", crashed=True)
+    state = read_state(tmp_path)
+    assert (state.name, state.reason, state.crashed, state.next_attempt) == (
+        "failed", "no luck", True, 1,
+    )  # fmt: skip
+
+
+def test_an_interrupted_job_is_waiting(tmp_path):
+    claims.take(tmp_path, 0).finish(claims.INTERRUPTED)
+    assert read_state(tmp_path).name == "waiting"
+    assert read_state(tmp_path).next_attempt == 1
+
+
+def test_a_job_whose_owner_died_is_waiting(tmp_path):
+    take_as(tmp_path, 0, started="12")
+    assert read_state(tmp_path).name == "waiting"
+
+
+def test_a_job_elsewhere_runs_while_it_is_touched(tmp_path):
+    claim = take_as(tmp_path, 0, machine="another")
+    assert read_state(tmp_path).name == "running"
+    age(claim.path, claims.TIMEOUT + 1)
+    assert read_state(tmp_path).name == "waiting"
+    assert read_state(tmp_path, claims.Watch()).name == "running"  # who takes over looks longer
+
+
+@pytest.mark.parametrize("claimed", [False, True])
+def test_done_is_done_whatever_the_claim_says(tmp_path, claimed):
+    if claimed:
+        claims.take(tmp_path, 0)
+    (tmp_path / "done").write_text("done")
+    assert read_state(tmp_path).name == "done"
+
+
+def test_progress_is_that_of_the_last_whole_record(tmp_path):
+    assert finished_steps(tmp_path) == 0
+    path = tmp_path / "results.jsonl"
+    path.write_text("")
+    assert finished_steps(tmp_path) == 0
+    path.write_text("".join(json.dumps({"step": step, "x": "y" * 9000}) + "\n" for step in (0, 7)))
+    assert finished_steps(tmp_path) == 8
+    with path.open("a") as file:
+        file.write('{"step": 14, "x')
+    assert finished_steps(tmp_path) == 8
+    with path.open("a") as file:
+        file.write('\n{"step": 21}\n')
+    assert finished_steps(tmp_path) == 22
+
+
+def test_counts():
+    found = [states.State(name) for name in ("done", "failed", "done")]
+    assert count_line(found) == "3 jobs: 2 done, 0 running, 1 failed, 0 waiting."

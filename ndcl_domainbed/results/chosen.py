@@ -1,0 +1,96 @@
+"""The hyper-parameters behind selected records, and tables of them for other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pandas as pd
+
+from imbalance_splits.errors import InputError
+from ndcl_domainbed.results.reading import Sweep
+from ndcl_domainbed.results.selection import best_of_each_draw, criterion_names, select
+
+_KEYS = ["run", "dataset", "setting", "algorithm", "test_env", "trial_seed", "hparams_seed"]
+SUFFIXES = (".csv", ".parquet")
+
+
+def with_hparams(selected: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
+    """Return selected records with a column ``hparams.NAME`` for each hyper-parameter.
+
+    A hyper-parameter that a run does not have is missing (NaN) in its row.
+    """
+    runs = sweep.runs[[*_KEYS, "meta"]].drop_duplicates(_KEYS, keep="last")
+    plain = selected.astype(dict.fromkeys(_KEYS[:4], object))
+    merged = plain.merge(runs.astype(dict.fromkeys(_KEYS[:4], object)), on=_KEYS, how="left")
+    hparams = [_hparams(text) for text in merged.pop("meta")]
+    names = sorted({name for values in hparams for name in values})
+    columns = {f"hparams.{name}": [values.get(name) for values in hparams] for name in names}
+    return pd.concat([merged, pd.DataFrame(columns, index=merged.index)], axis=1)
+
+
+def _hparams(meta: str) -> dict[str, Any]:
+    values = orjson.loads(meta).get("hparams", {})
+    return dict(values) if isinstance(values, dict) else {}
+
+
+def chosen_hparams(sweep: Sweep, chosen: Sequence[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
+    """Return what each criterion chose, and with which hyper-parameters: a row per cell and trial.
+
+    ``chosen``: pairs of a criterion and what :func:`select` gave for it.
+    """
+    parts = [rows.assign(selection=criterion) for criterion, rows in chosen if len(rows)]
+    if not parts:
+        return pd.DataFrame(columns=["selection", *_KEYS])
+    table = with_hparams(pd.concat(parts, ignore_index=True), sweep)
+    return table[["selection", *(name for name in table.columns if name != "selection")]]
+
+
+def every_run(
+    sweep: Sweep, criteria: Sequence[str] | None = None, *, partial: bool = False
+) -> pd.DataFrame:
+    """Return a row per criterion and run: its selected step, measures, and hyper-parameters.
+
+    ``chosen`` tells the runs that the tables show, the best of their trial.
+
+    Raises InputError for an unknown criterion.
+    """
+    records = sweep.frame()
+    parts = []
+    for criterion in criteria or criterion_names():
+        rows = best_of_each_draw(records, criterion, partial=partial)
+        best = select(records, criterion, partial=partial)[_KEYS].assign(chosen=True)
+        merged = rows.merge(best, on=_KEYS, how="left")
+        parts.append(merged.assign(selection=criterion, chosen=merged["chosen"].notna()))
+    table = with_hparams(pd.concat(parts, ignore_index=True), sweep)
+    first = ["selection", "chosen"]
+    return table[first + [name for name in table.columns if name not in first]]
+
+
+def table_path(name: str) -> Path:
+    """Return ``name`` as a path. Raises InputError unless it ends in .csv or .parquet."""
+    path = Path(name)
+    if path.suffix not in SUFFIXES:
+        raise InputError(f"{name} must end in .csv or .parquet")
+    return path
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV or Parquet, by the suffix of ``path``.
+
+    Raises InputError if pyarrow is missing, or if the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".csv":
+            table.to_csv(path, index=False)
+        else:
+            table.to_parquet(path, index=False)
+    except ImportError as error:
+        raise InputError(
+            "a .parquet file needs pyarrow: pip install pyarrow, or write a .csv file"
+        ) from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,40 @@
+"""How tables look: a module per format, each with ``page(head, tables, counts) -> str``."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from imbalance_splits.errors import unknown_name
+from ndcl_domainbed.results.tables import Table
+
+MODULES = {"text": "text", "markdown": "markdown", "latex": "latex", "csv": "csv_", "html": "html_"}
+SUFFIXES = {".txt": "text", ".md": "markdown", ".tex": "latex", ".csv": "csv", ".html": "html"}
+
+
+def render(name: str, head: Sequence[str], tables: Sequence[Table], *, counts: bool = False) -> str:
+    """Return ``tables`` as one text in the format ``name``.
+
+    ``head``: lines above them. ``counts``: show in each cell how many trials and runs are behind
+    it. Raises InputError for an unknown format.
+    """
+    if name not in MODULES:
+        raise unknown_name("format", name, MODULES)
+    module = importlib.import_module(f"{__name__}.{MODULES[name]}")
+    return str(module.page(head, tables, counts))
+
+
+def chosen(name: str | None, output: str | None) -> str:
+    """Return the format that was asked for by ``name``, else by the suffix of ``output``.
+
+    Raises InputError for an unknown name.
+
+    >>> chosen(None, "table.md"), chosen("csv", "table.md"), chosen(None, None)
+    ('markdown', 'csv', 'text')
+    """
+    if name is None:
+        return SUFFIXES.get(Path(output).suffix, "text") if output else "text"
+    if name not in MODULES:
+        raise unknown_name("format", name, MODULES)
+    return name

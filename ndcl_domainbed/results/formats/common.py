@@ -1,0 +1,74 @@
+"""What the formats share: figures as text, which are best, and the notes below a table."""
+
+from __future__ import annotations
+
+from ndcl_domainbed.results.tables import Cell, Table
+
+MISSING = "X"
+PLACES = 6
+
+
+def figure(cell: Cell, between: str, counts: bool) -> str:
+    """Return "97.6 +/- 0.3", "97.6" for an average over columns, "X" for a missing figure.
+
+    With ``counts``, " (3/60)" follows: trials, and the runs that the choice was made among.
+    """
+    if cell.text:
+        return cell.text
+    if cell.mean is None:
+        return MISSING
+    error = "" if cell.error is None else f"{between}{cell.error:.1f}"
+    behind = f" ({cell.trials}/{cell.runs})" if counts and cell.error is not None else ""
+    return f"{cell.mean:.1f}{error}{behind}"
+
+
+def title_line(table: Table) -> str:
+    """Return "Dataset: VLCS, model selection method: ..."."""
+    return ", ".join(f"{key}: {name}" if name else key for key, name in table.title.items())
+
+
+def best_and_second(table: Table) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
+    """Return the places (row, column) of the best figures and of the second best.
+
+    Figures that read the same share their place. A table of one row has no best, nor has one
+    of statistics.
+    """
+    best: set[tuple[int, int]] = set()
+    second: set[tuple[int, int]] = set()
+    if len(table.rows) < 2 or table.kind == "statistics":
+        return best, second
+    for column in range(len(table.columns)):
+        shown = {
+            row: round(cells[column].mean, 1)  # type: ignore[arg-type]
+            for row, (_, cells) in enumerate(table.rows)
+            if cells[column].mean is not None
+        }
+        for place, value in zip((best, second), sorted(set(shown.values()))[:-3:-1], strict=False):
+            place.update((row, column) for row, mine in shown.items() if mine == value)
+    return best, second
+
+
+def notes(table: Table) -> list[str]:
+    """Return what stands below a table: why each figure is missing, and further notes."""
+    lines = []
+    for reason, places in table.reasons().items():
+        rows_of: dict[str, list[str]] = {}
+        for row, column in places:
+            rows_of.setdefault(column, []).append(row)
+        columns_of: dict[tuple[str, ...], list[str]] = {}
+        for column, rows in rows_of.items():
+            columns_of.setdefault(tuple(rows), []).append(column)
+        where = [
+            f"under {', '.join(columns)}{_in_rows(rows, len(table.rows))}"
+            for rows, columns in columns_of.items()
+        ]
+        lines.append(f"{MISSING} {'; '.join(where)}: {reason}")
+    return lines + table.notes
+
+
+def _in_rows(rows: tuple[str, ...], of: int) -> str:
+    """Return " for ERM, NDCL"; nothing if it is every row, and few names of many."""
+    if len(rows) == of > 1:
+        return ""
+    more = f" and {len(rows) - PLACES} more" if len(rows) > PLACES else ""
+    return f" for {', '.join(rows[:PLACES])}{more}"

@@ -1,0 +1,47 @@
+"""Markdown tables (GitHub's); best in bold, second underlined."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+from ndcl_domainbed.results.formats.common import best_and_second, figure, notes, title_line
+from ndcl_domainbed.results.tables import Table
+
+
+def page(head: Sequence[str], tables: Sequence[Table], counts: bool) -> str:
+    """Return all tables as one Markdown text."""
+    parts = [*head, "Best in **bold**, second <u>underlined</u>."]
+    for table in tables:
+        parts += [f"### {_plain(title_line(table))}", *map(_plain, table.head)]
+        parts.append(_table(table, counts))
+        if notes(table):
+            parts.append("\n".join(f"- {_plain(line)}" for line in notes(table)))
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(table: Table, counts: bool) -> str:
+    best, second = best_and_second(table)
+    rows = []
+    for row, (name, cells) in enumerate(table.rows):
+        texts = [figure(cell, " ± ", counts) for cell in cells]
+        for column, text in enumerate(texts):
+            if (row, column) in best:
+                texts[column] = f"**{text}**"
+            elif (row, column) in second:
+                texts[column] = f"<u>{text}</u>"
+        rows.append([_plain(name), *texts])
+    headers = ["Algorithm", *map(_plain, table.columns)]
+    return tabulate(rows, headers, tablefmt="pipe", disable_numparse=True)
+
+
+def _plain(text: str) -> str:
+    r"""Escape what Markdown would take for markup.
+
+    >>> print(_plain("env_val|x"))
+    env\_val\|x
+    """
+    for sign in ("\\", "|", "_", "*", "<"):
+        text = text.replace(sign, f"\\{sign}")
+    return text

@@ -1,0 +1,58 @@
+"""What a run is in the tables, by its arguments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ndcl_domainbed.results.names import NO_SETTING
+
+
+class Identity(NamedTuple):
+    """The arguments of a run that tables sort by; ``test_env`` is -1 if there are several."""
+
+    dataset: str
+    setting: str
+    algorithm: str
+    test_envs: str
+    test_env: int
+    trial_seed: int
+    hparams_seed: int
+
+
+def identity(args: dict[str, Any]) -> Identity:
+    """Return what the run with these arguments is."""
+    test_envs = args["test_envs"]
+    return Identity(
+        args["dataset"].rstrip("/"),
+        setting_name(args.get("imbalance")),
+        args["algorithm"],
+        " ".join(map(str, test_envs)),
+        test_envs[0] if len(test_envs) == 1 else -1,
+        args.get("trial_seed", 0),
+        args.get("hparams_seed", 0),
+    )
+
+
+def is_whole(args: Any) -> bool:
+    """Whether ``args``, read from a file, say all that :func:`identity` needs."""
+    return (
+        isinstance(args, dict)
+        and isinstance(args.get("dataset"), str)
+        and isinstance(args.get("algorithm"), str)
+        and isinstance(args.get("test_envs"), list)
+        and all(type(env) is int and env >= 0 for env in args["test_envs"])
+        and all(type(args.get(seed, 0)) is int for seed in ("trial_seed", "hparams_seed"))
+    )
+
+
+def setting_name(imbalance: object) -> str:
+    """Return the name of a setting in tables; of a table given as a file, the file's name.
+
+    >>> setting_name(None), setting_name("Cross"), setting_name("my/tables/mild.json")
+    ('none', 'Cross', 'mild')
+    """
+    if not imbalance:
+        return NO_SETTING
+    text = str(imbalance)
+    return Path(text).stem if text.endswith((".json", ".csv")) else text

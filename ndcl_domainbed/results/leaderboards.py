@@ -1,0 +1,294 @@
+"""Which tables a sweep gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from imbalance_splits.errors import InputError, unknown_name
+from ndcl_domainbed.results import names, tables
+from ndcl_domainbed.results.reading import Sweep
+from ndcl_domainbed.results.reasons import RunsBehind, RunStates
+from ndcl_domainbed.results.selection import CRITERIA, select
+from ndcl_domainbed.results.splits import SplitInfo, split_info
+from ndcl_domainbed.results.tables import AVERAGE, Table
+
+SELECTION = "model selection method"
+
+
+@dataclass(frozen=True)
+class Board:
+    """One data set under one setting: the place of a leaderboard."""
+
+    dataset: str
+    setting: str
+
+    @property
+    def title(self) -> dict[str, str]:
+        """Return what the board is about."""
+        title = {"Dataset": self.dataset}
+        return title if self.setting == names.NO_SETTING else title | {"imbalance": self.setting}
+
+    def of(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of a frame that belong here."""
+        return frame[(frame["dataset"] == self.dataset) & (frame["setting"] == self.setting)]
+
+
+@dataclass
+class Leaderboards:
+    """All tables of one criterion, and the records that it chose."""
+
+    criterion: str
+    selected: pd.DataFrame
+    tables: list[Table] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A board, and what is known of its runs whatever the criterion."""
+
+    board: Board
+    algorithms: list[str]
+    domains: list[str]
+    info: SplitInfo
+    states: RunStates
+
+
+@dataclass(frozen=True)
+class _View:
+    """A place under one criterion."""
+
+    place: Place
+    selected: pd.DataFrame
+    title: dict[str, str]
+    behind: RunsBehind
+
+
+def boards_of(runs: pd.DataFrame) -> list[Board]:
+    """Return the (data set, setting) pairs there are, in the order of tables."""
+    pairs = set(runs[["dataset", "setting"]].drop_duplicates().itertuples(index=False, name=None))
+    datasets = names.ordered(sorted(dataset for dataset, _ in pairs), names.ENVIRONMENTS)
+    settings = names.ordered(sorted(setting for _, setting in pairs), names.SETTINGS)
+    return [Board(d, s) for s in settings for d in datasets if (d, s) in pairs]
+
+
+def places_of(runs: pd.DataFrame) -> list[Place]:
+    """Return every board of ``runs`` with what is known of it."""
+    return [_place(board, board.of(runs)) for board in boards_of(runs)]
+
+
+def _place(board: Board, runs: pd.DataFrame) -> Place:
+    info = split_info(runs)
+    count = int(runs["n_envs"].max())
+    return Place(
+        board=board,
+        algorithms=names.ordered_algorithms(map(str, runs["algorithm"].unique())),
+        domains=names.environment_names(board.dataset, count, info.environments),
+        info=info,
+        states=RunStates(runs),
+    )
+
+
+def build(
+    sweep: Sweep,
+    criteria: Sequence[str] = tuple(CRITERIA),
+    *,
+    records: pd.DataFrame | None = None,
+    partial: bool = False,
+    metrics: Sequence[str] | None = None,
+) -> list[Leaderboards]:
+    """Return the tables of ``sweep`` under each of ``criteria``.
+
+    For every setting: for every data set algorithms x domains and, if the split is imbalanced,
+    algorithms x measures; then the averages over the data sets. ``records`` is
+    ``sweep.frame()``, if it is at hand. ``metrics``: the measures to show, and to show by domain;
+    by default all, and the overall accuracy by domain.
+
+    Raises InputError for an unknown criterion or measure.
+    """
+    for metric in metrics or ():
+        if metric not in names.METRICS:
+            raise unknown_name("measure", metric, names.METRICS)
+    frame = sweep.frame() if records is None else records
+    places = places_of(sweep.runs)
+    made = []
+    for criterion in criteria:
+        result = Leaderboards(criterion, select(frame, criterion, partial=partial))
+        views = [
+            _view(place, result, partial)
+            for place in places
+            if _applies(place.board, frame, criterion)
+        ]
+        for setting in dict.fromkeys(view.place.board.setting for view in views):
+            here = [view for view in views if view.place.board.setting == setting]
+            result.tables += _setting_tables(here, metrics)
+        made.append(result)
+    return made
+
+
+def _view(place: Place, result: Leaderboards, partial: bool) -> _View:
+    return _View(
+        place=place,
+        selected=place.board.of(result.selected),
+        title={**place.board.title, SELECTION: CRITERIA[result.criterion].title},
+        behind=RunsBehind(place.states, place.domains, result.criterion, partial),
+    )
+
+
+def _setting_tables(views: Sequence[_View], metrics: Sequence[str] | None) -> list[Table]:
+    made = [table for view in views for table in _board_tables(view, metrics)]
+    if any(len(view.selected) for view in views):
+        made += [_averages(views, metric) for metric in metrics or ("overall",)]
+    return made
+
+
+def _board_tables(view: _View, metrics: Sequence[str] | None) -> list[Table]:
+    if view.selected.empty:  # one table is enough to say why
+        return [_by_domain(view, "overall")]
+    made = [_by_domain(view, metric) for metric in metrics or ("overall",)]
+    if view.place.board.setting != names.NO_SETTING or _has_groups(view.selected):
+        made.append(_measures(view, metrics or names.METRICS))
+    return made
+
+
+def _applies(board: Board, frame: pd.DataFrame, criterion: str) -> bool:
+    """Whether a table is worth showing: the balanced criterion is for imbalanced splits only."""
+    if criterion != "balanced" or board.setting != names.NO_SETTING:
+        return True
+    columns = [name for name in frame.columns if name.endswith("_val_acc")]
+    return bool(columns) and bool(board.of(frame)[columns].notna().to_numpy().any())
+
+
+def _titled(title: dict[str, str], metric: str) -> dict[str, str]:
+    return title if metric == "overall" else {**title, "measure": names.METRIC_TITLES[metric]}
+
+
+def _by_domain(view: _View, metric: str) -> Table:
+    place = view.place
+    rows = tables.domain_rows(
+        view.selected, place.algorithms, len(place.domains), metric, view.behind
+    )
+    return Table("domains", _titled(view.title, metric), [*place.domains, AVERAGE], rows)
+
+
+def _has_groups(selected: pd.DataFrame) -> bool:
+    return bool(selected[["many", "medium", "few", "zero"]].notna().to_numpy().any())
+
+
+def _measures(view: _View, metrics: Sequence[str]) -> Table:
+    place, selected = view.place, view.selected
+    envs = sorted(selected["test_env"].unique().tolist())
+    has_zero = bool(selected["zero"].notna().to_numpy().any())
+    shown = [metric for metric in metrics if metric != "zero" or has_zero]
+    return Table(
+        "measures",
+        {**view.title, "measures": "shot groups"},
+        [names.METRIC_TITLES[metric] for metric in shown],
+        tables.measure_rows(selected, place.algorithms, envs, shown, view.behind),
+        head=[
+            f"mean over the test domains {_listed(place, envs)}",
+            *place.info.threshold_lines(place.domains),
+        ],
+    )
+
+
+def _averages(views: Sequence[_View], metric: str) -> Table:
+    places = [view.place for view in views]
+    datasets = [place.board.dataset for place in places]
+    title = {key: name for key, name in views[0].title.items() if key != "Dataset"}
+    algorithms = names.ordered_algorithms(name for place in places for name in place.algorithms)
+    counts = {
+        (algorithm, view.place.board.dataset): sum(
+            view.behind.runs(algorithm, env) for env in range(len(view.place.domains))
+        )
+        for view in views
+        for algorithm in view.place.algorithms
+    }
+    selected = pd.concat([view.selected for view in views])
+    rows = tables.average_rows(selected, algorithms, datasets, metric, counts)
+    return Table(
+        "averages",
+        _titled({"Averages": "", **title}, metric),
+        [*datasets, AVERAGE],
+        rows,
+        notes=[line for view in views for line in _uneven(view)],
+    )
+
+
+def _uneven(view: _View) -> list[str]:
+    """Say which averages are over fewer domains than the others, and cannot be compared."""
+    groups = view.selected.groupby("algorithm", observed=True)["test_env"]
+    envs = {str(algorithm): sorted(part.unique().tolist()) for algorithm, part in groups}
+    most = set().union(*envs.values())
+    return [
+        f"{algorithm} on {view.place.board.dataset}: average of {_listed(view.place, there)} only"
+        for algorithm, there in envs.items()
+        if set(there) != most
+    ]
+
+
+def _listed(place: Place, envs: Sequence[int]) -> str:
+    return ", ".join(place.domains[env] for env in envs)
+
+
+class _Unknown:
+    """Stands for the runs behind a cell where only records are known."""
+
+    def runs(self, algorithm: str, env: int) -> int:
+        """Return 0: not known."""
+        return 0
+
+    def reason(self, algorithm: str, env: int, metric: str | None) -> str:
+        """Return nothing: not known."""
+        return ""
+
+
+def leaderboard(
+    records: pd.DataFrame,
+    criterion: str = "balanced",
+    *,
+    dataset: str | None = None,
+    setting: str | None = None,
+    partial: bool = False,
+) -> pd.DataFrame:
+    """Return one leaderboard as numbers in percent, a row per algorithm.
+
+    The columns are pairs: a domain, "Avg" or a measure ("Many", ...) over "mean", "error" (the
+    standard error over trials) and "trials". ``dataset`` and ``setting`` ("none" for the
+    ordinary split) may be left out where the records have only one.
+
+    Raises InputError for an unknown criterion, data set or setting, or if one must be chosen.
+    """
+    board = Board(
+        _the_one("dataset", records, dataset),
+        _the_one("setting", records, setting),
+    )
+    mine = board.of(records)
+    selected = select(mine, criterion, partial=partial)
+    algorithms = names.ordered_algorithms(mine["algorithm"].astype(str))
+    domains = names.environment_names(board.dataset, int(mine["n_envs"].max()))
+    envs = sorted(selected["test_env"].unique().tolist())
+    metrics = [m for m in names.METRICS if selected[m].notna().to_numpy().any()]
+    by_domain = tables.domain_rows(selected, algorithms, len(domains), "overall", _Unknown())
+    measures = tables.measure_rows(selected, algorithms, envs, metrics, _Unknown())
+    figures = {
+        algorithm: [v for cell in (*one, *other) for v in (cell.mean, cell.error, cell.trials)]
+        for (algorithm, one), (_, other) in zip(by_domain, measures, strict=True)
+    }
+    columns = [*domains, AVERAGE, *(names.METRIC_TITLES[metric] for metric in metrics)]
+    index = pd.MultiIndex.from_product([columns, ["mean", "error", "trials"]])
+    frame = pd.DataFrame.from_dict(figures, orient="index", columns=index)
+    return frame.rename_axis(index="algorithm")
+
+
+def _the_one(kind: str, records: pd.DataFrame, wanted: str | None) -> str:
+    there = sorted(map(str, records[kind].unique()))
+    if wanted is not None:
+        if wanted not in there:
+            raise unknown_name(kind, wanted, there)
+        return wanted
+    if len(there) != 1:
+        raise InputError(f"the records have {len(there)} {kind}s ({', '.join(there)}); choose one")
+    return there[0]

@@ -1,0 +1,100 @@
+"""The names that tables use: data sets and their domains, algorithms, measures.
+
+These are facts about the protocol, kept here so that a table can be made without torch and
+without the data. A run that says its own domain names (``split.json``) overrides them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+NO_SETTING = "none"
+"""The name under which runs on DomainBed's ordinary split appear among the settings."""
+
+_SPAWRIOUS = ("Test", "SC_group_1", "SC_group_2")
+
+ENVIRONMENTS: dict[str, tuple[str, ...]] = {
+    "Debug28": ("0", "1", "2"),
+    "Debug224": ("0", "1", "2"),
+    "DigitsDG": ("MNIST", "MNIST-M", "OPT", "SYN"),
+    "ColoredMNIST": ("+90%", "+80%", "-90%"),
+    "RotatedMNIST": ("0", "15", "30", "45", "60", "75"),
+    "VLCS": ("C", "L", "S", "V"),
+    "PACS": ("A", "C", "P", "S"),
+    "OfficeHome": ("A", "C", "P", "R"),
+    "TerraIncognita": ("L100", "L38", "L43", "L46"),
+    "DomainNet": ("clip", "info", "paint", "quick", "real", "sketch"),
+    "SVIRO": (
+        *("aclass", "escape", "hilux", "i3", "lexus"),
+        *("tesla", "tiguan", "tucson", "x5", "zoe"),
+    ),
+    "WILDSCamelyon": tuple(f"hospital_{i}" for i in range(5)),
+    "WILDSFMoW": tuple(f"region_{i}" for i in range(6)),
+    "SpawriousO2O_easy": _SPAWRIOUS,
+    "SpawriousO2O_medium": _SPAWRIOUS,
+    "SpawriousO2O_hard": _SPAWRIOUS,
+    "SpawriousM2M_easy": _SPAWRIOUS,
+    "SpawriousM2M_medium": _SPAWRIOUS,
+    "SpawriousM2M_hard": _SPAWRIOUS,
+}
+"""Domain names in environment order; the data sets in the order in which tables show them."""
+
+SETTINGS = (NO_SETTING, "TotalHeavyTail", "Duality", "Cross", "GINIDG")
+
+ALGORITHMS = (
+    *("ERM", "IRM", "GroupDRO", "Mixup", "MLDG", "CORAL", "MMD", "DANN", "SagNet", "VREx"),
+    *("RSC", "Fishr", "RDM", "Focal", "ReWeight", "BSoftmax", "LDAM", "BoDA", "GINIDG"),
+    *("PGrad", "TCRI_HSIC"),
+)
+"""The order of rows. Others follow as they are met; NDCL is last."""
+
+METRICS = ("overall", "many", "medium", "few", "zero", "balanced", "worst")
+"""What can be reported of a target domain, in the order of the columns."""
+
+METRIC_TITLES = {
+    "overall": "Overall",
+    "many": "Many",
+    "medium": "Medium",
+    "few": "Few",
+    "zero": "Zero",
+    "balanced": "Balanced",
+    "worst": "Worst class",
+}
+
+GROUP_KEYS = {"many": "0many", "medium": "1median", "few": "2few", "zero": "3zero"}
+"""Metric -> the end of its record key, ``env{i}_in_{end}``."""
+
+
+def ordered(names: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Return ``names`` without repeats: the ``known`` first, in their order, then the others.
+
+    >>> ordered(["B", "X", "A"], ["A", "B"])
+    ['A', 'B', 'X']
+    """
+    present = list(dict.fromkeys(names))
+    first = [name for name in known if name in present]
+    return first + [name for name in present if name not in first]
+
+
+def ordered_algorithms(names: Iterable[str]) -> list[str]:
+    """Return the algorithms in the order of rows: known ones, others, NDCL last.
+
+    >>> ordered_algorithms(["NDCL", "Mine", "ERM"])
+    ['ERM', 'Mine', 'NDCL']
+    """
+    rows = ordered(names, ALGORITHMS)
+    return [name for name in rows if name != "NDCL"] + [name for name in rows if name == "NDCL"]
+
+
+def environment_names(dataset: str, count: int, said: Iterable[str] | None = None) -> list[str]:
+    """Return ``count`` domain names: as the run ``said``, or the known ones, or numbers.
+
+    >>> environment_names("PACS", 4)
+    ['A', 'C', 'P', 'S']
+    >>> environment_names("mine", 2)
+    ['env0', 'env1']
+    """
+    for names in (list(said or ()), list(ENVIRONMENTS.get(dataset, ()))):
+        if len(names) >= count > 0 or (names and count == 0):
+            return names
+    return [f"env{i}" for i in range(count)]

@@ -1,0 +1,207 @@
+"""Runs on disk to data frames: ``read_sweep`` for all there is to know, ``load`` for notebooks."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pandas as pd
+
+from imbalance_splits.errors import InputError, unknown_name
+from ndcl_domainbed.results import folders as on_disk
+from ndcl_domainbed.results.cache import read_files
+from ndcl_domainbed.results.folders import Found
+from ndcl_domainbed.results.identity import Identity, identity
+from ndcl_domainbed.results.names import METRICS
+from ndcl_domainbed.results.pending import pending_jobs
+from ndcl_domainbed.results.store import Store
+
+Folders = str | Path | Iterable[str | Path]
+
+_ENVIRONMENT = re.compile(r"env(\d+)_")
+
+
+@dataclass
+class Sweep:
+    """Everything read from some folders.
+
+    ``runs``: a row per run: ``run`` (its folder), dataset, setting, algorithm, test_envs (as
+    "0" or "0 2"), test_env (-1 if there are several), trial_seed, hparams_seed, n_envs, state
+    ("done", "unfinished", "failed", "not started"), reason (why it failed), and meta: args,
+    hparams and backend as JSON. Jobs that a sweep has listed and that have no record come last.
+    ``records``: a row per record; its column ``run`` is the row number in ``runs``.
+    ``empty``: folders of runs that have no record and are on no list. ``bad_lines``: file ->
+    lines that are no record.
+    """
+
+    runs: pd.DataFrame
+    records: pd.DataFrame
+    roots: list[str]
+    empty: list[str] = field(default_factory=list)
+    bad_lines: dict[str, int] = field(default_factory=dict)
+
+    def frame(self) -> pd.DataFrame:
+        """Return the records with what is known of their runs beside them, a row per record."""
+        return _joined(self.runs, self.records)
+
+    def only(self, **wanted: Sequence[str] | None) -> Sweep:
+        """Return the part with these names, as ``only(algorithm=["ERM"], setting=None)``.
+
+        None takes all there are. Raises InputError for a name that no run has.
+        """
+        keep = np.ones(len(self.runs), dtype=bool)
+        for column, names in wanted.items():
+            there = [str(name) for name in self.runs[column].unique()]
+            for name in names or ():
+                if name not in there:
+                    raise unknown_name(column, name, sorted(there))
+            if names:
+                keep &= self.runs[column].isin(list(names)).to_numpy()
+        number = np.cumsum(keep) - 1
+        of = self.records["run"].to_numpy()
+        records = self.records[keep[of]]
+        records = records.assign(run=number[records["run"].to_numpy()].astype(np.int32))
+        return replace(self, runs=self.runs[keep].reset_index(drop=True), records=records)
+
+
+def load(folders: Folders) -> pd.DataFrame:
+    """Return all records under one or several folders, a row per record.
+
+    Columns: run, dataset, setting ("none" on the ordinary split), algorithm, test_envs,
+    test_env, trial_seed, hparams_seed, n_envs, done; step, epoch, step_time, mem_gb; every
+    ``env{i}_{split}_acc``; and for the target's "in" split, where there is one target: overall,
+    many, medium, few, zero, balanced, worst. Accuracies are shares; what is missing is NaN.
+
+    Raises InputError for a folder that does not exist or has no runs.
+    """
+    return read_sweep(folders).frame()
+
+
+def read_sweep(folders: Folders) -> Sweep:
+    """Read every run under one or several folders; bad lines and empty runs never stop it.
+
+    Raises InputError for a folder that does not exist, or if there is no run at all.
+    """
+    roots = [folders] if isinstance(folders, str | Path) else list(folders)
+    found = [on_disk.find_runs(root) for root in roots]
+    seen: set[str] = set()
+    parts: list[Store] = []
+    for one in found:
+        one.files = [file for file in one.files if file.folder not in seen]
+        seen.update(file.folder for file in one.files)
+        parts.append(read_files(one))
+    store = Store.joined(parts)
+    runs = _runs(store, found)
+    with_records = {store.folders[file] for file in store.run_files}
+    listed = set(runs["run"])
+    without = {folder for one in found for folder in one.empty}.union(store.folders)
+    if runs.empty and not without:
+        raise InputError(
+            f"no {on_disk.RECORDS} under {', '.join(str(root) for root in roots)}; "
+            "--input_dir takes the --output_dir of a sweep or of one run"
+        )
+    return Sweep(
+        runs=runs,
+        records=_records(store),
+        roots=[one.root for one in found],
+        empty=sorted(without - with_records - listed),
+        bad_lines={
+            os.path.join(folder, on_disk.RECORDS): int(bad)  # noqa: PTH118
+            for folder, bad in zip(store.folders, store.bad_lines, strict=True)
+            if bad
+        },
+    )
+
+
+def _runs(store: Store, found: Sequence[Found]) -> pd.DataFrame:
+    done = {file.folder: file.done for one in found for file in one.files}
+    states = [on_disk.state_of(folder, done[folder]) for folder in store.folders]
+    rows: list[tuple[Any, ...]] = []
+    known = set()
+    for file, meta in zip(store.run_files.tolist(), store.metas, strict=True):
+        run = identity(orjson.loads(meta)["args"])
+        known.add(run)
+        rows.append((store.folders[file], *run, *states[file], meta.decode()))
+    manifests = [path for one in found for path in one.manifests]
+    for folder, job, state, why in pending_jobs(manifests, known):
+        rows.append((folder, *job, state, why, "{}"))
+    columns = ["run", *Identity._fields, "state", "reason", "meta"]
+    runs = pd.DataFrame.from_records(rows, columns=columns)
+    for name in ("dataset", "setting", "algorithm", "test_envs", "state"):
+        runs[name] = runs[name].astype("category")
+    counts = _environment_counts(store)
+    return runs.assign(n_envs=np.pad(counts, (0, len(runs) - len(counts))))
+
+
+def _environment_counts(store: Store) -> np.ndarray:
+    """Return how many domains each run has: its accuracies' numbers, from 0 on without a gap."""
+    starts = np.cumsum(store.run_rows) - store.run_rows
+    present: dict[int, np.ndarray] = {}
+    for name, values in store.columns.items():
+        match = _ENVIRONMENT.match(name)
+        if match and len(starts):
+            known = np.logical_or.reduceat(~np.isnan(values), starts)
+            env = int(match[1])
+            present[env] = present[env] | known if env in present else known
+    counts = np.zeros(len(starts), dtype=np.int64)
+    whole = np.ones(len(starts), dtype=bool)
+    for env in range(max(present, default=-1) + 1):
+        whole = whole & present.get(env, np.zeros(len(starts), dtype=bool))
+        counts += whole
+    return counts
+
+
+def _records(store: Store) -> pd.DataFrame:
+    run = np.repeat(np.arange(len(store.run_rows), dtype=np.int32), store.run_rows)
+    columns = {name: store.columns[name] for name in sorted(store.columns, key=_column_order)}
+    return pd.DataFrame({"run": run, **columns}, copy=False)
+
+
+def _column_order(name: str) -> tuple[int, int, str]:
+    first = ("step", "epoch", "step_time", "mem_gb")
+    if name in first:
+        return 0, first.index(name), ""
+    match = _ENVIRONMENT.match(name)
+    if match:
+        return 1, int(match[1]), name
+    return 2, METRICS.index(name), ""
+
+
+def _joined(runs: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
+    """Put the columns of the runs beside the records, texts as categories."""
+    of = records["run"].to_numpy()
+    columns: dict[str, Any] = {}
+    for name in ("run", "dataset", "setting", "algorithm", "test_envs"):
+        category = pd.Categorical(runs[name])
+        columns[name] = pd.Categorical.from_codes(category.codes[of], dtype=category.dtype)
+    for name in ("test_env", "trial_seed", "hparams_seed", "n_envs"):
+        columns[name] = runs[name].to_numpy(dtype=np.int32)[of]
+    columns["done"] = (runs["state"] == on_disk.DONE).to_numpy()[of]
+    for name in records.columns[1:]:
+        columns[name] = records[name].to_numpy()
+    columns["overall"] = target_accuracy(columns, "in")
+    for name in METRICS:
+        columns.setdefault(name, np.full(len(records), np.nan))
+    return pd.DataFrame(columns, copy=False)
+
+
+def target_accuracy(columns: Any, split: str, rows: np.ndarray | None = None) -> np.ndarray:
+    """Return the accuracy on ``split`` of each row's target domain; NaN where there is none.
+
+    ``rows``: the numbers of the rows that are asked for; by default all.
+    """
+    target = np.asarray(columns["test_env"])
+    at = np.arange(len(target)) if rows is None else rows
+    result = np.full(len(at), np.nan)
+    for env in np.unique(target[at]):
+        name = f"env{env}_{split}_acc"
+        if name in columns:  # no column is named env-1_...
+            here = target[at] == env
+            result[here] = np.asarray(columns[name])[at[here]]
+    return result

@@ -1,0 +1,80 @@
+"""What is behind a cell of a table: how many runs, and why there is no figure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ndcl_domainbed.results.folders import DONE, FAILED, UNFINISHED, WAITING
+from ndcl_domainbed.results.selection import CRITERIA
+from ndcl_domainbed.results.tables import NO_CLASS
+
+
+class RunStates:
+    """How many runs of one data set and setting there are, and how far they have come."""
+
+    def __init__(self, runs: pd.DataFrame) -> None:
+        keys = ["algorithm", "test_envs", "state"]
+        self.counts: dict[tuple[str, frozenset[int]], Counter[str]] = {}
+        for key, count in runs.groupby(keys, observed=True).size().to_dict().items():
+            algorithm, text, state = (str(part) for part in key)  # type: ignore[attr-defined]
+            envs = frozenset(map(int, text.split()))
+            self.counts.setdefault((algorithm, envs), Counter())[state] += count
+        failed = runs[runs["state"] == FAILED]
+        self.why = dict(zip(failed["algorithm"], failed["reason"], strict=True))
+
+
+@dataclass(frozen=True)
+class RunsBehind:
+    """The runs that a criterion looks at; ``partial``: whether those not done count."""
+
+    there: RunStates
+    domains: list[str]
+    criterion: str
+    partial: bool
+
+    def runs(self, algorithm: str, env: int) -> int:
+        """Return how many runs the choice was made among."""
+        if self.criterion != "leave_one_out":
+            return self._counted(algorithm, {env})
+        keys = [envs for name, envs in self.there.counts if name == algorithm and env in envs]
+        return sum(self._counted(algorithm, envs) for envs in keys)
+
+    def _counted(self, algorithm: str, envs: Iterable[int]) -> int:
+        states = self.there.counts.get((algorithm, frozenset(envs)), Counter())
+        return states.total() if self.partial else states[DONE]
+
+    def reason(self, algorithm: str, env: int, metric: str | None) -> str:
+        """Say why there is no figure; ``metric`` if a record was chosen and only lacks that."""
+        if metric is not None:
+            return NO_CLASS
+        states = self.there.counts.get((algorithm, frozenset((env,))))
+        if states is None:
+            return "no run with this test domain alone"
+        if not self._counted(algorithm, (env,)):
+            return self._unfinished(algorithm, states)
+        if self.criterion == "leave_one_out":
+            return self._pairs(algorithm, env)
+        return f"the criterion needs {CRITERIA[self.criterion].needs}"
+
+    def _pairs(self, algorithm: str, env: int) -> str:
+        sources = [i for i in range(len(self.domains)) if i != env]
+        missing = [i for i in sources if not self._counted(algorithm, (env, i))]
+        if len(missing) == len(sources):
+            return f"the criterion needs {CRITERIA[self.criterion].needs}"
+        if missing:
+            pairs = ", ".join(f"{self.domains[env]}+{self.domains[i]}" for i in missing)
+            return f"no finished run with the pair of test domains {pairs}"
+        return "no step of one draw and trial is there for every pair of test domains"
+
+    def _unfinished(self, algorithm: str, states: Counter[str]) -> str:
+        """Return "2 runs unfinished, 1 run failed (the reason)"."""
+        parts = []
+        for state in (WAITING, UNFINISHED, FAILED):
+            if states[state]:
+                why = f" ({self.there.why[algorithm]})" if state == FAILED else ""
+                parts.append(f"{states[state]} run{'s' * (states[state] > 1)} {state}{why}")
+        return ", ".join(parts)

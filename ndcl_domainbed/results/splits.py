@@ -1,0 +1,62 @@
+"""What ``split.json``, beside the records of an imbalanced run, says of its split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pandas as pd
+
+FILE_NAME = "split.json"
+
+
+@dataclass
+class SplitInfo:
+    """Domain names, and per target domain the thresholds (many, few) of the shot groups."""
+
+    environments: list[str] = field(default_factory=list)
+    thresholds: dict[int, tuple[float, float]] = field(default_factory=dict)
+
+    def threshold_lines(self, domains: list[str]) -> list[str]:
+        """Return a sentence on the shot groups; targets with the same thresholds share it."""
+        if not self.thresholds:
+            return []
+        alike: dict[tuple[float, float], list[str]] = {}
+        for env, pair in sorted(self.thresholds.items()):
+            alike.setdefault(pair, []).append(domains[env] if env < len(domains) else str(env))
+        parts = [
+            f"Many > {many:g}, Few < {few:g}" + (f" ({', '.join(of)})" if len(alike) > 1 else "")
+            for (many, few), of in alike.items()
+        ]
+        return ["training images of a class, mean over source domains: " + "; ".join(parts)]
+
+
+def read_split(folder: str) -> dict[str, Any] | None:
+    """Return the content of a run's ``split.json``; None if there is none that can be read."""
+    try:
+        content = orjson.loads((Path(folder) / FILE_NAME).read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def split_info(runs: pd.DataFrame) -> SplitInfo:
+    """Return what the runs of one data set and setting say: of each target the first readable."""
+    info = SplitInfo()
+    for env, some in runs.groupby("test_env"):
+        for folder in some["run"].head(3):
+            content = read_split(folder)
+            if content is None:
+                continue
+            info.environments = info.environments or _texts(content.get("environments"))
+            limits = content.get("thresholds")
+            if isinstance(limits, dict) and int(str(env)) >= 0:
+                info.thresholds[int(str(env))] = (limits.get("many", 0), limits.get("few", 0))
+            break
+    return info
+
+
+def _texts(values: object) -> list[str]:
+    return [str(value) for value in values] if isinstance(values, list) else []

@@ -1,0 +1,114 @@
+"""Print the leaderboards of one or several folders of runs, DomainBed's or this project's."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imbalance_splits.errors import InputError
+from ndcl_domainbed.scripts.cli import run
+
+if TYPE_CHECKING:
+    from ndcl_domainbed.results.leaderboards import Leaderboards
+    from ndcl_domainbed.results.reading import Sweep
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    flags = argparse.ArgumentParser(prog="collect_results", description=__doc__, allow_abbrev=False)
+    add = flags.add_argument
+    add("--input_dir", nargs="+", required=True, metavar="DIR", help="folders of runs, any depth")
+    add(
+        "--format",
+        metavar="NAME",
+        help="text (DomainBed's form), markdown, latex, csv or html; by default what the name of "
+        "--output says, else text",
+    )
+    add("--latex", action="store_true", help="the same as --format latex")
+    add("--output", metavar="FILE", help="write the tables to FILE too, and the chosen "
+        "hyper-parameters to FILE_hparams.csv beside it")  # fmt: skip
+    add("--hparams_out", metavar="FILE", help="write the chosen hyper-parameters to FILE (.csv)")
+    add("--html", metavar="FILE", help="write a report to look at, one page that needs no network")
+    add(
+        "--selection",
+        nargs="+",
+        metavar="NAME",
+        help="criteria: training, leave_one_out, oracle, balanced; by default all",
+    )
+    add(
+        "--metrics",
+        nargs="+",
+        metavar="NAME",
+        help="measures to show, and to show by domain: overall, many, medium, few, zero, "
+        "balanced, worst",
+    )
+    add("--algorithms", nargs="+", metavar="NAME", help="only these")
+    add("--datasets", nargs="+", metavar="NAME", help="only these")
+    add("--imbalance", nargs="+", metavar="SETTING", help="only these; none: the ordinary split")
+    add("--statistics", action="store_true", help="ranks and tests over all cells too")
+    add("--reference", default="NDCL", metavar="NAME", help="whom to compare with the others")
+    add("--counts", action="store_true", help="show (trials/runs) behind each figure")
+    add("--partial", action="store_true", help="let runs count that are not done")
+    add("--verbose", action="store_true", help="name what was left out, on standard error")
+    return flags
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status. Raises InputError for bad input."""
+    args = parser().parse_args(argv)
+    from ndcl_domainbed.results import formats, leaderboards, selection, statistics, summary
+    from ndcl_domainbed.results.reading import read_sweep
+
+    name = formats.chosen("latex" if args.latex else args.format, args.output)
+    whole = read_sweep(args.input_dir)
+    sweep = whole.only(algorithm=args.algorithms, dataset=args.datasets, setting=args.imbalance)
+    if args.verbose:
+        print("\n".join(summary.left_out(whole)), file=sys.stderr)
+    built = leaderboards.build(
+        sweep,
+        args.selection or selection.criterion_names(),
+        partial=args.partial,
+        metrics=args.metrics,
+    )
+    tables = [table for one in built for table in one.tables]
+    if args.statistics:
+        tables += statistics.tables_of(built, args.metrics or ("overall",), args.reference)
+    head = summary.head(sweep, partial=args.partial)
+    text = formats.render(name, head, tables, counts=args.counts)
+    sys.stdout.write(text)
+    _write_files(args, sweep, built, text)
+    return 0
+
+
+def _write_files(
+    args: argparse.Namespace, sweep: Sweep, built: list[Leaderboards], text: str
+) -> None:
+    from ndcl_domainbed.results import chosen
+
+    output = Path(args.output) if args.output else None
+    hparams = chosen.table_path(args.hparams_out) if args.hparams_out else None
+    if output:
+        _write(output, text)
+        hparams = hparams or output.with_name(f"{output.stem}_hparams.csv")
+    if hparams:
+        table = chosen.chosen_hparams(sweep, [(one.criterion, one.selected) for one in built])
+        chosen.write_table(table, hparams)
+    if args.html:
+        from ndcl_domainbed.results import report
+
+        _write(Path(args.html), report.page(sweep, built, reference=args.reference))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}") from error
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,41 @@
+"""Write one table of all runs, each at its selected step, for other programs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from ndcl_domainbed.scripts.cli import run
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    flags = argparse.ArgumentParser(prog="export_results", description=__doc__, allow_abbrev=False)
+    add = flags.add_argument
+    add("--input_dir", nargs="+", required=True, metavar="DIR", help="folders of runs, any depth")
+    add("--output", required=True, metavar="FILE", help="a .csv or .parquet file")
+    add(
+        "--selection",
+        nargs="+",
+        metavar="NAME",
+        help="criteria: training, leave_one_out, oracle, balanced; by default all",
+    )
+    add("--partial", action="store_true", help="let runs count that are not done")
+    return flags
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status. Raises InputError for bad input."""
+    args = parser().parse_args(argv)
+    from ndcl_domainbed.results import chosen
+    from ndcl_domainbed.results.reading import read_sweep
+
+    path = chosen.table_path(args.output)
+    table = chosen.every_run(read_sweep(args.input_dir), args.selection, partial=args.partial)
+    chosen.write_table(table, path)
+    print(f"{len(table)} rows and {table.shape[1]} columns written to {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

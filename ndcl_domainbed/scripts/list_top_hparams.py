@@ -1,0 +1,77 @@
+"""List the hyper-parameter draws of a data set, algorithm and test domain, best first."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from imbalance_splits.errors import InputError
+from ndcl_domainbed.scripts.cli import run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line: DomainBed's flags, and this project's."""
+    flags = argparse.ArgumentParser(
+        prog="list_top_hparams", description=__doc__, allow_abbrev=False
+    )
+    add = flags.add_argument
+    add("--input_dir", nargs="+", required=True, metavar="DIR", help="folders of runs, any depth")
+    add("--dataset", required=True)
+    add("--algorithm", required=True)
+    add("--test_env", type=int, required=True, help="the number of the test domain, from 0")
+    add("--imbalance", metavar="SETTING", help="the setting, if the runs have several")
+    add("--selection", nargs="+", metavar="NAME", help="criteria; by default all that apply")
+    add("--top", type=int, metavar="N", help="list the best N of each trial; by default all")
+    add("--partial", action="store_true", help="let runs count that are not done")
+    return flags
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status. Raises InputError for bad input."""
+    args = parser().parse_args(argv)
+    from ndcl_domainbed.results import chosen, selection
+    from ndcl_domainbed.results.reading import read_sweep
+
+    setting = [args.imbalance] if args.imbalance else None
+    sweep = read_sweep(args.input_dir).only(
+        dataset=[args.dataset], algorithm=[args.algorithm], setting=setting
+    )
+    settings = sorted(map(str, sweep.runs["setting"].unique()))
+    if len(settings) > 1:
+        raise InputError(f"there are runs of {len(settings)} settings; choose one with "
+                         f"--imbalance: {', '.join(settings)}")  # fmt: skip
+    records = sweep.frame()
+    print(f"Total records: {len(records)}")
+    for criterion in args.selection or selection.criterion_names():
+        best = selection.best_of_each_draw(records, criterion, partial=args.partial)
+        best = best[best["test_env"] == args.test_env]
+        if args.selection or len(best):
+            _print(selection.CRITERIA[criterion].title, chosen.with_hparams(best, sweep), args.top)
+    return 0
+
+
+def _print(title: str, table: pd.DataFrame, top: int | None) -> None:
+    print(f"Model selection: {title}")
+    if table.empty:
+        print("no run that the criterion applies to")
+    for trial, rows in table.groupby("trial_seed"):
+        print(f"trial_seed: {trial}")
+        for row in rows.head(top or len(rows)).to_dict("records"):
+            _print_draw(row)
+
+
+def _print_draw(row: dict[str, Any]) -> None:
+    print(f"\tval_acc: {row['score']:.4f}, test_acc: {row['overall']:.4f}, step: {row['step']:g}")
+    print("\t\thparams:")
+    for name, value in row.items():
+        if name.startswith("hparams.") and value is not None and value == value:
+            print(f"\t\t\t{name.removeprefix('hparams.')}: {value}")
+    print(f"\t\toutput_dir: {row['run']}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ndcl_domainbed.results.parsing import parse
+from tests.results.builder import record
+
+RECORD = record(3, {"0_in": 0.25, "0_out": 0.5, "1_in": 1.0, "1_out": 0.75}, test_envs=[0])
+
+
+def line(made) -> bytes:
+    return json.dumps(made, sort_keys=True).encode() + b"\n"
+
+
+def values(run) -> dict[str, list[float]]:
+    return {name: run.values[:, i].tolist() for i, name in enumerate(run.columns)}
+
+
+def test_numbers_of_a_record_come_out_unchanged():
+    (run,) = parse(line(RECORD)).runs
+    columns = values(run)
+    assert columns["env0_in_acc"] == [0.25]
+    assert columns["env1_out_acc"] == [0.75]
+    assert columns["step"] == [3.0]
+    assert run.meta["args"]["dataset"] == "PACS"
+    assert run.meta["hparams"] == {"lr": 0.001}
+
+
+def test_torn_corrupt_and_foreign_lines_are_counted_and_passed_over():
+    good = line(RECORD)
+    data = good + b"\x00\xff garbage\n" + b'{"other": "json"}\n' + b"[1]\n\n" + good + good[:90]
+    parsed = parse(data)
+    assert parsed.bad_lines == 4
+    assert [len(run.values) for run in parsed.runs] == [2]
+
+
+@settings(deadline=None, derandomize=True, max_examples=60)
+@given(st.integers(0, 10_000))
+def test_a_file_cut_anywhere_gives_its_whole_lines(cut):
+    data = b"".join(line({**RECORD, "step": step}) for step in range(4))
+    cut %= len(data) + 1
+    parsed = parse(data[:cut])
+    rows = sum(len(run.values) for run in parsed.runs)
+    whole = data[:cut].count(b"\n")
+    torn = data[:cut].rpartition(b"\n")[2]
+    complete = bool(torn) and data[cut : cut + 1] == b"\n"  # only the line's end is missing
+    assert rows == whole + complete
+    assert parsed.bad_lines == (1 if torn and not complete else 0)
+
+
+def test_last_line_without_its_end_counts_if_it_is_whole():
+    assert len(parse(line(RECORD).rstrip()).runs[0].values) == 1
+
+
+def test_nan_and_infinity_as_python_writes_them_do_not_lose_the_record():
+    made = {**RECORD, "loss": float("nan"), "env1_in_acc": float("nan"), "mem_gb": float("inf")}
+    (run,) = parse(line(made)).runs
+    columns = values(run)
+    assert np.isnan(columns["env1_in_acc"][0])
+    assert columns["env0_in_acc"] == [0.25]
+    assert columns["mem_gb"] == [float("inf")]
+
+
+def test_null_accuracy_is_missing():
+    (run,) = parse(line({**RECORD, "env1_in_acc": None})).runs
+    assert np.isnan(values(run)["env1_in_acc"][0])
+
+
+def test_a_text_where_a_number_belongs_spoils_only_its_own_line():
+    parsed = parse(line(RECORD) + line({**RECORD, "env0_in_acc": ["x"]}) + line(RECORD))
+    assert parsed.bad_lines == 1
+    assert len(parsed.runs[0].values) == 2
+
+
+def test_two_runs_that_shared_a_folder_stay_apart():
+    other = {**RECORD, "args": {**RECORD["args"], "algorithm": "NDCL"}}
+    parsed = parse(line(RECORD) + line(RECORD) + line(other))
+    assert [run.meta["args"]["algorithm"] for run in parsed.runs] == ["ERM", "NDCL"]
+    assert [len(run.values) for run in parsed.runs] == [2, 1]
+
+
+def test_records_of_one_run_with_different_keys_are_one_table():
+    more = {**RECORD, "env0_uda_acc": 0.1}
+    (run,) = parse(line(RECORD) + line(more)).runs
+    columns = values(run)
+    assert np.isnan(columns["env0_uda_acc"][0])
+    assert columns["env0_uda_acc"][1] == 0.1
+    assert columns["env0_in_acc"] == [0.25, 0.25]
+
+
+def test_shot_groups_and_class_accuracies_are_those_of_the_target():
+    made = {
+        **RECORD,
+        "env0_in_0many": 0.9,
+        "env0_in_1median": 0.6,
+        "env0_in_2few": 0.3,
+        "env0_in_3zero": None,
+        "env1_in_0many": 0.1,
+        "class_acc": {"env0_in": [0.5, None, 0.2, 0.8], "env0_out": [0.0], "env1_in": [0.1]},
+    }
+    (run,) = parse(line(made)).runs
+    columns = values(run)
+    assert (columns["many"], columns["medium"], columns["few"]) == ([0.9], [0.6], [0.3])
+    assert np.isnan(columns["zero"][0])
+    assert columns["balanced"][0] == (0.5 + 0.2 + 0.8) / 3
+    assert columns["worst"] == [0.2]
+
+
+def test_class_accuracies_with_nan_or_no_spaces_are_read():
+    made = {**RECORD, "class_acc": {"env0_in": [0.5, float("nan"), 0.25]}}
+    text = json.dumps(made, sort_keys=True, separators=(",", ":")).encode()
+    (run,) = parse(text + b"\n" + line(made)).runs
+    assert values(run)["worst"] == [0.25, 0.25]
+
+
+def test_a_line_torn_within_the_class_accuracies_is_counted():
+    text = line({**RECORD, "class_acc": {"env0_in": [0.5, 0.25]}})
+    assert parse(text[: text.index(b"0.25") + 2]).bad_lines == 1
+
+
+def test_two_test_domains_have_no_target():
+    made = {**RECORD, "args": {**RECORD["args"], "test_envs": [0, 1]}, "env0_in_0many": 0.5}
+    (run,) = parse(line(made)).runs
+    assert "many" not in run.columns

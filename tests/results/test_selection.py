@@ -1,0 +1,165 @@
+"""Every criterion on sweeps small enough to work out by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from imbalance_splits.errors import InputError
+from ndcl_domainbed.results import load, select
+from tests.results.builder import random_sweep, record, write_run
+
+
+def run(root, name, *steps, test_envs=(0,), done=True, **args):
+    """Write a run of (in, out) pairs per step and domain: ``{env: (in, out)}``."""
+    records = []
+    for step, shares in enumerate(steps):
+        flat = {}
+        for env, pair in shares.items():
+            flat |= {f"{env}_in": pair[0], f"{env}_out": pair[1]}
+            flat |= {f"{env}_val": pair[2]} if len(pair) > 2 else {}
+        records.append(record(step, flat, test_envs=test_envs, **args))
+    write_run(root / name, records, done=done)
+
+
+def chosen(root, criterion, **options):
+    rows = select(load(root), criterion, **options)
+    return rows[["test_env", "trial_seed", "hparams_seed", "step", "overall"]].values.tolist()
+
+
+def test_training_takes_the_best_mean_of_the_sources_out_accuracies(tmp_path):
+    # step 0: mean out (0.6 + 0.7) / 2 = 0.65; step 1: 0.75; step 2: 0.7
+    run(
+        tmp_path,
+        "a",
+        {0: (0.1, 0.9), 1: (0.5, 0.6), 2: (0.6, 0.7)},
+        {0: (0.3, 0.4), 1: (0.6, 0.7), 2: (0.7, 0.8)},
+        {0: (0.9, 0.9), 1: (0.9, 0.7), 2: (0.9, 0.7)},
+    )
+    assert chosen(tmp_path, "training") == [[0, 0, 0, 1, 0.3]]
+
+
+def test_the_best_draw_wins_whatever_it_gives_on_the_target(tmp_path):
+    run(tmp_path, "a", {0: (0.9, 0.9), 1: (0.5, 0.6)}, hparams_seed=0)
+    run(tmp_path, "b", {0: (0.2, 0.1), 1: (0.5, 0.7)}, hparams_seed=1)
+    assert chosen(tmp_path, "training") == [[0, 0, 1, 0, 0.2]]
+
+
+def test_trials_are_chosen_apart(tmp_path):
+    run(tmp_path, "a", {0: (0.4, 0.9), 1: (0.5, 0.6)}, trial_seed=0)
+    run(tmp_path, "b", {0: (0.2, 0.1), 1: (0.5, 0.7)}, trial_seed=1)
+    assert chosen(tmp_path, "training") == [[0, 0, 0, 0, 0.4], [0, 1, 0, 0, 0.2]]
+
+
+@pytest.mark.parametrize("criterion", ["training", "oracle"])
+def test_ties_go_to_the_highest_draw_and_the_first_step(tmp_path, criterion):
+    same = {1: (0.5, 0.6)}
+    run(tmp_path, "c", {0: (0.1, 0.5), **same}, {0: (0.2, 0.5), **same}, hparams_seed=0)
+    run(tmp_path, "a", {0: (0.3, 0.5), **same}, {0: (0.4, 0.5), **same}, hparams_seed=2)
+    run(tmp_path, "b", {0: (0.5, 0.5), **same}, {0: (0.6, 0.5), **same}, hparams_seed=1)
+    step, overall = (0, 0.3) if criterion == "training" else (1, 0.4)
+    assert chosen(tmp_path, criterion) == [[0, 0, 2, step, overall]]
+
+
+def test_oracle_looks_at_the_last_step_only(tmp_path):
+    run(tmp_path, "a", {0: (0.75, 0.99), 1: (0, 0)}, {0: (0.65, 0.60), 1: (0, 0)}, hparams_seed=0)
+    run(tmp_path, "b", {0: (0.10, 0.10), 1: (0, 0)}, {0: (0.55, 0.70), 1: (0, 0)}, hparams_seed=1)
+    assert chosen(tmp_path, "oracle") == [[0, 0, 1, 1, 0.55]]
+
+
+def test_oracle_last_step_is_by_number_not_by_line(tmp_path):
+    records = [record(s, {"0_in": a, "0_out": a}, test_envs=[0]) for s, a in ((9, 0.3), (5, 0.8))]
+    write_run(tmp_path / "a", records)
+    assert chosen(tmp_path, "oracle") == [[0, 0, 0, 9, 0.3]]
+
+
+def leave_one_out(root, *, skip=(), **args):
+    # target 0; left-out accuracies 0.5 on domain 1 and 0.6 on domain 2: score 0.55
+    run(root, f"s{args}", {0: (0.1, 0), 1: (0, 0), 2: (0, 0)}, test_envs=[0], **args)
+    if 1 not in skip:
+        run(root, f"p{args}", {0: (0, 0), 1: (0.5, 0), 2: (0, 0)}, test_envs=[0, 1], **args)
+    if 2 not in skip:
+        run(root, f"q{args}", {0: (0, 0), 1: (0, 0), 2: (0.6, 0)}, test_envs=[2, 0], **args)
+
+
+def test_leave_one_out_scores_by_the_domain_left_out(tmp_path):
+    leave_one_out(tmp_path)
+    rows = select(load(tmp_path), "leave_one_out")
+    assert rows["score"].tolist() == [pytest.approx(0.55)]
+    assert rows["overall"].tolist() == [0.1]
+
+
+def test_leave_one_out_needs_every_pair(tmp_path):
+    leave_one_out(tmp_path, skip=[2])
+    assert chosen(tmp_path, "leave_one_out") == []
+
+
+def test_leave_one_out_never_mixes_draws_or_trials(tmp_path):
+    leave_one_out(tmp_path, skip=[2], hparams_seed=0)
+    leave_one_out(tmp_path, skip=[1], hparams_seed=1)
+    leave_one_out(tmp_path, skip=[1], trial_seed=1)
+    assert chosen(tmp_path, "leave_one_out") == []
+
+
+def test_leave_one_out_compares_the_same_steps(tmp_path):
+    run(tmp_path, "s", *[{0: (x, 0), 1: (0, 0)} for x in (0.1, 0.2, 0.3)], test_envs=[0])
+    run(tmp_path, "p", *[{0: (0, 0), 1: (x, 0)} for x in (0.4, 0.9)], test_envs=[0, 1])
+    assert chosen(tmp_path, "leave_one_out") == [[0, 0, 0, 1, 0.2]]
+
+
+def test_balanced_takes_the_best_mean_of_the_sources_validation_sets(tmp_path):
+    run(
+        tmp_path,
+        "a",
+        {0: (0.1, 0), 1: (0, 0.9, 0.4), 2: (0, 0.9, 0.6)},
+        {0: (0.2, 0), 1: (0, 0.1, 0.7), 2: (0, 0.1, 0.5)},
+        imbalance="Cross",
+    )
+    rows = select(load(tmp_path), "balanced")
+    assert rows["score"].tolist() == [pytest.approx(0.6)]
+    assert rows["overall"].tolist() == [0.2]
+    assert rows["setting"].tolist() == ["Cross"]
+
+
+def test_a_record_without_what_the_criterion_needs_is_never_chosen(tmp_path):
+    run(tmp_path, "a", {0: (0.1, 0.5), 1: (0.5, 0.6)})
+    assert chosen(tmp_path, "balanced") == []
+
+
+def test_a_source_without_accuracy_makes_the_record_unusable(tmp_path):
+    run(
+        tmp_path,
+        "a",
+        {0: (0.1, 0.5), 1: (0.5, 0.9), 2: (0.5, None)},
+        {0: (0.2, 0.5), 1: (0.5, 0.2), 2: (0.5, 0.2)},
+    )
+    assert chosen(tmp_path, "training") == [[0, 0, 0, 1, 0.2]]
+
+
+def test_unfinished_runs_count_only_if_asked(tmp_path):
+    run(tmp_path, "a", {0: (0.1, 0.5), 1: (0.5, 0.6)}, hparams_seed=0)
+    run(tmp_path, "b", {0: (0.2, 0.5), 1: (0.5, 0.9)}, hparams_seed=1, done=False)
+    assert chosen(tmp_path, "training") == [[0, 0, 0, 0, 0.1]]
+    assert chosen(tmp_path, "training", partial=True) == [[0, 0, 1, 0, 0.2]]
+
+
+def test_settings_and_data_sets_are_never_mixed(tmp_path):
+    run(tmp_path, "a", {0: (0.1, 0.5), 1: (0.5, 0.6)})
+    run(tmp_path, "b", {0: (0.2, 0.5), 1: (0.5, 0.9)}, imbalance="Cross")
+    run(tmp_path, "c", {0: (0.3, 0.5), 1: (0.5, 0.9)}, dataset="VLCS")
+    rows = select(load(tmp_path), "training")
+    keys = set(zip(rows["dataset"], rows["setting"], rows["overall"], strict=True))
+    assert keys == {("PACS", "none", 0.1), ("PACS", "Cross", 0.2), ("VLCS", "none", 0.3)}
+
+
+def test_one_row_per_cell_and_trial(tmp_path):
+    records = load(random_sweep(tmp_path))
+    for criterion in ("training", "leave_one_out", "oracle"):
+        rows = select(records, criterion)
+        assert len(rows) == 2 * 4 * 2
+        assert not rows.duplicated(["algorithm", "test_env", "trial_seed"]).any()
+
+
+def test_an_unknown_criterion_names_the_near_one(tmp_path):
+    records = load(random_sweep(tmp_path, draws=1, trials=1, pairs=False))
+    with pytest.raises(InputError, match="did you mean 'oracle'"):
+        select(records, "oracel")

@@ -19,7 +19,7 @@ Value = bool | int | float | str
 Draw = Callable[[np.random.RandomState], Value]
 
 SMALL_IMAGES = ("Debug28", "RotatedMNIST", "ColoredMNIST", "DigitsDG")
-"""The data sets that get the hyper-parameters of small images (``baselines.md``, 0.2)."""
+"""The data sets that get the hyper-parameters of small images."""
 
 
 @dataclass(frozen=True)

@@ -167,6 +167,15 @@ def test_only_the_fixed_budget_reads_back_from_the_device(mode):
     assert watch.waits == (["_local_scalar_dense"] if mode == "fixed" else [])
 
 
+@pytest.mark.parametrize("per_pair", [False, True])
+@pytest.mark.parametrize("mode", ["frequency", "equal"])
+def test_it_runs_where_tensors_have_no_values_and_on_no_other_device(mode, per_pair):
+    batch = [tensor.to("meta") for tensor in make_batch([0, 0, 3, 1], 9)]
+    made = hard_negatives(*batch, 0.2, generator_of(0), budget=mode, per_pair=per_pair)
+    assert all(tensor.device.type == "meta" for tensor in made)
+    assert made.inputs.shape == batch[0].shape
+
+
 @pytest.mark.parametrize("k", [7, 345])
 def test_no_tensor_grows_with_classes_times_batch_squared(k):
     n = 320

@@ -60,6 +60,20 @@ def test_a_single_positive_goes_round_with_a_third_of_the_budget():
     assert {second for _, second in parents_of_class_0(batch, 12)} == {1, 2, 3, 4, 5, 6}
 
 
+def test_a_single_positive_takes_the_weak_negatives_if_they_give_the_third():
+    batch = with_confidence_in_class_0([0, 1, 1, 1, 1, 1, 1], [0.5, 0.3, 0.4, 0.3, 0.1, 0.3, 0.26])
+    # A third of 12 is more than half of the negatives; five of them are weak, none is strong.
+    assert {second for _, second in parents_of_class_0(batch, 12)} == {1, 2, 3, 5, 6}
+
+
+def test_each_round_among_negatives_pairs_them_at_another_distance():
+    batch = with_confidence_in_class_0([0, 0, 1, 1, 1], [0.3, 0.2, 0.7, 0.6, 0.5])
+    among_negatives = parents_of_class_0(batch, 14)[6:]
+    assert among_negatives[:3] == [(3, 2), (4, 3), (2, 4)]
+    assert among_negatives[3:6] == [(4, 2), (2, 3), (3, 4)]
+    assert among_negatives[6:] == [(3, 2), (4, 3)]
+
+
 def test_a_single_negative_is_paired_again():
     batch = with_confidence_in_class_0([0, 0, 1], [0.3, 0.2, 0.5])
     assert parents_of_class_0(batch, 5) == [(1, 2), (0, 2), (1, 2), (0, 2), (1, 2)]

@@ -7,13 +7,14 @@ can go on from any step, and the number of loader processes does not change what
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset, default_collate
 
+from imbalance_splits.errors import InputError
 from imbalance_splits.labels import labels_of
 from imbalance_splits.seeds import seed_hash
 from ndcl_domainbed.training.seeding import generators_restored, seed_cpu
@@ -99,7 +100,7 @@ def step_loader(
         batches, batch_size=None, sampler=steps, num_workers=workers, pin_memory=pin_memory,
         generator=torch.Generator(), collate_fn=None,
     )  # fmt: skip
-    return iter(loader)
+    return _without_worker_traceback(loader)
 
 
 def evaluation_loader(subset: Subset[Any], batch_size: int, workers: int) -> Iterator[Batch]:
@@ -113,4 +114,15 @@ def evaluation_loader(subset: Subset[Any], batch_size: int, workers: int) -> Ite
     loader = DataLoader(
         subset, batch_size=batch_size, num_workers=workers, generator=torch.Generator()
     )
-    return iter(loader)
+    return _without_worker_traceback(loader)
+
+
+def _without_worker_traceback(loader: Iterable[Any]) -> Iterator[Any]:
+    """Yield from ``loader``; an InputError of a loader process keeps its own message only.
+
+    torch raises it again here with the process's whole traceback as its message.
+    """
+    try:
+        yield from loader
+    except InputError as error:
+        raise InputError(str(error).rstrip().rsplit("InputError: ", 1)[-1]) from None

@@ -13,8 +13,8 @@ import torch
 from imbalance_splits.datasets import HoldoutDataset, ImbalancedDataset
 from imbalance_splits.errors import InputError
 from imbalance_splits.labels import label_counts_of
-from imbalance_splits.make_table import table_for
-from imbalance_splits.published import published_table
+from imbalance_splits.make_table import generated_table, table_for
+from imbalance_splits.published import published_datasets, published_table
 from imbalance_splits.table import SplitTable
 from ndcl_domainbed import backend, registry
 from ndcl_domainbed.hparams import Hparams
@@ -47,12 +47,12 @@ def prepare(arguments: TrainArguments) -> Run:
     """
     arguments.check()
     algorithm_class = registry.get_algorithm_class(arguments.algorithm)
+    dataset_class = backend.get_dataset_class(arguments.dataset, arguments.data_dir)
     hparams = registry.run_hparams(
-        arguments.algorithm, arguments.dataset, arguments.hparams_seed, arguments.trial_seed,
-        arguments.hparam_overrides(),
+        arguments.algorithm, getattr(dataset_class, "HPARAMS_LIKE", None) or arguments.dataset,
+        arguments.hparams_seed, arguments.trial_seed, arguments.hparam_overrides(),
     )  # fmt: skip
     device = choose_device(arguments.device)
-    dataset_class = backend.get_dataset_class(arguments.dataset, arguments.data_dir)
     seeding.seed_everything(arguments.seed)
     dataset = split_dataset(arguments, dataset_class, hparams)
     steps = arguments.steps or dataset_class.N_STEPS
@@ -92,13 +92,15 @@ def split_dataset(arguments: TrainArguments, dataset_class: Any, hparams: Hparam
 
 def split_table(arguments: TrainArguments, dataset_class: Any, hparams: Hparams) -> SplitTable:
     """Return the published table, or the one that the setting makes of the data set's counts."""
-    setting = str(arguments.imbalance)
-    published = published_table(arguments.dataset, setting)
+    name, setting = arguments.dataset, str(arguments.imbalance)
+    published = published_table(name, setting)
     if published is not None:
         return published
     everywhere = list(range(len(dataset_class.ENVIRONMENTS)))
-    plain = dataset_class(arguments.data_dir, everywhere, hparams)
-    return table_for(dataset_class.__name__, setting, label_counts_of(plain))
+    counts = label_counts_of(dataset_class(arguments.data_dir, everywhere, hparams))
+    if name in published_datasets():
+        return table_for(name, setting, counts)
+    return generated_table(dataset_class.__name__, setting, counts)
 
 
 def choose_device(name: str | None) -> torch.device:

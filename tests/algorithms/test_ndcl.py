@@ -10,7 +10,7 @@ import torch
 
 from ndcl_domainbed.algorithms.ndcl import NDCL
 from ndcl_domainbed.backend import ERM, Algorithm
-from ndcl_domainbed.losses import amplification_factor
+from ndcl_domainbed.losses import amplification_factor, negatives_contrast
 from ndcl_domainbed.registry import default_hparams, get_algorithm_class
 from tests.algorithms.ndcl_cases import (
     ORDINARY,
@@ -140,10 +140,12 @@ def test_half_precision_networks_have_losses_in_full_precision():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = algorithm.update(minibatches)
     assert all(math.isfinite(value) for value in found.values())
-    assert algorithm.last_step.anchors.dtype == torch.float32
-    torch.testing.assert_close(
-        algorithm.last_step.anchors.sum(dim=1), torch.ones(21), rtol=0, atol=1e-5
-    )
+    step = algorithm.last_step
+    assert step.anchors.dtype == step.mixed.dtype == torch.float32
+    contrast = negatives_contrast(step.anchors, step.labels, step.mixed, step.mixed_classes)
+    assert found["loss_con"] == pytest.approx(contrast.item(), rel=1e-6)
+    found = step.prototypes
+    torch.testing.assert_close(found.vectors.sum(dim=1), torch.ones(21), rtol=0, atol=1e-5)
 
 
 def test_images_and_batch_normalization():

@@ -57,6 +57,14 @@ def test_domains_with_different_classes_are_named(tmp_path):
         class_names(Folders(tmp_path, [], {}))
 
 
+def test_domains_with_their_classes_in_another_order_are_named(tmp_path):
+    write_images(tmp_path)
+    dataset = Folders(tmp_path, [], {})
+    dataset[1].classes.reverse()
+    with pytest.raises(InputError, match=r"art and book differ .*: their order"):
+        class_names(dataset)
+
+
 def test_a_label_without_a_class():
     dataset = InMemory("", [], {})
     dataset.num_classes = 2

@@ -10,13 +10,18 @@ from tests.losses.watching import Watch
 
 
 def everything(n, k, labels):
-    """Watch all losses and their gradient: n samples, n synthetic negatives, k classes."""
+    """Watch all losses and their gradient: n samples, n synthetic negatives, k classes.
+
+    They are on the device of ``labels``.
+    """
+    device = labels.device
     generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(n, k, generator=generator, requires_grad=True)
-    mixed = torch.randn(n, k, generator=generator).softmax(dim=1)
-    domains = torch.arange(n) * 5 // n
-    counts = torch.randint(0, 9, (5, k), generator=generator).float()
-    table, seen = torch.zeros(5, k, 4), torch.zeros(5, k, dtype=torch.bool)
+    logits = torch.randn(n, k, generator=generator).to(device).requires_grad_()
+    mixed = torch.randn(n, k, generator=generator).to(device).softmax(dim=1)
+    domains = torch.arange(n, device=device) * 5 // n
+    counts = torch.randint(0, 9, (5, k), generator=generator).float().to(device)
+    table = torch.zeros(5, k, 4, device=device)
+    seen = torch.zeros(5, k, dtype=torch.bool, device=device)
     with Watch() as watch:
         anchors = logits.softmax(dim=1)
         batch = (anchors, labels, mixed, labels)
@@ -36,8 +41,7 @@ def everything(n, k, labels):
         ]
         torch.stack(terms).sum().backward()
         losses.amplification_factor(anchors.detach(), *batch[1:])
-    assert logits.grad.isfinite().all()
-    return watch
+    return watch, logits.grad
 
 
 def test_the_watch_notices_what_it_should():
@@ -52,12 +56,19 @@ def test_the_watch_notices_what_it_should():
 
 
 def test_nothing_is_read_back_to_the_host():
-    watch = everything(30, 7, torch.arange(30) % 7)
+    watch, gradient = everything(30, 7, torch.arange(30) % 7)
     assert watch.waits == []
+    assert gradient.isfinite().all()
+
+
+def test_it_all_runs_where_tensors_have_no_values_and_on_no_other_device():
+    _, gradient = everything(30, 7, torch.zeros(30, dtype=torch.int64, device="meta"))
+    assert gradient.device.type == "meta"
+    assert gradient.shape == (30, 7)
 
 
 @pytest.mark.parametrize(("n", "k"), [(320, 345), (320, 7), (64, 345)])
 def test_no_tensor_is_larger_than_batch_by_batch_or_batch_by_classes(n, k):
     one_class_has_90_percent = torch.where(torch.arange(n) % 10 < 9, 0, torch.arange(n) % k)
-    watch = everything(n, k, one_class_has_90_percent)
+    watch, _ = everything(n, k, one_class_has_90_percent)
     assert watch.largest <= 8 * max(n * 2 * n, 2 * n * k)

@@ -53,6 +53,7 @@ def test_a_run_leaves_domainbeds_files_and_records(folder, tmp_path):
     assert last["args"]["test_envs"] == [1]
     assert last["hparams"]["batch_size"] == 4
     assert last["backend"] == "embedded"
+    assert last["hparams"]["backbone"] == "small_cnn"  # images of 28 x 28, as those of DigitsDG
     assert last["epoch"] == 6 / (int(48 * 0.8 + 1) / 4)
 
 
@@ -171,13 +172,15 @@ def test_too_few_images_for_the_split(tmp_path):
     assert len(outcome.err.splitlines()) <= 2
 
 
-def test_an_unreadable_image_is_named(tmp_path):
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_unreadable_image_is_named(tmp_path, workers):
     folder = write_images(tmp_path / "broken", ["a", "b", "c"], ["x", "y"], 6)
     victim = folder / "b" / "y" / "003.png"
     victim.write_bytes(victim.read_bytes()[:100])
-    outcome = _train(folder, tmp_path / "run")
+    outcome = _train(folder, tmp_path / "run", "--num_workers", workers)
     assert outcome.status == 2
     assert str(victim) in outcome.err
+    assert len(outcome.err.splitlines()) <= 2
     assert str(victim) in (tmp_path / "run" / "err.txt").read_text()
 
 

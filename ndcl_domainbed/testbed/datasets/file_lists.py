@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from imbalance_splits.errors import InputError
 from imbalance_splits.file_list import FileList, read_file_list
+from ndcl_domainbed.testbed.datasets.base import size_attributes
 from ndcl_domainbed.testbed.datasets.images import folders, reading
 from ndcl_domainbed.testbed.datasets.images.dataset import Found, ImageFileDataset
 
@@ -46,6 +47,6 @@ def list_dataset(name: str, path: Path) -> type[ListedImages]:
         "__doc__": f"The images listed in {path}.",
         "ENVIRONMENTS": list(files.domains),
         "FILES": files,
-        "IMAGE_SIZE": reading.kept_size(str(first)),
+        **size_attributes(reading.kept_size(str(first))),
     }
     return type(name, (ListedImages,), attributes)

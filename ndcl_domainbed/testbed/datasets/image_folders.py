@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from imbalance_splits.errors import InputError
+from ndcl_domainbed.testbed.datasets.base import size_attributes
 from ndcl_domainbed.testbed.datasets.images import folders, reading
 from ndcl_domainbed.testbed.datasets.images.dataset import Found, ImageFileDataset
 
@@ -112,6 +113,6 @@ def folder_dataset(name: str, folder: Path) -> type[ImageFolders]:
         "__doc__": f"The images in {folder}.",
         "ENVIRONMENTS": domains,
         "FOLDER": str(folder.resolve()),
-        "IMAGE_SIZE": reading.kept_size(path),
+        **size_attributes(reading.kept_size(path)),
     }
     return type(name, (ImageFolders,), attributes)

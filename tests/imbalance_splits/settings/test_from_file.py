@@ -123,6 +123,11 @@ def test_a_table_that_does_not_fit_the_data_set(tmp_path, train, message):
         table_for("own", path, COUNTS)
 
 
+def test_a_table_may_ask_for_all_that_there_is(tmp_path):
+    path = write(tmp_path / "t.json", {"train_counts": {"a": {"b": dict(COUNTS["b"])}}})
+    assert table_for("own", path, COUNTS).train_counts["a"]["b"] == COUNTS["b"]
+
+
 def test_a_file_that_is_not_there_or_not_text(tmp_path):
     with pytest.raises(InputError, match="No such file"):
         table_for("own", str(tmp_path / "none.json"))

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from imbalance_splits.errors import InputError
+from tests.testbed.algorithms.building import (
+    assert_update_follows,
+    build,
+    build_double,
+    minibatches_of,
+)
+
+COUNTS = [[8, 4, 2, 1], [1, 1, 0, 2], [3, 0, 0, 0]]
+
+
+def test_update_minimizes_the_balanced_risks():
+    algorithm = build_double("BSoftmax", counts=COUNTS)
+    minibatches = minibatches_of([[0, 1, 2, 3, 0], [0, 2, 3], [0, 1]], dtype=torch.float64)
+
+    def objective(twin):
+        total = 0.0
+        for (x, y), counts in zip(minibatches, COUNTS, strict=True):
+            present = torch.tensor([max(count, 1) for count in counts])  # an absent class: shift 0
+            logits = twin.network(x)
+            terms = [
+                -torch.log(present[k] * torch.exp(f[k]) / (present * torch.exp(f)).sum())
+                for f, k in zip(logits, y, strict=True)
+            ]
+            total = total + sum(terms) / len(terms)
+        return total / 3
+
+    result, loss = assert_update_follows(algorithm, minibatches, objective)
+    assert result["loss"] == pytest.approx(loss)
+
+
+def test_predictions_are_not_shifted():
+    algorithm = build("BSoftmax", counts=COUNTS).eval()
+    x = torch.randn(3, 3, 8, 8)
+    torch.testing.assert_close(algorithm.predict(x), algorithm.network(x), rtol=0, atol=0)
+
+
+def test_state_dict_is_that_of_erm():
+    assert set(build("BSoftmax").state_dict()) == set(build("ERM").state_dict())
+
+
+def test_without_label_counts_there_is_an_error():
+    with pytest.raises(InputError, match="BSoftmax needs the label counts"):
+        build("BSoftmax", hparams=dict(build("ERM").hparams))

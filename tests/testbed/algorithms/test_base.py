@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+
+import pytest
+import torch
+
+from imbalance_splits.errors import InputError
+from ndcl_domainbed.testbed import algorithms
+from ndcl_domainbed.testbed.algorithms.base import Algorithm, scalars
+from ndcl_domainbed.testbed.algorithms.discovery import discover
+from ndcl_domainbed.testbed.algorithms.erm import ERM
+
+ERM_AGAIN = """
+from ndcl_domainbed.testbed.algorithms.erm import ERM as Imported
+
+class Mine(Imported):
+    pass
+
+class _Private(Imported):
+    pass
+"""
+
+
+def test_scalars_keep_order_names_and_values():
+    found = scalars(loss=torch.tensor(0.1, requires_grad=True), steps=3, one=torch.tensor([[2.0]]))
+    assert list(found) == ["loss", "steps", "one"]
+    assert found == {"loss": torch.tensor(0.1).item(), "steps": 3, "one": 2.0}
+    assert type(found["loss"]) is float
+    assert type(found["steps"]) is int
+
+
+def test_scalars_of_numbers_alone():
+    assert scalars(loss=0.0) == {"loss": 0.0}
+
+
+def test_algorithm_asks_for_update_and_predict():
+    with pytest.raises(TypeError, match=r"predict.*update"):
+        Algorithm((3, 8, 8), 2, 2, {})
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package of a user's own algorithms."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "__init__.py").write_text("")
+    (tmp_path / "mine" / "first.py").write_text(ERM_AGAIN)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path / "mine"
+    for name in [name for name in sys.modules if name.split(".")[0] == "mine"]:
+        del sys.modules[name]
+
+
+def imported_package() -> ModuleType:
+    import mine
+
+    return mine
+
+
+def test_discovery_finds_public_classes_where_they_are_defined(package):
+    found = discover(imported_package(), Algorithm)
+    assert list(found) == ["Mine"]
+    assert issubclass(found["Mine"], ERM)
+
+
+def test_a_name_defined_twice_is_an_error(package):
+    (package / "second.py").write_text(ERM_AGAIN)
+    with pytest.raises(InputError, match=r"an algorithm Mine: mine.first and mine.second"):
+        discover(imported_package(), Algorithm)
+
+
+def test_classes_are_sorted_and_not_abstract():
+    names = list(algorithms.classes())
+    assert names == sorted(names)
+    assert not any(cls.__abstractmethods__ for cls in algorithms.classes().values())
+
+
+def test_every_algorithm_names_its_source():
+    for cls in algorithms.classes().values():
+        assert "arXiv:" in cls.__doc__ or "CVPR" in cls.__doc__ or "ECCV" in cls.__doc__

@@ -19,6 +19,7 @@ COMMANDS = {
     "list_top_hparams": "list the hyper-parameters that model selection chose",
     "export_results": "write the selected steps of all runs to one table",
     "splits": "list, show, make, plot and verify imbalanced splits",
+    "download": "download a published data set and check it",
     "export_dataset": "write a built-in data set as image folders",
 }
 

@@ -1,0 +1,73 @@
+"""What there is to know about fetching a data set: its files, their addresses, its layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from imbalance_splits.published import label_counts, published_datasets
+from ndcl_domainbed.downloading.view import View
+
+GB = 10**9
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """One file and the addresses that serve the very same bytes, tried in their order.
+
+    ``digest`` is ``algorithm:hexadecimal``, for example ``md5:b1c1…``, or the first 32 or more
+    digits of one; ``size`` is in bytes. Either is None if no public source states it.
+    """
+
+    name: str
+    urls: tuple[str, ...]
+    digest: str | None = None
+    size: int | None = None
+
+
+Arrange = Callable[["Recipe", Sequence[Path], Path, View], Path]
+"""Makes the data set of the fetched files in an empty folder; returns the folder of the domains."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to a data set: files that are all needed, and how they become its folder.
+
+    ``files`` may be a function that asks a host which files there are. ``needs`` is a module
+    that must be installed, and ``note`` is what a user should know of this copy.
+    """
+
+    files: tuple[RemoteFile, ...] | Callable[[], tuple[RemoteFile, ...]]
+    arrange: Arrange
+    needs: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to get one data set. The ways are tried in order until one succeeds.
+
+    ``folder`` is its place in the data directory, ``domains`` the names of the folders in it.
+    ``classes`` are the names of the class folders; left out, those of the published label
+    counts. ``aliases`` are other names that copies give to the domains. An archive that unpacks
+    to more than ``largest`` bytes is refused.
+    """
+
+    dataset: str
+    folder: str
+    domains: tuple[str, ...]
+    summary: str
+    paper: str
+    terms: str
+    ways: tuple[Way, ...]
+    largest: int
+    classes: tuple[str, ...] = ()
+    aliases: dict[str, str] = field(default_factory=dict)
+    note: str | None = None
+
+    def class_names(self) -> tuple[str, ...]:
+        """Return the names of the class folders that every domain must have."""
+        if self.classes or self.dataset not in published_datasets():
+            return self.classes
+        return tuple(next(iter(label_counts(self.dataset).values())))

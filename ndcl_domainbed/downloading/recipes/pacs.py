@@ -1,0 +1,78 @@
+"""PACS."""
+
+from __future__ import annotations
+
+from ndcl_domainbed.downloading.addresses import google_drive, hub_file
+from ndcl_domainbed.downloading.arranging import from_archives
+from ndcl_domainbed.downloading.parquet import from_parquet
+from ndcl_domainbed.downloading.recipe import GB, Recipe, RemoteFile, Way
+
+_ZIPS = (
+    # A copy that a user offered in DomainBed's tracker in 2025.
+    ("PACS-copy.zip", google_drive("1WWi9tuUNFmUiw7Eirq_JT_hxYZv3J-Vv")),
+    # Its listing was checked by others: four domains, 9,991 images.
+    (
+        "PACS-hub.zip",
+        hub_file("Azeez577/PACS", "fb1ee820df83b4e9957251d9f6973eb6d424c494", "PACS.zip"),
+    ),
+    # The copy of the DeepDG project.
+    ("PACS-azure.zip", "https://wjdcloud.blob.core.windows.net/dataset/PACS.zip"),
+    # A course's repository that holds the images.
+    (
+        "PACS-github.zip",
+        "https://codeload.github.com/MachineLearning2020/Homework3-PACS/zip/"
+        "33f7def03be34c3fbb1a4d5c97384ab602884833",
+    ),
+)
+
+RECIPE = Recipe(
+    dataset="PACS",
+    folder="PACS",
+    domains=("art_painting", "cartoon", "photo", "sketch"),
+    aliases={"art": "art_painting"},
+    summary="art paintings, cartoons, photos and sketches; 4 domains, 7 classes, 9,991 images",
+    paper=(
+        "D. Li, Y. Yang, Y.-Z. Song, T. M. Hospedales. Deeper, Broader and Artier Domain "
+        "Generalization. ICCV 2017. arXiv 1710.03077"
+    ),
+    terms=(
+        "The authors state no licence. The images come from Caltech256, Sketchy, TU-Berlin and "
+        "Google Images, and their owners' rights remain: use it for research."
+    ),
+    largest=2 * GB,
+    ways=(
+        Way(
+            (
+                RemoteFile(
+                    "PACS.zip",
+                    (google_drive("1JFr8f805nMUelQWWmfnJR3y4_SYoN5Pd"),),
+                    digest="md5:fd5db817f7cdafeef3bfd525aaf9b42e",
+                ),
+            ),
+            from_archives,
+        ),
+        *(Way((RemoteFile(name, (url,)),), from_archives) for name, url in _ZIPS),
+        Way(
+            (
+                RemoteFile(
+                    "PACS.parquet",
+                    (
+                        hub_file(
+                            "flwrlabs/pacs",
+                            "394113073258ead631f617d2e13bb377c0715c4b",
+                            "data/train-00000-of-00001.parquet",
+                        ),
+                    ),
+                    digest="sha256:4fc041ee92eec6043fe6e2859e8bdd138e5f958bc621afd153879812cbe65ff5",
+                    size=191_395_900,
+                ),
+            ),
+            from_parquet,
+            needs="pyarrow",
+            note=(
+                "this copy may name and order the images otherwise than DomainBed's, so that "
+                "the same seeds split other images"
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.downloading.hosts import Host
+
+
+@pytest.fixture
+def host(monkeypatch):
+    """A host that serves nothing yet."""
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1")
+    with Host() as running:
+        yield running

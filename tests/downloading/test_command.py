@@ -1,0 +1,125 @@
+"""The command, as a user calls it, against hosts on the loopback interface."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import pytest
+
+from imbalance_splits.errors import InputError
+from ndcl_domainbed.downloading import all_recipes
+from ndcl_domainbed.scripts.download import main
+from tests.downloading.toys import HASTY, picture, tarred, toy_files, toy_recipe, tree, zipped
+
+ZIP = zipped(toy_files())
+
+
+def call(recipe, data_dir, *flags: object) -> int:
+    arguments = ["--dataset", recipe.dataset, "--data_dir", data_dir, *flags]
+    return main([str(a) for a in arguments], {recipe.dataset: recipe}, HASTY)
+
+
+def test_a_download_says_what_it_gets_and_checks_it(host, tmp_path, capsys):
+    assert call(toy_recipe(host.serve("/a", ZIP), note="mind the dogs"), tmp_path) == 0
+    here = host.address.removeprefix("http://")
+    assert capsys.readouterr().out.splitlines() == [
+        "Toy: cats and dogs",
+        "terms: do as you like",
+        "cite:  A. Author. Toys. 2020",
+        f"toy0: fetching from {here}",
+        "note: mind the dogs",
+        f"{tmp_path}/toy_data: 12 images, all sound; there are no published counts to compare with",
+    ]
+    assert tree(tmp_path / "toy_data") == toy_files(top="")
+
+
+def test_a_broken_image_gives_status_1(host, tmp_path, capsys):
+    files = toy_files() | {"toy/ink/cat/0.png": picture(1)[:40]}
+    assert call(toy_recipe(host.serve("/a", zipped(files))), tmp_path) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2].startswith("broken: ink/cat/0.png (")
+    assert lines[-1].startswith(f"{tmp_path}/toy_data: 12 images, 1 problems")
+
+
+def test_published_counts_are_compared(host, tmp_path, capsys):
+    pacs = all_recipes()["PACS"]
+    files = toy_files("kfold/", domains=pacs.domains, classes=pacs.class_names())
+    recipe = toy_recipe(
+        host.serve("/a", zipped(files)),
+        dataset="PACS", folder="PACS", domains=pacs.domains, classes=(),
+    )  # fmt: skip
+    assert call(recipe, tmp_path) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert "missing: art_painting/dog has 3 images, 376 fewer than published" in lines
+    assert lines[-1] == f"{tmp_path}/PACS: 84 images, 28 problems"
+
+
+def test_what_is_there_is_left_alone_unless_forced(host, tmp_path, capsys):
+    recipe = toy_recipe(host.serve("/a", ZIP))
+    (tmp_path / "toy_data" / "ink").mkdir(parents=True)
+    assert call(recipe, tmp_path) == 0
+    assert "is there already and was left alone" in capsys.readouterr().out
+    assert host.asked == []
+    assert call(recipe, tmp_path, "--force") == 0
+    assert tree(tmp_path / "toy_data") == toy_files(top="")
+
+
+def test_a_killed_download_is_gone_on_with(host, tmp_path):
+    body = tarred({"readme": bytes(40 * 10**6)} | toy_files(), "w")  # more than sockets buffer
+    url = host.serve("/a", body, stalls_after=30 * 10**6)
+    code = (
+        "import sys; from tests.downloading.test_command import call;"
+        "from tests.downloading.toys import toy_recipe;"
+        "call(toy_recipe(sys.argv[1], largest=10**8), sys.argv[2])"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, url, str(tmp_path)]) as process:
+        assert host.stalled.wait(60)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert not (tmp_path / "toy_data").exists()
+    kept = (tmp_path / ".download" / "toy_data" / "toy0.part").stat().st_size
+    assert kept > 10**6
+    host.serve("/a", body)
+    assert call(toy_recipe(url, largest=10**8), tmp_path) == 0
+    assert host.ranges("/a") == [None, f"bytes={kept}-"]
+    assert tree(tmp_path / "toy_data") == toy_files(top="")
+
+
+def test_hosts_can_be_left_out(host, tmp_path):
+    recipe = toy_recipe(host.serve("/slow", ZIP), host.serve("/fast", ZIP))
+    assert call(recipe, tmp_path, "--not_from", "/slow", "/other") == 0
+    assert [path for path, _ in host.asked] == ["/fast"]
+
+
+def test_an_unknown_data_set():
+    with pytest.raises(InputError, match="did you mean 'OfficeHome'"):
+        main(["--dataset", "Office-Home"])
+
+
+def run_script(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command: Sequence[str] = [sys.executable, "-m", "ndcl_domainbed.scripts.download"]
+    return subprocess.run(
+        [*command, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+
+
+def test_help_is_quick_and_errors_are_plain():
+    shown = run_script("--help")
+    assert shown.returncode == 0
+    assert "TerraIncognita" in shown.stdout
+    wrong = run_script("--dataset", "PACSS")
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith("error: unknown data set to download 'PACSS'; did you ")
+    assert len(wrong.stderr.splitlines()) == 1
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from ndcl_domainbed.scripts import download; download.build_parser();"
+        "print([m for m in ('torch', 'pandas', 'scipy', 'PIL', 'pyarrow') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -112,6 +112,7 @@ class TCRI_HSIC(AnnealedPenalty, Algorithm):
         self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
     ) -> dict[str, float]:
         """Make one step; the three terms are returned without their weights."""
+        is_on = self.penalty_is_on(self.hparams["tcri_beta_anneal_iters"], self._new_optimizer)
         x, y = joined(minibatches)
         z = self.featurizer(x)
         general = self.domain_general_featurizer(z)
@@ -127,7 +128,6 @@ class TCRI_HSIC(AnnealedPenalty, Algorithm):
             ]
         )
         penalty = mean([class_dependence(a, b, y, self.num_classes) for a, b, y in domains])
-        is_on = self.penalty_is_on(self.hparams["tcri_beta_anneal_iters"], self._new_optimizer)
         weight = self.hparams["tcri_beta"] if is_on else 1.0
         loss = nll + self.hparams["tcri_alpha"] * own_nll + weight * penalty
         step(self.optimizer, loss)

@@ -30,7 +30,8 @@ def test_update_minimizes_the_balanced_risks():
             total = total + sum(terms) / len(terms)
         return total / 3
 
-    result, loss = assert_update_follows(algorithm, minibatches, objective)
+    # The logs of the counts are kept in single precision.
+    result, loss = assert_update_follows(algorithm, minibatches, objective, rtol=1e-4, atol=1e-6)
     assert result["loss"] == pytest.approx(loss)
 
 

@@ -74,21 +74,21 @@ def plain_losses(twin, minibatches, updates, last_update):
     }
 
 
-@pytest.mark.parametrize(
-    ("updates", "table"),
-    [
-        (3, {"network": "cls dom", "generator": "rec gen", "gdiscriminator": "", "discriminator": "cls dom"}),
-        (
-            1005,
-            {
-                "network": "cls dom gen",
-                "generator": "dis gen",
-                "gdiscriminator": "dis",
-                "discriminator": "cls dom",
-            },
-        ),
-    ],
-)  # fmt: skip
+EARLY = {
+    "network": "cls dom",
+    "generator": "rec gen",
+    "gdiscriminator": "",
+    "discriminator": "cls dom",
+}
+LATE = {
+    "network": "cls dom gen",
+    "generator": "dis gen",
+    "gdiscriminator": "dis",
+    "discriminator": "cls dom",
+}
+
+
+@pytest.mark.parametrize(("updates", "table"), [(3, EARLY), (1005, LATE)])
 def test_each_part_gets_the_gradients_of_its_losses(updates, table):
     algorithm = build_double("GINIDG")
     for part in (algorithm.gdiscriminator, algorithm.discriminator):

@@ -92,11 +92,12 @@ class _DomainAdversarial(Algorithm):
     ) -> dict[str, float]:
         """Make one step of one side; the result has its loss, ``disc_loss`` or ``gen_loss``."""
         self.update_count += 1
+        d_steps = self.hparams["d_steps_per_g_step"]
+        trains_discriminator = int(self.update_count) % (1 + d_steps) < d_steps
         x, y = joined(minibatches)
         z = self.featurizer(x)
         disc_loss = self._discriminator_loss(z, y, sizes(minibatches))
-        d_steps = self.hparams["d_steps_per_g_step"]
-        if int(self.update_count) % (1 + d_steps) < d_steps:
+        if trains_discriminator:
             step(self.disc_opt, disc_loss)
             return scalars(disc_loss=disc_loss)
         gen_loss = F.cross_entropy(self.classifier(z), y) - self.hparams["lambda"] * disc_loss

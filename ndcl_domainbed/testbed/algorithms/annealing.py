@@ -25,7 +25,10 @@ class AnnealedPenalty(torch.nn.Module):
     def penalty_is_on(
         self, anneal_iters: float, new_optimizer: Callable[[], torch.optim.Optimizer]
     ) -> bool:
-        """Count an update, renew the optimizer if it is the switch, tell if the weight counts."""
+        """Count an update, renew the optimizer if it is the switch, tell if the weight counts.
+
+        To be called first in ``update``, when reading the counter does not wait for a device.
+        """
         updates = int(self.update_count)
         self.update_count += 1
         if updates == anneal_iters:

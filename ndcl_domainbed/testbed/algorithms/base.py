@@ -1,4 +1,4 @@
-"""What every algorithm of the testbed is, and the helpers that several of them use."""
+"""What every algorithm of the testbed is, and functions that several of them use."""
 
 from __future__ import annotations
 

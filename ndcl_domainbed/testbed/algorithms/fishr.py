@@ -78,12 +78,12 @@ class Fishr(AnnealedPenalty, ERM):
         self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
     ) -> dict[str, float]:
         """Make one step; ``nll`` is the cross-entropy, ``penalty`` is without its weight."""
-        x, y = joined(minibatches)
-        z = self.featurizer(x)
         is_on = self.penalty_is_on(
             self.hparams["penalty_anneal_iters"],
             lambda: self._adam(self.network.parameters()),
         )
+        x, y = joined(minibatches)
+        z = self.featurizer(x)
         with torch.set_grad_enabled(is_on):
             penalty = self.penalty(z.split(sizes(minibatches)), [y for _, y in minibatches])
         nll = F.cross_entropy(self.classifier(z), y)

@@ -66,6 +66,7 @@ class IRM(_RiskInvariance):
         self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
     ) -> dict[str, float]:
         """Make one step; ``nll`` and ``penalty`` (without its weight) are means over domains."""
+        weight = self.penalty_weight("irm")
         outputs = self.domain_logits(minibatches)
         nll = mean([F.cross_entropy(f, y) for f, y in outputs])
         penalty = mean(
@@ -74,7 +75,7 @@ class IRM(_RiskInvariance):
                 for f, y in outputs
             ]
         )
-        loss = nll + self.penalty_weight("irm") * penalty
+        loss = nll + weight * penalty
         step(self.optimizer, loss)
         return scalars(loss=loss, nll=nll, penalty=penalty)
 
@@ -102,10 +103,11 @@ class VREx(_RiskInvariance):
         In the result ``nll`` is the risk of the last domain, as DomainBed logs it, and
         ``mean_nll`` that of all domains; ``penalty`` is without its weight.
         """
+        weight = self.penalty_weight("vrex")
         outputs = self.domain_logits(minibatches)
         risks = torch.stack([F.cross_entropy(f, y) for f, y in outputs])
         nll = risks.mean()
         penalty = (risks - nll).pow(2).mean()
-        loss = nll + self.penalty_weight("vrex") * penalty
+        loss = nll + weight * penalty
         step(self.optimizer, loss)
         return scalars(loss=loss, nll=risks[-1], mean_nll=nll, penalty=penalty)

@@ -80,12 +80,12 @@ class RDM(AnnealedPenalty, ERM):
         self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
     ) -> dict[str, float]:
         """Make one step; both penalties are returned without their weights."""
+        is_on = self.penalty_is_on(self.hparams["rdm_penalty_anneal_iters"], self._new_optimizer)
         x, y = joined(minibatches)
         risks = F.cross_entropy(self.predict(x), y, reduction="none")
         domains = risks.split(sizes(minibatches))
         means = torch.stack([domain.mean() for domain in domains])
         worst = domains[int(means.argmax())]
-        is_on = self.penalty_is_on(self.hparams["rdm_penalty_anneal_iters"], self._new_optimizer)
         with torch.set_grad_enabled(is_on):
             matching = discrepancy(worst[:, None], risks[:, None], _BANDWIDTHS)
             spread = variance(risks) + variance(worst)

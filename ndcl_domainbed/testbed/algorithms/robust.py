@@ -128,10 +128,10 @@ class EQRM(AnnealedPenalty, ERM):
         self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
     ) -> dict[str, float]:
         """Make one step on the mean, or after the burn-in on the quantile, of the risks."""
-        risks = torch.stack([F.cross_entropy(self.predict(x), y) for x, y in minibatches])
         after_burn_in = self.penalty_is_on(
             math.ceil(self.hparams["eqrm_burnin_iters"]), self._new_optimizer
         )
+        risks = torch.stack([F.cross_entropy(self.predict(x), y) for x, y in minibatches])
         if after_burn_in and len(risks) > 1:
             loss = kernel_quantile(risks, float(self.alpha))
         else:

@@ -107,15 +107,14 @@ class TimmBackbone(FreezableBatchNorm):
         timm = _timm(f"backbone 'timm:{name}'", "choose another backbone")
         if not timm.is_model(name):
             raise InputError(f"timm has no network {name!r}: see timm.list_models().")
-        self.network = _with_weights(
-            lambda: timm.create_model(
-                name,
-                pretrained=hparams.get("pretrained", True),
-                num_classes=0,
-                in_chans=input_shape[0],
-            ),
-            f"timm's {name}",
-        )
+        pretrained = hparams.get("pretrained", True)
+
+        def make() -> Any:
+            return timm.create_model(
+                name, pretrained=pretrained, num_classes=0, in_chans=input_shape[0]
+            )
+
+        self.network = _with_weights(make, f"timm's {name}") if pretrained else make()
         self.n_outputs = self._width(input_shape, name)
         self.dropout = nn.Dropout(hparams.get("resnet_dropout", 0.0))
         self.train()

@@ -64,7 +64,9 @@ def build_double(name, domains=3, **overrides):
     return build(name, domains, **overrides).double()
 
 
-def assert_update_follows(algorithm, minibatches, objective, expected_keys=("loss",)):
+def assert_update_follows(
+    algorithm, minibatches, objective, expected_keys=("loss",), rtol=1e-6, atol=1e-9
+):
     """Check one update against ``objective``, a plain statement of what it minimizes.
 
     ``objective(twin)`` gets a copy of the algorithm and returns the loss. The gradients that the
@@ -82,7 +84,7 @@ def assert_update_follows(algorithm, minibatches, objective, expected_keys=("los
     found = [p.grad for p in algorithm.parameters() if p.requires_grad]
     for ours, expected in zip(found, gradients, strict=True):
         ours = torch.zeros_like(expected) if ours is None else ours
-        torch.testing.assert_close(ours, expected, rtol=1e-6, atol=1e-9)
+        torch.testing.assert_close(ours, expected, rtol=rtol, atol=atol)
     optimizer = torch.optim.Adam(
         trained, lr=algorithm.hparams["lr"], weight_decay=algorithm.hparams["weight_decay"]
     )

@@ -17,7 +17,8 @@ def plain_losses(twin, grad_penalty, conditional):
     x, y = torch.cat([x for x, _ in MINIBATCHES]), torch.cat([y for _, y in MINIBATCHES])
     z = twin.featurizer(x)
     seen = z + twin.class_embeddings(y) if conditional else z
-    rows = [cross_entropy(f[None], d[None]) for f, d in zip(twin.discriminator(seen), DOMAINS, strict=True)]
+    told = zip(twin.discriminator(seen), DOMAINS, strict=True)
+    rows = [cross_entropy(logits[None], domain[None]) for logits, domain in told]
     if conditional:
         of_class = [[r for r, k in zip(rows, y.tolist(), strict=True) if k == c] for c in range(4)]
         disc_loss = sum(sum(c) / len(c) for c in of_class if c) / 4

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from imbalance_splits.seeds import seed_hash
+from ndcl_domainbed import algorithms as additions
+from ndcl_domainbed.testbed import algorithms as embedded
+from ndcl_domainbed.testbed.hparams_registry import SHARED, hparams_of
+
+CLASSES = {**embedded.classes(), **additions.classes()}
+
+
+def value(algorithm, dataset, name, seed=None):
+    hparam = hparams_of(CLASSES[algorithm])[name]
+    if seed is None:
+        return hparam.default_for(dataset)
+    return hparam.random_for(dataset, name, seed)
+
+
+def test_published_check_values():
+    seed = seed_hash(1, 0)
+    assert value("ERM", "PACS", "lr", seed) == 2.7028930742148706e-05
+    assert value("ERM", "RotatedMNIST", "lr", seed) == 1.1906162909279594e-04
+    assert value("ERM", "PACS", "weight_decay", seed) == 4.4832883881609976e-04
+    assert value("ERM", "PACS", "batch_size", seed) == 39
+    assert value("ERM", "RotatedMNIST", "batch_size", seed) == 372
+    assert value("ERM", "PACS", "resnet_dropout", seed) == 0.5
+    assert value("IRM", "PACS", "irm_lambda", seed) == 65030.52212762795
+    assert value("IRM", "PACS", "irm_penalty_anneal_iters", seed) == 2
+
+
+@pytest.mark.parametrize("dataset", ["DigitsDG", "PACS", "DomainNet", "TerraIncognita"])
+@pytest.mark.parametrize("name", CLASSES)
+def test_values_are_plain_and_repeatable(name, dataset):
+    for key, hparam in hparams_of(CLASSES[name]).items():
+        values = [hparam.default_for(dataset)]
+        values += [hparam.random_for(dataset, key, seed) for seed in (1, 2, 1)]
+        assert values[1] == values[3], key
+        for found in values:
+            assert type(found) in (bool, int, float, str), key
+        kinds = {type(found) for found in values}
+        assert len(kinds) == 1 or (key, kinds) == ("eqrm_burnin_iters", {int, float}), key
+
+
+OWN = {
+    ("Focal", "PACS"): {"gamma": 1.0, "lr": 5e-5, "batch_size": 32},
+    ("LDAM", "PACS"): {"max_m": 0.5, "scale": 30.0},
+    ("BoDA", "PACS"): {
+        "boda_start_step": 500,
+        "feat_update_freq": 120,
+        "nu": 0.5,
+        "boda_weight": 0.1,
+        "temperature": 1.0,
+        "macro_weight": 1.0,
+        "momentum": 0.2,
+    },
+    ("BoDA", "DomainNet"): {"boda_start_step": 3000, "feat_update_freq": 2000},
+    ("PGrad", "PACS"): {"lr": 5e-5, "weight_decay": 0.0, "batch_size": 32},
+    ("PGrad", "DigitsDG"): {"lr": 1e-3, "batch_size": 64},
+    ("TCRI_HSIC", "PACS"): {
+        "tcri_beta": 100.0,
+        "tcri_beta_anneal_iters": 500,
+        "tcri_alpha": 1.0,
+        "batch_size": 8,
+    },
+    ("TCRI_HSIC", "DigitsDG"): {"batch_size": 64},
+    ("ERM", "DigitsDG"): {"backbone": "small_cnn", "lr": 1e-3, "batch_size": 64},
+    ("ERM", "PACS"): {"backbone": "auto", "pretrained": True, "resnet50_augmix": True},
+    ("RDM", "DomainNet"): {"batch_size": 40, "variance_weight": 0.0, "rdm_lambda": 0.5},
+    ("ARM", "PACS"): {"batch_size": 8},
+}
+
+
+@pytest.mark.parametrize(("name", "dataset"), OWN)
+def test_defaults(name, dataset):
+    for key, expected in OWN[name, dataset].items():
+        assert value(name, dataset, key) == expected, key
+
+
+def fresh(seed, name):
+    """Return the generator from which a hyper-parameter is drawn."""
+    return np.random.RandomState(seed_hash(seed, name))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_draws_of_the_additions(seed):
+    def u(name, low, high):
+        return fresh(seed, name).uniform(low, high)
+
+    assert value("Focal", "PACS", "gamma", seed) == 0.5 * 10 ** u("gamma", 0, 1)
+    assert value("LDAM", "PACS", "max_m", seed) == 10 ** u("max_m", -1, -0.1)
+    assert value("LDAM", "PACS", "scale", seed) == fresh(seed, "scale").choice([10, 30])
+    start = fresh(seed, "boda_start_step")
+    assert value("BoDA", "PACS", "boda_start_step", seed) == 100 * start.choice([3, 4, 5, 6])
+    start = fresh(seed, "boda_start_step")
+    assert value("BoDA", "DomainNet", "boda_start_step", seed) == 1000 * start.choice([2, 3, 4, 5])
+    frequency = int(u("feat_update_freq", 100, 150))
+    assert value("BoDA", "PACS", "feat_update_freq", seed) == frequency
+    frequency = int(10 * u("feat_update_freq", 150, 300))
+    assert value("BoDA", "DomainNet", "feat_update_freq", seed) == frequency
+    assert value("BoDA", "PACS", "nu", seed) == 10 ** u("nu", -0.5, 0)
+    assert value("BoDA", "PACS", "boda_weight", seed) == 10 ** u("boda_weight", -2, -0.5)
+    assert value("BoDA", "PACS", "temperature", seed) == 10 ** u("temperature", -1, 0.5)
+    assert value("BoDA", "PACS", "macro_weight", seed) == 10 ** u("macro_weight", -1, 1)
+    assert value("BoDA", "PACS", "momentum", seed) == u("momentum", 0, 0.4)
+    assert value("PGrad", "PACS", "lr", seed) == 5e-5
+    assert value("PGrad", "PACS", "weight_decay", seed) == 10 ** u("weight_decay", -6, -4)
+    assert value("PGrad", "PACS", "batch_size", seed) == 32
+    assert value("TCRI_HSIC", "PACS", "tcri_beta", seed) == 10 ** u("tcri_beta", -1, 5)
+    anneal = int(10 ** u("tcri_beta_anneal_iters", 2.5, 5))
+    assert value("TCRI_HSIC", "PACS", "tcri_beta_anneal_iters", seed) == anneal
+    assert value("TCRI_HSIC", "PACS", "batch_size", seed) == 8
+
+
+def test_a_class_overrides_its_parents_and_keeps_the_rest():
+    declared = hparams_of(CLASSES["ARM"])
+    assert declared["batch_size"] is not SHARED["batch_size"]
+    assert declared["lr"] is SHARED["lr"]
+    assert "lambda" in hparams_of(CLASSES["CDANN"])
+    assert set(hparams_of(CLASSES["ERM"])) == set(SHARED)

@@ -18,7 +18,8 @@ demo: install
 		--imbalance TotalHeavyTail --single_test_envs --n_hparams 1 --n_trials 1 \
 		--data_dir data --output_dir demo --command_launcher local --jobs $(JOBS) \
 		--skip_confirmation
-	$(BIN)/ndcl-domainbed collect_results --input_dir demo --output demo/leaderboard.txt
+	$(BIN)/ndcl-domainbed collect_results --input_dir demo --selection balanced \
+		--output demo/leaderboard.txt --html demo/report.html
 
 test: install lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal

@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import random
+import resource
 import shutil
 import subprocess
 import sys
@@ -96,9 +97,9 @@ def generate(root: Path, n_hparams: int, n_trials: int, settings: int, imbalance
     return runs
 
 
-def measured(command: list[str], env: dict[str, str]) -> tuple[float, float]:
-    """Run ``command``; return seconds and the peak of the memory of all its processes in GB."""
-    start = time.perf_counter()
+def measured(command: list[str], env: dict[str, str]) -> str:
+    """Run ``command``; return seconds, processor seconds, and the peak memory of all processes."""
+    start, used = time.perf_counter(), _processor_seconds()
     process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL)
     peak = [0]
     watcher = threading.Thread(target=_watch, args=(process, peak))
@@ -107,7 +108,13 @@ def measured(command: list[str], env: dict[str, str]) -> tuple[float, float]:
         raise SystemExit(f"{' '.join(command)} ended with status {process.returncode}")
     seconds = time.perf_counter() - start
     watcher.join()
-    return seconds, peak[0] / 2**30
+    used = _processor_seconds() - used
+    return f"{seconds:6.1f} s  {used:6.1f} s of processor  {peak[0] / 2**30:5.2f} GB"
+
+
+def _processor_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _watch(process: subprocess.Popen[bytes], peak: list[int]) -> None:
@@ -165,13 +172,12 @@ def report(root: Path, domainbed: bool) -> None:
         cache.unlink()
     ours = [sys.executable, "-m", "ndcl_domainbed.scripts.collect_results", "--input_dir"]
     for name in ("without cache", "with cache"):
-        seconds, memory = measured([*ours, str(root)], dict(os.environ))
-        print(f"ours, {name:13}  {seconds:6.1f} s  {memory:5.2f} GB")
+        print(f"ours, {name:13}  {measured([*ours, str(root)], dict(os.environ))}")
     if domainbed:
         home = os.environ["DOMAINBED_HOME"]
         theirs = [sys.executable, "-m", "domainbed.scripts.collect_results", "--input_dir"]
-        seconds, memory = measured([*theirs, str(root)], {**os.environ, "PYTHONPATH": home})
-        print(f"DomainBed            {seconds:6.1f} s  {memory:5.2f} GB")
+        figures = measured([*theirs, str(root)], {**os.environ, "PYTHONPATH": home})
+        print(f"DomainBed            {figures}")
 
 
 if __name__ == "__main__":

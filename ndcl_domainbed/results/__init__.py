@@ -17,7 +17,7 @@ _HOME = {
     "read_sweep": "reading",
     "select": "selection",
     "criterion_names": "selection",
-    "leaderboard": "leaderboards",
+    "leaderboard": "notebook",
 }
 
 __all__ = ["criterion_names", "leaderboard", "load", "read_sweep", "select"]

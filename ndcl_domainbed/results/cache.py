@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ndcl_domainbed.results import parsing, store
+from ndcl_domainbed.results import identity, names, parsing, store
 from ndcl_domainbed.results.folders import Found
 from ndcl_domainbed.results.parallel import parse_files
 from ndcl_domainbed.results.store import Store
@@ -55,7 +55,7 @@ def read_files(found: Found) -> Store:
 def _header() -> str:
     """Return what the entries depend on besides their files: the code that made them."""
     digest = hashlib.sha256()
-    for module in (parsing, store):
+    for module in (identity, names, parsing, store):
         source = Path(str(module.__file__))
         digest.update(source.read_bytes() if source.exists() else b"")
     return f"ndcl-domainbed results 1 {digest.hexdigest()}"
@@ -73,8 +73,8 @@ def _known(path: Path, found: Found) -> Store:
 
 def _write(path: Path, whole: Store, started: int) -> None:
     settled = whole.take(np.flatnonzero(whole.keys[:, 1] < started - _SETTLED_NS))
-    names = [os.path.relpath(folder, path.parent) for folder in settled.folders]
-    settled = dataclasses.replace(settled, folders=names)
+    relative = [os.path.relpath(folder, path.parent) for folder in settled.folders]
+    settled = dataclasses.replace(settled, folders=relative)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         try:

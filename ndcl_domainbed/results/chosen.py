@@ -27,8 +27,19 @@ def with_hparams(selected: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
     merged = plain.merge(runs.astype(dict.fromkeys(_KEYS[:4], object)), on=_KEYS, how="left")
     hparams = [_hparams(text) for text in merged.pop("meta")]
     names = sorted({name for values in hparams for name in values})
-    columns = {f"hparams.{name}": [values.get(name) for values in hparams] for name in names}
+    columns = {f"hparams.{name}": _column([one.get(name) for one in hparams]) for name in names}
     return pd.concat([merged, pd.DataFrame(columns, index=merged.index)], axis=1)
+
+
+def _column(values: list[Any]) -> list[Any]:
+    """Return the values of one hyper-parameter; as text if they are not all of one kind.
+
+    A column of a Parquet file has one type.
+    """
+    kinds = {type(value) for value in values if value is not None}
+    if (len(kinds) == 1 and not kinds & {list, dict}) or kinds == {int, float}:
+        return values
+    return [None if value is None else str(value) for value in values]
 
 
 def _hparams(meta: str) -> dict[str, Any]:

@@ -59,6 +59,9 @@ def find_runs(root: str | Path) -> Found:
         raise InputError(f"{path} {what}; --input_dir takes a folder of runs, as sweep makes it")
     found = Found(str(path.resolve()))
     for folder, entries in _walk(found.root):
+        if entries is None:
+            found.empty.append(folder)
+            continue
         if MANIFEST in entries:
             found.manifests.append(entries[MANIFEST].path)
         records = entries.get(RECORDS)
@@ -74,8 +77,11 @@ def find_runs(root: str | Path) -> Found:
     return found
 
 
-def _walk(root: str) -> Iterator[tuple[str, dict[str, os.DirEntry[str]]]]:
-    """Yield (folder, its files by name), following links to folders but never round in a loop."""
+def _walk(root: str) -> Iterator[tuple[str, dict[str, os.DirEntry[str]] | None]]:
+    """Yield (folder, its files by name), following links to folders but never round in a loop.
+
+    A folder that may not be read comes with None.
+    """
     pending, linked = [root], {root}
     while pending:
         folder = pending.pop()
@@ -90,7 +96,10 @@ def _walk(root: str) -> Iterator[tuple[str, dict[str, os.DirEntry[str]]]]:
                     elif (real := str(Path(entry.path).resolve())) not in linked:
                         linked.add(real)
                         pending.append(entry.path)
-        except OSError:  # gone since it was listed, or not ours to read
+        except FileNotFoundError:  # gone since it was listed
+            continue
+        except OSError:
+            yield folder, None
             continue
         yield folder, files
 
@@ -124,7 +133,9 @@ def state_of(folder: str, done: bool) -> tuple[str, str]:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     last = lines[-1] if lines else ""
     broke = "Traceback (most recent call last)" in text and not last.startswith(_STOPPED)
-    return (FAILED, last) if broke or last.startswith("error:") else (UNFINISHED, "")
+    if broke or last.startswith("error: "):
+        return FAILED, last.removeprefix("error: ")
+    return UNFINISHED, ""
 
 
 def _by_claim(path: Path) -> tuple[str, str]:

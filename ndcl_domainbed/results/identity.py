@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ndcl_domainbed.results.names import NO_SETTING
+from ndcl_domainbed.results.names import NO_SETTING, SETTINGS
 
 
 class Identity(NamedTuple):
@@ -21,11 +21,19 @@ class Identity(NamedTuple):
 
 
 def identity(args: dict[str, Any]) -> Identity:
-    """Return what the run with these arguments is."""
+    """Return what the run with these arguments is.
+
+    A data set named like ``PACS_Cross``, as DomainBed's own scripts know an imbalanced one, is
+    the data set under that setting.
+    """
     test_envs = args["test_envs"]
+    dataset, setting = args["dataset"].rstrip("/"), setting_name(args.get("imbalance"))
+    base, _, end = dataset.rpartition("_")
+    if base and setting == NO_SETTING and end in SETTINGS:
+        dataset, setting = base, end
     return Identity(
-        args["dataset"].rstrip("/"),
-        setting_name(args.get("imbalance")),
+        dataset,
+        setting,
         args["algorithm"],
         " ".join(map(str, test_envs)),
         test_envs[0] if len(test_envs) == 1 else -1,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from imbalance_splits.errors import InputError, unknown_name
+from imbalance_splits.errors import unknown_name
 from ndcl_domainbed.results import names, tables
 from ndcl_domainbed.results.reading import Sweep
 from ndcl_domainbed.results.reasons import RunsBehind, RunStates
@@ -36,15 +36,6 @@ class Board:
         return frame[(frame["dataset"] == self.dataset) & (frame["setting"] == self.setting)]
 
 
-@dataclass
-class Leaderboards:
-    """All tables of one criterion, and the records that it chose."""
-
-    criterion: str
-    selected: pd.DataFrame
-    tables: list[Table] = field(default_factory=list)
-
-
 @dataclass(frozen=True)
 class Place:
     """A board, and what is known of its runs whatever the criterion."""
@@ -57,13 +48,23 @@ class Place:
 
 
 @dataclass(frozen=True)
-class _View:
+class View:
     """A place under one criterion."""
 
     place: Place
     selected: pd.DataFrame
     title: dict[str, str]
     behind: RunsBehind
+
+
+@dataclass
+class Leaderboards:
+    """All tables of one criterion, and the records that it chose."""
+
+    criterion: str
+    selected: pd.DataFrame
+    views: list[View] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
 
 
 def boards_of(runs: pd.DataFrame) -> list[Board]:
@@ -116,20 +117,20 @@ def build(
     made = []
     for criterion in criteria:
         result = Leaderboards(criterion, select(frame, criterion, partial=partial))
-        views = [
+        result.views = [
             _view(place, result, partial)
             for place in places
             if _applies(place.board, frame, criterion)
         ]
-        for setting in dict.fromkeys(view.place.board.setting for view in views):
-            here = [view for view in views if view.place.board.setting == setting]
+        for setting in dict.fromkeys(view.place.board.setting for view in result.views):
+            here = [view for view in result.views if view.place.board.setting == setting]
             result.tables += _setting_tables(here, metrics)
         made.append(result)
     return made
 
 
-def _view(place: Place, result: Leaderboards, partial: bool) -> _View:
-    return _View(
+def _view(place: Place, result: Leaderboards, partial: bool) -> View:
+    return View(
         place=place,
         selected=place.board.of(result.selected),
         title={**place.board.title, SELECTION: CRITERIA[result.criterion].title},
@@ -137,19 +138,21 @@ def _view(place: Place, result: Leaderboards, partial: bool) -> _View:
     )
 
 
-def _setting_tables(views: Sequence[_View], metrics: Sequence[str] | None) -> list[Table]:
+def _setting_tables(views: Sequence[View], metrics: Sequence[str] | None) -> list[Table]:
     made = [table for view in views for table in _board_tables(view, metrics)]
     if any(len(view.selected) for view in views):
         made += [_averages(views, metric) for metric in metrics or ("overall",)]
     return made
 
 
-def _board_tables(view: _View, metrics: Sequence[str] | None) -> list[Table]:
+def _board_tables(view: View, metrics: Sequence[str] | None) -> list[Table]:
     if view.selected.empty:  # one table is enough to say why
         return [_by_domain(view, "overall")]
     made = [_by_domain(view, metric) for metric in metrics or ("overall",)]
-    if view.place.board.setting != names.NO_SETTING or _has_groups(view.selected):
-        made.append(_measures(view, metrics or names.METRICS))
+    has_zero = bool(view.selected["zero"].notna().any())
+    shown = [name for name in metrics or names.METRICS if name != "zero" or has_zero]
+    if shown and (view.place.board.setting != names.NO_SETTING or _has_groups(view.selected)):
+        made.append(_measures(view, shown))
     return made
 
 
@@ -165,7 +168,7 @@ def _titled(title: dict[str, str], metric: str) -> dict[str, str]:
     return title if metric == "overall" else {**title, "measure": names.METRIC_TITLES[metric]}
 
 
-def _by_domain(view: _View, metric: str) -> Table:
+def _by_domain(view: View, metric: str) -> Table:
     place = view.place
     rows = tables.domain_rows(
         view.selected, place.algorithms, len(place.domains), metric, view.behind
@@ -177,24 +180,22 @@ def _has_groups(selected: pd.DataFrame) -> bool:
     return bool(selected[["many", "medium", "few", "zero"]].notna().to_numpy().any())
 
 
-def _measures(view: _View, metrics: Sequence[str]) -> Table:
+def _measures(view: View, metrics: Sequence[str]) -> Table:
     place, selected = view.place, view.selected
     envs = sorted(selected["test_env"].unique().tolist())
-    has_zero = bool(selected["zero"].notna().to_numpy().any())
-    shown = [metric for metric in metrics if metric != "zero" or has_zero]
     return Table(
         "measures",
         {**view.title, "measures": "shot groups"},
-        [names.METRIC_TITLES[metric] for metric in shown],
-        tables.measure_rows(selected, place.algorithms, envs, shown, view.behind),
+        [names.METRIC_TITLES[metric] for metric in metrics],
+        tables.measure_rows(selected, place.algorithms, envs, metrics, view.behind),
         head=[
-            f"mean over the test domains {_listed(place, envs)}",
+            f"Mean over the test domains {_listed(place, envs)}",
             *place.info.threshold_lines(place.domains),
         ],
     )
 
 
-def _averages(views: Sequence[_View], metric: str) -> Table:
+def _averages(views: Sequence[View], metric: str) -> Table:
     places = [view.place for view in views]
     datasets = [place.board.dataset for place in places]
     title = {key: name for key, name in views[0].title.items() if key != "Dataset"}
@@ -217,7 +218,7 @@ def _averages(views: Sequence[_View], metric: str) -> Table:
     )
 
 
-def _uneven(view: _View) -> list[str]:
+def _uneven(view: View) -> list[str]:
     """Say which averages are over fewer domains than the others, and cannot be compared."""
     groups = view.selected.groupby("algorithm", observed=True)["test_env"]
     envs = {str(algorithm): sorted(part.unique().tolist()) for algorithm, part in groups}
@@ -231,64 +232,3 @@ def _uneven(view: _View) -> list[str]:
 
 def _listed(place: Place, envs: Sequence[int]) -> str:
     return ", ".join(place.domains[env] for env in envs)
-
-
-class _Unknown:
-    """Stands for the runs behind a cell where only records are known."""
-
-    def runs(self, algorithm: str, env: int) -> int:
-        """Return 0: not known."""
-        return 0
-
-    def reason(self, algorithm: str, env: int, metric: str | None) -> str:
-        """Return nothing: not known."""
-        return ""
-
-
-def leaderboard(
-    records: pd.DataFrame,
-    criterion: str = "balanced",
-    *,
-    dataset: str | None = None,
-    setting: str | None = None,
-    partial: bool = False,
-) -> pd.DataFrame:
-    """Return one leaderboard as numbers in percent, a row per algorithm.
-
-    The columns are pairs: a domain, "Avg" or a measure ("Many", ...) over "mean", "error" (the
-    standard error over trials) and "trials". ``dataset`` and ``setting`` ("none" for the
-    ordinary split) may be left out where the records have only one.
-
-    Raises InputError for an unknown criterion, data set or setting, or if one must be chosen.
-    """
-    board = Board(
-        _the_one("dataset", records, dataset),
-        _the_one("setting", records, setting),
-    )
-    mine = board.of(records)
-    selected = select(mine, criterion, partial=partial)
-    algorithms = names.ordered_algorithms(mine["algorithm"].astype(str))
-    domains = names.environment_names(board.dataset, int(mine["n_envs"].max()))
-    envs = sorted(selected["test_env"].unique().tolist())
-    metrics = [m for m in names.METRICS if selected[m].notna().to_numpy().any()]
-    by_domain = tables.domain_rows(selected, algorithms, len(domains), "overall", _Unknown())
-    measures = tables.measure_rows(selected, algorithms, envs, metrics, _Unknown())
-    figures = {
-        algorithm: [v for cell in (*one, *other) for v in (cell.mean, cell.error, cell.trials)]
-        for (algorithm, one), (_, other) in zip(by_domain, measures, strict=True)
-    }
-    columns = [*domains, AVERAGE, *(names.METRIC_TITLES[metric] for metric in metrics)]
-    index = pd.MultiIndex.from_product([columns, ["mean", "error", "trials"]])
-    frame = pd.DataFrame.from_dict(figures, orient="index", columns=index)
-    return frame.rename_axis(index="algorithm")
-
-
-def _the_one(kind: str, records: pd.DataFrame, wanted: str | None) -> str:
-    there = sorted(map(str, records[kind].unique()))
-    if wanted is not None:
-        if wanted not in there:
-            raise unknown_name(kind, wanted, there)
-        return wanted
-    if len(there) != 1:
-        raise InputError(f"the records have {len(there)} {kind}s ({', '.join(there)}); choose one")
-    return there[0]

@@ -89,12 +89,15 @@ def ordered_algorithms(names: Iterable[str]) -> list[str]:
 def environment_names(dataset: str, count: int, said: Iterable[str] | None = None) -> list[str]:
     """Return ``count`` domain names: as the run ``said``, or the known ones, or numbers.
 
+    A count of 0 means that it is not known. Names that are more or fewer than ``count`` are of
+    something else, and are not taken.
+
     >>> environment_names("PACS", 4)
     ['A', 'C', 'P', 'S']
     >>> environment_names("mine", 2)
     ['env0', 'env1']
     """
     for names in (list(said or ()), list(ENVIRONMENTS.get(dataset, ()))):
-        if len(names) >= count > 0 or (names and count == 0):
+        if names and count in (0, len(names)):
             return names
     return [f"env{i}" for i in range(count)]

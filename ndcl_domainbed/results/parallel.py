@@ -16,6 +16,7 @@ from pathlib import Path
 import orjson
 
 from ndcl_domainbed.results.folders import RunFile
+from ndcl_domainbed.results.progress import shown
 from ndcl_domainbed.results.store import Store, parsed_store
 
 LEAST_BYTES = 24 * 2**20
@@ -29,10 +30,10 @@ def parse_files(files: Sequence[RunFile], cores: int | None = None) -> Store:
     size = sum(file.size for file in files)
     cores = min(cores or usable_cores(), MOST_WORKERS, size // LEAST_BYTES + 1)
     if cores < 2:
-        return parsed_store(files)
+        return parsed_store(shown(files))
     shares = _shares(files, cores)
     workers = [_start(share) for share in shares[1:]]
-    parts = [parsed_store(shares[0])]
+    parts = [parsed_store(shown(shares[0]))]
     parts += [_result(worker, share) for worker, share in zip(workers, shares[1:], strict=True)]
     return Store.joined(parts)
 

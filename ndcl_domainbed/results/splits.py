@@ -27,10 +27,11 @@ class SplitInfo:
         for env, pair in sorted(self.thresholds.items()):
             alike.setdefault(pair, []).append(domains[env] if env < len(domains) else str(env))
         parts = [
-            f"Many > {many:g}, Few < {few:g}" + (f" ({', '.join(of)})" if len(alike) > 1 else "")
+            f"Many > {many:.4g}, Few < {few:.4g}"
+            + (f" ({', '.join(of)})" if len(alike) > 1 else "")
             for (many, few), of in alike.items()
         ]
-        return ["training images of a class, mean over source domains: " + "; ".join(parts)]
+        return ["Training images of a class, mean over source domains: " + "; ".join(parts)]
 
 
 def read_split(folder: str) -> dict[str, Any] | None:

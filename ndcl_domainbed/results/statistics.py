@@ -235,7 +235,7 @@ def _cells(count: int) -> str:
 
 
 def _head(ranks: Ranks) -> list[str]:
-    lines = [f"over {_cells(ranks.n_cells)}: (data set, setting, test domain), means over trials"]
+    lines = [f"Over {_cells(ranks.n_cells)}: (data set, setting, test domain), means over trials"]
     if not math.isnan(ranks.p):
         lines.append(f"Friedman: chi-squared {ranks.chi2:.2f}, p {ranks.p:.2g}")
     return [

@@ -9,14 +9,26 @@ from ndcl_domainbed.results.reading import Sweep
 
 MEANING = (
     "Accuracy in percent; +/- is the standard error over trials "
-    "(standard deviation / root of their number)."
+    "(standard deviation / root of their number; 0.0 for a single trial)."
 )
 
 
 def head(sweep: Sweep, *, partial: bool = False) -> list[str]:
     """Return the lines above the tables: counts of records and runs, what was left out."""
     lines = [f"Total records: {len(sweep.records)}", runs_line(sweep, partial=partial)]
+    repeated = _repeated(sweep)
+    if repeated:
+        lines.append(
+            f"{repeated} of them repeat the data set, algorithm, test domains, trial and draw of "
+            "another; whichever validates best counts."
+        )
     return [*lines, MEANING]
+
+
+def _repeated(sweep: Sweep) -> int:
+    keys = ["dataset", "setting", "algorithm", "test_envs", "trial_seed", "hparams_seed"]
+    done = sweep.runs[sweep.runs["state"] == DONE]
+    return int(done.duplicated(keys).sum())
 
 
 def runs_line(sweep: Sweep, *, partial: bool = False) -> str:
@@ -30,15 +42,17 @@ def runs_line(sweep: Sweep, *, partial: bool = False) -> str:
     if sweep.empty:
         parts.append(f"{len(sweep.empty)} without a record")
     if sweep.bad_lines:
-        parts.append(
-            f"{sum(sweep.bad_lines.values())} unreadable lines in {len(sweep.bad_lines)} files"
-        )
+        parts.append(_unreadable(sum(sweep.bad_lines.values())))
     return f"Runs: {', '.join(parts)}."
+
+
+def _unreadable(count: int) -> str:
+    return f"{count} unreadable line{'s' * (count > 1)}"
 
 
 def left_out(sweep: Sweep) -> list[str]:
     """Name everything that is not in the tables: a line each."""
-    lines = [f"{path}: {count} unreadable lines" for path, count in sweep.bad_lines.items()]
+    lines = [f"{path}: {_unreadable(count)}" for path, count in sweep.bad_lines.items()]
     lines += [f"{folder}: no record" for folder in sweep.empty]
     others = sweep.runs[sweep.runs["state"] != DONE]
     for folder, state, reason in zip(others["run"], others["state"], others["reason"], strict=True):

@@ -6,14 +6,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.scripts.cli import run
-
-if TYPE_CHECKING:
-    from ndcl_domainbed.results.leaderboards import Leaderboards
-    from ndcl_domainbed.results.reading import Sweep
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,10 +54,18 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status. Raises InputError for bad input."""
     args = parser().parse_args(argv)
-    from ndcl_domainbed.results import formats, leaderboards, selection, statistics, summary
+    from ndcl_domainbed.results import (
+        chosen,
+        formats,
+        leaderboards,
+        selection,
+        statistics,
+        summary,
+    )
     from ndcl_domainbed.results.reading import read_sweep
 
     name = formats.chosen("latex" if args.latex else args.format, args.output)
+    hparams = _hparams_path(args.hparams_out, args.output)
     whole = read_sweep(args.input_dir)
     sweep = whole.only(algorithm=args.algorithms, dataset=args.datasets, setting=args.imbalance)
     if args.verbose:
@@ -79,27 +82,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     head = summary.head(sweep, partial=args.partial)
     text = formats.render(name, head, tables, counts=args.counts)
     sys.stdout.write(text)
-    _write_files(args, sweep, built, text)
-    return 0
-
-
-def _write_files(
-    args: argparse.Namespace, sweep: Sweep, built: list[Leaderboards], text: str
-) -> None:
-    from ndcl_domainbed.results import chosen
-
-    output = Path(args.output) if args.output else None
-    hparams = chosen.table_path(args.hparams_out) if args.hparams_out else None
-    if output:
-        _write(output, text)
-        hparams = hparams or output.with_name(f"{output.stem}_hparams.csv")
+    if args.output:
+        _write(Path(args.output), text)
     if hparams:
         table = chosen.chosen_hparams(sweep, [(one.criterion, one.selected) for one in built])
         chosen.write_table(table, hparams)
     if args.html:
         from ndcl_domainbed.results import report
 
-        _write(Path(args.html), report.page(sweep, built, reference=args.reference))
+        _write(Path(args.html), report.page(sweep, built, args.reference))
+    return 0
+
+
+def _hparams_path(asked: str | None, output: str | None) -> Path | None:
+    """Return where the chosen hyper-parameters go: where asked for, else beside the tables."""
+    from ndcl_domainbed.results.chosen import table_path
+
+    if asked:
+        return table_path(asked)
+    return Path(output).with_name(f"{Path(output).stem}_hparams.csv") if output else None
 
 
 def _write(path: Path, text: str) -> None:

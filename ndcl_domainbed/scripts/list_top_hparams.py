@@ -33,6 +33,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status. Raises InputError for bad input."""
     args = parser().parse_args(argv)
+    if args.top is not None and args.top < 1:
+        raise InputError(f"--top must be at least 1; it was given {args.top}")
     from ndcl_domainbed.results import chosen, selection
     from ndcl_domainbed.results.reading import read_sweep
 
@@ -61,7 +63,7 @@ def _print(title: str, table: pd.DataFrame, top: int | None) -> None:
     for trial, rows in table.groupby("trial_seed"):
         print(f"trial_seed: {trial}")
         for row in rows.head(top or len(rows)).to_dict("records"):
-            _print_draw(row)
+            _print_draw({str(name): value for name, value in row.items()})
 
 
 def _print_draw(row: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import os
 
 import pytest
 
@@ -84,3 +85,38 @@ def test_a_table_given_as_a_file_is_a_setting_by_its_name(tmp_path):
     args = {"imbalance": "/tables/mild.json"}
     write_run(tmp_path / "a", [record(0, SHARES, test_envs=[0], **args)])
     assert load(tmp_path)["setting"].tolist() == ["mild"]
+
+
+def test_a_data_set_named_with_its_setting_is_the_data_set_under_it(tmp_path):
+    write_run(tmp_path / "a", [record(0, SHARES, test_envs=[0], dataset="VLCS_Cross")])
+    write_run(tmp_path / "b", [record(0, SHARES, test_envs=[0], dataset="my_data")])
+    frame = load(tmp_path)
+    assert frame["dataset"].tolist() == ["VLCS", "my_data"]
+    assert frame["setting"].tolist() == ["Cross", "none"]
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    write_run(tmp_path / "a", [record(0, SHARES, test_envs=[0])])
+    (tmp_path / "closed").mkdir()
+    scandir = os.scandir
+
+    def refusing(path):
+        if path == str(tmp_path / "closed"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    sweep = read_sweep(tmp_path)
+    assert len(sweep.records) == 1
+    assert sweep.empty == [str(tmp_path / "closed")]
+
+
+def test_a_part_of_a_sweep_keeps_its_records(tmp_path):
+    for number, name in enumerate(["ERM", "NDCL", "ERM"]):
+        made = [record(step, SHARES, test_envs=[0], algorithm=name) for step in range(number + 1)]
+        write_run(tmp_path / str(number), made)
+    part = read_sweep(tmp_path).only(algorithm=["ERM"], dataset=None)
+    assert part.runs["run"].tolist() == [str(tmp_path / "0"), str(tmp_path / "2")]
+    assert part.frame()["run"].astype(str).tolist() == [str(tmp_path / n) for n in "0222"]
+    with pytest.raises(InputError, match="unknown algorithm 'NDCL'"):
+        part.only(algorithm=["NDCL"])

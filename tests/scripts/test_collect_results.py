@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from imbalance_splits.errors import InputError
 from ndcl_domainbed.scripts import collect_results
-from tests.results.builder import random_sweep
+from tests.results.builder import random_sweep, write_run
 
 DOMAINBED_HOME = os.environ.get("DOMAINBED_HOME", "")
 needs_domainbed = pytest.mark.skipif(
@@ -57,3 +58,123 @@ def test_the_tables_that_domainbed_makes_of_a_random_sweep_with_ties_and_gaps(ca
         check=True,
     ).stdout
     assert ours == table_lines(theirs)
+
+
+@pytest.fixture
+def root(tmp_path):
+    return random_sweep(tmp_path / "sweep", algorithms=["ERM", "NDCL"], draws=1, trials=2)
+
+
+def test_the_tables_go_to_the_terminal_and_to_the_file(capsys, root, tmp_path):
+    path = tmp_path / "new" / "tables.txt"
+    text = collected(capsys, "--input_dir", root, "--output", path)
+    assert path.read_text() == text
+    hparams = (tmp_path / "new" / "tables_hparams.csv").read_text().splitlines()
+    assert hparams[0].startswith("selection,")
+    assert len(hparams) == 1 + 3 * 2 * 4 * 2
+
+
+def test_the_format_follows_the_flag_or_the_file(capsys, root, tmp_path):
+    latex = collected(capsys, "--input_dir", root, "--latex")
+    assert latex.startswith(r"\documentclass")
+    assert collected(capsys, "--input_dir", root, "--format", "latex") == latex
+    path = tmp_path / "tables.md"
+    assert "| Algorithm" in collected(capsys, "--input_dir", root, "--output", path)
+
+
+def test_only_what_was_asked_for_is_shown(capsys, root):
+    random_sweep(root, prefix="v", dataset="VLCS", algorithms=["ERM"], draws=1, trials=1)
+    text = collected(
+        capsys, "--input_dir", root, "--datasets", "PACS", "--algorithms", "NDCL",
+        "--selection", "oracle", "--imbalance", "none",
+    )  # fmt: skip
+    tables = [line for line in text.splitlines() if line.startswith("----")]
+    assert len(tables) == 2
+    assert "VLCS" not in text
+    assert "ERM" not in text
+    assert "Runs: 20 done." in text
+
+
+def test_what_is_left_out_is_named_if_asked(capsys, root):
+    write_run(root / "bad", [], tail="torn\n", done=False, err="error: disk full\n")
+    (root / "run0000" / "done").unlink()
+    flags = ["--input_dir", str(root), "--verbose"]
+    assert collect_results.main(flags) == 0
+    err = capsys.readouterr().err.splitlines()
+    assert err == [
+        f"{root}/bad/results.jsonl: 1 unreadable line",
+        f"{root}/bad: no record",
+        f"{root}/run0000: unfinished",
+    ]
+    assert collect_results.main(flags[:-1]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert "39 done, 1 unfinished (left out), 1 without a record, 1 unreadable line" in captured.out
+
+
+def test_counts_and_statistics_and_report(capsys, root, tmp_path):
+    report = tmp_path / "report.html"
+    text = collected(
+        capsys, "--input_dir", root, "--counts", "--statistics", "--html", report,
+        "--selection", "training",
+    )  # fmt: skip
+    assert "(2/2)" in text
+    assert "-------- Statistics" in text
+    assert "too few cells" in text
+    assert report.read_text().startswith("<!DOCTYPE html>")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--format", "latx"], "did you mean 'latex'"),
+        (["--algorithms", "NDLC"], "did you mean 'NDCL'"),
+        (["--datasets", "PASC"], "did you mean 'PACS'"),
+        (["--imbalance", "Cross"], "unknown setting 'Cross'"),
+        (["--selection", "balance"], "did you mean 'balanced'"),
+        (["--metrics", "fwe"], "did you mean 'few'"),
+        (["--hparams_out", "x.json"], "must end in .csv or .parquet"),
+    ],
+)
+def test_bad_requests_are_errors_in_plain_words(root, flags, message):
+    with pytest.raises(InputError) as error:
+        collect_results.main(["--input_dir", str(root), *flags])
+    assert message in str(error.value)
+
+
+def test_an_output_that_cannot_be_written_is_an_error(root):
+    with pytest.raises(InputError, match="cannot be written"):
+        collect_results.main(
+            ["--input_dir", str(root), "--output", str(root / "run0000" / "done" / "x")]
+        )
+
+
+def test_flags_are_not_abbreviated(root):
+    with pytest.raises(SystemExit):
+        collect_results.main(["--input_dir", str(root), "--part"])
+
+
+def imported(code: str) -> set[str]:
+    """Return the top-level modules that a fresh interpreter has after ``code``."""
+    ask = "; import sys; print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)"
+    result = subprocess.run(
+        [sys.executable, "-c", code + ask], capture_output=True, text=True, check=True
+    )
+    return set(result.stderr.split())
+
+
+def test_tables_are_made_without_torch(root):
+    argv = ["--input_dir", str(root), "--statistics"]
+    code = f"from ndcl_domainbed.scripts import collect_results as c; c.main({argv!r})"
+    assert not {"torch", "torchvision"} & imported(code)
+
+
+def test_help_needs_neither_pandas_nor_torch():
+    for name in ("collect_results", "list_top_hparams", "export_results"):
+        code = f"from ndcl_domainbed.scripts import {name} as c; c.parser().format_help()"
+        assert not {"torch", "pandas", "scipy", "torchvision"} & imported(code)
+
+
+def test_runs_that_repeat_another_are_told(capsys, root):
+    shutil.copytree(root / "run0000", root / "copy")
+    assert "1 of them repeat" in collected(capsys, "--input_dir", root)

@@ -26,7 +26,7 @@ def page(head: Sequence[str], tables: Sequence[Table], counts: bool) -> str:
             title.get("Dataset", ""),
             title.get("imbalance", "none"),
             title.get("model selection method", ""),
-            title.get("measure", ""),
+            title.get("measure", "Overall"),
         )
         for name, cells in table.rows:
             for column, cell in zip(table.columns, cells, strict=True):

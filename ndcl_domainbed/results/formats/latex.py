@@ -29,7 +29,6 @@ def page(head: Sequence[str], tables: Sequence[Table], counts: bool) -> str:
     lines = [
         r"\documentclass{article}",
         r"\usepackage[utf8]{inputenc}",
-        r"\usepackage[T1]{fontenc}",
         r"\usepackage[margin=2cm]{geometry}",
         r"\usepackage{booktabs}",
         r"\usepackage{adjustbox}",

@@ -1,0 +1,72 @@
+"""One leaderboard as a data frame, for notebooks."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from imbalance_splits.errors import InputError, unknown_name
+from ndcl_domainbed.results import names, tables
+from ndcl_domainbed.results.leaderboards import Board
+from ndcl_domainbed.results.selection import select
+from ndcl_domainbed.results.tables import AVERAGE
+
+
+class _Unknown:
+    """Stands for the runs behind a cell where only records are known."""
+
+    def runs(self, algorithm: str, env: int) -> int:
+        """Return 0: not known."""
+        return 0
+
+    def reason(self, algorithm: str, env: int, metric: str | None) -> str:
+        """Return nothing: not known."""
+        return ""
+
+
+def leaderboard(
+    records: pd.DataFrame,
+    criterion: str = "balanced",
+    *,
+    dataset: str | None = None,
+    setting: str | None = None,
+    partial: bool = False,
+) -> pd.DataFrame:
+    """Return one leaderboard as numbers in percent, a row per algorithm.
+
+    The columns are pairs: a domain, "Avg" or a measure ("Many", ...) over "mean", "error" (the
+    standard error over trials) and "trials". ``dataset`` and ``setting`` ("none" for the
+    ordinary split) may be left out where the records have only one.
+
+    Raises InputError for an unknown criterion, data set or setting, or if one must be chosen.
+    """
+    board = Board(
+        _the_one("dataset", records, dataset),
+        _the_one("setting", records, setting),
+    )
+    mine = board.of(records)
+    selected = select(mine, criterion, partial=partial)
+    algorithms = names.ordered_algorithms(mine["algorithm"].astype(str))
+    domains = names.environment_names(board.dataset, int(mine["n_envs"].max()))
+    envs = sorted(selected["test_env"].unique().tolist())
+    metrics = [m for m in names.METRICS if selected[m].notna().to_numpy().any()]
+    by_domain = tables.domain_rows(selected, algorithms, len(domains), "overall", _Unknown())
+    measures = tables.measure_rows(selected, algorithms, envs, metrics, _Unknown())
+    figures = {
+        algorithm: [v for cell in (*one, *other) for v in (cell.mean, cell.error, cell.trials)]
+        for (algorithm, one), (_, other) in zip(by_domain, measures, strict=True)
+    }
+    columns = [*domains, AVERAGE, *(names.METRIC_TITLES[metric] for metric in metrics)]
+    index = pd.MultiIndex.from_product([columns, ["mean", "error", "trials"]])
+    frame = pd.DataFrame.from_dict(figures, orient="index", columns=index)
+    return frame.rename_axis(index="algorithm")
+
+
+def _the_one(kind: str, records: pd.DataFrame, wanted: str | None) -> str:
+    there = sorted(map(str, records[kind].unique()))
+    if wanted is not None:
+        if wanted not in there:
+            raise unknown_name(kind, wanted, there)
+        return wanted
+    if len(there) != 1:
+        raise InputError(f"the records have {len(there)} {kind}s ({', '.join(there)}); choose one")
+    return there[0]

@@ -1,0 +1,48 @@
+"""The report: one HTML page, with everything in it, to look at, to print, to pass on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+
+import orjson
+
+from imbalance_splits.errors import InputError
+from ndcl_domainbed.results.leaderboards import Leaderboards
+from ndcl_domainbed.results.reading import Sweep
+from ndcl_domainbed.results.report.boards import boards_data
+from ndcl_domainbed.results.report.made import how_it_was_made
+from ndcl_domainbed.results.report.ranks import ranks_data
+from ndcl_domainbed.results.report.runs import runs_data
+
+SCRIPTS = ("core", "leaderboard", "charts", "runs", "ranks", "main")
+
+
+def page(sweep: Sweep, built: Sequence[Leaderboards], reference: str = "NDCL") -> str:
+    """Return the page as text. It needs no network, and shows what ``built`` has.
+
+    Raises InputError if jinja2 is missing, or if there is nothing to show.
+    """
+    try:
+        from jinja2 import Environment
+    except ImportError as error:
+        raise InputError("the report needs jinja2: pip install 'ndcl-domainbed[report]'") from error
+    data = {
+        **boards_data(built),
+        **runs_data(sweep, built),
+        "ranks": ranks_data(built, reference),
+        "reference": reference,
+        "made": how_it_was_made(sweep),
+    }
+    environment = Environment(autoescape=True)
+    return environment.from_string(_template("report.html")).render(
+        style=_template("report.css"),
+        scripts=[_template(f"{name}.js") for name in SCRIPTS],
+        data=orjson.dumps(data).decode().replace("<", "\\u003c"),
+        made=data["made"],
+    )
+
+
+def _template(name: str) -> str:
+    folder = resources.files("ndcl_domainbed.results.report") / "templates"
+    return (folder / name).read_text(encoding="utf-8")

@@ -1,0 +1,46 @@
+"""Ranks and comparisons for the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ndcl_domainbed.results import names, statistics
+from ndcl_domainbed.results.leaderboards import Leaderboards
+
+
+def ranks_data(built: Sequence[Leaderboards], reference: str) -> dict[str, dict[str, Any]]:
+    """Return criterion -> measure -> ranks, tests, and the reference against the others."""
+    found: dict[str, dict[str, Any]] = {}
+    for one in built:
+        for metric in names.METRICS:
+            if not one.selected[metric].notna().any():
+                continue
+            cells = statistics.cells_of(one.selected, metric)
+            if len(cells.figures) and cells.figures.shape[1] > 1:
+                found.setdefault(one.criterion, {})[metric] = _packed(cells, reference)
+    return found
+
+
+def _packed(cells: statistics.Cells, reference: str) -> dict[str, Any]:
+    figures = cells.figures
+    ranks = statistics.rank(figures)
+    compared = statistics.compare(figures, reference)
+    return {
+        "algorithms": list(figures.columns),
+        "ranks": [round(float(value), 3) for value in ranks.ranks],
+        "cells": ranks.n_cells,
+        "cd": _number(ranks.critical_difference),
+        "p": _number(ranks.p),
+        "notes": [*cells.dropped, *statistics.warnings(ranks.n_cells, figures.shape[1])],
+        "compared": [
+            {name: _number(value) for name, value in asdict(comparison).items()}
+            for comparison in compared
+        ],
+    }
+
+
+def _number(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value

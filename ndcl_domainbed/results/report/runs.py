@@ -1,0 +1,111 @@
+"""The chosen runs for the page: learning curves, and accuracy by class.
+
+For every cell the run of the first trial is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ndcl_domainbed.results.class_accuracies import class_accuracies
+from ndcl_domainbed.results.leaderboards import Leaderboards, View
+from ndcl_domainbed.results.reading import Sweep
+from ndcl_domainbed.results.report.boards import key_of
+from ndcl_domainbed.results.splits import read_split
+
+_KEYS = ("run", "dataset", "setting", "algorithm", "test_env", "trial_seed", "hparams_seed")
+
+
+def runs_data(sweep: Sweep, built: Sequence[Leaderboards]) -> dict[str, Any]:
+    """Return ``chosen``: criterion -> board -> algorithm -> domain -> run and step; ``curves`` of
+    these runs; and ``classes``: board -> domain -> names, training counts, shot groups.
+
+    Accuracies are whole thousandths; null where there is none.
+    """
+    book = _Book(sweep)
+    chosen = {
+        one.criterion: {
+            key_of(view.place.board.dataset, view.place.board.setting): book.chosen(view)
+            for view in one.views
+        }
+        for one in built
+    }
+    return {"chosen": chosen, "curves": book.curves, "classes": book.classes}
+
+
+class _Book:
+    """Looks runs up, and notes each that is asked for once."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        self.curves: list[dict[str, Any]] = []
+        self.classes: dict[str, dict[str, Any]] = {}
+        self._records = sweep.records
+        self._of = sweep.records["run"].to_numpy()
+        self._envs = sweep.runs["n_envs"].tolist()
+        columns = [sweep.runs[name].astype(object).tolist() for name in _KEYS]
+        self._numbers = {key: number for number, key in enumerate(zip(*columns, strict=True))}
+        self._noted: dict[int, int] = {}
+
+    def chosen(self, view: View) -> dict[str, dict[str, Any]]:
+        """Return algorithm -> domain -> what was chosen, for a board under a criterion."""
+        firsts = view.selected.sort_values("trial_seed").drop_duplicates(["algorithm", "test_env"])
+        found: dict[str, dict[str, Any]] = {}
+        for row in firsts.to_dict("records"):
+            number = self._numbers[tuple(row[name] for name in _KEYS)]
+            per_class = class_accuracies(row["run"], row["step"], row["test_env"])
+            if per_class is not None:
+                self._note_classes(row)
+            found.setdefault(row["algorithm"], {})[str(row["test_env"])] = {
+                "curve": self._noted_curve(number, row["test_env"]),
+                "step": row["step"],
+                "trial": row["trial_seed"],
+                "draw": row["hparams_seed"],
+                "classes": per_class and [_thousandths(value) for value in per_class],
+            }
+        return found
+
+    def _noted_curve(self, number: int, target: int) -> int:
+        if number not in self._noted:
+            self._noted[number] = len(self.curves)
+            self.curves.append(self._curve(number, target))
+        return self._noted[number]
+
+    def _curve(self, number: int, target: int) -> dict[str, Any]:
+        first, last = np.searchsorted(self._of, [number, number + 1])
+        rows = self._records.iloc[first:last].sort_values("step")
+        sources = [env for env in range(self._envs[number]) if env != target]
+        return {
+            "steps": rows["step"].tolist(),
+            "target": _series(rows, [f"env{target}_in_acc"]),
+            "out": _series(rows, [f"env{env}_out_acc" for env in sources]),
+            "val": _series(rows, [f"env{env}_val_acc" for env in sources]),
+        }
+
+    def _note_classes(self, row: dict[Any, Any]) -> None:
+        board = self.classes.setdefault(key_of(row["dataset"], row["setting"]), {})
+        if str(row["test_env"]) in board:
+            return
+        split = read_split(row["run"]) or {}
+        counts = np.array(list(split.get("train_counts", {}).values()), dtype=np.int64)
+        if counts.ndim == 2:
+            board[str(row["test_env"])] = {
+                "names": split.get("classes", []),
+                "counts": counts.sum(axis=0).tolist(),
+                "shots": split.get("shots"),
+            }
+
+
+def _series(rows: pd.DataFrame, names: Sequence[str]) -> list[int | None] | None:
+    """Return the mean over the columns ``names``; None where they are not all there."""
+    if not names or not set(names) <= set(rows.columns):
+        return None
+    values = rows[list(names)].to_numpy().mean(axis=1)
+    return None if np.isnan(values).all() else [_thousandths(value) for value in values.tolist()]
+
+
+def _thousandths(value: float | None) -> int | None:
+    return None if value is None or value != value else round(1000 * value)

@@ -1,0 +1,121 @@
+// Bars of the shot groups, and the heat map.
+const GROUPS = [
+  ["many", "#003f5c"], ["medium", "#0072b2"], ["few", "#e69f00"], ["zero", "#8c8c8c"],
+];
+
+function drawGroups() {
+  const figures = figuresNow();
+  const board = boardOf(state.board);
+  const groups = GROUPS.filter(([key]) => figures && figures.metrics.includes(key)
+    && figures.measures.some((row) => isFigure(row[figures.metrics.indexOf(key)])));
+  byId("groups").hidden = groups.length === 0;
+  if (groups.length === 0) return;
+  byId("groups-about").textContent =
+    `Mean over test domains, whiskers: standard error over trials. ${board.thresholds.join(" ")}`;
+  fill("groups-chart", groupBars(figures, groups));
+}
+
+function groupBars(figures, groups) {
+  const rows = shownRows(figures);
+  const left = textWidth(rows.map(({ name }) => name)) + 12;
+  const band = 9 * groups.length + 7;
+  const [width, top] = [Math.min(1000, left + 640), 28];
+  const svg = drawing(width, top + band * rows.length + 24, "Accuracy of the shot groups");
+  const x = scale(left, width - 60, 0, 100);
+  groups.forEach(([key, colour], number) => {
+    svg.append(shape("rect", { x: left + 95 * number, y: 4, width: 12, height: 12, fill: colour }));
+    svg.append(text(left + 95 * number + 17, 14, TITLES[key]));
+  });
+  for (const tick of ticks(0, 100, 5)) {
+    svg.append(line(x(tick), top - 4, x(tick), top + band * rows.length, { class: "axis" }));
+    svg.append(text(x(tick), top + band * rows.length + 16, tick, "middle", "soft"));
+  }
+  rows.forEach(({ name, row }, at) => {
+    const y = top + band * at;
+    svg.append(text(left - 8, y + band / 2 + 2, name, "end"));
+    groups.forEach(([key, colour], number) => {
+      const cell = figures.measures[row][figures.metrics.indexOf(key)];
+      if (isFigure(cell)) svg.append(...bar(x, y + 9 * number, cell, colour, `${name}, ${TITLES[key]}`));
+    });
+  });
+  return svg;
+}
+
+function bar(x, y, [mean, error], colour, name) {
+  const about = `${name}: ${percent(mean)} ± ${percent(error)}`;
+  const whisker = line(x(Math.max(0, mean - error)), y + 4, x(Math.min(100, mean + error)), y + 4, {
+    stroke: "#1b1f24", "stroke-width": 1,
+  });
+  const end = x(Math.min(100, mean + error)) + 4;
+  return [
+    titled(shape("rect", {
+      x: x(0), y, width: Math.max(0.5, x(mean) - x(0)), height: 8, fill: colour,
+    }), about),
+    whisker,
+    shape("text", { x: end, y: y + 8, "font-size": 9, class: "soft" }, percent(mean)),
+  ];
+}
+
+// Orange below the mean of the column, white at it, blue above: told apart by the colour-blind.
+function heatColour(difference, most) {
+  const share = Math.min(1, Math.abs(difference) / (most || 1));
+  const [red, green, blue] = difference < 0 ? [213, 94, 0] : [0, 90, 160];
+  const mix = (channel) => Math.round(255 + (channel - 255) * share * 0.9);
+  return { fill: `rgb(${mix(red)},${mix(green)},${mix(blue)})`, dark: share > 0.6 };
+}
+
+function drawHeat() {
+  const figures = figuresNow();
+  byId("heat").hidden = !figures;
+  if (!figures) return;
+  const metric = options("heat-metric", figures.metrics.map((key) => [key, TITLES[key]]), "overall");
+  const rows = shownRows(figures);
+  const cells = figures.domains[metric];
+  const columns = [...boardOf(state.board).domains, "Avg"];
+  const means = columns.map((_, column) => {
+    const known = rows.map(({ row }) => cells[row][column]).filter(isFigure);
+    return known.reduce((sum, [mean]) => sum + mean, 0) / (known.length || 1);
+  });
+  const most = Math.max(1, ...rows.flatMap(({ row }) => cells[row].map(
+    (cell, column) => (isFigure(cell) ? Math.abs(cell[0] - means[column]) : 0))));
+  fill("heat-chart", heatMap(rows, cells, columns, means, most));
+}
+
+function heatMap(rows, cells, columns, means, most) {
+  const left = textWidth(rows.map(({ name }) => name)) + 12;
+  const [wide, high, top] = [Math.max(64, textWidth(columns) + 10), 24, 26];
+  const width = Math.max(left + wide * columns.length + 8, left + 330);
+  const svg = drawing(width, top + high * rows.length + 40, "Accuracy by algorithm and domain");
+  columns.forEach((name, column) => {
+    svg.append(text(left + wide * (column + 0.5), top - 8, name, "middle"));
+  });
+  rows.forEach(({ name, row }, at) => {
+    const y = top + high * at;
+    svg.append(text(left - 8, y + 16, name, "end"));
+    cells[row].forEach((cell, column) => {
+      const x = left + wide * column;
+      const known = isFigure(cell);
+      const colour = known ? heatColour(cell[0] - means[column], most) : { fill: "#eee" };
+      const about = known ? `${percent(cell[0])}, column mean ${percent(means[column])}`
+        : DATA.reasons[cell];
+      svg.append(titled(shape("rect", {
+        x: x + 1, y: y + 1, width: wide - 2, height: high - 2, fill: colour.fill,
+      }), `${name}, ${columns[column]}: ${about}`));
+      const label = text(x + wide / 2, y + 16, known ? percent(cell[0]) : "X", "middle");
+      if (colour.dark) label.style.fill = "#fff";
+      svg.append(label);
+    });
+  });
+  svg.append(...heatKey(left, top + high * rows.length + 12, most));
+  return svg;
+}
+
+function heatKey(x, y, most) {
+  const steps = [-1, -0.5, 0, 0.5, 1];
+  return steps.flatMap((share, number) => {
+    const colour = heatColour(share * most, most);
+    const label = text(x + 60 * number + 30, y + 14, `${share > 0 ? "+" : ""}${percent(share * most)}`, "middle");
+    if (colour.dark) label.style.fill = "#fff";
+    return [shape("rect", { x: x + 60 * number, y, width: 60, height: 20, fill: colour.fill }), label];
+  });
+}

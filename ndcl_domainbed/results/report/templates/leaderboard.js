@@ -1,0 +1,132 @@
+// The leaderboard: domains, their average, and the measures; sorts and filters.
+const sorting = { column: null, descending: true };
+
+// The columns of the table: {title, cells (by row), start: whether a group of columns begins}.
+function columnsOf(board, figures) {
+  const overall = figures.domains.overall;
+  const columns = [...board.domains, "Avg"].map((title, number) => ({
+    title, start: number === 0, cells: overall.map((row) => row[number]),
+    average: number === board.domains.length,
+  }));
+  figures.metrics.forEach((metric, number) => {
+    if (metric === "overall") return;
+    columns.push({
+      title: TITLES[metric], start: number === 1, average: false,
+      cells: figures.measures.map((row) => row[number]),
+    });
+  });
+  return columns;
+}
+
+// Which of the shown rows are best and second in a column, as the figures read.
+function places(column, rows) {
+  const read = new Map();
+  for (const { row } of rows) {
+    if (isFigure(column.cells[row])) read.set(row, Number(percent(column.cells[row][0])));
+  }
+  const values = [...new Set(read.values())].sort((a, b) => b - a);
+  const marks = new Map();
+  if (rows.length < 2) return marks;
+  for (const [row, value] of read) {
+    if (value === values[0]) marks.set(row, "b");
+    else if (value === values[1]) marks.set(row, "u");
+  }
+  return marks;
+}
+
+function sorted(rows, columns) {
+  if (sorting.column === null) return rows;
+  const sign = sorting.descending ? -1 : 1;
+  if (sorting.column === "Algorithm") {
+    return [...rows].sort((a, b) => -sign * a.name.localeCompare(b.name));
+  }
+  const column = columns.find(({ title }) => title === sorting.column);
+  if (!column) return rows;
+  const value = ({ row }) => (isFigure(column.cells[row]) ? column.cells[row][0] : null);
+  return [...rows].sort((a, b) => {
+    const [left, right] = [value(a), value(b)];
+    if (left === null || right === null) return (left === null) - (right === null);
+    return sign * (left - right);
+  });
+}
+
+function header(title, start) {
+  const button = element("button", { type: "button" }, title);
+  button.addEventListener("click", () => {
+    sorting.descending = sorting.column === title ? !sorting.descending : true;
+    sorting.column = title;
+    drawLeaderboard();
+  });
+  const cell = element("th", { scope: "col" }, button);
+  if (start) cell.classList.add("start");
+  if (sorting.column === title) {
+    cell.setAttribute("aria-sort", sorting.descending ? "descending" : "ascending");
+  }
+  return cell;
+}
+
+function figureCell(column, row, mark) {
+  const cell = column.cells[row];
+  const made = element("td", column.start ? { class: "start" } : {});
+  if (!isFigure(cell)) {
+    made.classList.add("missing");
+    made.title = DATA.reasons[cell];
+    made.append("X");
+    return made;
+  }
+  const [mean, error, trials] = cell;
+  made.append(mark ? element(mark, {}, percent(mean)) : percent(mean));
+  if (!column.average) {
+    if (trials > 1) made.append(element("span", { class: "error" }, ` ± ${percent(error)}`));
+    made.title = `${trials} trial${trials === 1 ? ", so no error" : "s"}`;
+  }
+  return made;
+}
+
+// Why figures are missing: a line per reason, with the columns that it is about.
+function missing(columns, rows) {
+  const found = new Map();
+  for (const column of columns) {
+    const names = rows.filter(({ row }) => !isFigure(column.cells[row]));
+    for (const { name, row } of names) {
+      const reason = DATA.reasons[column.cells[row]];
+      if (!found.has(reason)) found.set(reason, new Map());
+      const where = found.get(reason);
+      where.set(column.title, [...(where.get(column.title) || []), name]);
+    }
+  }
+  return [...found].map(([reason, where]) => {
+    const parts = [...where].map(([title, names]) => (
+      names.length === rows.length ? title : `${title} (${names.join(", ")})`
+    ));
+    return `X under ${parts.join("; ")}: ${reason}`;
+  });
+}
+
+function drawLeaderboard() {
+  const figures = figuresNow();
+  if (!figures) {
+    fill("board-table");
+    fill("board-notes", nothing("The criterion does not apply to this data set and setting."));
+    return;
+  }
+  const board = boardOf(state.board);
+  const columns = columnsOf(board, figures);
+  const rows = sorted(shownRows(figures), columns);
+  const marks = columns.map((column) => places(column, rows));
+  const body = rows.map(({ name, row }) => element(
+    "tr", name === DATA.reference ? { class: "reference" } : {}, element("td", {}, name),
+    ...columns.map((column, number) => figureCell(column, row, marks[number].get(row))),
+  ));
+  const head = element("tr", {}, header("Algorithm", false),
+    ...columns.map(({ title, start }) => header(title, start)));
+  fill("board-table", element("thead", {}, head), element("tbody", {}, ...body));
+  const lines = missing(columns, rows);
+  if (figures.metrics.length > 1) {
+    lines.unshift(`Measures: mean over the test domains ${figures.over.join(", ")}.`);
+  }
+  fill("board-notes", ...lines.map((content) => element("p", {}, content)));
+  const { title } = DATA.criteria.find(({ key }) => key === state.criterion);
+  byId("shown").textContent = `Showing ${state.board}, model selection by the ${title}, `
+    + `${rows.length} of ${figures.algorithms.length} algorithms.`;
+}

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import csv
+import io
+from html.parser import HTMLParser
+
+import pytest
+
+from imbalance_splits.errors import InputError
+from ndcl_domainbed.results.formats import MODULES, chosen, render
+from ndcl_domainbed.results.formats.common import best_and_second
+from ndcl_domainbed.results.tables import Cell, Table
+
+TABLE = Table(
+    "domains",
+    {"Dataset": "a_b", "model selection method": "100% <oracle>"},
+    ["one", "two", "Avg"],
+    [
+        ("ERM", [Cell(50.04, 1.26, 3, 60), Cell(10, 0, 3, 60), Cell(30.0, None, 3)]),
+        ("My_Own", [Cell(49.96, 2, 3, 60), Cell(reason="no run"), Cell(reason="missing")]),
+        ("NDCL", [Cell(40, 2, 3, 60), Cell(9, 1, 2, 40), Cell(24.5, None, 2)]),
+        ("MMD", [Cell(30, 2, 3, 60), Cell(9, 1, 2, 40), Cell(19.5, None, 2)]),
+    ],
+    head=["Many > 20 & Few < 5"],
+    notes=["a note"],
+)
+
+
+def test_the_best_and_second_share_places_where_they_read_the_same():
+    best, second = best_and_second(TABLE)
+    assert best == {(0, 0), (1, 0), (0, 1), (0, 2)}  # 50.04 and 49.96 both read 50.0
+    assert second == {(2, 0), (2, 1), (3, 1), (2, 2)}
+
+
+def test_text_is_in_domainbeds_columns():
+    lines = render("text", ["head"], [TABLE]).splitlines()
+    assert lines[:3] == ["head", "", "-------- Dataset: a_b, model selection method: 100% <oracle>"]
+    assert lines[4] == f"{'Algorithm':<20}  {'one':<20}  {'two':<20}  Avg"
+    assert lines[5] == f"{'ERM':<20}  {'50.0 +/- 1.3':<20}  {'10.0 +/- 0.0':<20}  30.0"
+    assert lines[9:] == [
+        "  X under two for My_Own: no run",
+        "  X under Avg for My_Own: missing",
+        "  a note",
+    ]
+
+
+@pytest.mark.parametrize("name", list(MODULES))
+def test_every_format_has_every_figure_and_reason(name):
+    page = render(name, ["head"], [TABLE], counts=True)
+    assert "no run" in page
+    for number in ("19.5", "24.5"):
+        assert number in page
+    if name != "csv":
+        assert "(3/60)" in page
+        assert "(3/60)" not in render(name, [], [TABLE])
+
+
+def test_markdown_marks_and_escapes():
+    page = render("markdown", [], [TABLE])
+    assert "| ERM | **50.0 ± 1.3** | **10.0 ± 0.0** | **30.0** |" in " ".join(page.split())
+    assert "<u>40.0 ± 2.0</u>" in page
+    assert r"My\_Own" in page
+    assert r"100% \<oracle>" in page
+    rows = [line for line in page.splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in rows}) == 1
+
+
+def test_latex_is_balanced_and_escaped():
+    page = render("latex", ["50% done"], [TABLE, TABLE])
+    depth = 0
+    for sign in page.replace(r"\{", "").replace(r"\}", ""):
+        depth += (sign == "{") - (sign == "}")
+        assert depth >= 0
+    assert depth == 0
+    for name in ("document", "center", "tabular"):
+        assert page.count(rf"\begin{{{name}}}") == page.count(rf"\end{{{name}}}")
+    assert r"50\% done" in page
+    assert r"My\_Own" in page
+    assert r"\textbf{50.0 $\pm$ 1.3}" in page
+    assert r"\underline{24.5}" in page
+    rows = [line for line in page.splitlines() if line.endswith(r" \\")]
+    assert {line.count(" & ") for line in rows} == {3}
+
+
+def test_csv_has_a_row_per_figure_with_all_digits():
+    rows = list(csv.DictReader(io.StringIO(render("csv", ["head"], [TABLE]))))
+    assert len(rows) == 12
+    assert rows[0]["mean"] == "50.04"
+    assert rows[0]["dataset"] == "a_b"
+    assert rows[0]["setting"] == "none"
+    assert rows[4]["reason"] == "no run"
+    assert rows[4]["mean"] == ""
+
+
+def test_html_is_well_formed():
+    open_tags = []
+
+    class Checker(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            if tag != "meta":
+                open_tags.append(tag)
+
+        def handle_endtag(self, tag):
+            assert open_tags.pop() == tag
+
+    page = render("html", ["a < b"], [TABLE])
+    Checker().feed(page)
+    assert open_tags == []
+    assert "a &lt; b" in page
+    assert "<td><b>50.0 ± 1.3</b></td>" in page
+
+
+def test_the_format_follows_from_the_name_of_the_file():
+    assert chosen(None, "x/table.tex") == "latex"
+    assert chosen(None, "table") == "text"
+    assert chosen("html", "table.tex") == "html"
+    with pytest.raises(InputError, match="did you mean 'markdown'"):
+        chosen("markdwn", None)

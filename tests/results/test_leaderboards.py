@@ -1,0 +1,169 @@
+"""Golden tables of a sweep that is small enough to work out by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from imbalance_splits.errors import InputError
+from ndcl_domainbed.results import read_sweep
+from ndcl_domainbed.results.formats import render
+from ndcl_domainbed.results.leaderboards import build
+from tests.results.builder import random_sweep, record, write_run
+
+SPLIT = {
+    "environments": ["north", "south"],
+    "classes": ["a", "b", "c"],
+    "train_counts": {},
+    "thresholds": {"many": 20, "few": 5},
+    "shots": ["many", "medium", "few"],
+}
+
+
+def imbalanced(root, name, target, *steps, algorithm="ERM", trial=0, draw=0, done=True, **more):
+    """Write a run of (validation, overall, many, medium, few, by class) per step."""
+    records = []
+    for step, (val, overall, many, medium, few, per_class) in enumerate(steps):
+        source = 1 - target
+        made = record(
+            step,
+            {f"{target}_in": overall, f"{target}_out": 0, f"{source}_in": 1, f"{source}_out": 0.5}
+            | {f"{source}_val": val},
+            test_envs=[target], algorithm=algorithm, trial_seed=trial, hparams_seed=draw,
+            dataset="mine", imbalance="Cross", class_acc={f"env{target}_in": per_class},
+        )  # fmt: skip
+        made |= {f"env{target}_in_0many": many, f"env{target}_in_1median": medium}
+        made |= {f"env{target}_in_2few": few, f"env{target}_in_3zero": None}
+        records.append(made)
+    write_run(root / name, records, done=done, split=SPLIT, **more)
+
+
+@pytest.fixture
+def by_hand(tmp_path):
+    # target north, trial 0: step 1 of draw 0 (val 0.8); trial 1: draw 1 (val 0.6)
+    imbalanced(
+        tmp_path, "a", 0, (0.5, 0.9, 1, 1, 1, [1, 1, 1]), (0.8, 0.5, 0.9, 0.5, 0.1, [0.9, 0.5, 0.1])
+    )
+    imbalanced(tmp_path, "b", 0, (0.7, 0.1, 0, 0, 0, [0, 0, 0]), draw=1)
+    imbalanced(tmp_path, "c", 0, (0.4, 0.2, 0, 0, 0, [0, 0, 0]), trial=1)
+    imbalanced(tmp_path, "d", 0, (0.6, 0.7, 0.7, 0.9, 0.5, [0.7, 0.9, 0.5]), trial=1, draw=1)
+    # target south: no Few class occurs in trial 1
+    imbalanced(tmp_path, "e", 1, (0.5, 0.3, 0.5, 0.3, 0.1, [0.5, 0.3, 0.1]))
+    imbalanced(tmp_path, "f", 1, (0.5, 0.5, 0.5, 0.5, None, [0.5, 0.5, None]), trial=1)
+    imbalanced(tmp_path, "g", 0, (0.5, 0.6, 0.6, 0.6, 0.6, [0.6, 0.6, 0.6]), algorithm="NDCL")
+    imbalanced(
+        tmp_path, "h", 1, (0.5, 0.6, 0.6, 0.6, 0.6, [0.6, 0.6, 0.6]), algorithm="NDCL",
+        done=False, err="error: loss became nan at step 7.\n",
+    )  # fmt: skip
+    return tmp_path
+
+
+def text(root, criteria, **options) -> list[str]:
+    tables = [table for one in build(read_sweep(root), criteria, **options) for table in one.tables]
+    return [" ".join(line.split()) for line in render("text", [], tables).splitlines() if line]
+
+
+def test_the_balanced_leaderboard_worked_out_by_hand(by_hand):
+    about = (
+        "Dataset: mine, imbalance: Cross, model selection method: balanced validation set of the "
+        "training domains"
+    )
+    # north: mean of 50 and 70, error 10 / sqrt(2); south: mean of 30 and 50
+    # measures of a trial: Many (90 + 50) / 2 and (70 + 50) / 2; Few (10 + 10) / 2 and 50
+    # balanced: (50 + 30) / 2 and (70 + 50) / 2; worst (10 + 10) / 2 and (50 + 50) / 2
+    assert text(by_hand, ["balanced"]) == [
+        f"-------- {about}",
+        "Algorithm north south Avg",
+        "ERM 60.0 +/- 7.1 40.0 +/- 7.1 50.0",
+        "NDCL 60.0 +/- 0.0 X X",
+        "X under south for NDCL: 1 run failed (loss became nan at step 7.)",
+        "X under Avg for NDCL: a figure of the row is missing",
+        f"-------- {about}, measures: shot groups",
+        "(Mean over the test domains north, south)",
+        "(Training images of a class, mean over source domains: Many > 20, Few < 5)",
+        "Algorithm Overall Many Medium Few Balanced Worst class",
+        "ERM 50.0 +/- 7.1 65.0 +/- 3.5 55.0 +/- 10.6 30.0 +/- 14.1 50.0 +/- 7.1 30.0 +/- 14.1",
+        "NDCL X X X X X X",
+        "X under Overall, Many, Medium, Few, Balanced, Worst class for NDCL: no trial has all "
+        "the test domains of this table",
+        "-------- Averages, imbalance: Cross, model selection method: balanced validation set of "
+        "the training domains",
+        "Algorithm mine Avg",
+        "ERM 50.0 +/- 7.1 50.0",
+        "NDCL 60.0 +/- 0.0 60.0",
+        "NDCL on mine: average of north only",
+    ]
+
+
+def test_unfinished_runs_count_if_asked(by_hand):
+    lines = text(by_hand, ["balanced"], partial=True)
+    assert "NDCL 60.0 +/- 0.0 60.0 +/- 0.0 60.0" in lines
+
+
+def test_asked_measures_have_tables_by_domain(by_hand):
+    lines = text(by_hand, ["balanced"], metrics=["few", "worst"])
+    tables = [line for line in lines if line.startswith("--------")]
+    assert [line.rpartition("measure: ")[2] for line in tables if "measure: " in line] == [
+        "Few", "Worst class", "Few", "Worst class",
+    ]  # fmt: skip
+    assert "ERM 30.0 +/- 14.1 10.0 +/- 0.0 20.0" in lines
+    assert "Algorithm Few Worst class" in lines
+
+
+def test_a_criterion_that_nothing_allows_says_what_it_needs(by_hand):
+    lines = text(by_hand, ["leave_one_out"])
+    assert len([line for line in lines if line.startswith("--------")]) == 1
+    assert any("pair of test domains" in line for line in lines)
+
+
+def test_reasons_tell_the_cases_apart(tmp_path):
+    random_sweep(
+        tmp_path,
+        algorithms=["ERM", "IRM", "CORAL", "MMD"],
+        draws=1,
+        trials=1,
+        n_envs=3,
+        dataset="mine",
+    )
+    runs = read_sweep(tmp_path).runs
+    folders = {(a, e): run for a, e, run in runs[["algorithm", "test_envs", "run"]].to_numpy()}
+    for algorithm, envs in (("IRM", "0"), ("CORAL", "0 1")):
+        (tmp_path / folders[algorithm, envs] / "done").unlink()
+    for path in (tmp_path / folders["MMD", "0"]).iterdir():
+        path.unlink()
+    (built,) = build(read_sweep(tmp_path), ["leave_one_out"])
+    reasons = built.tables[0].reasons()
+    assert reasons["1 run unfinished"] == [("IRM", "env0")]
+    assert reasons["no finished run with the pair of test domains env0+env1"] == [("CORAL", "env0")]
+    assert reasons["no finished run with the pair of test domains env1+env0"] == [("CORAL", "env1")]
+    assert reasons["no run with this test domain alone"] == [("MMD", "env0")]
+
+
+def test_the_balanced_criterion_has_no_table_for_ordinary_runs(tmp_path):
+    random_sweep(tmp_path, draws=1, trials=1, pairs=False)
+    (built,) = build(read_sweep(tmp_path), ["balanced"])
+    assert built.tables == []
+
+
+def test_counts_are_trials_and_runs(by_hand):
+    (built,) = build(read_sweep(by_hand), ["balanced"])
+    cells = dict(built.tables[0].rows)["ERM"]
+    assert [(cell.trials, cell.runs) for cell in cells] == [(2, 4), (2, 2), (2, 6)]
+    random_counts = dict(built.tables[2].rows)["ERM"]
+    assert (random_counts[0].trials, random_counts[0].runs) == (2, 6)
+
+
+def test_leave_one_out_counts_the_pairs_too(tmp_path):
+    random_sweep(tmp_path, algorithms=["ERM"], draws=2, trials=1, n_envs=3)
+    (built,) = build(read_sweep(tmp_path), ["leave_one_out"])
+    assert [cell.runs for cell in built.tables[0].rows[0][1][:3]] == [6, 6, 6]
+
+
+def test_an_unknown_measure_names_the_near_one(by_hand):
+    with pytest.raises(InputError, match="did you mean 'worst'"):
+        build(read_sweep(by_hand), ["balanced"], metrics=["wrost"])
+
+
+def test_a_measure_that_no_run_has_is_no_column(by_hand):
+    lines = text(by_hand, ["balanced"], metrics=["zero"])
+    assert any(line.endswith("or the records lack the measure") for line in lines)
+    assert not any("measures: shot groups" in line for line in lines)

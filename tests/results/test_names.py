@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import pytest
+
+from ndcl_domainbed.results.names import ENVIRONMENTS, environment_names, ordered_algorithms
+from ndcl_domainbed.testbed import datasets
+
+
+def test_a_runs_own_names_come_first():
+    assert environment_names("PACS", 2, ["x", "y"]) == ["x", "y"]
+
+
+def test_names_that_do_not_fit_the_number_of_domains_are_not_taken():
+    assert environment_names("PACS", 3) == ["env0", "env1", "env2"]
+    assert environment_names("PACS", 4, ["x"]) == ["A", "C", "P", "S"]
+
+
+def test_without_records_the_known_names_serve():
+    assert environment_names("VLCS", 0) == ["C", "L", "S", "V"]
+    assert environment_names("mine", 0) == []
+
+
+def test_the_reference_comes_last_and_others_before_it():
+    assert ordered_algorithms(["Z", "NDCL", "RSC", "ERM"]) == ["ERM", "RSC", "Z", "NDCL"]
+
+
+@pytest.mark.parametrize("name", sorted(set(datasets.DATASETS) & set(ENVIRONMENTS)))
+def test_the_names_are_those_of_the_data_sets(name):
+    assert list(ENVIRONMENTS[name]) == list(datasets.get_dataset_class(name).ENVIRONMENTS)

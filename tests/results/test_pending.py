@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import hashlib
+import json
+
+from ndcl_domainbed.results import read_sweep
+from tests.results.builder import record, write_run
+
+ARGS = {
+    "dataset": "PACS",
+    "algorithm": "NDCL",
+    "test_envs": [1],
+    "trial_seed": 0,
+    "hparams_seed": 0,
+    "imbalance": "Cross",
+}
+
+
+def listed(root, *jobs, torn=""):
+    lines = [json.dumps({"steps": 10, "args": args}) for args in jobs]
+    (root / "jobs.jsonl").write_text("\n".join(["", *lines, torn]))
+
+
+def folder_of(root, args):
+    return root / hashlib.md5(json.dumps(args, sort_keys=True).encode()).hexdigest()
+
+
+def states(root) -> dict[str, tuple[str, str]]:
+    runs = read_sweep(root).runs
+    return {
+        str(algorithm): (str(state), reason)
+        for algorithm, state, reason in zip(
+            runs["algorithm"], runs["state"], runs["reason"], strict=True
+        )
+    }
+
+
+def test_a_listed_job_without_a_record_is_a_run_that_has_not_started(tmp_path):
+    write_run(tmp_path / "run", [record(0, {"0_in": 0.1, "0_out": 0.1}, test_envs=[0])])
+    listed(tmp_path, ARGS, ARGS, torn='{"steps": 10, "ar')
+    assert states(tmp_path) == {"ERM": ("done", ""), "NDCL": ("not started", "")}
+    row = read_sweep(tmp_path).runs.iloc[-1]
+    assert (row["setting"], row["test_env"], row["n_envs"]) == ("Cross", 1, 0)
+    assert row["run"] == str(folder_of(tmp_path, ARGS))
+
+
+def test_a_listed_job_that_broke_before_its_first_record_says_why(tmp_path):
+    listed(tmp_path, ARGS)
+    folder = folder_of(tmp_path, ARGS)
+    write_run(folder, [], done=False, err="error: no such file: cat.png\n")
+    assert states(tmp_path) == {"NDCL": ("failed", "no such file: cat.png")}
+    assert read_sweep(tmp_path).empty == []
+
+
+def test_a_listed_job_with_records_counts_once(tmp_path):
+    args = {**ARGS, "output_dir": "x"}
+    write_run(tmp_path / "any", [record(0, {"1_in": 0.1, "0_out": 0.1}, **args)])
+    listed(tmp_path, ARGS)
+    assert states(tmp_path) == {"NDCL": ("done", "")}

@@ -1,0 +1,181 @@
+"""The page in itself, and in a real browser where there is one."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from ndcl_domainbed.results import read_sweep
+from ndcl_domainbed.results.leaderboards import build
+from ndcl_domainbed.results.report import page
+from ndcl_domainbed.results.report.made import training_hours
+from tests.results.builder import random_sweep, record, write_run
+
+BROWSER = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
+DOMAINS = ["north", "south", "<east>"]
+SPLIT = {
+    "environments": DOMAINS,
+    "classes": ["cat", "dog & </script>", "owl"],
+    "train_counts": {"north": [30, 20, 1], "south": [10, 5, 0]},
+    "thresholds": {"many": 15, "few": 3},
+    "shots": ["many", "medium", "few"],
+}
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    """A sweep of 3 algorithms, 3 domains, 2 trials, imbalanced; and an ordinary one."""
+    root = tmp_path_factory.mktemp("report")
+    rng = np.random.RandomState(0)
+    number = 0
+    for algorithm, skill in (("ERM", 0.2835), ("CORAL", 0.4), ("NDCL", 0.5)):
+        for target in range(3):
+            for trial in range(2):
+                records = []
+                for step in (0, 10, 20):
+                    shares = {f"{e}_{s}": rng.uniform() for e in range(3) for s in ("in", "out")}
+                    shares |= {f"{e}_val": step / 40 for e in range(3) if e != target}
+                    base = skill + step / 100
+                    shares[f"{target}_in"] = base
+                    made = record(
+                        step, shares, test_envs=[target], algorithm=algorithm, trial_seed=trial,
+                        dataset="mine", imbalance="Cross",
+                        class_acc={f"env{target}_in": [base, base / 2, None]},
+                    )  # fmt: skip
+                    made |= {f"env{target}_in_0many": base, f"env{target}_in_2few": base / 2}
+                    records.append(made | {"backend": "embedded"})
+                folder = write_run(root / f"{number:03d}", records, split=SPLIT)
+                (folder / "out.txt").write_text("Environment:\n\tPyTorch: 9.9\nArgs:\n\tx: 1\n")
+                number += 1
+    write_run(root / "zz", [records[0]], done=False, err="error: <b>no space left</b>\n")
+    random_sweep(root, algorithms=["ERM", "NDCL"], draws=1, trials=1, prefix="plain")
+    return read_sweep(root)
+
+
+@pytest.fixture(scope="module")
+def html(sweep):
+    return page(sweep, build(sweep))
+
+
+def data_of(html) -> dict:
+    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', html)
+    return json.loads(text)
+
+
+def test_the_page_needs_no_network(html):
+    found = set(re.findall(r"https?://[^\s\"'<]+", html))
+    assert found == {"http://www.w3.org/2000/svg"}
+    assert not re.search(r"<(link|img|iframe)\b|\bsrc=|@import|url\(", html)
+
+
+def test_text_from_the_runs_is_escaped(html):
+    assert "<b>no space left</b>" not in html
+    assert "&lt;b&gt;no space left&lt;/b&gt;" in html
+    assert html.count("</script>") == 7
+
+
+def test_the_figures_are_those_of_the_tables(sweep, html):
+    data = data_of(html)
+    assert [board["key"] for board in data["boards"]] == ["PACS", "mine / Cross"]
+    (built,) = build(sweep, ["balanced"])
+    rows = dict(built.tables[0].rows)
+    figures = data["figures"]["balanced"]["mine / Cross"]
+    assert figures["algorithms"] == ["ERM", "CORAL", "NDCL"]
+    for name, row in zip(figures["algorithms"], figures["domains"]["overall"], strict=True):
+        assert [cell[0] for cell in row] == [float(f"{cell.mean:.1f}") for cell in rows[name]]
+
+
+def test_curves_and_classes_are_those_of_the_chosen_run(html):
+    data = data_of(html)
+    run = data["chosen"]["balanced"]["mine / Cross"]["NDCL"]["1"]
+    assert (run["step"], run["trial"]) == (20, 0)
+    assert run["classes"] == [700, 350, None]
+    curve = data["curves"][run["curve"]]
+    assert curve["steps"] == [0, 10, 20]
+    assert curve["target"] == [500, 600, 700]
+    assert curve["val"] == [0, 250, 500]
+    classes = data["classes"]["mine / Cross"]["1"]
+    assert classes["counts"] == [40, 25, 1]
+
+
+def test_how_it_was_made_is_told(html):
+    for text in ("embedded (19 runs)", "PyTorch 9.9", "1 failed (left out)", "ndcl-domainbed"):
+        assert text in html
+
+
+def test_hours_are_the_sum_of_the_recorded_steps(tmp_path):
+    records = [record(step, {"0_in": 0, "0_out": 0}, test_envs=[0]) for step in (0, 9, 19)]
+    write_run(tmp_path / "a", records)
+    write_run(tmp_path / "b", records)
+    assert training_hours(read_sweep(tmp_path)) == pytest.approx(2 * 20 * 0.5 / 3600)
+
+
+CHECK = """
+<pre id="found"></pre><script>
+const found = {};
+const table = byId("board-table");
+const nameOf = (row) => row.cells[0].textContent;
+const words = () => [...table.querySelectorAll("tbody tr")].map(nameOf);
+const press = (title) => [...table.querySelectorAll("th button")]
+  .find((button) => button.textContent === title).click();
+try {
+  byId("board").value = "mine / Cross"; byId("board").dispatchEvent(new Event("change"));
+  found.criterion = byId("criterion").value;
+  found.before = words();
+  press("Few"); found.few = words();
+  press("Few"); found.fewAgain = words();
+  found.sorted = table.querySelector("th[aria-sort]").getAttribute("aria-sort");
+  found.best = [...table.querySelectorAll("b")].map((node) => nameOf(node.closest("tr")));
+  found.charts = Object.fromEntries(["groups", "heat", "curves", "classes", "ranks"].map(
+    (id) => [id, byId(id).hidden ? 0 : byId(id).querySelectorAll("svg").length]));
+  found.curveTitles = [...byId("curves").querySelectorAll("figcaption")].map((n) => n.textContent);
+  found.dots = byId("curves").querySelectorAll("circle").length;
+  byId("filter").value = "nd er"; byId("filter").dispatchEvent(new Event("input"));
+  found.filtered = words(); found.shown = byId("shown").textContent;
+  byId("filter").value = ""; byId("filter").dispatchEvent(new Event("input"));
+  byId("board").value = "PACS"; byId("board").dispatchEvent(new Event("change"));
+  found.plain = words(); found.plainGroups = byId("groups").hidden;
+  byId("criterion").value = "oracle"; byId("criterion").dispatchEvent(new Event("change"));
+  found.oracle = byId("criterion").value;
+} catch (error) { errors.push(String(error)); }
+found.errors = errors;
+byId("found").textContent = JSON.stringify(found);
+</script></body>
+"""
+
+
+@pytest.mark.skipif(not BROWSER, reason="no Chromium on this machine")
+def test_the_page_sorts_and_filters_in_a_browser(html, tmp_path):
+    listen = "<head><script>const errors = []; onerror = (text) => errors.push(text);</script>"
+    path = tmp_path / "report.html"
+    path.write_text(html.replace("<head>", listen).replace("</body>", CHECK))
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", path.as_uri()]
+    command.insert(1, f"--user-data-dir={tmp_path / 'profile'}")
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
+    (text,) = re.findall(r'<pre id="found">(.*?)</pre>', dom, flags=re.S)
+    found = json.loads(text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+    assert found["errors"] == []
+    assert found["criterion"] == "balanced"
+    assert found["before"] == ["ERM", "CORAL", "NDCL"]
+    assert found["few"] == ["NDCL", "CORAL", "ERM"]
+    assert found["fewAgain"] == ["ERM", "CORAL", "NDCL"]
+    assert found["sorted"] == "ascending"
+    assert set(found["best"]) == {"NDCL"}
+    assert found["charts"] == {"groups": 1, "heat": 1, "curves": 3, "classes": 1, "ranks": 2}
+    assert found["curveTitles"] == ["ERM", "CORAL", "NDCL"]
+    assert found["dots"] == 3
+    assert found["filtered"] == ["ERM", "NDCL"]
+    assert found["shown"] == (
+        "Showing mine / Cross, model selection by the balanced validation set of the training "
+        "domains, 2 of 3 algorithms."
+    )
+    assert found["plain"] == ["ERM", "NDCL"]
+    assert found["plainGroups"] is True
+    assert found["oracle"] == "oracle"

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ndcl_domainbed.results import tables
+from ndcl_domainbed.results.tables import Cell, over_trials
+
+
+class Behind:
+    """Says of every cell that two runs are behind it, and a fixed reason."""
+
+    def runs(self, algorithm, env):
+        return 2
+
+    def reason(self, algorithm, env, metric):
+        return f"why {algorithm} {env} {metric}"
+
+
+def chosen(*rows) -> pd.DataFrame:
+    """Return selected records from (algorithm, env, trial, overall, few)."""
+    frame = pd.DataFrame(rows, columns=["algorithm", "test_env", "trial_seed", "overall", "few"])
+    return frame.assign(dataset="PACS")
+
+
+def test_mean_and_standard_error_over_trials_in_percent():
+    cell = over_trials([0.5, 0.6, 0.7], runs=9)
+    assert cell.mean == pytest.approx(60)
+    assert cell.error == pytest.approx(100 * math.sqrt(0.02 / 3) / math.sqrt(3))
+    assert (cell.trials, cell.runs) == (3, 9)
+
+
+def test_one_trial_has_no_spread_and_none_no_figure():
+    assert over_trials([0.25]).error == 0
+    assert over_trials([]).mean is None
+
+
+def test_an_average_needs_every_cell():
+    assert tables.average([Cell(50.0, 1.0, 2), Cell(70.0, 1.0, 3)]).mean == 60
+    assert tables.average([Cell(50.0, 1.0, 2), Cell()]).mean is None
+
+
+def test_domain_rows_average_over_domains_and_give_reasons():
+    selected = chosen(("A", 0, 0, 0.5, 0.1), ("A", 0, 1, 0.7, 0.1), ("A", 1, 0, 0.2, np.nan))
+    ((name, cells), (_, others)) = tables.domain_rows(selected, ["A", "B"], 2, "overall", Behind())
+    assert name == "A"
+    assert [cell.mean for cell in cells] == [pytest.approx(60), 20, pytest.approx(40)]
+    assert cells[2].error is None
+    assert [cell.reason for cell in others[:2]] == ["why B 0 None", "why B 1 None"]
+    ((_, cells),) = tables.domain_rows(selected, ["A"], 2, "few", Behind())
+    assert cells[1].reason == "why A 1 few"
+
+
+def test_measures_are_averaged_over_domains_first_then_over_trials():
+    selected = chosen(
+        ("A", 0, 0, 0.5, 0.1),
+        ("A", 1, 0, 0.7, 0.3),
+        ("A", 0, 1, 0.1, 0.5),
+        ("A", 1, 1, 0.3, np.nan),
+    )
+    ((_, (overall, few)),) = tables.measure_rows(
+        selected, ["A"], [0, 1], ["overall", "few"], Behind()
+    )
+    assert overall.mean == pytest.approx((60 + 20) / 2)
+    assert overall.error == pytest.approx(20 / math.sqrt(2))
+    assert few.mean == pytest.approx((20 + 50) / 2)  # an absent group does not count
+    assert overall.runs == 4
+
+
+def test_a_trial_that_lacks_a_domain_does_not_count_for_the_measures():
+    selected = chosen(("A", 0, 0, 0.5, 0.1), ("A", 1, 0, 0.7, 0.3), ("A", 0, 1, 0.9, 0.5))
+    ((_, (cell,)), (_, (other,))) = tables.measure_rows(
+        selected, ["A", "B"], [0, 1], ["overall"], Behind()
+    )
+    assert (cell.mean, cell.trials) == (pytest.approx(60), 1)
+    assert other.mean is None
+    assert "all the test domains" in other.reason
+
+
+def test_averages_are_over_a_trials_domains_then_over_trials():
+    selected = chosen(("A", 0, 0, 0.5, 0.1), ("A", 1, 0, 0.7, 0.3), ("A", 0, 1, 0.9, 0.5))
+    ((_, cells),) = tables.average_rows(selected, ["A"], ["PACS"], "overall", {("A", "PACS"): 7})
+    assert cells[0].mean == pytest.approx((60 + 90) / 2)
+    assert (cells[0].trials, cells[0].runs) == (2, 7)
+    assert cells[1].mean == pytest.approx(75)

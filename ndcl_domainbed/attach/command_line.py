@@ -1,0 +1,169 @@
+"""The command line: check the names it holds, register, and run the script as it is."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import json
+import pkgutil
+import runpy
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from imbalance_splits.errors import InputError, unknown_name
+from imbalance_splits.settings import setting_names
+from ndcl_domainbed.attach import register
+
+USAGE = """\
+usage: python -m ndcl_domainbed.attach SCRIPT [its flags]
+
+Run a script of a DomainBed checkout, unmodified, with NDCL, the other algorithms and the
+imbalanced data sets of this project registered. SCRIPT is a module of the checkout:
+
+  domainbed.scripts.train             train --algorithm NDCL --dataset PACS_TotalHeavyTail, …
+  domainbed.scripts.sweep             launch many runs, all of them attached
+  domainbed.scripts.collect_results   print DomainBed's tables
+  domainbed.scripts.list_top_hparams  list the hyper-parameters that model selection chose
+
+The checkout is the one in the working directory, or the folder that DOMAINBED_HOME names.
+SCRIPT --help lists the script's own flags."""
+
+NAMING = ("train", "train_autolr", "sweep")
+"""DomainBed's scripts that run algorithms on data sets, by their names."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the script that ``argv`` names; return 0, or leave as the script does.
+
+    Raises InputError for a missing checkout, and for a script, an algorithm or a data set that
+    does not exist.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0
+    script, *flags = arguments
+    register()
+    _check_script(script)
+    _make_names_known(script, flags)
+    sys.argv = [script, *flags]
+    runpy.run_module(script, run_name="__main__", alter_sys=True)
+    return 0
+
+
+def _check_script(name: str) -> None:
+    """Raise InputError unless there is a module called ``name``."""
+    try:
+        found = importlib.util.find_spec(name)
+    except (ModuleNotFoundError, ValueError):
+        found = None
+    if found is None:
+        scripts = importlib.import_module("domainbed.scripts")
+        known = [
+            module.name for module in pkgutil.iter_modules(scripts.__path__, "domainbed.scripts.")
+        ]
+        raise unknown_name("script", name, known)
+
+
+def _make_names_known(script: str, flags: Sequence[str]) -> None:
+    """Register the image folders that the flags name; InputError for any other unknown name."""
+    package, _, name = script.rpartition(".")
+    if package != "domainbed.scripts":
+        return
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, prog=script)
+    parser.add_argument("--dataset", "--datasets", nargs="+", default=[])
+    parser.add_argument("--algorithm", "--algorithms", nargs="+", default=[])
+    parser.add_argument("--data_dir")
+    parser.add_argument("--input_dir", type=Path)
+    given = parser.parse_known_args(flags)[0]
+    if name in NAMING:
+        for algorithm in given.algorithm:
+            _check_algorithm(algorithm)
+        for dataset in given.dataset:
+            _check_dataset(dataset, given.data_dir)
+            if name == "train_autolr":
+                _refuse_setting(dataset)
+    if name == "collect_results" and given.input_dir:
+        _register_recorded(given.input_dir)
+
+
+def _check_algorithm(name: str) -> None:
+    algorithms = importlib.import_module("domainbed.algorithms")
+    if not isinstance(getattr(algorithms, name, None), type):
+        raise unknown_name("algorithm", name, algorithms.ALGORITHMS)
+
+
+def _check_dataset(name: str, data_dir: str | None) -> None:
+    if _is_dataset(name, data_dir):
+        return
+    from ndcl_domainbed import backend
+    from ndcl_domainbed.attach.registration import settings_for
+
+    base, _, setting = name.rpartition("_")
+    if _is_usable(base, data_dir):
+        raise unknown_name(f"setting of {base}", setting, settings_for(base))
+    wanted = base if setting in setting_names() else name
+    raise InputError(
+        f"{unknown_name('dataset', wanted, backend.dataset_names())}\nAny other name must be the "
+        "path of a folder domain/class/image; the name of a setting may follow it: faces_Duality."
+    )
+
+
+def _refuse_setting(name: str) -> None:
+    cls = getattr(importlib.import_module("domainbed.datasets"), name)
+    if hasattr(cls, "SETTING"):
+        raise InputError(
+            f"train_autolr ends by training on whole domains, without the split of {name}: "
+            "use train."
+        )
+
+
+def _is_dataset(name: str, data_dir: str | None) -> bool:
+    """Tell whether there is a data set ``name``, having registered it if it is a folder."""
+    from ndcl_domainbed import backend
+    from ndcl_domainbed.attach.registration import register_dataset
+
+    datasets = importlib.import_module("domainbed.datasets")
+    if not hasattr(datasets, name):
+        base, _, setting = name.rpartition("_")
+        for path in (name, base) if setting in setting_names() else (name,):
+            if path and any(Path(place, path).exists() for place in (".", data_dir or ".")):
+                register_dataset(path, backend.get_dataset_class(path, data_dir))
+                break
+    return isinstance(getattr(datasets, name, None), type)
+
+
+def _is_usable(name: str, data_dir: str | None) -> bool:
+    """Tell the same; False for a folder that holds something else, where that is an error."""
+    try:
+        return _is_dataset(name, data_dir)
+    except InputError:
+        return False
+
+
+def _register_recorded(folder: Path) -> None:
+    """Register the image folders that the runs in ``folder`` were trained on.
+
+    DomainBed prints no table for a data set that it does not know. Raises InputError if there is
+    no such folder.
+    """
+    if not folder.is_dir():
+        raise InputError(f"--input_dir {folder}: there is no such folder.")
+    for name, data_dir in sorted(_recorded(folder), key=str):
+        if not _is_usable(name, data_dir):
+            print(f"no table for {name}: there is no such data set here.", file=sys.stderr)
+
+
+def _recorded(folder: Path) -> Iterable[tuple[str, str | None]]:
+    """Return the (data set, data directory) of the runs in ``folder``."""
+    found = set()
+    for path in folder.glob("*/results.jsonl"):
+        with path.open(encoding="utf-8") as file:
+            try:
+                args = json.loads(file.readline())["args"]
+                found.add((args["dataset"], args["data_dir"]))
+            except (json.JSONDecodeError, KeyError):
+                continue  # DomainBed's own reader will say so
+    return found

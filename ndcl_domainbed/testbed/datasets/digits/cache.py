@@ -43,12 +43,14 @@ _NO_CACHE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipF
 """What NumPy raises for a file that is damaged or something else."""
 
 
-def cache_path(root: str | Path) -> Path:
-    """Return where the file lies below the data directory ``root``."""
+def cache_path(root: str | Path | None) -> Path:
+    """Return where the file lies below the data directory ``root``; InputError without one."""
+    if root is None:
+        raise InputError("DigitsDG is kept in a file: say with --data_dir in which folder.")
     return Path(root) / "DigitsDG" / f"digits_dg_v{VERSION}.npz"
 
 
-def load(root: str | Path) -> dict[str, Images]:
+def load(root: str | Path | None) -> dict[str, Images]:
     """Return the images and labels of every domain, by its name, sorted by digit.
 
     They are read from the file below ``root``. If there is none, or it is damaged or something

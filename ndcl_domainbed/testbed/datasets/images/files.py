@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch.utils.data import Dataset
 
 from ndcl_domainbed.testbed.datasets.images.folders import Samples
@@ -16,7 +17,7 @@ from ndcl_domainbed.testbed.datasets.images.transforms import Transform
 class ImageFiles(Dataset[tuple[torch.Tensor, int]]):
     """The images of one domain; an image is decoded and transformed when it is asked for.
 
-    ``samples``, ``targets``, ``classes`` and ``transform`` are those of torchvision's
+    ``samples``, ``targets``, ``classes``, ``loader`` and ``transform`` are those of torchvision's
     ImageFolder; ``root`` is the domain's folder, None if the files come from a list.
     """
 
@@ -30,13 +31,14 @@ class ImageFiles(Dataset[tuple[torch.Tensor, int]]):
         self.samples = samples
         self.targets = [label for _, label in samples]
         self.classes = list(classes)
+        self.loader: Callable[[str], Image.Image] = read_rgb
         self.transform: Callable[..., torch.Tensor] = transform
         self.root = root
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
         """Return an image and its label. Raises InputError if the file cannot be decoded."""
         path, label = self.samples[index]
-        return self.transform(read_rgb(path)), label
+        return self.transform(self.loader(path)), label
 
     def __len__(self) -> int:
         """Return the number of images."""

@@ -104,7 +104,8 @@ def hard_negatives(
     total = len(labels) if budget != "fixed" else int(budgets.sum())
     picked = _select(labels, probabilities, classes, counts, budgets, total)
     own = torch.arange(total, device=labels.device)
-    draws = beta_draws(rho, total, generator).to(inputs.device, inputs.dtype)
+    draws = beta_draws(rho, total, generator).to(inputs.dtype)
+    draws = draws.to(inputs.device, non_blocking=True)  # else the host waits for the device
     lambdas = draws.index_select(0, own if per_pair else picked.draws)
     mixed = torch.lerp(
         inputs.index_select(0, picked.second),

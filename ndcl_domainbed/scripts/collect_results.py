@@ -11,9 +11,11 @@ from imbalance_splits.errors import InputError
 from ndcl_domainbed.scripts.cli import run
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    flags = argparse.ArgumentParser(prog="collect_results", description=__doc__, allow_abbrev=False)
+    flags = argparse.ArgumentParser(
+        prog="ndcl-domainbed collect_results", description=__doc__, allow_abbrev=False
+    )
     add = flags.add_argument
     add("--input_dir", nargs="+", required=True, metavar="DIR", help="folders of runs, any depth")
     add(
@@ -53,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status. Raises InputError for bad input."""
-    args = parser().parse_args(argv)
+    args = build_parser().parse_args(argv)
     from ndcl_domainbed.results import (
         chosen,
         formats,

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from ndcl_domainbed.scripts.cli import run
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    flags = argparse.ArgumentParser(prog="export_results", description=__doc__, allow_abbrev=False)
+    flags = argparse.ArgumentParser(
+        prog="ndcl-domainbed export_results", description=__doc__, allow_abbrev=False
+    )
     add = flags.add_argument
     add("--input_dir", nargs="+", required=True, metavar="DIR", help="folders of runs, any depth")
     add("--output", required=True, metavar="FILE", help="a .csv or .parquet file")
@@ -26,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status. Raises InputError for bad input."""
-    args = parser().parse_args(argv)
+    args = build_parser().parse_args(argv)
     from ndcl_domainbed.results import chosen
     from ndcl_domainbed.results.reading import read_sweep
 

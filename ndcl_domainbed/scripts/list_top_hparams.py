@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line: DomainBed's flags, and this project's."""
     flags = argparse.ArgumentParser(
-        prog="list_top_hparams", description=__doc__, allow_abbrev=False
+        prog="ndcl-domainbed list_top_hparams", description=__doc__, allow_abbrev=False
     )
     add = flags.add_argument
     add("--input_dir", nargs="+", required=True, metavar="DIR", help="folders of runs, any depth")
@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status. Raises InputError for bad input."""
-    args = parser().parse_args(argv)
+    args = build_parser().parse_args(argv)
     if args.top is not None and args.top < 1:
         raise InputError(f"--top must be at least 1; it was given {args.top}")
     from ndcl_domainbed.results import chosen, selection

@@ -21,7 +21,7 @@ _COUNTED = (
 _SETTING = "a setting's name, or a table: a .json or .csv file"
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     top = argparse.ArgumentParser(
         prog="ndcl-domainbed splits", description=__doc__, allow_abbrev=False
@@ -85,7 +85,7 @@ _PARAMETERS = ("c", "q", "validation", "lower", "middle", "middle_range", "facto
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status. Raises InputError for bad input."""
-    args = parser().parse_args(argv)
+    args = build_parser().parse_args(argv)
     commands = {"list": _list, "show": _show, "make": _make, "plot": _plot, "verify": _verify}
     return commands[args.command](args)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ndcl_domainbed.training.arguments import TASKS, TrainArguments
+from ndcl_domainbed.training.arguments import LOGS, PRECISIONS, TASKS, TrainArguments
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -38,6 +38,12 @@ def build_parser() -> argparse.ArgumentParser:
     add("--device", help="cpu, cuda, cuda:1, mps (default: CUDA where there is one, else the CPU)")
     add("--num_workers", type=int, help="loader processes (default: what the cores can feed)")
     add("--no_resume", action="store_true", help="start over instead of going on")
+    add("--keep_resume", action="store_true", help="keep the resume file when the run is done")
+    add("--precision", default=defaults.precision, metavar="NAME",
+        help=f"of the networks: {' or '.join(PRECISIONS)} (%(default)s)")  # fmt: skip
+    add("--compile", action="store_true", help="compile the network with torch.compile")
+    add("--image_cache", metavar="DIR", help="keep decoded images there, for all runs")
+    add("--log", metavar="KIND", help=f"log losses and accuracies as well to: {', '.join(LOGS)}")
     return parser
 
 

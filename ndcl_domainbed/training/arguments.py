@@ -10,6 +10,8 @@ from typing import Any
 from imbalance_splits.errors import InputError, unknown_name
 
 TASKS = ("domain_generalization", "domain_adaptation")
+PRECISIONS = ("fp32", "bf16")
+LOGS = ("tensorboard",)
 DEFAULT_DATA_DIR = "./data"
 DEFAULT_HOLDOUT = 0.2
 
@@ -21,7 +23,8 @@ class TrainArguments:
     ``imbalance`` is the name of a setting, the path of a table, or None for DomainBed's ordinary
     split. ``steps`` and ``checkpoint_freq`` None mean the data set's own. ``device`` None means
     the best there is; ``num_workers`` None means as many loader processes as help here. Neither
-    of the two changes which images a step sees.
+    of the two changes which images a step sees. ``image_cache`` is a folder for decoded images,
+    ``log`` one of ``LOGS``; with ``keep_resume`` the resume file stays when the run is done.
     """
 
     data_dir: str = DEFAULT_DATA_DIR
@@ -44,11 +47,19 @@ class TrainArguments:
     device: str | None = None
     num_workers: int | None = None
     no_resume: bool = False
+    keep_resume: bool = False
+    precision: str = PRECISIONS[0]
+    compile: bool = False
+    image_cache: str | None = None
+    log: str | None = None
 
     def check(self) -> None:
         """Raise InputError for a value that no data set could accept."""
         if self.task not in TASKS:
             raise unknown_name("task", self.task, TASKS)
+        if self.log is not None and self.log not in LOGS:
+            raise unknown_name("log", self.log, LOGS)
+        self._check_precision()
         _at_least("--steps", self.steps, 1)
         _at_least("--checkpoint_freq", self.checkpoint_freq, 1)
         _at_least("--num_workers", self.num_workers, 0)
@@ -67,6 +78,16 @@ class TrainArguments:
                 "an imbalanced split has no unlabelled part"
             )
         self.hparam_overrides()
+
+    def _check_precision(self) -> None:
+        if self.precision == "fp16":
+            raise InputError(
+                "--precision fp16 is not offered: small gradients would vanish, and an algorithm's "
+                "own update() leaves no place to scale them.\n"
+                "Use --precision bf16, which has the range of fp32."
+            )
+        if self.precision not in PRECISIONS:
+            raise unknown_name("precision", self.precision, PRECISIONS)
 
     def hparam_overrides(self) -> dict[str, Any]:
         """Return ``--hparams`` as a dict. Raises InputError if it is not a JSON object."""

@@ -7,14 +7,13 @@ can go on from any step, and the number of loader processes does not change what
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset, default_collate
+from torch.utils.data import Dataset, Subset, TensorDataset, default_collate
 
-from imbalance_splits.errors import InputError
 from imbalance_splits.labels import labels_of
 from imbalance_splits.seeds import seed_hash
 from ndcl_domainbed.training.seeding import generators_restored, seed_cpu
@@ -87,42 +86,3 @@ class StepBatches(Dataset[list[Batch]]):
 def _positions_by_class(subset: Subset[Any]) -> list[np.ndarray]:
     labels = labels_of(subset.dataset)[np.asarray(subset.indices)]
     return [np.flatnonzero(labels == k) for k in np.unique(labels)]
-
-
-def step_loader(
-    batches: StepBatches, first_step: int, last_step: int, workers: int, *, pin_memory: bool
-) -> Iterator[list[Batch]]:
-    """Yield the minibatches of the steps ``first_step`` .. ``last_step`` - 1, in order."""
-    steps = range(first_step, last_step)
-    if workers == 0:
-        return (batches[step] for step in steps)
-    loader = DataLoader(
-        batches, batch_size=None, sampler=steps, num_workers=workers, pin_memory=pin_memory,
-        generator=torch.Generator(), collate_fn=None,
-    )  # fmt: skip
-    return _without_worker_traceback(loader)
-
-
-def evaluation_loader(subset: Subset[Any], batch_size: int, workers: int) -> Iterator[Batch]:
-    """Yield a subset once, in order, in batches of ``batch_size``."""
-    starts = range(0, len(subset), batch_size)
-    if in_memory(subset):
-        return (
-            fetch(subset, np.arange(start, min(start + batch_size, len(subset))), [])
-            for start in starts
-        )
-    loader = DataLoader(
-        subset, batch_size=batch_size, num_workers=workers, generator=torch.Generator()
-    )
-    return _without_worker_traceback(loader)
-
-
-def _without_worker_traceback(loader: Iterable[Any]) -> Iterator[Any]:
-    """Yield from ``loader``; an InputError of a loader process keeps its own message only.
-
-    torch raises it again here with the process's whole traceback as its message.
-    """
-    try:
-        yield from loader
-    except InputError as error:
-        raise InputError(str(error).rstrip().rsplit("InputError: ", 1)[-1]) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,28 @@ from ndcl_domainbed.training.files import write_whole
 
 RESUME_FILE = "resume.pt"
 _AGAIN = "Use another --output_dir, or start over with --no_resume."
-_FREE_TO_CHANGE = frozenset({"output_dir", "device", "num_workers", "no_resume", "data_dir"})
+_FREE_TO_CHANGE = frozenset(
+    {"output_dir", "data_dir", "device", "num_workers", "image_cache", "log"}
+    | {"no_resume", "keep_resume"}
+)
+
+
+@dataclass
+class Progress:
+    """How far a run is: it has made the update of ``step``, -1 for none.
+
+    ``means`` holds the values that updates returned since the last record. ``recorded`` is False
+    if the step is one with a record, and that is still to be made.
+    """
+
+    step: int = -1
+    recorded: bool = True
+    means: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def first_unrecorded(self) -> int:
+        """The first step whose record, if it has one, is still to be made."""
+        return self.step + 1 if self.recorded else self.step
 
 
 def save_model(
@@ -24,7 +46,6 @@ def save_model(
     arguments: TrainArguments,
     hparams: dict[str, Any],
     dataset: Any,
-    label_counts: Any,
 ) -> None:
     """Write a model in DomainBed's form: a dict of arguments, shapes, hparams and weights.
 
@@ -38,36 +59,54 @@ def save_model(
         "model_num_classes": int(dataset.num_classes),
         "model_num_domains": len(dataset.train_sets),
         "model_hparams": dict(hparams),
-        "model_label_counts": label_counts.tolist(),
+        "model_label_counts": dataset.label_counts.tolist(),
         "model_dict": {name: tensor.cpu() for name, tensor in algorithm.state_dict().items()},
     }
-    write_whole(path, lambda partial: torch.save(content, partial))
+    write_whole(path, lambda partial: _save(content, partial))
 
 
 def save_progress(
-    folder: Path, algorithm: torch.nn.Module, arguments: TrainArguments, step: int
+    path: Path,
+    algorithm: torch.nn.Module,
+    arguments: TrainArguments,
+    progress: Progress,
+    generators: dict[str, Any],
 ) -> None:
-    """Write the state of the run after ``step`` to the folder's resume file."""
+    """Write the state of the run to the resume file at ``path``."""
     content = {
-        "step": step,
+        "step": progress.step,
+        "recorded": progress.recorded,
+        "means": progress.means,
         "args": arguments.as_record(),
         "algorithm": state.capture(algorithm),
-        "generators": seeding.generator_states(),
+        "generators": generators,
     }
-    write_whole(folder / RESUME_FILE, lambda partial: torch.save(content, partial))
+    write_whole(path, lambda partial: _save(content, partial))
+
+
+def _save(content: dict[str, Any], path: Path) -> None:
+    """Save with torch; what the system has against it is an OSError, as for any other file."""
+    with path.open("wb") as file:
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:
+            # torch's writer complains once more when it is closed after a write that failed.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def load_progress(
     folder: Path, algorithm: torch.nn.Module, arguments: TrainArguments, device: torch.device
-) -> int | None:
-    """Restore the run from its resume file and return the step it had finished.
+) -> Progress:
+    """Restore the run from its resume file and return how far it was.
 
-    Returns None if there is no such file. Raises InputError if it belongs to another run or
+    Without such a file that is the start. Raises InputError if the file belongs to another run or
     cannot be read.
     """
     path = folder / RESUME_FILE
     if not path.exists():
-        return None
+        return Progress()
     try:
         content = torch.load(path, map_location=device, weights_only=True)
         check_same_run(content["args"], arguments, path)
@@ -76,18 +115,23 @@ def load_progress(
         generators["torch"] = generators["torch"].cpu()
         generators["cuda"] = [saved.cpu() for saved in generators["cuda"]]
         seeding.restore_generator_states(generators)
+        return Progress(int(content["step"]), bool(content["recorded"]), content["means"])
     except (state.CannotResume, pickle.UnpicklingError, RuntimeError, KeyError, EOFError) as error:
         raise InputError(f"cannot go on from {path}: {error}\n{_AGAIN}") from error
-    return int(content["step"])
 
 
 def check_same_run(saved: dict[str, Any], arguments: TrainArguments, path: Path) -> None:
-    """Raise InputError if the arguments ``saved`` in ``path`` are those of another run."""
-    now = arguments.as_record()
+    """Raise InputError if the arguments ``saved`` in ``path`` are those of another run.
+
+    A flag that is missing there was not known yet, and so not given.
+    """
+    now, defaults = arguments.as_record(), TrainArguments().as_record()
     for name in sorted(now.keys() - _FREE_TO_CHANGE):
-        if saved.get(name) != now[name]:
-            theirs = f"--{name} {saved.get(name)}, not {now[name]}"
-            raise InputError(f"{path} belongs to a run with {theirs}. {_AGAIN}")
+        theirs = saved.get(name, defaults[name])
+        if theirs != now[name]:
+            raise InputError(
+                f"{path} belongs to a run with --{name} {theirs}, not {now[name]}. {_AGAIN}"
+            )
 
 
 def remove_progress(folder: Path) -> None:

@@ -1,8 +1,10 @@
-"""Which versions a run used."""
+"""What a run runs on: the versions it uses, the memory it takes."""
 
 from __future__ import annotations
 
 import platform
+import resource
+import sys
 
 import numpy
 import PIL
@@ -26,3 +28,11 @@ def describe_environment() -> dict[str, str]:
         "ndcl-domainbed": __version__,
         "backend": backend.DESCRIPTION,
     }
+
+
+def peak_memory_gb(device: torch.device) -> float:
+    """Return the most memory used so far, in GiB: the GPU's, or the process's on the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    unit = 1 if sys.platform == "darwin" else 2**10  # bytes there, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30

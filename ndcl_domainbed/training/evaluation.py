@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 
+from imbalance_splits import shots
 from ndcl_domainbed.training.batches import Batch
 
 
@@ -51,3 +52,23 @@ def evaluate(
     finally:
         algorithm.train(was_training)
     return ClassCounts(correct.cpu().numpy(), total.cpu().numpy())
+
+
+def accuracies(dataset: Any, count: Callable[[int], ClassCounts]) -> dict[str, Any]:
+    """Return the accuracy of every split, its shot groups', and the target's per class.
+
+    ``dataset`` is split (see :mod:`imbalance_splits.datasets`); ``count`` counts the hits in the
+    split with the given index.
+    """
+    values: dict[str, Any] = {}
+    per_class: dict[str, list[float | None]] = {}
+    for index, (env, split) in enumerate(dataset.evaluation_sets):
+        name = f"env{env}_{split}"
+        counts = count(index)
+        values[f"{name}_acc"] = shots.overall_accuracy(*counts)
+        if dataset.shot_groups is not None:
+            for group, accuracy in shots.group_accuracies(*counts, dataset.shot_groups).items():
+                values[f"{name}_{shots.RECORD_SUFFIXES[group]}"] = accuracy
+        if env in dataset.test_envs:
+            per_class[name] = shots.class_accuracies(*counts)
+    return values | {"class_acc": per_class}

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and what to say when they cannot be written."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from ndcl_domainbed.errors import RunFailure
 
 
 @contextmanager
@@ -35,3 +37,18 @@ def remove_partial_files(folder: Path) -> None:
     """Remove what processes that were killed while writing left aside in ``folder``."""
     for path in folder.glob(".*.partial"):
         path.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path, when: str) -> Iterator[None]:
+    """Raise RunFailure, with ``path`` and ``when``, if the block cannot write the file.
+
+    For writing that leaves what was there before as it was.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RunFailure(
+            f"cannot write {path} {when}: {error.strerror or error}.\n"
+            "What was written before is kept: once the file can be written, start again to go on."
+        ) from error

@@ -1,52 +1,53 @@
-"""The training loop: update, evaluate, record, and go on where a killed run stopped."""
+"""One run, from its arguments to its files; it goes on where a killed one stopped."""
 
 from __future__ import annotations
 
 import json
-import math
-import resource
-import sys
-import time
-from collections import defaultdict
+import shutil
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from imbalance_splits import shots
-from ndcl_domainbed import backend
-from ndcl_domainbed.errors import RunFailure
-from ndcl_domainbed.training import batches, checkpoints, evaluation, output, records
+from ndcl_domainbed.training import checkpoints, environment, output, records
 from ndcl_domainbed.training.arguments import TrainArguments
-from ndcl_domainbed.training.environment import describe_environment
-from ndcl_domainbed.training.files import remove_partial_files, write_whole
+from ndcl_domainbed.training.batches import StepBatches
+from ndcl_domainbed.training.checkpoints import Progress
+from ndcl_domainbed.training.feed import Feed, Source, evaluation_batch_size, plan
+from ndcl_domainbed.training.files import remove_partial_files, write_whole, writing
+from ndcl_domainbed.training.locks import locked
 from ndcl_domainbed.training.preparation import Run, prepare, split_description
+from ndcl_domainbed.training.scalar_logs import SCALARS_FOLDER, open_log
+from ndcl_domainbed.training.steps import make_steps, save_model
+from ndcl_domainbed.training.stopping import StopRequest
 
 DONE_FILE = "done"
-EVALUATION_BATCH = 256
+LOCK_FILE = ".lock"
 
 
 def train(arguments: TrainArguments) -> None:
     """Train, evaluate and record one run in ``arguments.output_dir``.
 
-    A run that has been killed goes on from its last checkpoint; one that is done is left alone.
-    Raises InputError for arguments or data that cannot be used, RunFailure if the loss is no
-    longer a number.
+    A run that has been killed goes on from where it last saved its progress; one that is done is
+    left alone. On SIGTERM or SIGINT it saves its progress and leaves with the exit status that
+    belongs to the signal. Raises InputError for arguments or data that cannot be used, or if
+    another process works in the folder; RunFailure if the loss is no longer a number, a file
+    cannot be written, or a loader process dies.
     """
     arguments.check()
     folder = output.make_folder(arguments.output_dir)
-    if arguments.no_resume:
-        _clear(folder)
-    elif _is_done(folder, arguments):
-        checkpoints.remove_progress(folder)
-        print(f"{folder} is done already; start over with --no_resume.")
-        return
-    with output.logged_to(folder):
-        _print_mapping("Environment:", describe_environment())
-        _print_mapping("Args:", arguments.as_record())
-        run = prepare(arguments)
-        _print_mapping("HParams:", run.hparams)
-        _train(run)
+    with locked(folder / LOCK_FILE):
+        if arguments.no_resume:
+            _clear(folder)
+        elif _is_done(folder, arguments):
+            if not arguments.keep_resume:
+                checkpoints.remove_progress(folder)
+            print(f"{folder} is done already; start over with --no_resume.")
+            return
+        with output.logged_to(folder):
+            _print_mapping("Environment:", environment.describe_environment())
+            _print_mapping("Args:", arguments.as_record())
+            run = prepare(arguments)
+            _print_mapping("HParams:", run.hparams)
+            _train(run)
 
 
 def _is_done(folder: Path, arguments: TrainArguments) -> bool:
@@ -68,6 +69,7 @@ def _clear(folder: Path) -> None:
     names = (DONE_FILE, records.FILE_NAME, "out.txt", "err.txt", "model.pkl")
     for path in [folder / name for name in names] + list(folder.glob("model_step*.pkl")):
         path.unlink(missing_ok=True)
+    shutil.rmtree(folder / SCALARS_FOLDER, ignore_errors=True)
 
 
 def _print_mapping(title: str, mapping: dict[str, Any]) -> None:
@@ -77,123 +79,54 @@ def _print_mapping(title: str, mapping: dict[str, Any]) -> None:
 
 
 def _train(run: Run) -> None:
-    """Run the steps that are still to do."""
-    remove_partial_files(run.folder)
-    description = split_description(run.dataset)
-    write_whole(run.folder / "split.json", lambda partial: partial.write_text(description))
-    finished = checkpoints.load_progress(run.folder, run.algorithm, run.arguments, run.device)
-    first_step = 0 if finished is None else finished + 1
-    records.truncate_after(run.folder / records.FILE_NAME, first_step - 1)
-    if first_step:
-        print(f"Going on after step {finished}.")
-    means: dict[str, list[float]] = defaultdict(list)
-    columns: list[str] = []
-    minibatches = _minibatches(run, first_step)
-    run.algorithm.train()
-    with output.progress(run.arguments.algorithm, first_step, run.steps) as advance:
-        for step in range(first_step, run.steps):
-            started = time.perf_counter()
-            values = run.algorithm.update(*next(minibatches))
-            means["step_time"].append(time.perf_counter() - started)
-            _check_finite(run, step, values)
-            for name, value in values.items():
-                means[name].append(value)
-            if step % run.checkpoint_freq == 0 or step == run.steps - 1:
-                columns = _checkpoint(run, step, means, columns)
-                means.clear()
-            advance()
-    _save_model(run, "model.pkl")
-    write_whole(run.folder / DONE_FILE, lambda partial: partial.write_text("done"))
-    checkpoints.remove_progress(run.folder)
+    """Make the steps that are still to do, and save the model."""
+    folder, last = run.folder, run.steps - 1
+    remove_partial_files(folder)
+    _write_text(folder / "split.json", split_description(run.dataset), "before the first step")
+    progress = checkpoints.load_progress(folder, run.algorithm, run.arguments, run.device)
+    _repair_records(folder / records.FILE_NAME, progress)
+    with (
+        StopRequest() as stop,
+        open_log(run.arguments.log, folder, progress.first_unrecorded) as log,
+        _open_feed(run, progress) as feed,
+    ):
+        make_steps(run, progress, feed, log, stop)
+        save_model(run, "model.pkl", last)
+        _write_text(folder / DONE_FILE, "done", f"after step {last}")
+        if not run.arguments.keep_resume:
+            checkpoints.remove_progress(folder)
 
 
-def _minibatches(run: Run, first_step: int) -> Any:
-    """Yield the arguments of ``update`` for each step: minibatches and unlabelled images."""
-    size, seed = run.hparams["batch_size"], run.arguments.seed
-    labelled = batches.StepBatches(
-        run.dataset.train_sets, size, seed,
-        class_balanced=bool(run.hparams.get("class_balanced", False)),
-    )  # fmt: skip
-    pin = run.device.type == "cuda"
-    steps = batches.step_loader(labelled, first_step, run.steps, run.workers, pin_memory=pin)
+def _write_text(path: Path, text: str, when: str) -> None:
+    with writing(path, when):
+        write_whole(path, lambda partial: partial.write_text(text))
+
+
+def _repair_records(path: Path, progress: Progress) -> None:
+    """Cut the records back to those that the run will not make again, and say so."""
+    with writing(path, "before the first step"):
+        repaired = records.truncate_after(path, progress.first_unrecorded - 1)
+    if progress.step >= 0:
+        print(f"Going on after step {progress.step}.")
+    if repaired.torn:
+        print(f"{path.name} ended in a torn line, which was removed.")
+    if repaired.later:
+        print(f"{path.name} held {repaired.later} later record(s), which will be made again.")
+
+
+def _open_feed(run: Run, progress: Progress) -> Feed:
+    """Return what the run reads from where it goes on."""
+    dataset, size = run.dataset, run.hparams["batch_size"]
     adapting = run.arguments.task == "domain_adaptation"
-    unlabelled = batches.StepBatches(run.dataset.unlabeled_sets, size, seed + 1)
-    extra = batches.step_loader(
-        unlabelled, first_step, run.steps if adapting else first_step, 0, pin_memory=pin
-    )
-    for minibatches in steps:
-        moved = [(_to(x, run.device), _to(y, run.device)) for x, y in minibatches]
-        yield moved, [_to(x, run.device) for x, _ in next(extra)] if adapting else None
-
-
-def _to(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    return tensor.to(device, non_blocking=True)
-
-
-def _check_finite(run: Run, step: int, values: dict[str, float]) -> None:
-    for name, value in values.items():
-        if not math.isfinite(value):
-            raise RunFailure(
-                f"{run.arguments.algorithm} on {run.arguments.dataset}: {name} became {value} "
-                f"at step {step}. Try a smaller learning rate (now {run.hparams.get('lr')})."
-            )
-
-
-def _checkpoint(
-    run: Run, step: int, means: dict[str, list[float]], columns: list[str]
-) -> list[str]:
-    """Evaluate, print a row, append the record, save the progress; return the printed columns."""
-    smallest = min(len(subset) for subset in run.dataset.train_sets)
-    record: dict[str, Any] = {"step": step, "epoch": step * run.hparams["batch_size"] / smallest}
-    record |= {name: sum(values) / len(values) for name, values in means.items()}
-    record |= accuracies(run)
-    record["mem_gb"] = peak_memory_gb(run.device)
-    shown = output.shown_columns(record)
-    if shown != columns:
-        print(output.row(shown))
-    print(output.row([record[name] for name in shown]), flush=True)
-    record |= {
-        "hparams": dict(run.hparams),
-        "args": run.arguments.as_record(),
-        "backend": backend.DESCRIPTION,
-    }
-    records.append(run.folder / records.FILE_NAME, record)
-    if run.arguments.save_model_every_checkpoint:
-        _save_model(run, f"model_step{step}.pkl")
-    if step < run.steps - 1:
-        checkpoints.save_progress(run.folder, run.algorithm, run.arguments, step)
-    return shown
-
-
-def accuracies(run: Run) -> dict[str, Any]:
-    """Return the accuracy of every split, its shot groups', and the target's per class."""
-    dataset = run.dataset
-    values: dict[str, Any] = {}
-    per_class: dict[str, list[float | None]] = {}
-    for (env, split), subset in dataset.evaluation_sets.items():
-        name = f"env{env}_{split}"
-        loader = batches.evaluation_loader(subset, EVALUATION_BATCH, run.workers)
-        counts = evaluation.evaluate(run.algorithm, loader, dataset.num_classes, run.device)
-        values[f"{name}_acc"] = shots.overall_accuracy(*counts)
-        if dataset.shot_groups is not None:
-            for group, accuracy in shots.group_accuracies(*counts, dataset.shot_groups).items():
-                values[f"{name}_{shots.RECORD_SUFFIXES[group]}"] = accuracy
-        if env in dataset.test_envs:
-            per_class[name] = shots.class_accuracies(*counts)
-    return values | {"class_acc": per_class}
-
-
-def peak_memory_gb(device: torch.device) -> float:
-    """Return the most memory used so far, in GiB: the GPU's, or the process's on the CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**30
-    unit = 1 if sys.platform == "darwin" else 2**10  # bytes there, KiB elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
-
-
-def _save_model(run: Run, name: str) -> None:
-    if not run.arguments.skip_model_save:
-        checkpoints.save_model(
-            run.folder / name, run.algorithm, run.arguments, run.hparams, run.dataset,
-            run.dataset.label_counts,
-        )  # fmt: skip
+    source = Source(
+        StepBatches(
+            dataset.train_sets, size, run.arguments.seed,
+            class_balanced=bool(run.hparams.get("class_balanced", False)),
+        ),
+        StepBatches(dataset.unlabeled_sets if adapting else [], size, run.arguments.seed + 1),
+        list(dataset.evaluation_sets.values()),
+        evaluation_batch_size(dataset.input_shape),
+    )  # fmt: skip
+    steps = range(progress.step + 1, run.steps)
+    items = plan(source, steps, run.is_checkpoint, evaluate_first=not progress.recorded)
+    return Feed(source, items, run.workers, run.device)

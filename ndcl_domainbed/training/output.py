@@ -5,31 +5,46 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
 from ndcl_domainbed.errors import InputError, RunFailure
+from ndcl_domainbed.training.files import writing
+from ndcl_domainbed.training.stopping import Stopped
 
 COLUMN_WIDTH = 12
 
 
 class Tee:
-    """A text stream that writes to another stream and, as well, to the end of a file."""
+    """A text stream that writes to another stream and, as well, to the end of a file.
+
+    Both methods raise RunFailure if the file cannot be written.
+    """
 
     def __init__(self, stream: TextIO, path: Path) -> None:
         self.stream = stream
+        self.path = path
         self.file = path.open("a", encoding="utf-8")
 
     def write(self, text: str) -> int:
         """Write ``text`` to both."""
         self.stream.write(text)
-        return self.file.write(text)
+        with writing(self.path, "any longer"):
+            return self.file.write(text)
 
     def flush(self) -> None:
         """Flush both."""
         self.stream.flush()
-        self.file.flush()
+        with writing(self.path, "any longer"):
+            self.file.flush()
+
+    def close(self, last_words: str = "") -> None:
+        """Write ``last_words`` to the file alone, if it can be written, and close it."""
+        with suppress(OSError):
+            self.file.write(last_words)
+        with suppress(OSError):
+            self.file.close()
 
     def isatty(self) -> bool:
         """Never a terminal: half of it is a file."""
@@ -57,19 +72,22 @@ def logged_to(folder: Path) -> Iterator[None]:
     kept = sys.stdout, sys.stderr
     out, err = Tee(sys.stdout, folder / "out.txt"), Tee(sys.stderr, folder / "err.txt")
     sys.stdout, sys.stderr = out, err
+    last_words = ""
     try:
         yield
+        out.flush()
+    except Stopped:
+        raise
     except (InputError, RunFailure) as error:
-        err.file.write(f"error: {error}\n")
+        last_words = f"error: {error}\n"
         raise
     except BaseException:
-        err.file.write(traceback.format_exc())
+        last_words = traceback.format_exc()
         raise
     finally:
         sys.stdout, sys.stderr = kept
-        for tee in (out, err):
-            tee.flush()
-            tee.file.close()
+        out.close()
+        err.close(last_words)
 
 
 @contextmanager

@@ -19,8 +19,10 @@ from imbalance_splits.table import SplitTable
 from ndcl_domainbed import backend, registry
 from ndcl_domainbed.hparams import Hparams
 from ndcl_domainbed.training import seeding
+from ndcl_domainbed.training.acceleration import accelerate
 from ndcl_domainbed.training.arguments import TrainArguments
 from ndcl_domainbed.training.batches import in_memory
+from ndcl_domainbed.training.image_cache import use_image_cache
 
 SplitDataset = HoldoutDataset | ImbalancedDataset
 
@@ -39,6 +41,10 @@ class Run:
     checkpoint_freq: int
     workers: int
 
+    def is_checkpoint(self, step: int) -> bool:
+        """Whether there is an evaluation and a record after the update ``step``."""
+        return step % self.checkpoint_freq == 0 or step == self.steps - 1
+
 
 def prepare(arguments: TrainArguments) -> Run:
     """Build what ``arguments`` ask for.
@@ -55,6 +61,8 @@ def prepare(arguments: TrainArguments) -> Run:
     device = choose_device(arguments.device)
     seeding.seed_everything(arguments.seed)
     dataset = split_dataset(arguments, dataset_class, hparams)
+    if arguments.image_cache is not None:
+        use_image_cache(domains_of(dataset), Path(arguments.image_cache))
     steps = arguments.steps or dataset_class.N_STEPS
     hparams.label_counts = dataset.label_counts
     hparams.train_sets = dataset.train_sets
@@ -63,13 +71,15 @@ def prepare(arguments: TrainArguments) -> Run:
     algorithm = algorithm_class(
         dataset.input_shape, dataset.num_classes, len(dataset.train_sets), hparams
     )
+    algorithm = algorithm.to(device)
+    accelerate(algorithm, device, precision=arguments.precision, compiled=arguments.compile)
     return Run(
         arguments=arguments,
         folder=Path(arguments.output_dir),
         device=device,
         hparams=hparams,
         dataset=dataset,
-        algorithm=algorithm.to(device),
+        algorithm=algorithm,
         steps=steps,
         checkpoint_freq=arguments.checkpoint_freq or dataset_class.CHECKPOINT_FREQ,
         workers=loader_workers(arguments, dataset, dataset_class.N_WORKERS),
@@ -83,11 +93,18 @@ def split_dataset(arguments: TrainArguments, dataset_class: Any, hparams: Hparam
             dataset_class, arguments.data_dir, arguments.test_envs, hparams,
             arguments.trial_seed, arguments.holdout_fraction, arguments.uda_holdout_fraction,
         )  # fmt: skip
+    table = split_table(arguments, dataset_class, hparams)
+    seeding.seed_everything(arguments.seed)  # a data set that draws its images draws them again
     return ImbalancedDataset(
-        dataset_class, arguments.data_dir, arguments.test_envs, hparams,
-        split_table(arguments, dataset_class, hparams), arguments.trial_seed,
-        arguments.holdout_fraction,
+        dataset_class, arguments.data_dir, arguments.test_envs, hparams, table,
+        arguments.trial_seed, arguments.holdout_fraction,
     )  # fmt: skip
+
+
+def domains_of(dataset: SplitDataset) -> list[Any]:
+    """Return the data sets of single domains that a run reads, each once."""
+    subsets = [*dataset.train_sets, *dataset.unlabeled_sets, *dataset.evaluation_sets.values()]
+    return list({id(subset.dataset): subset.dataset for subset in subsets}.values())
 
 
 def split_table(arguments: TrainArguments, dataset_class: Any, hparams: Hparams) -> SplitTable:

@@ -2,51 +2,78 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 FILE_NAME = "results.jsonl"
+
+
+class Repaired(NamedTuple):
+    """What :func:`truncate_after` kept, and what it dropped."""
+
+    kept: list[dict[str, Any]]
+    later: int
+    """How many whole records of later steps were dropped."""
+
+    torn: bool
+    """Whether a line that is no whole record was dropped."""
 
 
 def append(path: Path, record: dict[str, Any]) -> None:
     """Append ``record`` as one line with sorted keys, in one write, and flush it to the disk.
 
-    Raises ValueError for a number that JSON has no text for (NaN, infinity).
+    If the line cannot be written whole, what there is of it is removed. Raises OSError then, and
+    ValueError for a number that JSON has no text for (NaN, infinity).
     """
     line = json.dumps(record, sort_keys=True, allow_nan=False) + "\n"
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    size = os.fstat(handle).st_size
     try:
         view = memoryview(line.encode("utf-8"))
         while view:
             view = view[os.write(handle, view) :]
         os.fsync(handle)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.ftruncate(handle, size)
+        raise
     finally:
         os.close(handle)
 
 
-def truncate_after(path: Path, last_step: int) -> list[dict[str, Any]]:
-    """Cut the file back to its whole records up to ``last_step`` and return them.
+def truncate_after(path: Path, last_step: int) -> Repaired:
+    """Cut the file back to its whole records up to ``last_step``.
 
     A run that goes on from step s may find records of later steps, written after the checkpoint
     that it goes on from, and a last line torn by a kill; both are dropped, for the run writes
     them again. A missing file has no records.
     """
-    if not path.exists():
-        return []
+    content = path.read_bytes() if path.exists() else b""
     kept: list[dict[str, Any]] = []
-    size = 0
-    for line in path.read_bytes().splitlines(keepends=True):
-        try:
-            record = json.loads(line)
-        except (json.JSONDecodeError, UnicodeDecodeError):
+    size = later = 0
+    torn = False
+    for line in content.splitlines(keepends=True):
+        record = _parsed(line)
+        if record is None:
+            torn = True
             break
-        if not line.endswith(b"\n") or record["step"] > last_step:
-            break
+        if later or record["step"] > last_step:
+            later += 1
+            continue
         kept.append(record)
         size += len(line)
-    if size < path.stat().st_size:
-        with path.open("r+b") as file:
-            file.truncate(size)
-    return kept
+    if size < len(content):
+        os.truncate(path, size)
+    return Repaired(kept, later, torn)
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    """Return the record in a line, or None if it is no whole record."""
+    try:
+        record = json.loads(line)
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        return None
+    return record if isinstance(record, dict) and "step" in record and line[-1:] == b"\n" else None

@@ -5,26 +5,11 @@ from __future__ import annotations
 import random
 
 import numpy as np
-import pytest
 import torch
-from torch.utils.data import Dataset, Subset, TensorDataset
+from torch.utils.data import Subset, TensorDataset
 
-from ndcl_domainbed.training.batches import StepBatches, evaluation_loader, step_loader
-
-
-class _Noisy(Dataset):
-    """Images whose augmentation draws from all three global generators."""
-
-    def __init__(self, length):
-        self.length = length
-        self.targets = [i % 3 for i in range(length)]
-
-    def __len__(self):
-        return self.length
-
-    def __getitem__(self, index):
-        noise = [float(torch.rand(())), random.random(), np.random.random()]
-        return torch.tensor([float(index), *noise]), index % 3
+from ndcl_domainbed.training.batches import StepBatches
+from tests.training.noisy_images import NoisyImages
 
 
 def _subset(dataset):
@@ -32,7 +17,7 @@ def _subset(dataset):
 
 
 def _noisy_batches(seed=5, **options):
-    subsets = [_subset(_Noisy(7)), _subset(_Noisy(20))]
+    subsets = [_subset(NoisyImages(7)), _subset(NoisyImages(20))]
     return StepBatches(subsets, 8, seed, **options)
 
 
@@ -58,14 +43,6 @@ def test_drawing_leaves_the_runs_own_generators_alone():
     torch.manual_seed(0), random.seed(0), np.random.seed(0)
     _noisy_batches()[0]
     assert (float(torch.rand(())), random.random(), np.random.random()) == expected
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_loader_processes_do_not_change_what_a_step_sees(workers):
-    alone = list(step_loader(_noisy_batches(), 2, 6, 0, pin_memory=False))
-    loaded = list(step_loader(_noisy_batches(), 2, 6, workers, pin_memory=False))
-    assert len(loaded) == 4
-    assert all(_equal(a, b) for a, b in zip(alone, loaded, strict=True))
 
 
 def test_a_domain_smaller_than_the_batch_is_drawn_with_replacement():
@@ -96,10 +73,3 @@ def test_class_balanced_draws_each_class_of_a_domain_equally_often():
     batches = StepBatches([subset], 60, seed=2, class_balanced=True)
     drawn = labels[np.concatenate([batches.positions(step, 0) for step in range(100)])]
     assert np.abs(np.bincount(drawn) / len(drawn) - 1 / 3).max() < 0.03
-
-
-@pytest.mark.parametrize("in_memory", [True, False])
-def test_evaluation_sees_every_image_once_in_order(in_memory):
-    inner = TensorDataset(torch.arange(9.0), torch.arange(9)) if in_memory else _Noisy(9)
-    labels = torch.cat([y for _, y in evaluation_loader(Subset(inner, [8, 1, 5]), 2, 0)])
-    assert labels.tolist() == [i if in_memory else i % 3 for i in (8, 1, 5)]

@@ -34,7 +34,7 @@ def test_a_torn_tail_is_cut_off(tmp_path, tail):
     _write(path, [0, 10])
     whole = path.read_bytes()
     path.write_bytes(whole + tail)
-    kept = records.truncate_after(path, 100)
+    kept = records.truncate_after(path, 100).kept
     assert [record["step"] for record in kept] == [0, 10]
     assert path.read_bytes() == whole
 
@@ -42,12 +42,12 @@ def test_a_torn_tail_is_cut_off(tmp_path, tail):
 def test_records_after_the_checkpoint_are_dropped(tmp_path):
     path = tmp_path / "results.jsonl"
     _write(path, [0, 10, 20])
-    assert [record["step"] for record in records.truncate_after(path, 10)] == [0, 10]
+    assert [record["step"] for record in records.truncate_after(path, 10).kept] == [0, 10]
     assert len(path.read_text().splitlines()) == 2
-    assert records.truncate_after(path, -1) == []
+    assert records.truncate_after(path, -1).kept == []
     assert path.read_bytes() == b""
 
 
 def test_a_missing_file_has_no_records(tmp_path):
-    assert records.truncate_after(tmp_path / "results.jsonl", 5) == []
+    assert records.truncate_after(tmp_path / "results.jsonl", 5).kept == []
     assert not (tmp_path / "results.jsonl").exists()

@@ -89,16 +89,16 @@ class SagNet(Algorithm):
         step(self.optimizer_c, loss_c)
         self.optimizer_f.step()
 
-        loss_s = F.cross_entropy(self._style_logits(x), y)
+        with torch.no_grad():  # the style's loss trains network_s alone
+            z = self.network_f(x)
+        loss_s = F.cross_entropy(self.network_s(randomized_content(z)), y)
         step(self.optimizer_s, loss_s)
 
-        uniformity = -self._style_logits(x).log_softmax(dim=1).mean(dim=1).mean()
+        style_logits = self.network_s(randomized_content(self.network_f(x)))
+        uniformity = -style_logits.log_softmax(dim=1).mean(dim=1).mean()
         loss_adv = self.hparams["sag_w_adv"] * uniformity
         step(self.optimizer_f, loss_adv)
         return scalars(loss_c=loss_c, loss_s=loss_s, loss_adv=loss_adv)
-
-    def _style_logits(self, x: torch.Tensor) -> torch.Tensor:
-        return self.network_s(randomized_content(self.network_f(x)))
 
     def predict(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits (B, K), without randomization."""

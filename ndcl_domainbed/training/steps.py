@@ -1,0 +1,165 @@
+"""The training loop: update, evaluate, record, save the progress."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+from ndcl_domainbed import backend
+from ndcl_domainbed.errors import RunFailure
+from ndcl_domainbed.training import checkpoints, environment, evaluation, output, records, seeding
+from ndcl_domainbed.training.acceleration import explain_compile_failure
+from ndcl_domainbed.training.batches import Batch
+from ndcl_domainbed.training.checkpoints import Progress
+from ndcl_domainbed.training.feed import Feed
+from ndcl_domainbed.training.files import writing
+from ndcl_domainbed.training.preparation import Run
+from ndcl_domainbed.training.scalar_logs import Log
+from ndcl_domainbed.training.stopping import Stopped, StopRequest, StopRequested
+
+
+def make_steps(run: Run, progress: Progress, feed: Feed, log: Log, stop: StopRequest) -> None:
+    """Make the steps of ``run`` that come after ``progress``.
+
+    Raises Stopped, having saved the progress, if ``stop`` asks for it; RunFailure if a loss is no
+    longer a number, a file cannot be written, a loader process dies, or a compiled network fails.
+    """
+    steps = _Steps(run, progress, feed, log, stop)
+    try:
+        steps.make()
+    except RuntimeError as error:
+        if str(error).startswith("DataLoader worker"):
+            raise RunFailure(
+                f"a loader process died after step {progress.step}: {_first_line(error)}\n"
+                "Start again to go on; fewer of them (--num_workers) need less memory."
+            ) from error
+        if run.arguments.compile:
+            explain_compile_failure(error, run.arguments.algorithm)
+        raise
+
+
+def save_model(run: Run, name: str, step: int) -> None:
+    """Write the model to the run's folder, unless it is not wanted."""
+    if run.arguments.skip_model_save:
+        return
+    path = run.folder / name
+    with writing(path, f"after step {step}"):
+        checkpoints.save_model(path, run.algorithm, run.arguments, run.hparams, run.dataset)
+
+
+class _Steps:
+    """The steps that are still to be made, and what happens between them."""
+
+    def __init__(
+        self, run: Run, progress: Progress, feed: Feed, log: Log, stop: StopRequest
+    ) -> None:
+        self.run = run
+        self.progress = progress
+        self.feed = feed
+        self.log = log
+        self.stop = stop
+        self.columns: list[str] = []
+
+    def make(self) -> None:
+        """Make the steps."""
+        run, first = self.run, self.progress.step + 1
+        run.algorithm.train()
+        if not self.progress.recorded:
+            self._checkpoint()
+        with output.progress(run.arguments.algorithm, first, run.steps) as advance:
+            for step in range(first, run.steps):
+                self._update(step)
+                if run.is_checkpoint(step):
+                    self._checkpoint()
+                if self.stop.signal is not None and step < run.steps - 1:
+                    self._leave(self.stop.signal, seeding.generator_states())
+                advance()
+
+    def _update(self, step: int) -> None:
+        run, means = self.run, self.progress.means
+        started = time.perf_counter()
+        values = run.algorithm.update(*self.feed.minibatches())
+        means.setdefault("step_time", []).append(time.perf_counter() - started)
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise RunFailure(
+                    f"{run.arguments.algorithm} on {run.arguments.dataset}: {name} became {value} "
+                    f"at step {step}. Try a smaller learning rate (now {run.hparams.get('lr')})."
+                )
+            means.setdefault(name, []).append(value)
+        self.progress.step = step
+        self.progress.recorded = not run.is_checkpoint(step)
+
+    def _checkpoint(self) -> None:
+        """Evaluate, print a row, append the record, save the progress."""
+        run, step = self.run, self.progress.step
+        generators = seeding.generator_states()
+        try:
+            record = self._measured()
+        except StopRequested as request:
+            self._leave(request.signal, generators)  # the evaluation will be made again
+        self._print_row(record)
+        record |= {
+            "hparams": dict(run.hparams),
+            "args": run.arguments.as_record(),
+            "backend": backend.DESCRIPTION,
+        }
+        path = run.folder / records.FILE_NAME
+        with writing(path, f"after step {step}"):
+            records.append(path, record)
+        self.progress.recorded = True
+        self.progress.means = {}
+        self.log.add(record)
+        if run.arguments.save_model_every_checkpoint:
+            save_model(run, f"model_step{step}.pkl", step)
+        if step < run.steps - 1 or run.arguments.keep_resume:
+            self._save_progress(seeding.generator_states())
+
+    def _measured(self) -> dict[str, Any]:
+        """Return the numbers of a record."""
+        run, step = self.run, self.progress.step
+        smallest = min(len(subset) for subset in run.dataset.train_sets)
+        record: dict[str, Any] = {
+            "step": step,
+            "epoch": step * run.hparams["batch_size"] / smallest,
+        }
+        for name, values in self.progress.means.items():
+            record[name] = sum(values) / len(values)
+        record |= evaluation.accuracies(run.dataset, self._count)
+        return record | {"mem_gb": environment.peak_memory_gb(run.device)}
+
+    def _count(self, split: int) -> evaluation.ClassCounts:
+        run, batches = self.run, self._until_stopped(split)
+        return evaluation.evaluate(run.algorithm, batches, run.dataset.num_classes, run.device)
+
+    def _until_stopped(self, split: int) -> Iterator[Batch]:
+        for batch in self.feed.split(split):
+            self.stop.check()
+            yield batch
+
+    def _print_row(self, record: dict[str, Any]) -> None:
+        shown = output.shown_columns(record)
+        if shown != self.columns:
+            print(output.row(shown))
+        print(output.row([record[name] for name in shown]), flush=True)
+        self.columns = shown
+
+    def _save_progress(self, generators: dict[str, Any]) -> None:
+        run, progress = self.run, self.progress
+        path = run.folder / checkpoints.RESUME_FILE
+        with writing(path, f"after step {progress.step}"):
+            checkpoints.save_progress(path, run.algorithm, run.arguments, progress, generators)
+
+    def _leave(self, signal: int, generators: dict[str, Any]) -> NoReturn:
+        """Save the progress, say so and leave."""
+        self._save_progress(generators)
+        leaving = Stopped(signal, self.progress.step)
+        print(leaving.message, file=sys.stderr, flush=True)
+        raise leaving
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0].strip()

@@ -1,0 +1,77 @@
+"""Leaving in good order when a signal asks for it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stopped(SystemExit):
+    """A run that was asked to stop has saved its progress after ``step`` and leaves.
+
+    The exit status is what a shell gives for the signal: 143 for SIGTERM, 130 for SIGINT.
+    """
+
+    def __init__(self, number: int, step: int) -> None:
+        super().__init__(128 + number)
+        name = signal.Signals(number).name
+        self.message = f"stopped by {name} after step {step}; start again to go on."
+
+
+class StopRequested(Exception):
+    """The signal ``signal`` came during work that can be done again."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.signal = number
+
+
+class StopRequest:
+    """Within the block a first SIGINT or SIGTERM is noted in ``signal`` and nothing else.
+
+    A second SIGINT interrupts at once; a second SIGTERM changes nothing, since schedulers send
+    it more than once. Outside the main thread, where signals cannot be caught, and for those that
+    are ignored, nothing changes.
+    """
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self._kept: dict[int, Any] = {}
+
+    def __enter__(self) -> StopRequest:
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._kept[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._kept.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT:
+            if self.signal == signal.SIGINT:
+                raise KeyboardInterrupt
+            # print() must not be used here: the signal may have come in the middle of one.
+            os.write(2, b"finishing the step; interrupt again to leave at once\n")
+        self.signal = self.signal or number
+
+    def check(self) -> None:
+        """Raise StopRequested if a signal has come."""
+        if self.signal is not None:
+            raise StopRequested(self.signal)
+
+
+def leave_signals_to_parent(_worker: int = 0) -> None:
+    """Have this loader process ignore the signals: the run decides when it is no longer needed.
+
+    A signal to a whole process group would otherwise end it in the middle of a step.
+    """
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

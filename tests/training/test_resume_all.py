@@ -1,0 +1,57 @@
+"""Every algorithm that is registered goes on after a stop as if there had been none."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import pytest
+
+from ndcl_domainbed import registry
+from ndcl_domainbed.training.arguments import TrainArguments
+from ndcl_domainbed.training.feed import Feed
+from ndcl_domainbed.training.loop import train
+from tests.testbed.algorithms.battery import with_everything_on
+from tests.training.runs import assert_same_run
+
+STEPS = 7
+CHECKPOINT_FREQ = 3
+SWITCH = 3
+"""The update at which penalties are switched on."""
+
+STOPS_AFTER = (1, 4)
+"""Steps between checkpoints, before and after the switch."""
+
+
+def _arguments(algorithm, output_dir):
+    defaults = registry.default_hparams(algorithm, "Debug28")
+    changed = with_everything_on(dict(defaults))
+    hparams = {name: SWITCH for name in defaults if changed[name] != defaults[name]}
+    hparams |= {"backbone": "small_cnn", "batch_size": 6, "resnet_dropout": 0.1}
+    return TrainArguments(
+        dataset="Debug28", algorithm=algorithm, output_dir=str(output_dir), steps=STEPS,
+        checkpoint_freq=CHECKPOINT_FREQ, seed=5, hparams=json.dumps(hparams),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("algorithm", registry.algorithm_names())
+def test_stops_change_nothing(algorithm, tmp_path, monkeypatch):
+    train(_arguments(algorithm, tmp_path / "alone"))
+    read = Feed.minibatches
+    steps = []
+
+    def read_and_stop(feed):
+        steps.append(len(steps))
+        if steps[-1] in STOPS_AFTER:
+            signal.raise_signal(signal.SIGTERM)
+        return read(feed)
+
+    monkeypatch.setattr(Feed, "minibatches", read_and_stop)
+    for step in STOPS_AFTER:
+        with pytest.raises(SystemExit) as stopped:
+            train(_arguments(algorithm, tmp_path / "stopped"))
+        assert stopped.value.code == 143
+        assert f"after step {step};" in (tmp_path / "stopped" / "err.txt").read_text()
+    train(_arguments(algorithm, tmp_path / "stopped"))
+    assert steps == list(range(STEPS))  # no step was made twice
+    assert_same_run(tmp_path / "stopped", tmp_path / "alone")

@@ -14,7 +14,7 @@ from ndcl_domainbed.version import __version__
 
 COMMANDS = {
     "train": "train one algorithm on one data set",
-    "sweep": "launch many runs, or clear those that did not finish",
+    "sweep": "launch many runs, watch, plan or clear them",
     "collect_results": "turn runs into leaderboards",
     "list_top_hparams": "list the hyper-parameters that model selection chose",
     "export_results": "write the selected steps of all runs to one table",

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 from ndcl_domainbed.errors import InputError
 from ndcl_domainbed.sweeping import deleting, manifest, states, status
-from ndcl_domainbed.sweeping.flags import parse
+from ndcl_domainbed.sweeping.flags import free_args, parse
 from ndcl_domainbed.sweeping.jobs import Job, cores
 from ndcl_domainbed.sweeping.launchers import get_launcher
-from ndcl_domainbed.sweeping.pace import Pace, pace_of
+from ndcl_domainbed.sweeping.pace import Pace, kind_of, pace_of
 from ndcl_domainbed.sweeping.running import stopped_by_sigterm
 from ndcl_domainbed.sweeping.states import State
 
@@ -26,8 +26,8 @@ def main(argv: list[str] | None = None) -> int:
 
     checking.check_options(options)
     grids = [checking.completed(item) for item in grids]
-    checking.check_grids(grids)
-    jobs = grid.expand(grids, options.output_dir)
+    checking.check_grids(grids, free_args(options))
+    jobs = grid.expand(grids, options.output_dir, free_args(options))
     return COMMANDS[options.command](jobs, options)
 
 
@@ -40,7 +40,9 @@ def launch(jobs: Sequence[Job], options: Namespace) -> int:
         manifest.record(jobs, options.output_dir)
         random.Random(options.seed).shuffle(to_launch)
         with stopped_by_sigterm():
-            get_launcher(options.command_launcher).launch(to_launch, options)
+            ended = get_launcher(options.command_launcher).launch(to_launch, options)
+        if not ended:
+            return 0
         found = status.read_all(jobs)
         print(states.count_line(found.values()))
     return report_failures(found)
@@ -85,6 +87,9 @@ def plan(jobs: Sequence[Job], options: Namespace) -> int:
     pace = pace_of(found)
     at_a_time = options.jobs or cores()
     untimed = [job for job in jobs if found[job].name != states.DONE and not pace.knows(job)]
+    if untimed:
+        kinds = len({kind_of(job) for job in untimed})
+        print(f"Timing {kinds} kinds of jobs, each with two short runs.")
     measured, reasons = planning.measure(untimed, at_a_time) if untimed else (Pace({}), {})
     pace = Pace({**measured.seconds, **pace.seconds})
     print("\n".join(planning.describe(found, pace, reasons, at_a_time)))

@@ -5,17 +5,18 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from imbalance_splits.settings import get_setting
+from imbalance_splits.settings import build_setting, get_setting
+from imbalance_splits.settings.base import GeneratedSetting
+from imbalance_splits.settings.from_file import FILE_SUFFIXES, FromFile
 from ndcl_domainbed import backend, registry
 from ndcl_domainbed.errors import InputError
 from ndcl_domainbed.sweeping.grid import Grid, environments
 from ndcl_domainbed.sweeping.launchers import get_launcher
 from ndcl_domainbed.training.arguments import TrainArguments, parse_hparams
-
-TABLE_SUFFIXES = (".json", ".csv")
 
 
 def completed(grid: Grid) -> Grid:
@@ -35,7 +36,7 @@ def check_options(options: Namespace) -> None:
     _at_least("--retries", options.retries, 0)
 
 
-def check_grids(grids: Sequence[Grid]) -> None:
+def check_grids(grids: Sequence[Grid], free_args: Mapping[str, Any]) -> None:
     """Raise InputError, with the nearest name, for what a grid names and nobody has."""
     for grid in grids:
         _at_least("--n_trials", grid.n_trials, 1)
@@ -45,20 +46,24 @@ def check_grids(grids: Sequence[Grid]) -> None:
                 f"--n_hparams {grid.n_hparams} leaves nothing to run: the seeds go from "
                 f"--n_hparams_from {grid.n_hparams_from} to --n_hparams, without it."
             )
-        for setting in grid.imbalance or ():
-            _check_setting(setting)
+        for setting, dataset in itertools.product(grid.imbalance or (), grid.datasets):
+            _check_setting(setting, dataset)
         overrides = parse_hparams(grid.hparams)
         for dataset, algorithm in itertools.product(grid.datasets, grid.algorithms):
             environments(dataset, grid.data_dir)
             registry.run_hparams(algorithm, dataset, overrides=overrides)
-        TrainArguments(**next(grid.train_args())).check()
+        TrainArguments(**next(grid.train_args()), **free_args).check()
 
 
-def _check_setting(setting: str) -> None:
-    if Path(setting).suffix.lower() not in TABLE_SUFFIXES:
-        get_setting(setting)
-    elif not Path(setting).is_file():
-        raise InputError(f"--imbalance {setting}: there is no such table file.")
+def _check_setting(setting: str, dataset: str) -> None:
+    """Raise InputError for a setting that there is not, or that has no table for ``dataset``.
+
+    Whether a generated table fits the images that there are is known once they are read.
+    """
+    if Path(setting).suffix.lower() in FILE_SUFFIXES:
+        FromFile(setting).table(dataset, {})
+    elif not issubclass(get_setting(setting), GeneratedSetting):
+        build_setting(setting, {}).table(dataset, {})
 
 
 def _at_least(flag: str, value: int | None, least: int) -> None:

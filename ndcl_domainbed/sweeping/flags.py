@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar
 from ndcl_domainbed.errors import InputError, unknown_name
 from ndcl_domainbed.sweeping.grid import Grid
 from ndcl_domainbed.sweeping.launchers import launchers
-from ndcl_domainbed.training.arguments import DEFAULT_HOLDOUT, TASKS
+from ndcl_domainbed.training.arguments import DEFAULT_HOLDOUT, LOGS, PRECISIONS, TASKS
 
 COMMANDS = ("launch", "delete_incomplete", "status", "plan")
 
@@ -32,6 +32,8 @@ DEFAULTS: Mapping[str, Any] = {
     "hparams": None,
     "holdout_fraction": DEFAULT_HOLDOUT,
     "uda_holdout_fraction": None,
+    "precision": None,
+    "compile": False,
     "single_test_envs": False,
     "checkpoint_freq": None,
     "skip_model_save": False,
@@ -40,7 +42,14 @@ DEFAULTS: Mapping[str, Any] = {
     "retries": 1,
     "sweep": None,
     "watch": False,
+    "device": None,
+    "num_workers": None,
+    "image_cache": None,
+    "log": None,
 }
+
+FREE_FLAGS = ("device", "num_workers", "image_cache", "log")
+"""Flags of a run that do not change its results, and so not the folder of the job."""
 
 GRID_FLAGS = frozenset(field.name for field in fields(Grid))
 _NOT_IN_A_FILE = frozenset({"sweep", "command", "watch"})
@@ -81,6 +90,10 @@ def build_parser(cls: type[AnyParser]) -> AnyParser:
         help="how often a job that broke down is started again (default: 1)")  # fmt: skip
     add("--seed", type=int, help="seed of the order in which the jobs start (default: 0)")
     add("--skip_confirmation", action="store_true", help="do not ask")
+    add("--device", help="of all jobs, such as cpu or cuda")
+    add("--num_workers", type=int, metavar="N", help="loader processes of a job")
+    add("--image_cache", metavar="DIR", help="keep decoded images there, for all jobs")
+    add("--log", metavar="KIND", help=f"log as well to: {', '.join(LOGS)}")
     add("--watch", action="store_true", help="with status: keep showing until nothing runs")
     for name, launcher in launchers().items():
         title = (launcher.__doc__ or name).splitlines()[0]
@@ -109,6 +122,8 @@ def _add_grid_flags(group: argparse._ArgumentGroup) -> None:
     add("--single_test_envs", action="store_true",
         help="leave out single domains only (default: pairs too)")  # fmt: skip
     add("--checkpoint_freq", type=int, metavar="N", help="evaluate every N steps")
+    add("--precision", metavar="NAME", help=f"of the networks: {' or '.join(PRECISIONS)}")
+    add("--compile", action="store_true", help="compile the networks with torch.compile")
     add("--skip_model_save", action="store_true")
 
 
@@ -130,6 +145,12 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[Grid]]:
     if options.command == "status" and not {"sweep", *GRID_FLAGS}.intersection(given):
         return options, []
     return options, [make_grid({**shared, **block, **given}) for block in blocks]
+
+
+def free_args(options: argparse.Namespace) -> dict[str, Any]:
+    """Return those of ``FREE_FLAGS`` that were given."""
+    values = {name: getattr(options, name) for name in FREE_FLAGS}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def make_grid(given: Mapping[str, Any]) -> Grid:

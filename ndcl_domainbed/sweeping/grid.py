@@ -5,13 +5,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from imbalance_splits.seeds import seed_hash
+from ndcl_domainbed.errors import InputError
 from ndcl_domainbed.sweeping.jobs import Job, make_job
 
 _ONLY_IF_GIVEN = (
-    "steps", "hparams", "checkpoint_freq", "skip_model_save", "uda_holdout_fraction",
+    "steps", "hparams", "checkpoint_freq", "skip_model_save", "uda_holdout_fraction", "precision",
+    "compile",
 )  # fmt: skip
 
 
@@ -39,6 +42,8 @@ class Grid:
     checkpoint_freq: int | None = None
     skip_model_save: bool = False
     uda_holdout_fraction: float | None = None
+    precision: str | None = None
+    compile: bool = False
 
     def train_args(self) -> Iterator[dict[str, Any]]:
         """Yield the arguments of every run of the grid.
@@ -91,12 +96,25 @@ def dataset_class(dataset: str, data_dir: str) -> Any:
     return backend.get_dataset_class(dataset, data_dir)
 
 
-def expand(grids: Iterable[Grid], output_dir: str) -> list[Job]:
-    """Return the jobs of all ``grids``, each once, in order."""
+def expand(
+    grids: Iterable[Grid], output_dir: str, free_args: dict[str, Any] | None = None
+) -> list[Job]:
+    """Return the jobs of all ``grids``, each once, in order; all have the same ``free_args``."""
     jobs: dict[str, Job] = {}
     for grid in grids:
         for args in grid.train_args():
             steps = grid.steps or dataset_class(args["dataset"], grid.data_dir).N_STEPS
-            job = make_job(args, output_dir, int(steps))
+            job = make_job(args, output_dir, int(steps), free_args)
             jobs.setdefault(job.folder.name, job)
     return list(jobs.values())
+
+
+def check_folders(jobs: Iterable[Job]) -> None:
+    """Raise InputError if this machine lacks the folder of a data set that the jobs need."""
+    for dataset, data_dir in {(j.train_args["dataset"], j.train_args["data_dir"]) for j in jobs}:
+        name = getattr(dataset_class(dataset, data_dir), "FOLDER", None)
+        if name and not (Path(data_dir) / name).is_dir():
+            raise InputError(
+                f"no folder {Path(data_dir) / name}, where {dataset} is looked for. "
+                "Name the directory above it with --data_dir."
+            )

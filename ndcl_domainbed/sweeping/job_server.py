@@ -25,7 +25,8 @@ GRACE = 30.0
 """Seconds that jobs have to save their progress when the sweep is stopped."""
 
 IMPORTED_LATER = (
-    "torch._dynamo", "torch.utils.data", "torchvision.transforms", "ndcl_domainbed.registry",
+    "torch._dynamo", "torch.utils.data", "torch.utils.serialization", "torchvision.transforms",
+    "scipy.stats", "PIL.JpegImagePlugin", "PIL.PngImagePlugin", "ndcl_domainbed.registry",
     "ndcl_domainbed.training.loop",
 )  # fmt: skip
 """What a run would import, some of it not before its first step."""

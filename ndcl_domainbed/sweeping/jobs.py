@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,14 @@ from ndcl_domainbed.training.arguments import TrainArguments
 class Job:
     """One run. ``train_args`` are its flags without ``output_dir``, which follows from them.
 
-    ``n_steps`` is the number of updates that the run will make. Jobs compare by their folders.
+    ``n_steps`` is the number of updates that the run will make. ``free_args`` are flags that do
+    not change its results, such as where it keeps decoded images. Jobs compare by their folders.
     """
 
     train_args: dict[str, Any]
     folder: Path
     n_steps: int
+    free_args: dict[str, Any] = field(default_factory=dict)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Job) and self.folder == other.folder
@@ -32,13 +34,16 @@ class Job:
 
     def arguments(self) -> TrainArguments:
         """Return the arguments that ``train`` takes."""
-        return TrainArguments(**self.train_args, output_dir=str(self.folder))
+        return TrainArguments(**self.flags())
+
+    def flags(self) -> dict[str, Any]:
+        """Return all flags of the run."""
+        return {**self.train_args, **self.free_args, "output_dir": str(self.folder)}
 
     def command(self) -> list[str]:
         """Return the command that runs the job by itself, as an argument list."""
-        flags = {**self.train_args, "output_dir": str(self.folder)}
         command = [sys.executable, "-m", "ndcl_domainbed.scripts.train"]
-        for name, value in sorted(flags.items()):
+        for name, value in sorted(self.flags().items()):
             if value is not False:
                 command += [f"--{name}", *_words(value)]
         return command
@@ -52,16 +57,21 @@ class Job:
         return f"{args['algorithm']} on {data}, test {tests}, {seeds}"
 
 
-def make_job(train_args: dict[str, Any], output_dir: str, n_steps: int) -> Job:
+def make_job(
+    train_args: dict[str, Any],
+    output_dir: str,
+    n_steps: int,
+    free_args: dict[str, Any] | None = None,
+) -> Job:
     """Return the job that ``train_args`` make in a sweep's ``output_dir``."""
-    return Job(train_args, Path(output_dir) / folder_name(train_args), n_steps)
+    return Job(train_args, Path(output_dir) / folder_name(train_args), n_steps, free_args or {})
 
 
 def folder_name(train_args: dict[str, Any]) -> str:
     """Return the name of a job's folder: DomainBed's, the MD5 digest of the arguments' JSON.
 
     >>> folder_name({"dataset": "PACS", "test_envs": [0]})
-    'a67d7aa0fbbbf5ea6e5a2ea4bd91a1c6'
+    '35d4043ee3ff3517a442b7364bb11a61'
     """
     text = json.dumps(train_args, sort_keys=True)
     return hashlib.md5(text.encode("utf-8"), usedforsecurity=False).hexdigest()

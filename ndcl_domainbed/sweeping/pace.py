@@ -42,6 +42,9 @@ def pace_of(found: Mapping[Job, State]) -> Pace:
     timed: dict[Kind, list[float]] = defaultdict(list)
     for job, state in found.items():
         claim = state.claim
-        if state.name == states.DONE and claim and claim.number == 0 and claim.end:
-            timed[kind_of(job)].append((claim.end.at - claim.since) / job.n_steps)
+        if state.name != states.DONE or claim is None or claim.number > 0 or claim.end is None:
+            continue
+        seconds = claim.end.at - claim.since
+        if seconds > 0:  # the clock may have been set back in the meantime
+            timed[kind_of(job)].append(seconds / job.n_steps)
     return Pace({kind: sum(values) / len(values) for kind, values in timed.items()})

@@ -72,7 +72,7 @@ def measure(jobs: Sequence[Job], at_a_time: int) -> tuple[Pace, dict[Kind, str]]
 
 def _short(job: Job, checkpoint_freq: int, folder: str) -> Job:
     args = {**job.train_args, "steps": MEASURED_STEPS, "checkpoint_freq": checkpoint_freq}
-    return make_job(args, folder, MEASURED_STEPS)
+    return make_job(args, folder, MEASURED_STEPS, job.free_args)
 
 
 def cost(often: Path, seldom: Path) -> Cost:

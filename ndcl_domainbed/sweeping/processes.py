@@ -75,3 +75,18 @@ def _start_from_ps(pid: int) -> str | None:
     command = ["ps", "-o", "lstart=", "-p", str(pid)]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     return answer.stdout.strip() or None
+
+
+def holds_lock(path: Path) -> bool:
+    """Whether a process of this machine holds the lock file ``path``, as the system lists it.
+
+    A run holds one in its folder, also one that no sweep has started. Asking does not touch the
+    lock. Where the system has no list, nobody is known to hold it.
+    """
+    try:
+        lines = Path("/proc/locks").read_text().splitlines()
+        inode = path.stat().st_ino
+    except OSError:
+        return False
+    found = (line.split() for line in lines if "FLOCK" in line and "->" not in line)
+    return any(words[5].rpartition(":")[2] == str(inode) for words in found)

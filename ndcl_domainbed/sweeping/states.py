@@ -11,9 +11,13 @@ from pathlib import Path
 
 from ndcl_domainbed.sweeping import claims
 from ndcl_domainbed.sweeping.claims import Claim, Watch
+from ndcl_domainbed.sweeping.processes import holds_lock
 
 DONE, RUNNING, FAILED, WAITING = "done", "running", "failed", "waiting"
 STATES = (DONE, RUNNING, FAILED, WAITING)
+
+LOCK_FILE = ".lock"
+"""The file that a run locks in its folder."""
 
 TAIL = 65536
 """Bytes of ``results.jsonl`` in which its last record is looked for."""
@@ -54,6 +58,8 @@ def read_state(folder: Path, watch: Watch | None = None) -> State:
     claim = claims.latest(folder, names)
     if "done" in names:
         return State(DONE, claim)
+    if LOCK_FILE in names and holds_lock(folder / LOCK_FILE):
+        return State(RUNNING, claim)  # perhaps without a claim: by train itself
     if claim is None:
         return State(WAITING)
     if claim.end is not None:

@@ -67,9 +67,11 @@ def _train(job: Job, claim: Claim) -> str:
 
 
 def append_error(folder: Path, text: str) -> None:
-    """Add ``text`` to the job's ``err.txt``."""
-    with (folder / "err.txt").open("a", encoding="utf-8") as file:
-        file.write(text.rstrip() + "\n")
+    """Add ``text`` to the job's ``err.txt``, unless the run has ended it with that itself."""
+    with (folder / "err.txt").open("a+", encoding="utf-8", errors="replace") as file:
+        file.seek(0)
+        if not file.read().endswith(text.rstrip() + "\n"):
+            file.write(text.rstrip() + "\n")
 
 
 @contextmanager

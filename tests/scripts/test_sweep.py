@@ -89,7 +89,8 @@ def test_delete_incomplete_leaves_what_is_done_or_running(run, tmp_path):
 
 def test_dummy_prints_commands_for_a_shell(run, tmp_path):
     hparams = '{"lr": 0.01}'
-    flags = [*GRID, "--algorithms", "ERM", "--hparams", hparams, "--command_launcher", "dummy"]
+    flags = [*GRID, "--algorithms", "ERM", "--hparams", hparams, "--image_cache", "my cache",
+             "--command_launcher", "dummy"]  # fmt: skip
     status, printed = run("launch", *flags)
     assert status == 0
     lines = [line for line in printed.out.splitlines() if line.startswith(sys.executable)]
@@ -97,6 +98,7 @@ def test_dummy_prints_commands_for_a_shell(run, tmp_path):
     for line in lines:
         words = shlex.split(line)
         assert words[words.index("--hparams") + 1] == hparams
+        assert words[words.index("--image_cache") + 1] == "my cache"
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["jobs.jsonl"]
 
 
@@ -122,7 +124,8 @@ def test_the_answer_counts(tmp_path, monkeypatch, capsys, answer, launched):
         (["--algorithms", "EMR"], "unknown algorithm 'EMR'; did you mean 'ERM'"),
         (["--datasets", "PACSS"], "unknown dataset 'PACSS'; did you mean 'PACS'"),
         (["--imbalance", "Dualty"], "unknown setting 'Dualty'; did you mean 'Duality'"),
-        (["--imbalance", "no_such.csv"], r"no_such\.csv: there is no such table file"),
+        (["--imbalance", "no_such.csv"], r"no_such\.csv: cannot be read as a split table"),
+        (["--imbalance", "GINIDG"], "GINIDG .* has none for Debug28"),
         (["--hparams", '{"lrr": 1}'], "unknown hyper-parameter of ERM 'lrr'; did you mean 'lr'"),
         (["--hparams", "{"], "--hparams is not valid JSON"),
         (["--command_launcher", "locl"], "unknown launcher 'locl'; did you mean 'local'"),
@@ -130,6 +133,8 @@ def test_the_answer_counts(tmp_path, monkeypatch, capsys, answer, launched):
         (["--n_trials", "0"], "--n_trials must be at least 1"),
         (["--jobs", "0"], "--jobs must be at least 1"),
         (["--steps", "0"], "--steps must be at least 1"),
+        (["--precision", "bf61"], "unknown precision 'bf61'; did you mean 'bf16'"),
+        (["--log", "board"], "unknown log 'board'; did you mean 'tensorboard'"),
         (["--holdout_fraction", "1.5"], "--holdout_fraction is a share"),
     ],
 )
@@ -137,6 +142,13 @@ def test_bad_names_and_numbers_launch_nothing(run, tmp_path, flags, message):
     with pytest.raises(InputError, match=message):
         run("launch", *GRID, "--algorithms", "ERM", *flags)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_data_set_is_an_error_where_the_jobs_would_run(run):
+    flags = ["--datasets", "PACS", "--algorithms", "ERM", "--n_trials", "1", "--n_hparams", "1"]
+    with pytest.raises(InputError, match=r"no folder .*PACS.*--data_dir"):
+        run("launch", *flags)
+    assert run("launch", *flags, "--command_launcher", "dummy")[0] == 0
 
 
 def test_by_default_all_algorithms_and_all_real_data_sets(run):

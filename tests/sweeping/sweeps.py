@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from ndcl_domainbed.sweeping import claims
 
@@ -51,6 +52,16 @@ def wait_for(condition, process, seconds=60):
         assert process.poll() is None, process.communicate()
         time.sleep(0.005)
     raise AssertionError("it did not happen in time")
+
+
+def parent(pid):
+    """Return the process that started ``pid``."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def children(pid):
+    """Return the processes that ``pid`` has started."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def steps(folder):

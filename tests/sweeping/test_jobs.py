@@ -44,6 +44,14 @@ def test_title_tells_what_is_special():
     assert title == "ERM on PACS/Duality, test 0,2, hparams 3 trial 1"
 
 
+def test_what_does_not_change_the_results_does_not_change_the_folder():
+    job = make_job(ARGS, "out", 1, {"image_cache": "cache", "num_workers": 2})
+    assert job == make_job(ARGS, "out", 1)
+    assert job.arguments().image_cache == "cache"
+    words = job.command()
+    assert words[words.index("--num_workers") + 1] == "2"
+
+
 def test_arguments_survive_json():
     job = make_job(ARGS, "out", 1)
     assert folder_name(json.loads(json.dumps(ARGS))) == job.folder.name == Path(job.folder).name

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from ndcl_domainbed.sweeping import claims
+from ndcl_domainbed.sweeping import claims, running
+from ndcl_domainbed.sweeping.jobs import make_job
 from ndcl_domainbed.sweeping.running import describe_status
 from tests.sweeping import sweeps
+from tests.sweeping.test_claims import age, take_as
 
 
 def test_a_job_that_is_killed_goes_on_and_one_that_keeps_dying_fails_alone(tmp_path):
-    flags = ["--steps", "200", "--checkpoint_freq", "10", "--n_trials", "1", "--retries", "1"]
+    flags = ["--steps", "100", "--checkpoint_freq", "5", "--n_trials", "1", "--retries", "1"]
     launcher = sweeps.start("launch", tmp_path, *flags, "--jobs", "3")
     first, second, _ = sweeps.wait_for(
         lambda: len(found := sweeps.running(tmp_path)) == 3 and found, launcher
@@ -37,19 +39,14 @@ def test_a_job_that_is_killed_goes_on_and_one_that_keeps_dying_fails_alone(tmp_p
     assert (second.path.parent / "err.txt").read_text().splitlines()[-1].endswith("of memory")
     for folder in sweeps.job_folders(tmp_path):
         if folder != second.path.parent:
-            sweeps.assert_done_once(folder, 200, 10)
+            sweeps.assert_done_once(folder, 100, 5)
     ends = [claim.end for claim in claims.all_claims(first.path.parent)]
     assert [end.outcome for end in ends] == ["failed", "done"]
     assert "SIGSEGV" in ends[0].reason
 
 
-def children(pid):
-    """Return the processes that ``pid`` has started, as the system lists them."""
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
 def test_a_launcher_that_is_stopped_stops_its_jobs_and_another_goes_on(tmp_path):
-    flags = ["--steps", "150", "--checkpoint_freq", "10", "--n_trials", "1", "--jobs", "2"]
+    flags = ["--steps", "100", "--checkpoint_freq", "5", "--n_trials", "1", "--jobs", "2"]
     launcher = sweeps.start("launch", tmp_path, *flags)
     found = sweeps.wait_for(lambda: len(found := sweeps.running(tmp_path)) == 2 and found, launcher)
     launcher.terminate()
@@ -61,27 +58,27 @@ def test_a_launcher_that_is_stopped_stops_its_jobs_and_another_goes_on(tmp_path)
     assert again.returncode == 0
     assert "About to launch 3 jobs." in out
     for folder in sweeps.job_folders(tmp_path):
-        sweeps.assert_done_once(folder, 150, 10)
+        sweeps.assert_done_once(folder, 100, 5)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
 def test_jobs_outlive_the_death_of_the_process_that_starts_them(tmp_path):
-    flags = ["--steps", "150", "--checkpoint_freq", "10", "--n_trials", "1", "--jobs", "2"]
+    flags = ["--steps", "100", "--checkpoint_freq", "5", "--n_trials", "1", "--jobs", "2"]
     launcher = sweeps.start("launch", tmp_path, *flags)
     found = sweeps.wait_for(lambda: len(found := sweeps.running(tmp_path)) == 2 and found, launcher)
-    (server,) = children(launcher.pid)
-    assert {claim.owner.pid for claim in found} <= set(children(server))
+    (server,) = sweeps.children(launcher.pid)
+    assert {claim.owner.pid for claim in found} <= set(sweeps.children(server))
     os.kill(server, signal.SIGKILL)
     out, _ = launcher.communicate(timeout=60)
     assert launcher.returncode == 0
     assert "3 jobs: 3 done" in out
     for folder in sweeps.job_folders(tmp_path):
-        sweeps.assert_done_once(folder, 150, 10)
+        sweeps.assert_done_once(folder, 100, 5)
 
 
 def test_three_launchers_with_workers_killed_at_random_do_every_job_once(tmp_path):
     rng = random.Random(0)
-    flags = ["--steps", "60", "--checkpoint_freq", "7", "--n_trials", "4", "--retries", "50"]
+    flags = ["--steps", "40", "--checkpoint_freq", "4", "--n_trials", "4", "--retries", "50"]
     launchers = [
         sweeps.start("launch", tmp_path, *flags, "--jobs", "2", "--seed", str(seed))
         for seed in range(3)
@@ -104,7 +101,7 @@ def test_three_launchers_with_workers_killed_at_random_do_every_job_once(tmp_pat
     folders = sweeps.job_folders(tmp_path)
     assert len(folders) == 12
     for folder in folders:
-        sweeps.assert_done_once(folder, 60, 7)
+        sweeps.assert_done_once(folder, 40, 4)
     assert sum(len(claims.all_claims(folder)) for folder in folders) >= 12 + 10
 
 
@@ -119,3 +116,26 @@ def test_three_launchers_with_workers_killed_at_random_do_every_job_once(tmp_pat
 )
 def test_exit_statuses_are_explained(status, text):
     assert describe_status(status) == text
+
+
+def test_a_job_whose_machine_was_lost_is_taken_over(tmp_path, monkeypatch):
+    monkeypatch.setattr(claims, "WATCHED", 0.0)
+    monkeypatch.setattr(running, "LOOK_ELSEWHERE", 0.0)
+    args = {"dataset": "Debug28", "algorithm": "ERM", "test_envs": [0], "trial_seed": 0,
+            "hparams_seed": 0, "steps": 2, "hparams": '{"batch_size": 2}'}  # fmt: skip
+    lost, alive = (make_job({**args, "seed": seed}, str(tmp_path), 2) for seed in range(2))
+    age(take_as(lost.folder, 0, machine="another").path, claims.TIMEOUT + 1)
+    other = take_as(alive.folder, 0, machine="another")
+
+    started = running.view.PlainView.started
+
+    def finish_the_other(display, job, state):
+        (alive.folder / "done").write_text("done")
+        other.finish(claims.DONE)
+        started(display, job, state)
+
+    monkeypatch.setattr(running.view.PlainView, "started", finish_the_other)
+    running.run_jobs([lost, alive], [{}], threads=1, retries=0)
+    assert [claim.number for claim in claims.all_claims(lost.folder)] == [0, 1]
+    assert (lost.folder / "done").exists()
+    assert [claim.number for claim in claims.all_claims(alive.folder)] == [0]

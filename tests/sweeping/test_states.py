@@ -70,3 +70,16 @@ def test_progress_is_that_of_the_last_whole_record(tmp_path):
 def test_counts():
     found = [states.State(name) for name in ("done", "failed", "done")]
     assert count_line(found) == "3 jobs: 2 done, 0 running, 1 failed, 0 waiting."
+
+
+def test_a_run_that_no_sweep_started_is_running_while_it_holds_its_lock(tmp_path):
+    from ndcl_domainbed.training.locks import locked
+
+    (tmp_path / ".lock").write_text("")
+    assert read_state(tmp_path).name == "waiting"  # left behind by a run that was killed
+    with locked(tmp_path / ".lock"):
+        assert read_state(tmp_path).name == "running"
+    claims.take(tmp_path, 0).finish(claims.FAILED, "no luck")
+    with locked(tmp_path / ".lock"):
+        assert read_state(tmp_path).name == "running"
+    assert read_state(tmp_path).name == "failed"

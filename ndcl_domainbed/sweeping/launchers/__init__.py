@@ -2,7 +2,8 @@
 
 Its name is the name of the file. It has a docstring, whose first line is shown in the help,
 ``add_flags(group)``, which adds its own flags to the command line, and ``launch(jobs, options)``,
-which starts the jobs. Importing a launcher must be cheap: what it needs, it imports when it starts.
+which starts the jobs and tells whether they have ended. Importing a launcher must be cheap: what it
+needs, it imports when it starts.
 """
 
 from __future__ import annotations
@@ -26,8 +27,11 @@ class Launcher(Protocol):
     def add_flags(self, group: _ArgumentGroup) -> None:
         """Add the launcher's own flags."""
 
-    def launch(self, jobs: Sequence[Job], options: Namespace) -> None:
-        """Start ``jobs``. ``options`` holds all flags of the sweep."""
+    def launch(self, jobs: Sequence[Job], options: Namespace) -> bool:
+        """Start ``jobs``; return whether it waited for their end.
+
+        ``options`` holds all flags of the sweep.
+        """
 
 
 @functools.cache

@@ -13,7 +13,8 @@ def add_flags(group: _ArgumentGroup) -> None:
     """It has none."""
 
 
-def launch(jobs: Sequence[Job], options: Namespace) -> None:
+def launch(jobs: Sequence[Job], options: Namespace) -> bool:
     """Print one command a line."""
     for job in jobs:
         print(shlex.join(job.command()))
+    return False

@@ -7,6 +7,7 @@ from argparse import Namespace, _ArgumentGroup
 from collections.abc import Sequence
 
 from ndcl_domainbed.errors import InputError
+from ndcl_domainbed.sweeping.grid import check_folders
 from ndcl_domainbed.sweeping.jobs import Job, cores
 from ndcl_domainbed.sweeping.running import run_jobs
 
@@ -18,11 +19,12 @@ def add_flags(group: _ArgumentGroup) -> None:
     group.add_argument("--jobs_per_gpu", type=int, metavar="N", help="default: 1")
 
 
-def launch(jobs: Sequence[Job], options: Namespace) -> None:
+def launch(jobs: Sequence[Job], options: Namespace) -> bool:
     """Run the jobs, and wait until all of them have ended, those of other launchers too.
 
-    Raises InputError if there is no GPU.
+    Raises InputError if there is no GPU, or if the folder of a data set is missing.
     """
+    check_folders(jobs)
     per_gpu = getattr(options, "jobs_per_gpu", 1)
     if per_gpu < 1:
         raise InputError(f"--jobs_per_gpu must be at least 1; it was given {per_gpu}")
@@ -30,6 +32,7 @@ def launch(jobs: Sequence[Job], options: Namespace) -> None:
     slots = slots[: options.jobs]
     threads = max(1, cores() // len(slots))
     run_jobs(jobs, slots[: len(jobs)], threads, options.retries)
+    return True
 
 
 def devices() -> list[str]:

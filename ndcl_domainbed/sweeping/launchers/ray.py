@@ -7,6 +7,7 @@ whose machine is lost goes on elsewhere from its last checkpoint.
 from __future__ import annotations
 
 import os
+import socket
 from argparse import Namespace, _ArgumentGroup
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +25,10 @@ LOST_MACHINES = 10
 DEVICES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
 """Variables by which Ray gives devices to a task."""
 
-QUIET = {"log_to_driver": False, "logging_level": "error"}
+QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+
+ANSWER = 10.0
+"""Seconds in which a cluster must answer."""
 
 _servers: dict[int, JobServer] = {}
 
@@ -39,7 +43,7 @@ def add_flags(group: _ArgumentGroup) -> None:
         help="GPUs of a job, such as 0.5 (default: 1 where there are any)")  # fmt: skip
 
 
-def launch(jobs: Sequence[Job], options: Namespace) -> None:
+def launch(jobs: Sequence[Job], options: Namespace) -> bool:
     """Run the jobs on the cluster, and wait until all of them have ended.
 
     ``--jobs`` limits how many are handed to Ray at a time. Raises InputError without Ray, or if
@@ -56,6 +60,7 @@ def launch(jobs: Sequence[Job], options: Namespace) -> None:
         )(run_one)  # fmt: skip
         with view.shown(jobs) as display:
             hand_out(ray, task, jobs, options, cpus, display)
+        return True
     finally:
         ray.shutdown()
 
@@ -69,6 +74,8 @@ def connect(address: str | None) -> Any:
         raise InputError(
             "--command_launcher ray needs Ray: pip install 'ndcl-domainbed[ray]'"
         ) from error
+    if address not in (None, "local", "auto"):
+        check_answers(address)
     try:
         if address in (None, "local"):
             ray.init("local", num_cpus=cores(), include_dashboard=False, **QUIET)
@@ -78,6 +85,17 @@ def connect(address: str | None) -> Any:
         reason = " ".join(str(error).split())
         raise InputError(f"no Ray cluster answers at {address}: {reason}") from error
     return ray
+
+
+def check_answers(address: str) -> None:
+    """Raise InputError if nothing listens at ``address``, for which Ray waits many minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not (host and port.isdigit()):
+        raise InputError(f"--ray_address {address}: give it as HOST:PORT or ray://HOST:PORT")
+    try:
+        socket.create_connection((host, int(port)), timeout=ANSWER).close()
+    except OSError as error:
+        raise InputError(f"no Ray cluster answers at {address}: {error}") from error
 
 
 def hand_out(

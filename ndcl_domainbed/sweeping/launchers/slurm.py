@@ -47,7 +47,7 @@ def add_flags(group: _ArgumentGroup) -> None:
         help="jobs that a task runs one after the other (default: 1)")  # fmt: skip
 
 
-def launch(jobs: Sequence[Job], options: Namespace) -> None:
+def launch(jobs: Sequence[Job], options: Namespace) -> bool:
     """Submit the jobs that no task in the queue has, and return.
 
     ``--jobs`` limits how many tasks run at a time. Raises InputError without submitit or Slurm.
@@ -56,7 +56,7 @@ def launch(jobs: Sequence[Job], options: Namespace) -> None:
     jobs = queued.not_queued(jobs, folder)
     if not jobs:
         print("All of them are in Slurm's queue already.")
-        return
+        return False
     submitted = submit(jobs, options, slurm_executor(folder, options))
     queued.note(submitted, folder)
     ids = ", ".join(dict.fromkeys(name.split("_")[0] for name in submitted))
@@ -64,6 +64,7 @@ def launch(jobs: Sequence[Job], options: Namespace) -> None:
         f"Submitted {len(jobs)} jobs in {len(submitted)} tasks: Slurm job {ids}.\n"
         "`ndcl-domainbed sweep status --output_dir DIR --watch` shows how far they are."
     )
+    return False
 
 
 def submit(jobs: Sequence[Job], options: Namespace, executor: Any) -> dict[str, list[Job]]:

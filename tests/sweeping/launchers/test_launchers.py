@@ -33,5 +33,7 @@ def test_it_has_what_a_launcher_needs(name):
     [("local", "--slurm_mem"), ("slurm", "--ray_cpus"), ("dummy", "--jobs_per_gpu")],
 )
 def test_the_flag_of_another_launcher_is_an_error(launcher, flag):
-    with pytest.raises(InputError, match=f"{flag} is for --command_launcher .*, not {launcher}"):
+    with pytest.raises(
+        InputError, match=f"{flag} is for --command_launcher .*, not for {launcher}"
+    ):
         parse([*HERE, "--command_launcher", launcher, flag, "2"])

@@ -18,6 +18,7 @@ def launched(monkeypatch):
     calls = []
     monkeypatch.setattr(multi_gpu, "run_jobs", lambda jobs, *rest: calls.append(rest))
     monkeypatch.setattr(multi_gpu, "cores", lambda: 16)
+    monkeypatch.setattr(multi_gpu, "check_folders", lambda jobs: None)
     return calls
 
 

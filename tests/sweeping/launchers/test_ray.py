@@ -17,7 +17,7 @@ from tests.sweeping import sweeps
 
 pytest.importorskip("ray")
 
-FLAGS = ["--steps", "200", "--checkpoint_freq", "10", "--n_trials", "1"]
+FLAGS = ["--steps", "100", "--checkpoint_freq", "5", "--n_trials", "1"]
 
 CLUSTER = """
 import sys
@@ -57,7 +57,7 @@ def test_a_job_survives_the_loss_of_its_machine(tmp_path, cluster):
     assert sweep.returncode == 0, err
     assert "3 jobs: 3 done" in out
     for folder in sweeps.job_folders(tmp_path):
-        sweeps.assert_done_once(folder, 200, 10)
+        sweeps.assert_done_once(folder, 100, 5)
     assert any(len(claims.all_claims(claim.path.parent)) > 1 for claim in found)
 
 
@@ -70,7 +70,7 @@ def test_a_job_that_is_killed_on_a_ray_of_this_machine_goes_on(tmp_path):
     assert sweep.returncode == 0, err
     assert "3 jobs: 3 done" in out
     for folder in sweeps.job_folders(tmp_path):
-        sweeps.assert_done_once(folder, 200, 10)
+        sweeps.assert_done_once(folder, 100, 5)
     assert len(claims.all_claims(victim.path.parent)) == 2
 
 
@@ -80,6 +80,10 @@ def test_without_ray_it_is_an_error(monkeypatch):
         launcher.launch([], Namespace(jobs=None, retries=1))
 
 
-def test_a_cluster_that_does_not_answer_is_an_error():
-    with pytest.raises(InputError, match="no Ray cluster answers at 127.0.0.1:1"):
-        launcher.launch([], Namespace(jobs=None, retries=1, ray_address="127.0.0.1:1"))
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [("127.0.0.1:1", r"no Ray cluster answers at 127\.0\.0\.1:1"), ("here", "HOST:PORT")],
+)
+def test_a_cluster_that_does_not_answer_is_an_error(address, message):
+    with pytest.raises(InputError, match=message):
+        launcher.launch([], Namespace(jobs=None, retries=1, ray_address=address))

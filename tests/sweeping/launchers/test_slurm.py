@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import stat
 import sys
 from argparse import Namespace
@@ -22,18 +23,18 @@ from tests.sweeping import sweeps
 submitit = pytest.importorskip("submitit")
 
 
-def grid_jobs(folder, steps=200):
+def grid_jobs(folder, steps=5):
     grid = Grid(
         datasets=["Debug28"], algorithms=["ERM"], data_dir=str(folder), steps=steps, n_trials=1,
         task="domain_generalization", n_hparams_from=0, n_hparams=1, holdout_fraction=0.2,
-        hparams='{"batch_size": 2}', single_test_envs=True, checkpoint_freq=10,
+        hparams='{"batch_size": 2}', single_test_envs=True, checkpoint_freq=5,
         skip_model_save=True,
     )  # fmt: skip
     return expand([grid], str(folder))
 
 
 def test_a_task_that_is_preempted_goes_on_in_a_new_one(tmp_path):
-    jobs = grid_jobs(tmp_path)
+    jobs = grid_jobs(tmp_path, steps=100)
     executor = submitit.LocalExecutor(tmp_path / "slurm" / "%j", max_num_timeout=3)
     executor.update_parameters(timeout_min=5)
     kept = []
@@ -43,15 +44,12 @@ def test_a_task_that_is_preempted_goes_on_in_a_new_one(tmp_path):
     (task,) = kept
     assert submitted == {task.job_id: jobs}
 
-    class Alive:
-        poll = staticmethod(lambda: 1 if task.done() else None)
-        communicate = staticmethod(lambda: (task.stdout(), task.stderr()))
-
-    first = sweeps.wait_for(lambda: sweeps.running(tmp_path), Alive)[0]
-    task._interrupt()
+    first = sweeps.wait_for(lambda: sweeps.running(tmp_path), task._process)[0]
+    server = sweeps.parent(first.owner.pid)
+    os.kill(sweeps.parent(server), signal.SIGUSR2)  # as Slurm does before it takes the machine
     task.result()
     for job in jobs:
-        sweeps.assert_done_once(job.folder, 200, 10)
+        sweeps.assert_done_once(job.folder, 100, 5)
     ends = [claim.end.outcome for claim in claims.all_claims(first.path.parent)]
     assert ends == [claims.INTERRUPTED, claims.DONE]
 

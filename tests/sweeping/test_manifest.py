@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+
+from ndcl_domainbed.errors import InputError
+from ndcl_domainbed.sweeping import manifest
+from ndcl_domainbed.sweeping.jobs import make_job
+
+
+def jobs(folder, seeds):
+    return [make_job({"trial_seed": seed, "test_envs": [0]}, str(folder), 7) for seed in seeds]
+
+
+def test_each_job_is_noted_once(tmp_path):
+    assert manifest.recorded(str(tmp_path)) == []
+    manifest.record(jobs(tmp_path, range(3)), str(tmp_path))
+    manifest.record(jobs(tmp_path, range(1, 5)), str(tmp_path))
+    found = manifest.recorded(str(tmp_path))
+    assert found == jobs(tmp_path, range(5))
+    assert [job.train_args for job in found] == [job.train_args for job in jobs(tmp_path, range(5))]
+    assert {job.n_steps for job in found} == {7}
+
+
+def test_a_torn_line_costs_its_job_alone(tmp_path):
+    path = tmp_path / manifest.FILE_NAME
+    manifest.record(jobs(tmp_path, range(2)), str(tmp_path))
+    path.write_text(path.read_text()[:-9])
+    assert manifest.recorded(str(tmp_path)) == jobs(tmp_path, range(1))
+    manifest.record(jobs(tmp_path, range(2)), str(tmp_path))
+    assert manifest.recorded(str(tmp_path)) == jobs(tmp_path, range(2))
+
+
+def test_the_folder_is_made(tmp_path):
+    manifest.record(jobs(tmp_path / "a" / "b", range(1)), str(tmp_path / "a" / "b"))
+    assert len(manifest.recorded(str(tmp_path / "a" / "b"))) == 1
+
+
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot write to --output_dir .*file"):
+        manifest.record(jobs(tmp_path, range(1)), str(tmp_path / "file"))

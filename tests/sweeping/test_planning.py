@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from ndcl_domainbed.scripts import sweep
+from ndcl_domainbed.sweeping import claims, planning
+from ndcl_domainbed.sweeping.jobs import make_job
+from ndcl_domainbed.sweeping.pace import Pace, kind_of
+from ndcl_domainbed.sweeping.states import State
+
+ARGS = {"dataset": "Debug28", "algorithm": "ERM", "data_dir": "d"}
+
+
+@pytest.mark.parametrize(
+    ("steps", "every", "expected"),
+    [(1, 5, 1), (5, 5, 2), (6, 5, 2), (7, 5, 3), (11, 5, 3), (5001, None, 51), (10, 1, 10)],
+)
+def test_checkpoints_are_those_of_the_loop(steps, every, expected):
+    args = {**ARGS, "checkpoint_freq": every} if every else ARGS
+    job = make_job(args, "out", steps)
+    freq = every or 100
+    counted = sum(step % freq == 0 or step == steps - 1 for step in range(steps))
+    assert planning.checkpoints(job) == counted == expected
+
+
+def short_run(folder, seconds, step_times):
+    claim = claims.take(folder, 0)
+    (folder / "results.jsonl").write_text(
+        "".join(json.dumps({"step_time": time}) + "\n" for time in step_times)
+    )
+    claim.finish(claims.DONE)
+    content = json.loads(claim.path.read_text())
+    content["since"], content["end"]["at"] = 0.0, seconds
+    claim.path.write_text(json.dumps(content))
+
+
+def test_cost_is_taken_apart(tmp_path):
+    """3 s to start, 0.5 s an evaluation, 0.1 s a step but for the first, of 6 steps."""
+    short_run(tmp_path / "often", 3 + 6 * 0.5 + 6 * 0.1, [0.9, 0.1, 0.1, 0.1, 0.1, 0.1])
+    short_run(tmp_path / "seldom", 3 + 2 * 0.5 + 6 * 0.1, [0.1, 0.1])
+    cost = planning.cost(tmp_path / "often", tmp_path / "seldom")
+    assert dataclasses.astuple(cost) == pytest.approx((3.0, 0.5, 0.1))
+    job = make_job({**ARGS, "checkpoint_freq": 10}, "out", 101)
+    assert cost.of(job) == pytest.approx(3 + 11 * 0.5 + 101 * 0.1)
+
+
+def test_the_time_falls_with_the_workers_down_to_the_longest_job():
+    args = [{**ARGS, "trial_seed": seed} for seed in range(4)]
+    jobs = [make_job(arg, "out", steps) for arg, steps in zip(args, (100, 100, 100, 300), strict=1)]
+    found = {job: State("waiting") for job in jobs}
+    found[make_job({**ARGS, "trial_seed": 9}, "out", 10**6)] = State("done")
+    lines = planning.describe(found, Pace({kind_of(jobs[0]): 1.0}), {}, 3)
+    assert lines[0] == "To do: 4 jobs, 600 steps."
+    assert [line.split(maxsplit=1) for line in lines[2:]] == [
+        ["1", "10 min 0 s"], ["2", "5 min 0 s"], ["3", "5 min 0 s"], ["4", "5 min 0 s"],
+    ]  # fmt: skip
+
+
+def test_jobs_that_cannot_be_timed_are_named():
+    known, unknown = make_job(ARGS, "out", 60), make_job({**ARGS, "dataset": "PACS"}, "out", 60)
+    found = {known: State("waiting"), unknown: State("waiting")}
+    reasons = {kind_of(unknown): "no folder"}
+    lines = planning.describe(found, Pace({kind_of(known): 1.0}), reasons, 1)
+    assert "no time for PACS ERM: no folder" in lines
+    assert "The times below are for the 1 jobs that could be timed." in lines
+
+
+def test_the_command_measures_what_it_has_no_records_of(tmp_path, capsys):
+    flags = [
+        "--datasets", "Debug28", "PACS", "--algorithms", "ERM", "--single_test_envs", "--n_trials",
+        "1", "--n_hparams", "1", "--hparams", '{"batch_size": 2}', "--steps", "100",
+        "--data_dir", str(tmp_path), "--output_dir", str(tmp_path / "out"),
+    ]  # fmt: skip
+    assert sweep.main(["plan", *flags, "--jobs", "2"]) == 0
+    out = capsys.readouterr().out
+    assert "7 jobs: 0 done, 0 running, 0 failed, 7 waiting." in out
+    assert "To do: 7 jobs, 700 steps." in out
+    assert "no time for PACS ERM: no folder" in out
+    assert "The times below are for the 3 jobs that could be timed." in out
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ndcl_domainbed.errors import InputError
+from ndcl_domainbed.scripts import sweep
+from ndcl_domainbed.sweeping import claims, manifest, status
+from ndcl_domainbed.sweeping.jobs import make_job
+from ndcl_domainbed.sweeping.pace import pace_of
+
+ARGS = {"dataset": "PACS", "test_envs": [0], "hparams_seed": 0, "imbalance": "Duality"}
+
+
+@pytest.fixture
+def jobs(tmp_path):
+    """Six jobs: done, failed, running after 4 of 10 steps, and three that wait."""
+    names = ["ERM", "ERM", "ERM", "ERM", "NDCL", "NDCL"]
+    jobs = [
+        make_job({**ARGS, "algorithm": name, "trial_seed": seed}, str(tmp_path), 10)
+        for seed, name in enumerate(names)
+    ]
+    manifest.record(jobs, str(tmp_path))
+    taken = [claims.take(job.folder, 0) for job in jobs[:3]]
+    taken[0].finish(claims.DONE)
+    (jobs[0].folder / "done").write_text("done")
+    rewrite(taken[0].path, since=100.0, at=140.0)
+    taken[1].finish(claims.FAILED, "no luck")
+    (jobs[2].folder / "results.jsonl").write_text('{"step": 3}\n')
+    return jobs
+
+
+def rewrite(path, since, at):
+    content = json.loads(path.read_text())
+    content["since"], content["end"]["at"] = since, at
+    path.write_text(json.dumps(content))
+
+
+def test_it_tells_counts_progress_and_time_to_go(jobs):
+    lines = status.describe(status.read_all(jobs))
+    assert lines[0] == "6 jobs: 1 done, 1 running, 1 failed, 3 waiting."
+    to_go = "about 2 min 24 s to go with 1 jobs at a time"  # 36 steps of 4 s
+    assert lines[1] == f"14 of 60 steps; {to_go}."
+    assert any("4 of 10 steps (40 %), process " in line for line in lines)
+    assert any(line.endswith(f"no luck (see {jobs[1].folder})") for line in lines)
+    erm, ndcl = (line.split() for line in lines[-2:])
+    assert erm == ["PACS/Duality", "ERM", "1", "1", "1", "1"]
+    assert ndcl == ["PACS/Duality", "NDCL", "2"]
+
+
+def test_before_a_job_is_done_the_time_is_not_known(jobs):
+    lines = status.describe(status.read_all(jobs[2:]))
+    assert lines[1] == "4 of 40 steps; the time to go is known once a job is done."
+
+
+def test_when_nothing_runs_it_says_so(jobs):
+    found = status.read_all([jobs[0], *jobs[3:]])
+    assert status.describe(found)[1] == "10 of 40 steps; nothing runs."
+    assert status.describe(status.read_all(jobs[:1]))[1] == "10 of 10 steps."
+
+
+def test_the_pace_is_that_of_the_kind_or_the_mean(jobs):
+    pace = pace_of(status.read_all(jobs))
+    assert [pace.knows(job) for job in jobs] == [True] * 4 + [False] * 2
+    assert pace.seconds_per_step(jobs[3]) == pace.seconds_per_step(jobs[4]) == pytest.approx(4.0)
+
+
+def test_a_clock_that_was_set_back_does_not_count(jobs):
+    rewrite(claims.latest(jobs[0].folder).path, since=140.0, at=100.0)
+    assert pace_of(status.read_all(jobs)).seconds == {}
+
+
+def test_the_command_needs_nothing_but_the_folder(jobs, tmp_path, capsys):
+    assert sweep.main(["status", "--output_dir", str(tmp_path)]) == 0
+    assert "6 jobs: 1 done, 1 running, 1 failed, 3 waiting." in capsys.readouterr().out
+
+
+def test_watching_ends_when_nothing_runs(jobs, tmp_path, capsys, monkeypatch):
+    def next_look(seconds):
+        claims.latest(jobs[2].folder).finish(claims.INTERRUPTED)
+
+    monkeypatch.setattr(status.time, "sleep", next_look)
+    assert sweep.main(["status", "--output_dir", str(tmp_path), "--watch"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("6 jobs: ") == 2
+    assert "nothing runs" in out
+
+
+def test_watching_on_a_terminal(jobs, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    claims.latest(jobs[2].folder).finish(claims.INTERRUPTED)
+    status.watch(jobs)
+    assert "nothing runs" in capsys.readouterr().out
+
+
+def test_a_folder_without_a_launch_is_an_error(tmp_path):
+    with pytest.raises(InputError, match=r"has no jobs\.jsonl"):
+        sweep.main(["status", "--output_dir", str(tmp_path)])
+
+
+def test_watch_is_for_status(tmp_path):
+    with pytest.raises(InputError, match="--watch goes with status"):
+        sweep.main(["launch", "--output_dir", str(tmp_path), "--watch"])

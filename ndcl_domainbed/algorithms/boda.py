@@ -20,7 +20,8 @@ from ndcl_domainbed.hparams import (
     required_label_counts,
     uniform,
 )
-from ndcl_domainbed.testbed.algorithms.alignment import coral_distance, pair_average
+from ndcl_domainbed.losses.pieces import masked_logsumexp
+from ndcl_domainbed.testbed.algorithms.alignment import coral_distance, squared_distances
 from ndcl_domainbed.testbed.algorithms.base import Minibatch, mean, scalars, step
 
 _REFRESH_BATCH = 64
@@ -29,34 +30,34 @@ _REFRESH_BATCH = 64
 def boda_loss(
     z: torch.Tensor,
     y: torch.Tensor,
-    domain: int,
+    domains: torch.Tensor,
     centroids: torch.Tensor,
     counts: torch.Tensor,
     nu: float,
     temperature: float,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the sum of a domain's alignment terms, and how many there are.
+) -> torch.Tensor:
+    """Return the mean of the alignment terms; zero if there is none.
 
-    ``z`` (n, D) are the features of domain a with labels ``y`` (n,); ``centroids`` (M, K, D) and
-    ``counts`` (M, K) are those of all domain-class pairs. The affinity of sample i to the pair
-    (d, k) is -|μ_{d,k} - z_i| / N_{a,y} · (N_{d,k} / N_{a,y})^nu / temperature; a term is the
-    negative log of the softmax of the affinity to the same class in another domain, over all
-    pairs but the sample's own. Pairs without images take no part (ECCV 2022, Eq. 5).
+    ``z`` (n, D) are features with labels ``y`` (n,) of the domains ``domains`` (n,);
+    ``centroids`` (M, K, D) and ``counts`` (M, K) are those of all domain-class pairs. The
+    affinity of sample i of domain a to the pair (d, k) is
+    -|μ_{d,k} - z_i| / N_{a,y} · (N_{d,k} / N_{a,y})^nu / temperature; a term is the negative log
+    of the softmax of the affinity to the same class in another domain, over all pairs but the
+    sample's own. Pairs without images take no part (ECCV 2022, Eq. 5).
     """
     num_domains, num_classes = counts.shape
-    own = counts[domain, y].clamp(min=1)[:, None]  # (n, 1)
-    distances = torch.cdist(z, centroids.flatten(0, 1), compute_mode="donot_use_mm_for_euclid_dist")
-    calibration = (counts.flatten() / own).pow(nu)
-    affinities = -distances / own * calibration / temperature  # (n, M·K)
+    own = counts[domains, y].clamp(min=1)[:, None]  # (n, 1)
+    middle = centroids.flatten(0, 1).mean(dim=0)  # distances from products are precise near 0
+    distances = squared_distances(z - middle, centroids.flatten(0, 1) - middle).sqrt()
+    scales = counts.flatten().pow(nu) / (own.pow(1 + nu) * temperature)
+    affinities = -distances * scales  # (n, M·K)
     pairs = torch.arange(num_domains * num_classes, device=z.device)
     present = counts.flatten() > 0
-    others = present & (pairs != (domain * num_classes + y)[:, None])
-    # Every other pair may be absent, hence a finite lowest affinity instead of -inf.
-    lowest = torch.finfo(affinities.dtype).min
-    log_total = affinities.masked_fill(~others, lowest).logsumexp(dim=1, keepdim=True)
-    positive = present & (pairs % num_classes == y[:, None]) & (pairs // num_classes != domain)
+    others = present & (pairs != (domains * num_classes + y)[:, None])
+    log_total = masked_logsumexp(affinities, others)[:, None]
+    positive = others & (pairs % num_classes == y[:, None])
     terms = torch.where(positive, log_total - affinities, 0.0)
-    return terms.sum(), positive.sum()
+    return terms.sum() / positive.sum().clamp(min=1)
 
 
 class BoDA(ERM):
@@ -134,7 +135,7 @@ class BoDA(ERM):
         loss = mean(
             [F.cross_entropy(self.classifier(z), y) for z, y in zip(features, labels, strict=True)]
         )
-        macro = pair_average(features, coral_distance)
+        macro = coral_distance(features)
         start = max(self.hparams["boda_start_step"], self.hparams["feat_update_freq"])
         aligned = self._alignment(features, labels) if self.updates >= start else 0.0
         step(
@@ -151,14 +152,9 @@ class BoDA(ERM):
         counts = self.n_samples_table.to(features[0].dtype)
         centroids = self.train_centroids.unflatten(0, counts.shape)
         nu, temperature = self.hparams["nu"], self.hparams["temperature"]
-        sums, numbers = zip(
-            *[
-                boda_loss(z, y, domain, centroids, counts, nu, temperature)
-                for domain, (z, y) in enumerate(zip(features, labels, strict=True))
-            ],
-            strict=True,
-        )
-        return torch.stack(sums).sum() / torch.stack(numbers).sum().clamp(min=1)
+        domains = [torch.full_like(y, domain) for domain, y in enumerate(labels)]
+        z, y, domain = torch.cat(list(features)), torch.cat(list(labels)), torch.cat(domains)
+        return boda_loss(z, y, domain, centroids, counts, nu, temperature)
 
     def _training_features(self) -> list[Minibatch]:
         """Return the features and labels of the whole training split, per domain."""

@@ -15,22 +15,37 @@ from ndcl_domainbed.testbed.algorithms.annealing import AnnealedPenalty
 from ndcl_domainbed.testbed.algorithms.base import Minibatch, joined, mean, scalars, sizes, step
 
 
-def _class_kernels(u: torch.Tensor, y: torch.Tensor, one_hot: torch.Tensor) -> torch.Tensor:
-    """Return Gaussian kernels (n, n) of rows (n, D) of the same class, zero between classes.
+def _class_kernels(u: torch.Tensor, y: torch.Tensor, num_classes: int) -> torch.Tensor:
+    """Return Gaussian kernels (R, n, n) of rows of the same class, zero between classes.
 
-    Each class has its own bandwidth: σ² is the (lower) median of the non-zero squared distances
-    in the class, or 1 if there are none.
+    ``u`` (R, n, D) are R representations. Each class has its own bandwidth in each: σ² is the
+    (lower) median of the non-zero squared distances in the class, or 1 if there are none.
     """
-    gram = u @ u.T
-    norms = gram.diagonal()
-    distances = (norms[:, None] + norms - 2 * gram).clamp(min=0)
-    same = one_hot @ one_hot.T > 0
-    of_class = same & one_hot.T.bool()[:, :, None]  # (K, n, n): both rows are of the class
-    nan = torch.full_like(distances, torch.nan)
-    known = torch.where(of_class & (distances > 0), distances, nan)
-    medians = known.flatten(1).nanmedian(dim=1).values
-    variances = torch.where(medians.isnan(), torch.ones_like(medians), medians)[y]
-    return torch.where(same, torch.exp(-distances / (2 * variances[:, None])), 0.0)
+    gram = u @ u.mT
+    norms = gram.diagonal(dim1=1, dim2=2)
+    distances = (norms[:, :, None] + norms[:, None] - 2 * gram).clamp(min=0)
+    same = y[:, None] == y
+    variances = _class_medians(distances, same, y, num_classes).index_select(1, y)
+    return torch.where(same, torch.exp(-distances / (2 * variances[:, :, None])), 0.0)
+
+
+def _class_medians(
+    distances: torch.Tensor, same: torch.Tensor, y: torch.Tensor, num_classes: int
+) -> torch.Tensor:
+    """Return the lower median of each class's non-zero distances, 1 if it has none, (R, K).
+
+    All pairs are sorted by distance and then by class, so the work does not grow with K.
+    """
+    usable = same.triu(1) & (distances > 0)
+    labels = torch.where(usable, y, num_classes).flatten(1)
+    order = distances.detach().flatten(1).argsort(dim=1)
+    by_class = labels.gather(1, order).argsort(dim=1, stable=True)
+    counts = labels.new_zeros(len(labels), num_classes + 1)
+    counts = counts.scatter_add(1, labels, torch.ones_like(labels))
+    starts, counts = (counts.cumsum(1) - counts)[:, :-1], counts[:, :-1]
+    middle = (starts + (counts - 1).clamp(min=0) // 2).clamp(max=order.shape[1] - 1)
+    chosen = order.gather(1, by_class.gather(1, middle))
+    return torch.where(counts > 0, distances.flatten(1).gather(1, chosen), 1.0)
 
 
 def class_dependence(
@@ -42,12 +57,13 @@ def class_dependence(
     the sum over classes is divided by n and by the number of classes present. A class with one
     sample adds nothing.
     """
-    one_hot = F.one_hot(y, num_classes).to(a.dtype)
-    counts = one_hot.sum(dim=0)
-    centering = torch.eye(len(y), dtype=a.dtype, device=a.device)
-    centering = centering - (one_hot / counts.clamp(min=1)) @ one_hot.T
-    kernels = [centering @ _class_kernels(u, y, one_hot) @ centering for u in (a, b)]
-    return (kernels[0] * kernels[1]).sum() / (len(y) * (counts > 0).sum())
+    same = (y[:, None] == y).to(a.dtype)
+    shares = same / same.sum(dim=1)
+    kernels = _class_kernels(torch.stack([a, b]), y, num_classes)
+    # sum(HKH * HLH) = sum(HK * (HL)ᵀ) for the symmetric, idempotent H = 1 - shares
+    one, other = kernels - shares @ kernels
+    number_of_classes = shares.diagonal().sum()
+    return (one * other.T).sum() / (len(y) * number_of_classes)
 
 
 class TCRI_HSIC(AnnealedPenalty, Algorithm):

@@ -47,21 +47,35 @@ def test_alignment_is_that_of_the_paper():
     y = torch.tensor([0, 1, 2, 1])
     centroids = torch.randn(3, 4, 6, dtype=torch.float64)
     counts = torch.from_numpy(COUNTS).double()
-    total, number = boda_loss(z, y, 1, centroids, counts, nu=0.7, temperature=1.4)
-    expected = plain_terms(z, y, 1, centroids, 0.7, 1.4)
-    assert number.item() == len(expected)
-    torch.testing.assert_close(total, sum(expected))
-    ours, theirs = [torch.autograd.grad(value, z)[0] for value in (total, sum(expected))]
+    found = boda_loss(z, y, torch.ones_like(y), centroids, counts, nu=0.7, temperature=1.4)
+    terms = plain_terms(z, y, 1, centroids, 0.7, 1.4)
+    expected = sum(terms) / len(terms)
+    torch.testing.assert_close(found, expected)
+    ours, theirs = [torch.autograd.grad(value, z)[0] for value in (found, expected)]
     torch.testing.assert_close(ours, theirs)
 
 
 def test_a_class_of_one_domain_has_nothing_to_align_with():
     z = torch.randn(2, 6, requires_grad=True)
     counts = torch.tensor([[3.0, 0.0], [0.0, 2.0]])
-    total, number = boda_loss(z, torch.tensor([0, 0]), 0, torch.zeros(2, 2, 6), counts, 0.5, 1.0)
-    total.backward()
-    assert (total.item(), number.item()) == (0, 0)
+    zeros = torch.tensor([0, 0])
+    found = boda_loss(z, zeros, zeros, torch.zeros(2, 2, 6), counts, 0.5, 1.0)
+    found.backward()
+    assert found.item() == 0
     assert bool((z.grad == 0).all())
+
+
+def test_features_far_from_zero_and_near_the_centroids():
+    torch.manual_seed(0)
+    centroids = 30 + torch.randn(3, 4, 16)
+    y, domains = torch.tensor([0, 1, 2, 3]), torch.tensor([0, 0, 1, 2])
+    z = centroids[domains, y] + 1e-2 * torch.randn(4, 16)
+    counts = torch.from_numpy(COUNTS).float()
+    found, exact = [
+        boda_loss(z.to(t), y, domains, centroids.to(t), counts.to(t), 0.7, 1.4)
+        for t in (torch.float32, torch.float64)
+    ]
+    torch.testing.assert_close(found.double(), exact, rtol=1e-4, atol=0)
 
 
 def with_centroids(**overrides):

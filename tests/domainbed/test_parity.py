@@ -66,7 +66,7 @@ UPDATES = {
 }
 """Hyper-parameters that differ from the defaults, per case."""
 
-DOUBLE = {"SelfReg", "EQRM, switched"}
+DOUBLE = {"CORAL", "MMD", "SelfReg", "EQRM, switched"}
 """Cases in double precision: they add numbers up in another order than DomainBed, and Adam makes
 a whole step of a rounding error where a gradient is almost zero."""
 

@@ -5,7 +5,7 @@ from itertools import combinations
 import pytest
 import torch
 
-from ndcl_domainbed.testbed.algorithms.alignment import coral_distance
+from ndcl_domainbed.testbed.algorithms.alignment import coral_distance, mean_discrepancy
 from tests.testbed.algorithms.building import (
     assert_update_follows,
     build_double,
@@ -56,9 +56,28 @@ def test_update_minimizes_risk_plus_distance(name, distance):
     assert result == pytest.approx({key: value.item() for key, value in parts.items()})
 
 
+@pytest.mark.parametrize("width", [7, 19, 20, 40])
+def test_coral_with_fewer_and_with_more_features_than_samples(width):
+    torch.manual_seed(0)
+    features = [
+        (1 + torch.randn(n, width, dtype=torch.float64)).requires_grad_() for n in (8, 5, 6)
+    ]
+    found = coral_distance(features)
+    expected = sum(plain_coral(a, b) for a, b in combinations(features, 2)) / 3
+    torch.testing.assert_close(found, expected)
+    ours, theirs = [torch.autograd.grad(value, features) for value in (found, expected)]
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_one_domain_differs_from_nothing():
+    assert coral_distance([torch.randn(4, 5)]).item() == 0
+    assert mean_discrepancy([torch.randn(4, 5)], [1.0]).item() == 0
+
+
 def test_a_single_sample_has_no_covariance():
     a, b = torch.randn(1, 5, requires_grad=True), torch.randn(4, 5)
-    distance = coral_distance(a, b)
+    distance = coral_distance([a, b])
     distance.backward()
     expected = (a[0] - b.mean(0)).pow(2).mean() + torch.cov(b.T).pow(2).mean()
     torch.testing.assert_close(distance, expected)

@@ -6,33 +6,52 @@ import importlib
 import multiprocessing
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.training.warm"])
 
+LIMIT = 120.0
+"""Seconds after which a command counts as hanging: far more than any takes."""
+
 
 class Command:
-    """A running ``ndcl-domainbed`` command; ``said`` is what it printed, on both streams."""
+    """A running ``ndcl-domainbed`` command that writes to ``output_dir``."""
 
     def __init__(self, output_dir, *argv, before=None):
         """Start it; ``before`` is called first in its process, with ``output_dir``."""
         self.output_dir = Path(output_dir)
-        self._printed = self.output_dir.with_name(f"{self.output_dir.name}.printed")
         words = [*map(str, argv), "--output_dir", str(output_dir)]
-        self.process = _CONTEXT.Process(target=_run, args=(words, self._printed, before))
+        self._reader, writer = _CONTEXT.Pipe(duplex=False)
+        self._printed = []
+        self.process = _CONTEXT.Process(target=_run, args=(words, writer, before))
         self.process.start()
+        writer.close()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self):
+        while content := os.read(self._reader.fileno(), 65536):
+            self._printed.append(content)
 
     @property
     def said(self):
-        return self._printed.read_text()
+        """What it has printed, on both streams."""
+        return b"".join(self._printed).decode()
 
     def status(self):
         """Wait for the end and return the exit status, negative for a signal."""
-        self.process.join(120)
+        self.process.join(LIMIT)
         assert self.process.exitcode is not None, f"it hangs: {self.said}"
+        self._thread.join(LIMIT)
         return self.process.exitcode
+
+    def kill(self):
+        """Kill it and wait for its end."""
+        self.process.kill()
+        self.process.join(LIMIT)
 
     def wait_until(self, condition):
         """Return when ``condition()`` is true; fail if the process ends before."""
@@ -41,14 +60,15 @@ class Command:
             time.sleep(0.001)
 
     def records_size(self):
+        """Return the size of ``results.jsonl``."""
         path = self.output_dir / "results.jsonl"
         return path.stat().st_size if path.exists() else 0
 
 
-def _run(words, printed, before):
-    handle = os.open(printed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+def _run(words, writer, before):
     for number in (1, 2):
-        os.dup2(handle, number)
+        os.dup2(writer.fileno(), number)
+    writer.close()
     sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
     if before is not None:
         before(Path(words[-1]))

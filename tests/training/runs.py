@@ -10,6 +10,9 @@ VOLATILE = ("step_time", "mem_gb")
 
 
 def records(folder):
+    """Return the records of a run; none if it has not written any."""
+    if not (folder / "results.jsonl").exists():
+        return []
     return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
 
 

@@ -30,8 +30,7 @@ def test_twenty_kills_change_nothing(algorithm, tmp_path):
         size = attempt.records_size()
         attempt.wait_until(lambda run=attempt, size=size: run.records_size() > size)
         time.sleep(delays.uniform(0.0, 0.02))
-        attempt.process.kill()
-        attempt.process.join()
+        attempt.kill()
     last = Command(tmp_path / "killed", *command)
     assert last.status() == 0, last.said
     assert_same_run(tmp_path / "killed", tmp_path / "alone")

@@ -8,9 +8,10 @@ A folder of JPEG images is generated, laid out and sized as PACS is (four domain
 project with a cache of decoded images, built beforehand; a plain loop in DomainBed's style, which
 stands in this file; and with DOMAINBED_HOME set that checkout's own train command. All train ERM on
 the same network with random weights: a ResNet-18, whose own work takes most of the time on a CPU,
-or a tiny one, with which reading images is nearly all there is to do, as with a fast GPU. Timed is what happens between the first record and the last:
-the steps and the evaluations, without the start-up. Images are those trained on and those
-evaluated. The figures are the best of the rounds, and ratios to the plain loop; they are no test.
+or a tiny one, with which reading images is nearly all there is to do, as with a fast GPU. Timed is
+what happens between the first record and the last: the steps and the evaluations, without the
+start-up. Images are those trained on and those evaluated. The figures are the best of the rounds,
+and ratios to the plain loop; they are no test.
 """
 
 from __future__ import annotations

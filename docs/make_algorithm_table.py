@@ -20,7 +20,36 @@ DOCS = Path(__file__).parent
 PAGE = DOCS / "algorithms.md"
 COSTS = DOCS / "update_costs.json"
 CLASSES = "10"
-HEADS = ["algorithm", "what it does", "paper", "own hyper-parameters (default)", "cost", "of"]
+HEADS = [
+    "algorithm",
+    "what it does",
+    "family",
+    "paper",
+    "own hyper-parameters (default)",
+    "cost",
+    "of",
+]
+FAMILIES = {
+    "boda": "alignment, imbalance",
+    "bsoftmax": "logit adjustment, imbalance",
+    "contextual": "domain context",
+    "erm": "risk",
+    "fishr": "gradient alignment",
+    "focal": "re-weighting, imbalance",
+    "ginidg": "generation, imbalance",
+    "ldam": "margins, imbalance",
+    "ndcl": "contrast, imbalance",
+    "pgrad": "gradient directions",
+    "rdm": "risk alignment",
+    "reweight": "re-weighting, imbalance",
+    "robust": "robust risk",
+    "rsc": "self-challenging",
+    "sagnet": "style",
+    "sd": "logit penalty",
+    "selfreg": "contrast",
+    "tcri_hsic": "conditional independence",
+}
+"""Families by module, where the module's name is not that of the family."""
 INTRODUCTION = f"""# Algorithms
 
 All algorithms train on every data set under every setting. *Own hyper-parameters* are those beyond
@@ -50,9 +79,11 @@ def _row(name: str, cost: float) -> list[str]:
         f"`{key}` ({hparam.default_for('DigitsDG')})"
         for key, hparam in vars(cls).get("HPARAMS", {}).items()
     ]
+    module = cls.__module__.rsplit(".", 1)[-1]
     return [
         name,
         summary.replace("``", "`").rstrip("."),
+        FAMILIES.get(module, module.replace("_", " ")),
         re.sub(r"arXiv:(\d+\.\d+)", r"[arXiv:\1](https://arxiv.org/abs/\1)", paper),
         ", ".join(hparams) or "none",
         f"{cost:.2f}",

@@ -45,7 +45,7 @@ class RunsBehind:
 
     def _counted(self, algorithm: str, envs: Iterable[int]) -> int:
         states = self.there.counts.get((algorithm, frozenset(envs)), Counter())
-        return states.total() if self.partial else states[DONE]
+        return states.total() - states[WAITING] if self.partial else states[DONE]
 
     def reason(self, algorithm: str, env: int, metric: str | None) -> str:
         """Say why there is no figure; ``metric`` if a record was chosen and only lacks that."""
@@ -54,7 +54,7 @@ class RunsBehind:
         states = self.there.counts.get((algorithm, frozenset((env,))))
         if states is None:
             return "no run with this test domain alone"
-        if not self._counted(algorithm, (env,)):
+        if not (states[DONE] or (self.partial and states[UNFINISHED])):
             return self._unfinished(algorithm, states)
         if self.criterion == "leave_one_out":
             return self._pairs(algorithm, env)

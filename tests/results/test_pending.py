@@ -3,7 +3,10 @@ from __future__ import annotations
 import hashlib
 import json
 
+import pytest
+
 from ndcl_domainbed.results import read_sweep
+from ndcl_domainbed.results.leaderboards import build
 from tests.results.builder import record, write_run
 
 ARGS = {
@@ -57,3 +60,21 @@ def test_a_listed_job_with_records_counts_once(tmp_path):
     write_run(tmp_path / "any", [record(0, {"1_in": 0.1, "0_out": 0.1}, **args)])
     listed(tmp_path, ARGS)
     assert states(tmp_path) == {"NDCL": ("done", "")}
+
+
+@pytest.mark.parametrize("partial", [False, True])
+def test_the_reason_of_an_empty_cell_is_the_run_that_is_missing(tmp_path, partial):
+    here = {"dataset": "PACS", "imbalance": "Cross"}
+    full = {
+        "0_in": 0.1,
+        "0_out": 0.1,
+        **{f"{e}_{s}": 0.1 for e in (1, 2, 3) for s in ("in", "out")},
+    }
+    write_run(tmp_path / "run", [record(0, full, test_envs=[0], **here)])
+    listed(tmp_path, ARGS, {**ARGS, "test_envs": [0]})
+    broken = {**ARGS, "test_envs": [0]}
+    write_run(folder_of(tmp_path, broken), [], done=False, err="error: no such file: cat.png\n")
+    (built,) = build(read_sweep(tmp_path), ["training"], partial=partial)
+    reasons = built.tables[0].reasons()
+    assert reasons["1 run not started"] == [("NDCL", "C")]
+    assert reasons["1 run failed (no such file: cat.png)"] == [("NDCL", "A")]

@@ -95,22 +95,19 @@ def hard_negatives(
     back whether there are any would cost a synchronisation in every other step), and with 'fixed'
     there are none. Raises ValueError for an unknown budget.
     """
-    counts = labels.new_zeros(probabilities.shape[1])
-    counts = counts.scatter_add(0, labels, torch.ones_like(labels))
-    slots = min(len(labels), len(counts))  # at most so many classes are present
-    classes = torch.argsort((counts == 0).to(torch.uint8), stable=True)[:slots]
-    counts = counts[classes]
+    classes = _classes(labels, probabilities.shape[1])
+    positive = labels == classes[:, None]
+    counts = positive.sum(dim=1)
     budgets = class_budgets(counts, budget, per_class)
     total = len(labels) if budget != "fixed" else int(budgets.sum())
-    picked = _select(labels, probabilities, classes, counts, budgets, total)
-    own = torch.arange(total, device=labels.device)
+    ranked = _ranked(probabilities, classes, positive)
+    picked = _select(ranked, classes, counts, budgets, total)
     draws = beta_draws(rho, total, generator).to(inputs.dtype)
     draws = draws.to(inputs.device, non_blocking=True)  # else the host waits for the device
-    lambdas = draws.index_select(0, own if per_pair else picked.draws)
-    mixed = torch.lerp(
-        inputs.index_select(0, picked.second),
-        inputs.index_select(0, picked.first),
-        lambdas.view(-1, *[1] * (inputs.dim() - 1)),
+    lambdas = draws if per_pair else draws.index_select(0, picked.draws)
+    mixed = inputs.index_select(0, picked.second)  # a copy, and the only memory of this size kept
+    mixed = mixed.lerp_(
+        inputs.index_select(0, picked.first), lambdas.view(-1, *[1] * (inputs.dim() - 1))
     )
     return HardNegatives(mixed, picked.classes, picked.first, picked.second, lambdas)
 
@@ -131,7 +128,7 @@ def class_budgets(counts: Tensor, budget: str, per_class: int) -> Tensor:
         return torch.where(present & (present.sum() > 1), per_class, 0)
     number = counts.sum()
     if budget == "frequency":
-        shares = torch.where(present, torch.exp(counts.double() / number), 0.0)
+        shares = torch.exp(counts.double() / number) * present
     elif budget == "equal":
         shares = present.double()
     else:
@@ -141,7 +138,7 @@ def class_budgets(counts: Tensor, budget: str, per_class: int) -> Tensor:
     by_remainder = torch.argsort(whole - shares, stable=True)
     missing = number - whole.sum()
     added = torch.arange(len(counts), device=counts.device) < missing
-    return whole.long().scatter_add(0, by_remainder, added.long())
+    return whole.scatter_add_(0, by_remainder, added.to(whole.dtype)).long()
 
 
 def beta_draws(rho: float, number: int, generator: torch.Generator) -> Tensor:
@@ -152,90 +149,110 @@ def beta_draws(rho: float, number: int, generator: torch.Generator) -> Tensor:
     """
     shape = torch.full((2, number), rho + 1, dtype=torch.float64, device=generator.device)
     gammas = torch._standard_gamma(shape, generator=generator)
-    uniforms = torch.empty_like(shape).uniform_(generator=generator)  # in [0, 1)
-    x, y = gammas.log() + torch.log1p(-uniforms) / rho
+    uniforms = shape.uniform_(generator=generator)  # in [0, 1)
+    x, y = gammas.log_() + uniforms.neg_().log1p_().div_(rho)
     return torch.sigmoid(x - y)
 
 
-def _select(
-    labels: Tensor,
-    probabilities: Tensor,
-    classes: Tensor,
-    counts: Tensor,
-    budgets: Tensor,
-    total: int,
-) -> _Selection:
-    """Return the parents of ``total`` mixed samples; ``classes``, ``counts``, ``budgets`` (G,)."""
-    order, strong, weak = _ranked(labels, probabilities, classes)
-    negatives = len(labels) - counts
-    pool, reach = _pool_and_reach(counts, negatives, strong, weak, budgets)
-    start = budgets.cumsum(0) - budgets
-    per_class = torch.stack([classes, counts, negatives, pool, reach, start], dim=1)
-    row = torch.arange(len(classes), device=labels.device)
-    row = row.repeat_interleave(budgets, output_size=total)
-    classes, counts, negatives, pool, reach, start = per_class[row].unbind(dim=1)
-    own = torch.arange(total, device=labels.device)
-    first, second, draws = _deal(own - start, counts, negatives, pool, reach)
-    return _Selection(
-        torch.where(negatives > 0, classes, -1),
-        order[row, first],
-        order[row, second],
-        torch.where(draws < 0, 0, own - draws),
-    )
+def _classes(labels: Tensor, number_of_classes: int) -> Tensor:
+    """Return classes (G,) in ascending order that include all in ``labels`` (N,), G <= N.
+
+    If there are more classes than samples, the ones present come first. All of them are returned
+    if they are no more than the samples; looking which are present would cost more than it saves.
+    """
+    slots = len(labels)
+    if number_of_classes <= slots:
+        return torch.arange(number_of_classes, device=labels.device)
+    present = labels.new_zeros(number_of_classes, dtype=torch.uint8).scatter_(0, labels, 1)
+    return torch.argsort(present, descending=True, stable=True)[:slots]
 
 
-def _ranked(
-    labels: Tensor, probabilities: Tensor, classes: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Rank the batch for each class: (G, N) places, and (G,) n_strong and n_weak.
+class _Ranked(NamedTuple):
+    """The batch ranked for each class: ``order`` (G, N) and n_strong and n_weak, (G,).
 
     A row holds the negatives, the most confident first, and then the positives, the most
-    uncertain first. One sort does both: a positive's key is above 0, a negative's is not.
+    uncertain first.
+    """
+
+    order: Tensor
+    strong: Tensor
+    weak: Tensor
+
+
+def _ranked(probabilities: Tensor, classes: Tensor, positive: Tensor) -> _Ranked:
+    """Rank the batch for each of ``classes`` (G,), whose samples ``positive`` (G, N) marks.
+
+    One sort does both ranks: a positive's key is above 0, a negative's is not.
     """
     number_of_classes = probabilities.shape[1]
-    p = probabilities.T.index_select(0, classes)
-    positive = labels == classes[:, None]
+    p = probabilities.T
+    if len(classes) < number_of_classes:
+        p = p.index_select(0, classes)
     keys = torch.where(positive, p.clamp_min(torch.finfo(p.dtype).tiny), -p)
     strong = (keys <= -2 / number_of_classes).sum(dim=1)
     weak = (keys <= -1 / number_of_classes).sum(dim=1)
-    return keys.argsort(dim=1, stable=True), strong, weak
+    return _Ranked(keys.argsort(dim=1, stable=True), strong, weak)
+
+
+def _select(
+    ranked: _Ranked, classes: Tensor, counts: Tensor, budgets: Tensor, total: int
+) -> _Selection:
+    """Return the parents of ``total`` mixed samples; ``classes``, ``counts``, ``budgets`` (G,)."""
+    number = ranked.order.shape[1]
+    negatives = number - counts
+    pool, reach = _pool_and_reach(counts, negatives, ranked.strong, ranked.weak, budgets)
+    start = budgets.cumsum(0) - budgets
+    named = classes.masked_fill(negatives == 0, -1)
+    row = torch.arange(len(classes), device=classes.device)
+    row = row.repeat_interleave(budgets, output_size=total)
+    per_class = torch.stack([named, counts, negatives, pool, reach, start])
+    named, counts, negatives, pool, reach, start = per_class.index_select(1, row).unbind()
+    own = torch.arange(total, device=classes.device)
+    first, second, place, is_later = _deal(own - start, counts, negatives, pool, reach)
+    order = ranked.order
+    return _Selection(named, order[row, first], order[row, second], (own - place) * is_later)
 
 
 def _pool_and_reach(
     counts: Tensor, negatives: Tensor, strong: Tensor, weak: Tensor, budgets: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return how many positives and how many negatives of each class are paired, both >= 1."""
-    quarter, half, most = (((counts * n + 3) // 4).clamp_min(2) for n in (1, 2, 3))
-    pool = torch.where(half * negatives >= budgets, half, most)
-    pool = torch.where(quarter * negatives >= budgets, quarter, pool)
-    reach = torch.minimum((budgets + pool - 1) // pool, negatives)
-    reach = torch.where(pool * weak >= budgets, weak, reach)
-    reach = torch.where(pool * strong >= budgets, strong, reach)
+    """Return how many positives and how many negatives of each class are paired, both >= 1.
 
-    third = (budgets + 2) // 3
-    single = torch.where(weak >= third, weak, negatives)
-    single = torch.where(2 * third <= negatives, third, single)
-    single = torch.where(strong >= third, strong, single)
+    ``fill`` is how many negatives fill the budget, of a single positive a third of it.
+    """
+    quarters = torch.arange(1, 4, device=counts.device)[:, None] * counts
+    pools = ((quarters + 3) // 4).clamp_min(2)
+    too_small = (pools[:2] * negatives < budgets).sum(dim=0)  # 2: even half of the positives
+    pool = pools.gather(0, too_small[None])[0]
+
     alone = counts == 1
-    return torch.where(alone, 1, pool), torch.where(alone, single, reach).clamp_min(1)
+    parts = pool.masked_fill(alone, 3)
+    fill = (budgets + parts - 1) // parts
+    reach = torch.where(alone, negatives, torch.minimum(fill, negatives))
+    reach = torch.where(weak >= fill, weak, reach)
+    reach = torch.where(alone & (2 * fill <= negatives), fill, reach)
+    reach = torch.where(strong >= fill, strong, reach)
+    return pool.masked_fill(alone, 1), reach.clamp_min(1)
 
 
 def _deal(
     place: Tensor, counts: Tensor, negatives: Tensor, pool: Tensor, reach: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the ranks of the parents and the place in the round, for the j-th sample of a class.
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the ranks of the parents of the j-th sample of a class, and its round.
 
     All arguments are (M,): ``place`` is j, the others are figures of the sample's class. Ranks are
-    columns of what :func:`_ranked` returns; the place in the round is -1 in the first round.
+    columns of what :class:`_Ranked` holds; of the round, the sample's place in it and whether it is
+    a later one than the first.
     """
     pairs = pool * reach
     later = place - pairs
-    among_negatives = (later >= 0) & (counts > 1) & (negatives > 1)
+    is_later = later >= 0
+    among_negatives = is_later & (torch.minimum(counts, negatives) > 1)
     size = torch.where(among_negatives, negatives, pairs)
-    place = torch.where(later >= 0, later % size, place)
+    place = torch.where(is_later, later % size, place)
     positive = negatives + place % pool
     negative = (place + place // torch.lcm(pool, reach)) % reach
     step = 1 + (later // size) % (negatives - 1).clamp_min(1)
     first = torch.where(among_negatives, (place + step) % size, positive)
     second = torch.where(among_negatives, place, negative)
-    return first, second, torch.where(later >= 0, place, -1)
+    return first, second, place, is_later

@@ -244,11 +244,11 @@ class NDCL(ERM):
         none = anchors[:0], y[:0]
         if settings.contrast == "none" or settings.alpha == 0:
             return none
-        posterior = logits.detach().softmax(dim=1)
+        posterior = anchors if settings.space == "prediction" else logits.softmax(dim=1)
         made = hard_negatives(
             x,
             y,
-            posterior,
+            posterior.detach(),
             settings.mixup,
             self.generator,
             budget=settings.budget,

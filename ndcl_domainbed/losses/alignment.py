@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from ndcl_domainbed.losses.pieces import masked_logsumexp, unit_rows, zero_with_gradient
+from ndcl_domainbed.losses.pieces import cosines, keep, softmax_and_logsumexp, zero_with_gradient
 
 
 def prototype_alignment(
@@ -27,12 +30,31 @@ def prototype_alignment(
     same = classes[:, None] == classes
     if active is not None:
         same = same & active
-    number = same.sum(dim=1)
+    number = same.sum(dim=1, dtype=prototypes.dtype)
     kept = number >= 2 if active is None else (number >= 2) & active
-    others = kept.expand(len(kept), -1).clone().fill_diagonal_(False)
-    rows = unit_rows(prototypes)
-    scores = rows @ rows.T / tau
-    losses = masked_logsumexp(scores, others) - masked_logsumexp(scores, others & same)
-    weights = kept.to(losses.dtype) / number.clamp_min(1)
-    shared_classes = weights.sum().clamp_min(1)
-    return torch.where(kept, losses, 0.0).mul(weights).sum() / shared_classes
+    weights = kept / number.clamp_min(1)
+    weights = weights / weights.sum().clamp_min(1)  # each class that is left weighs 1 / |C'|
+    return _Consistency.apply(cosines(prototypes) / tau, same, kept, weights)
+
+
+class _Consistency(torch.autograd.Function):
+    """L_const = Σ_a w_a (log Σ_b exp(s_ab) - log Σ_{b: k(b) = k(a)} exp(s_ab)), with its gradient.
+
+    Of rows that ``kept`` (M,) leaves out the weight is 0. The slopes of the two are the softmax
+    over all others and that over those of the same class.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, same: Tensor, kept: Tensor, weights: Tensor) -> Tensor:
+        lowest = torch.finfo(scores.dtype).min
+        scores = scores.masked_fill(~kept, lowest).fill_diagonal_(lowest)
+        of_all, log_all = softmax_and_logsumexp(scores)
+        of_same, log_same = softmax_and_logsumexp(keep(scores, same))
+        ctx.save_for_backward(weights[:, None] * (of_all - of_same))
+        return torch.dot(weights, log_all - log_same)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        (slope,) = ctx.saved_tensors
+        return gradient * slope, None, None, None

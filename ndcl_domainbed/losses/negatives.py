@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from ndcl_domainbed.losses.pieces import (
-    Pairs,
     anchor_pairs,
-    masked_logsumexp,
-    mean_over_classes,
+    class_weights,
+    keep,
+    softmax_and_logsumexp,
     zero_with_gradient,
 )
 
@@ -47,9 +50,8 @@ def negatives_contrast(
     if len(anchors) == 0 or len(negatives) == 0:
         return zero_with_gradient(anchors, negatives)
     pairs = anchor_pairs(anchors, labels, negatives, negative_classes)
-    log_factor, active = _log_amplification(pairs, kernel, tau)
-    losses = -F.logsigmoid(-log_factor)  # log(1 + A)
-    return mean_over_classes(torch.where(active, losses, 0.0), pairs.class_sizes)
+    scores = _log_kernel(pairs.similarity, kernel, tau)
+    return _MeanLogOnePlusFactor.apply(scores, *pairs[1:])
 
 
 def amplification_factor(
@@ -72,24 +74,62 @@ def amplification_factor(
     if len(anchors) == 0 or len(negatives) == 0:
         return anchors.new_zeros(len(anchors))
     pairs = anchor_pairs(anchors, labels, negatives, negative_classes)
-    log_factor, active = _log_amplification(pairs, kernel, tau)
-    return torch.where(active, log_factor, -torch.inf).exp()
+    scores = _log_kernel(pairs.similarity, kernel, tau)
+    factors = _Factors.of(scores, pairs.same)
+    has_loss = factors.has_negative & (pairs.class_sizes > 1)
+    return torch.where(has_loss, factors.log_factor, -torch.inf).exp()
 
 
-def _log_amplification(pairs: Pairs, kernel: str, tau: float) -> tuple[Tensor, Tensor]:
-    """Return log A_i (N,), finite for every anchor, and which anchors have a loss (N,)."""
-    scores = _log_kernel(1 - pairs.similarity, kernel, tau)
-    number, synthetic = len(pairs.same), pairs.synthetic()
-    log_positive = masked_logsumexp(scores[:, :number], pairs.positives())
-    log_negative = masked_logsumexp(scores[:, number:], synthetic)
-    active = (pairs.class_sizes > 1) & synthetic.any(dim=1)
-    return log_positive - log_negative, active
+class _Factors(NamedTuple):
+    """log A_i (N,), finite for every anchor, with its slopes in the scores (N, N) and (N, M).
+
+    The slope in the scores of the real samples is ``near``, that in those of the synthetic ones is
+    -``far``. ``has_negative`` (N,) leaves out anchors without any, whose A_i means nothing; that of
+    an anchor without positives is next to nothing.
+    """
+
+    log_factor: Tensor
+    near: Tensor
+    far: Tensor
+    has_negative: Tensor
+
+    @classmethod
+    def of(cls, scores: Tensor, same: Tensor) -> _Factors:
+        """Take ``scores`` log φ and the mask ``same``, both (N, N+M), of :class:`Pairs`."""
+        lowest = torch.finfo(scores.dtype).min
+        kept = keep(scores, same).fill_diagonal_(lowest)  # an anchor is not its own positive
+        number = len(same)
+        near, log_positive = softmax_and_logsumexp(kept[:, :number])
+        far, log_negative = softmax_and_logsumexp(kept[:, number:])
+        has_negative = log_negative > lowest / 2
+        return cls(log_positive - log_negative, near, far, has_negative)
 
 
-def _log_kernel(dissimilarity: Tensor, kernel: str, tau: float) -> Tensor:
-    """Return log φ(u/τ)."""
+class _MeanLogOnePlusFactor(torch.autograd.Function):
+    """L_con = Σ_i w_i log(1 + A_i) of the scores log φ, w_i = 1/(|C| n_k), with its gradient.
+
+    The slope of log(1 + A) in log A is A / (1 + A).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, same: Tensor, class_sizes: Tensor) -> Tensor:
+        factors = _Factors.of(scores, same)
+        weights = class_weights(class_sizes) * factors.has_negative
+        slope = (weights * factors.log_factor.sigmoid())[:, None]
+        ctx.save_for_backward(torch.cat([slope * factors.near, -slope * factors.far], dim=1))
+        return torch.dot(weights, F.softplus(factors.log_factor))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (slope,) = ctx.saved_tensors
+        return gradient * slope, None, None
+
+
+def _log_kernel(similarity: Tensor, kernel: str, tau: float) -> Tensor:
+    """Return log φ((1 - s)/τ), but for a constant that A_i does not see."""
     if kernel == "exp":
-        return dissimilarity / tau
+        return similarity / -tau
     if kernel == "linear":
-        return torch.log(dissimilarity.clamp_min(0) / tau + EPSILON)
+        return torch.log((1 - similarity).clamp_min(0) / tau + EPSILON)
     raise ValueError(f"unknown kernel {kernel!r}; there are: {', '.join(KERNELS)}")

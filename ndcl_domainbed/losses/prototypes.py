@@ -35,7 +35,7 @@ def batch_prototypes(
     """
     same = (labels[:, None] == labels) & (domains[:, None] == domains)
     counts = same.sum(dim=1)
-    first = ~same.tril(-1).any(dim=1)
+    first = same.tril().sum(dim=1) == 1  # the sample is the only one up to itself
     means = (same.to(vectors.dtype) / counts[:, None]) @ vectors
     return Prototypes(means, domains, labels, counts, first & (counts >= min_count))
 

@@ -187,6 +187,16 @@ def test_no_tensor_grows_with_classes_times_batch_squared(k):
     assert watch.largest <= 8 * n * max(n, k)
 
 
+def test_the_number_of_operators_does_not_grow_with_batch_or_classes():
+    counts = []
+    for n, k in [(20, 7), (96, 10), (96, 65), (96, 345), (320, 345)]:
+        with Watch() as watch:
+            mix(make_batch([i % k for i in range(n)], k))
+        counts.append(watch.operators)
+    assert len({counts[place] for place in (0, 1, 2)}) == 1
+    assert max(counts) <= min(counts) + 5  # more classes than samples: those present come first
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_inputs_keep_their_type_and_shape(dtype):
     batch = make_batch([0, 1, 1, 0], 2)

@@ -49,14 +49,14 @@ def boda_loss(
     own = counts[domains, y].clamp(min=1)[:, None]  # (n, 1)
     middle = centroids.flatten(0, 1).mean(dim=0)  # distances from products are precise near 0
     distances = squared_distances(z - middle, centroids.flatten(0, 1) - middle).sqrt()
-    scales = counts.flatten().pow(nu) / (own.pow(1 + nu) * temperature)
-    affinities = -distances * scales  # (n, M·K)
+    scales = -counts.flatten().pow(nu) / (own.pow(1 + nu) * temperature)
+    affinities = distances * scales  # (n, M·K)
     pairs = torch.arange(num_domains * num_classes, device=z.device)
-    present = counts.flatten() > 0
-    others = present & (pairs != (domains * num_classes + y)[:, None])
+    others = (counts.flatten() > 0) & (pairs != (domains * num_classes + y)[:, None])
     log_total = masked_logsumexp(affinities, others)[:, None]
-    positive = others & (pairs % num_classes == y[:, None])
-    terms = torch.where(positive, log_total - affinities, 0.0)
+    same_class = y[:, None] + pairs[::num_classes]  # (n, M): in each of the domains
+    positive = others.gather(1, same_class)
+    terms = torch.where(positive, log_total - affinities.gather(1, same_class), 0.0)
     return terms.sum() / positive.sum().clamp(min=1)
 
 

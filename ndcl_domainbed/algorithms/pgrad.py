@@ -26,9 +26,10 @@ def principal_gradient(trajectory: torch.Tensor) -> torch.Tensor:
     four principal directions v_j of the rows, each signed to agree with δ; ω are the eigenvalues
     of the covariance, normalized to length 1. Its length is that of δ. Zero if nothing moved.
 
-    The directions come from the T×T Gram matrix; those without variance are left out.
+    The directions come from the T×T Gram matrix; those without variance are left out. The rows
+    of ``trajectory`` are centered in place: a copy would cost as much as the rest.
     """
-    centered = trajectory - trajectory.mean(dim=0)
+    centered = trajectory.sub_(trajectory.mean(dim=0))
     gram = (centered @ centered.T).double()
     values, vectors = torch.linalg.eigh(gram)
     values, vectors = values.flip(0)[:_DIRECTIONS].clamp(min=0), vectors.flip(1)[:, :_DIRECTIONS]
@@ -40,7 +41,7 @@ def principal_gradient(trajectory: torch.Tensor) -> torch.Tensor:
     weights = torch.where(lengths > floor, values, 0.0)
     weights = weights / weights.norm().clamp(min=tiny) / lengths.clamp(min=tiny)
     direction = (vectors @ (weights * signs)).to(trajectory.dtype) @ centered
-    return (trajectory[0] - trajectory[-1]).norm() * direction
+    return (centered[0] - centered[-1]).norm() * direction
 
 
 class PGrad(Algorithm):
@@ -93,18 +94,20 @@ class PGrad(Algorithm):
     ) -> dict[str, float]:
         """Make one step; ``loss`` is the cross-entropy before the last inner step."""
         parameters = list(self.network.parameters())
-        trajectory = [_flat(parameters)]
-        for x, y in self._walk(minibatches):
+        lengths = [p.numel() for p in parameters]
+        walk = self._walk(minibatches)
+        trajectory = parameters[0].new_empty(len(walk) + 1, sum(lengths))
+        start = _flatten(parameters, trajectory[0]).clone()
+        for row, (x, y) in zip(trajectory[1:], walk, strict=True):
             loss = F.cross_entropy(self.predict(x), y)
             step(self.optimizer_inner, loss)
-            trajectory.append(_flat(parameters))
-        lengths = [p.numel() for p in parameters]
-        gradients = principal_gradient(torch.stack(trajectory)).split(lengths)
+            _flatten(parameters, row)
+        gradients = principal_gradient(trajectory).split(lengths)
         with torch.no_grad():
-            for parameter, start, gradient in zip(
-                parameters, trajectory[0].split(lengths), gradients, strict=True
+            for parameter, value, gradient in zip(
+                parameters, start.split(lengths), gradients, strict=True
             ):
-                parameter.copy_(start.view_as(parameter))
+                parameter.copy_(value.view_as(parameter))
                 parameter.grad = gradient.view_as(parameter)
         self.optimizer.step()
         return scalars(loss=loss)
@@ -128,6 +131,6 @@ class PGrad(Algorithm):
         return self.network(x)
 
 
-def _flat(parameters: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Return a copy of all parameters as one vector (P,)."""
-    return torch.cat([parameter.detach().flatten() for parameter in parameters])
+def _flatten(parameters: Sequence[torch.Tensor], row: torch.Tensor) -> torch.Tensor:
+    """Write all parameters into ``row`` (P,), and return it."""
+    return torch.cat([parameter.detach().flatten() for parameter in parameters], out=row)

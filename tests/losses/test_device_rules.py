@@ -52,6 +52,7 @@ def test_the_watch_notices_what_it_should():
         x.nonzero()
         torch.zeros(100, 100)
     assert watch.waits == ["_local_scalar_dense", "index", "nonzero"]
+    assert watch.operators >= 5
     assert watch.largest == 40_000
 
 
@@ -72,3 +73,11 @@ def test_no_tensor_is_larger_than_batch_by_batch_or_batch_by_classes(n, k):
     one_class_has_90_percent = torch.where(torch.arange(n) % 10 < 9, 0, torch.arange(n) % k)
     watch, _ = everything(n, k, one_class_has_90_percent)
     assert watch.largest <= 8 * max(n * 2 * n, 2 * n * k)
+
+
+def test_the_number_of_operators_depends_on_neither_batch_nor_classes():
+    counts = {
+        everything(n, k, torch.arange(n) % k)[0].operators
+        for n, k in [(30, 7), (96, 10), (96, 65), (40, 345)]
+    }
+    assert len(counts) == 1

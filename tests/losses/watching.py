@@ -1,4 +1,4 @@
-"""Looks over the shoulder of tensor code: what is read back to the host, how big tensors get."""
+"""Looks over the shoulder of tensor code: operators, reads back to the host, sizes of tensors."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "equal",
 
 
 class Watch(TorchDispatchMode):
-    """Records operators that would make the host wait, and the largest tensor that is made."""
+    """Counts operators, records those that make the host wait, and the largest tensor made."""
 
     def __init__(self) -> None:
         super().__init__()
         self.waits: list[str] = []
         self.largest = 0
+        self.operators = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         """Run the operator and note what it was."""
         name = func.overloadpacket.__name__
+        self.operators += 1
         if name.startswith(WAITING) or _indexes_by_mask(name, args):
             self.waits.append(name)
         result = func(*args, **(kwargs or {}))

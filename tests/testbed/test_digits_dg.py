@@ -18,10 +18,8 @@ DOMAINS = ["MNIST", "MNIST-M", "OPT", "SYN"]
 
 
 @pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
-    root = tmp_path_factory.mktemp("data")
-    cache.load(root)
-    return root
+def data_dir(digits_root):
+    return digits_root
 
 
 @pytest.fixture(scope="module")

@@ -14,16 +14,11 @@ from ndcl_domainbed.training.loop import train
 STEPS = 30
 
 
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
-    return tmp_path_factory.mktemp("data")
-
-
 @pytest.mark.parametrize("algorithm", algorithm_names())
-def test_thirty_steps_stay_finite(algorithm, data_dir, tmp_path):
+def test_thirty_steps_stay_finite(algorithm, digits_root, tmp_path):
     train(
         TrainArguments(
-            data_dir=str(data_dir), dataset="DigitsDG", algorithm=algorithm, imbalance="Duality",
+            data_dir=str(digits_root), dataset="DigitsDG", algorithm=algorithm, imbalance="Duality",
             test_envs=[2], steps=STEPS, checkpoint_freq=STEPS, output_dir=str(tmp_path),
             hparams='{"batch_size": 8}', skip_model_save=True,
         )

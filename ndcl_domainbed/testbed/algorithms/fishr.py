@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
+from torch.autograd.function import once_differentiable
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
 
 from ndcl_domainbed.hparams import Hparam, integer, power_uniform, uniform
 from ndcl_domainbed.testbed.algorithms.annealing import AnnealedPenalty
-from ndcl_domainbed.testbed.algorithms.base import Minibatch, joined, mean, scalars, sizes, step
+from ndcl_domainbed.testbed.algorithms.base import Minibatch, joined, scalars, sizes, step
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
 
@@ -21,14 +22,66 @@ def gradient_variance(
     """Return the population variance (P,), over samples, of the classifier's P gradients.
 
     ``z`` (n, D) are features with labels ``y`` (n,); a sample's gradient is that of its own
-    cross-entropy. Differentiable in the classifier and in ``z``. For a linear classifier, whose
-    gradients are (p - e_y) zᵀ and p - e_y, in closed form without storing them.
+    cross-entropy. Differentiable (once) in the classifier and in ``z``. For a linear classifier,
+    whose gradients are (p - e_y) zᵀ and p - e_y, in closed form without storing them.
     """
+    return torch.cat(_variance_parts(classifier, z, y))
+
+
+def _variance_parts(
+    classifier: torch.nn.Module, z: torch.Tensor, y: torch.Tensor
+) -> list[torch.Tensor]:
+    """Return the parts of :func:`gradient_variance`."""
     if not isinstance(classifier, torch.nn.Linear):
-        return _per_sample_gradients(classifier, z, y).var(dim=0, correction=0)
+        return [_per_sample_gradients(classifier, z, y).var(dim=0, correction=0)]
     errors = classifier(z).softmax(dim=1) - F.one_hot(y, classifier.out_features)
-    weight = errors.pow(2).T @ z.pow(2) / len(y) - (errors.T @ z / len(y)).pow(2)
-    return torch.cat([weight.flatten(), errors.var(dim=0, correction=0)])
+    return [_ProductVariance.apply(errors, z).flatten(), errors.var(dim=0, correction=0)]
+
+
+class _ProductVariance(torch.autograd.Function):
+    """The variance V (K, D), over samples, of the products e_i z_iᵀ, for E (n, K) and Z (n, D).
+
+    V = (E∘E)ᵀ(Z∘Z)/n - M∘M with the mean M = EᵀZ/n. With G the slope of V, those of E and Z are
+    2/n times E∘((Z∘Z)Gᵀ) - Z(M∘G)ᵀ and Z∘((E∘E)G) - E(M∘G).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, errors: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        share = errors / len(z)
+        middle = share.T @ z
+        ctx.save_for_backward(errors, z, middle)
+        return torch.addmm(middle.square(), (share * errors).T, z.square(), beta=-1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        errors, z, middle = ctx.saved_tensors
+        of_middle = middle * gradient
+        of_errors = errors * (z.square() @ gradient.T) - z @ of_middle.T
+        of_z = z * (errors.square() @ gradient) - errors @ of_middle
+        return of_errors * (2 / len(z)), of_z * (2 / len(z))
+
+
+class _MeanSquaredDeviation(torch.autograd.Function):
+    """The mean square of what rows u_d deviate by from their mean, for u_d = smoothed_d / share.
+
+    ``smoothed`` has the share ``share`` of ``variances`` in it, so the slope of u in them is 1.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, variances: torch.Tensor, smoothed: torch.Tensor, share: float
+    ) -> torch.Tensor:
+        apart = smoothed - smoothed.mean(dim=0)
+        ctx.save_for_backward(apart)
+        ctx.factor = 2 / (share * apart.numel())
+        return apart.square().sum() / (share**2 * apart.numel())
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        (apart,) = ctx.saved_tensors
+        return apart * (gradient * ctx.factor), None, None
 
 
 def _per_sample_gradients(
@@ -95,15 +148,12 @@ class Fishr(AnnealedPenalty, ERM):
         self, features: Sequence[torch.Tensor], labels: Sequence[torch.Tensor]
     ) -> torch.Tensor:
         """Return how far the smoothed variances of the domains differ; advances them."""
-        variances = torch.stack(
-            [
-                gradient_variance(self.classifier, z, y)
-                for z, y in zip(features, labels, strict=True)
-            ]
-        )
-        share = self.hparams["ema"]
-        self.smoothed = self.smoothed.to(variances.device)
-        smoothed = share * self.smoothed + (1 - share) * variances
-        self.smoothed = smoothed.detach()
-        corrected = smoothed / (1 - share)  # the gradient of the variances is so not scaled down
-        return (corrected - mean(list(corrected))).pow(2).mean()
+        parts = [
+            part
+            for z, y in zip(features, labels, strict=True)
+            for part in _variance_parts(self.classifier, z, y)
+        ]
+        variances = torch.cat(parts).view(len(labels), -1)
+        share = 1 - self.hparams["ema"]
+        self.smoothed = self.smoothed.to(variances).lerp(variances.detach(), share)
+        return _MeanSquaredDeviation.apply(variances, self.smoothed, share)

@@ -1,0 +1,22 @@
+"""What tests of several rooms share."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def digits_root(tmp_path_factory):
+    """A folder that holds DigitsDG, made once for all processes of a test session."""
+    from ndcl_domainbed.backend import get_dataset_class
+
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "digits_root"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        get_dataset_class("DigitsDG")(str(folder), [0], {"data_augmentation": True})
+    return folder

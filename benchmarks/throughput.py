@@ -1,7 +1,7 @@
 """How many images a second the whole loop of training handles, and how that compares.
 
     python benchmarks/throughput.py [--rounds 2] [--steps 16] [--more "--precision bf16"]
-    python benchmarks/throughput.py --network tiny --steps 160 --checkpoint_freq 80
+    python benchmarks/throughput.py --network tiny --steps 480 --checkpoint_freq 240
 
 A folder of JPEG images is generated, laid out and sized as PACS is (four domains, seven classes,
 227 x 227). On it run, in turn, several times, each in a process of its own: this project; this
@@ -39,13 +39,16 @@ import runpy, sys, torch, torchvision
 class Tiny(torch.nn.Module):
     def __init__(self):
         super().__init__()
-        self.conv1, self.fc = torch.nn.Conv2d(3, 512, 32, stride=32), torch.nn.Linear(512, 512)
-        self.bn1 = torch.nn.BatchNorm2d(512)
+        self.conv1, self.fc = torch.nn.Identity(), torch.nn.Linear(512, 512)
     def forward(self, x):
-        return self.fc(self.bn1(self.conv1(x)).mean(dim=(2, 3)))
+        return self.fc(torch.nn.functional.adaptive_avg_pool2d(x, 14).flatten(1)[:, :512])
 module, network, *sys.argv[1:] = sys.argv[1:]
-make = torchvision.models.resnet18 if network == "resnet18" else lambda weights: Tiny()
-torchvision.models.resnet18 = lambda **options: make(weights=None)
+if network == "tiny":
+    torch.set_num_threads(1)
+    torchvision.models.resnet18 = lambda **options: Tiny()
+else:
+    make = torchvision.models.resnet18
+    torchvision.models.resnet18 = lambda **options: make(weights=None)
 runpy.run_module(module, run_name="__main__", alter_sys=True)
 """
 """Runs a module with a network that needs no download."""
@@ -77,6 +80,8 @@ def commands(options: argparse.Namespace, data: Path) -> dict[str, list[str]]:
     ]  # fmt: skip
     python = [sys.executable, "-W", "ignore", "-c", PREAMBLE]
     ours = [*python, "ndcl_domainbed.scripts.train", options.network, *flags]
+    if options.network == "tiny":
+        ours += ["--num_workers", str(os.cpu_count())]
     found = {
         "a plain loop in DomainBed's style": [*python, "benchmarks.throughput", options.network,
             "--plain", "--data_dir", str(data), "--steps", str(options.steps),
@@ -94,13 +99,19 @@ def commands(options: argparse.Namespace, data: Path) -> dict[str, list[str]]:
     return found
 
 
-def timed(command: Sequence[str], folder: Path) -> float:
-    """Run a command; return the seconds from its first record to its last."""
+def measured(command: Sequence[str], folder: Path) -> tuple[float, int, float]:
+    """Run a command; return the seconds from its first record to its last, processes, memory.
+
+    These are counted at the first record; the memory, in GB, is that of all its processes, where
+    shared pages count once.
+    """
     home = os.environ.get("DOMAINBED_HOME")
     paths = [str(ROOT), *([home] if home else [])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     records = folder / "results.jsonl"
     times: list[float] = []
+    family: list[int] = []
+    memory = 0.0
     with (folder.parent / "printed.txt").open("w") as printed:
         process = subprocess.Popen(
             [*command, "--output_dir", str(folder)],
@@ -110,9 +121,28 @@ def timed(command: Sequence[str], folder: Path) -> float:
             time.sleep(0.005)
             written = records.read_bytes().count(b"\n") if records.exists() else 0
             times += [time.perf_counter()] * (written - len(times))
-    if process.returncode != 0:
+            if times and not family:
+                family = [process.pid, *children(process.pid)]
+                memory = sum(map(memory_share, family))
+    if process.returncode != 0 or not family:
         raise SystemExit((folder.parent / "printed.txt").read_text())
-    return times[-1] - times[0]
+    return times[-1] - times[0], len(family), memory
+
+
+def children(process: int) -> list[int]:
+    """Return the processes that ``process`` has started."""
+    return [
+        int(pid) for pid in Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    ]
+
+
+def memory_share(process: int) -> float:
+    """Return the memory of a process in GB, of shared pages its share only; 0 if it has ended."""
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 2**20
 
 
 def plain_loop(options: argparse.Namespace) -> None:
@@ -187,19 +217,24 @@ def main() -> None:
         root = Path(name)
         write_images(root, options.images_per_class)
         runs = commands(options, root)
-        seconds: dict[str, list[float]] = {title: [] for title in runs}
+        found: dict[str, list[tuple[float, int, float]]] = {title: [] for title in runs}
         for number in range(options.rounds):
             for place, (title, command) in enumerate(runs.items()):
                 folder = root / f"run{number}_{place}"
-                seconds[title].append(timed(command, folder))
+                found[title].append(measured(command, folder))
         evaluations = -(-options.steps // options.checkpoint_freq)
         images = options.steps * (len(DOMAINS) - 1) * options.batch_size
         images += evaluations * len(DOMAINS) * len(CLASSES) * options.images_per_class
-    slowest = min(next(iter(seconds.values())))
-    print(f"{images} images, best of {options.rounds} runs, {os.cpu_count()} cores")
-    for title, measured in seconds.items():
-        best = min(measured)
-        print(f"{title:<45} {images / best:8.1f} images/s   {slowest / best:5.2f} x")
+    plain, *_ = map(min, found.values())
+    print(
+        f"{images} images, {options.network}, best of {options.rounds} runs, {os.cpu_count()} cores"
+    )
+    for title, results in found.items():
+        seconds, processes, memory = min(results)
+        print(
+            f"{title:<45} {images / seconds:7.1f} images/s {plain[0] / seconds:6.2f} x"
+            f" {processes:4} processes {memory:5.1f} GB"
+        )
 
 
 if __name__ == "__main__":

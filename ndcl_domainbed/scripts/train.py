@@ -44,6 +44,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--compile", action="store_true", help="compile the network with torch.compile")
     add("--image_cache", metavar="DIR", help="keep decoded images there, for all runs")
     add("--log", metavar="KIND", help=f"log losses and accuracies as well to: {', '.join(LOGS)}")
+    add("--diagnostics", action="store_true",
+        help="record gradients and prototypes by class, for the command diagnose")  # fmt: skip
     return parser
 
 

@@ -34,6 +34,7 @@ DEFAULTS: Mapping[str, Any] = {
     "uda_holdout_fraction": None,
     "precision": None,
     "compile": False,
+    "diagnostics": False,
     "single_test_envs": False,
     "checkpoint_freq": None,
     "skip_model_save": False,
@@ -125,6 +126,7 @@ def _add_grid_flags(group: argparse._ArgumentGroup) -> None:
     add("--precision", metavar="NAME", help=f"of the networks: {' or '.join(PRECISIONS)}")
     add("--compile", action="store_true", help="compile the networks with torch.compile")
     add("--skip_model_save", action="store_true")
+    add("--diagnostics", action="store_true", help="record gradients and prototypes by class")
 
 
 def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[Grid]]:

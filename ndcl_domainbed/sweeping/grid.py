@@ -14,7 +14,7 @@ from ndcl_domainbed.sweeping.jobs import Job, make_job
 
 _ONLY_IF_GIVEN = (
     "steps", "hparams", "checkpoint_freq", "skip_model_save", "uda_holdout_fraction", "precision",
-    "compile",
+    "compile", "diagnostics",
 )  # fmt: skip
 
 
@@ -44,6 +44,7 @@ class Grid:
     uda_holdout_fraction: float | None = None
     precision: str | None = None
     compile: bool = False
+    diagnostics: bool = False
 
     def train_args(self) -> Iterator[dict[str, Any]]:
         """Yield the arguments of every run of the grid.

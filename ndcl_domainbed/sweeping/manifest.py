@@ -20,7 +20,7 @@ FILE_NAME = "jobs.jsonl"
 def record(jobs: Iterable[Job], output_dir: str) -> None:
     """Add those of ``jobs`` that the manifest lacks, in one write at its end.
 
-    Raises InputError if the folder cannot be written.
+    Raises InputError if the folder or the file cannot be written.
     """
     check_writable(Path(output_dir))
     known = {job.folder.name for job in recorded(output_dir)}
@@ -32,9 +32,14 @@ def record(jobs: Iterable[Job], output_dir: str) -> None:
     if not lines:
         return
     text = "\n".join(["", *lines, ""])  # begins with a line end: the last write may be torn
-    handle = os.open(Path(output_dir) / FILE_NAME, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    with os.fdopen(handle, "ab", buffering=0) as file:
-        file.write(text.encode("utf-8"))
+    path = Path(output_dir) / FILE_NAME
+    try:
+        with path.open("ab") as file:
+            file.write(text.encode("utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"cannot write {path}: {error.strerror}.\nOnce it can be written, launch again."
+        ) from error
 
 
 def recorded(output_dir: str) -> list[Job]:

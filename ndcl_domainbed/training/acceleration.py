@@ -49,12 +49,20 @@ def accelerate(
 
 def explain_compile_failure(error: RuntimeError, algorithm: str) -> None:
     """Raise RunFailure if it was a compiled network that raised ``error``."""
-    text = str(error)
-    if type(error).__module__.startswith(_COMPILERS) or "torch.compile" in text:
+    if type(error).__module__.startswith(_COMPILERS) or "torch.compile" in str(error):
         raise RunFailure(
-            f"the network of {algorithm} cannot be compiled: {text.strip().splitlines()[0]}\n"
+            f"the network of {algorithm} cannot be compiled: {_reason(error)}\n"
             "Start over without --compile."
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of an error's message, with the next one where that only leads to it.
+
+    The compiler's messages begin with which of its parts failed.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [repr(error)]
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
 
 
 def _image_network(algorithm: nn.Module) -> nn.Module:
@@ -110,12 +118,14 @@ def _replace_forward(module: nn.Module, forward: Any) -> None:
 
 
 def _check_bfloat16(device: torch.device) -> None:
-    supported = device.type != "cuda" or torch.cuda.is_bf16_supported()
-    try:
-        with torch.autocast(device.type, dtype=torch.bfloat16):
-            pass
-    except RuntimeError:
-        supported = False
+    if device.type == "cuda":
+        supported = torch.cuda.is_bf16_supported()
+    else:
+        try:
+            torch.autocast(device.type, dtype=torch.bfloat16)
+            supported = True
+        except RuntimeError:
+            supported = False
     if not supported:
         raise InputError(f"--precision bf16: the device {device} has no bfloat16. Use fp32.")
 
@@ -124,5 +134,4 @@ def _check_compiler(device: torch.device) -> None:
     try:
         torch.compile(lambda x: x + 1)(torch.zeros(2, device=device))
     except Exception as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"--compile cannot be used here: {reason}") from error
+        raise InputError(f"--compile cannot be used here: {_reason(error)}") from error

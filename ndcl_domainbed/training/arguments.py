@@ -24,7 +24,8 @@ class TrainArguments:
     split. ``steps`` and ``checkpoint_freq`` None mean the data set's own. ``device`` None means
     the best there is; ``num_workers`` None means as many loader processes as help here. Neither
     of the two changes which images a step sees. ``image_cache`` is a folder for decoded images,
-    ``log`` one of ``LOGS``; with ``keep_resume`` the resume file stays when the run is done.
+    ``log`` one of ``LOGS``; with ``keep_resume`` the resume file stays when the run is done;
+    with ``diagnostics`` it also writes what :class:`ndcl_domainbed.training.watch.Watch` sees.
     """
 
     data_dir: str = DEFAULT_DATA_DIR
@@ -52,6 +53,7 @@ class TrainArguments:
     compile: bool = False
     image_cache: str | None = None
     log: str | None = None
+    diagnostics: bool = False
 
     def check(self) -> None:
         """Raise InputError for a value that no data set could accept."""
@@ -60,6 +62,11 @@ class TrainArguments:
         if self.log is not None and self.log not in LOGS:
             raise unknown_name("log", self.log, LOGS)
         self._check_precision()
+        if self.diagnostics and self.compile:
+            raise InputError(
+                "--diagnostics and --compile exclude each other: "
+                "a compiled network cannot be watched"
+            )
         _at_least("--steps", self.steps, 1)
         _at_least("--checkpoint_freq", self.checkpoint_freq, 1)
         _at_least("--num_workers", self.num_workers, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,15 @@ _FREE_TO_CHANGE = frozenset(
 class Progress:
     """How far a run is: it has made the update of ``step``, -1 for none.
 
-    ``means`` holds the values that updates returned since the last record. ``recorded`` is False
-    if the step is one with a record, and that is still to be made.
+    ``means`` holds the values that updates returned since the last record, ``watched`` what
+    ``--diagnostics`` adds up: both begin anew with each record. ``recorded`` is False if the step
+    is one with a record, and that is still to be made.
     """
 
     step: int = -1
     recorded: bool = True
     means: dict[str, list[float]] = field(default_factory=dict)
+    watched: dict[str, Any] = field(default_factory=dict)
 
     @property
     def first_unrecorded(self) -> int:
@@ -77,6 +80,7 @@ def save_progress(
         "step": progress.step,
         "recorded": progress.recorded,
         "means": progress.means,
+        "watched": progress.watched,
         "args": arguments.as_record(),
         "algorithm": state.capture(algorithm),
         "generators": generators,
@@ -97,25 +101,32 @@ def _save(content: dict[str, Any], path: Path) -> None:
 
 
 def load_progress(
-    folder: Path, algorithm: torch.nn.Module, arguments: TrainArguments, device: torch.device
+    path: Path,
+    algorithm: torch.nn.Module,
+    arguments: TrainArguments,
+    device: torch.device,
+    make_update: Callable[[], object],
 ) -> Progress:
-    """Restore the run from its resume file and return how far it was.
+    """Restore the run from the resume file at ``path`` and return how far it was.
 
-    Without such a file that is the start. Raises InputError if the file belongs to another run or
+    Without such a file that is the start. ``make_update`` makes some update of the algorithm, for
+    those that are complete only then. Raises InputError if the file belongs to another run or
     cannot be read.
     """
-    path = folder / RESUME_FILE
     if not path.exists():
         return Progress()
     try:
         content = torch.load(path, map_location=device, weights_only=True)
         check_same_run(content["args"], arguments, path)
-        state.restore(algorithm, content["algorithm"])
+        state.restore(algorithm, content["algorithm"], make_update)
         generators = content["generators"]
         generators["torch"] = generators["torch"].cpu()
         generators["cuda"] = [saved.cpu() for saved in generators["cuda"]]
         seeding.restore_generator_states(generators)
-        return Progress(int(content["step"]), bool(content["recorded"]), content["means"])
+        return Progress(
+            int(content["step"]), bool(content["recorded"]), content["means"],
+            content.get("watched", {}),
+        )  # fmt: skip
     except (state.CannotResume, pickle.UnpicklingError, RuntimeError, KeyError, EOFError) as error:
         raise InputError(f"cannot go on from {path}: {error}\n{_AGAIN}") from error
 

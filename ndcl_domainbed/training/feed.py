@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -104,6 +105,7 @@ class Feed:
     ) -> None:
         self._source = source
         self._device = device
+        self._workers = workers
         self._read: Iterator[Any]
         if workers == 0:
             self._read = (source[item] for item in items)
@@ -123,7 +125,8 @@ class Feed:
         # error, and the exit of this process waits for them.
         shut_down = getattr(self._read, "_shutdown_workers", None)
         if shut_down is not None:
-            shut_down()
+            with suppress(RuntimeError):  # torch's, of a process that was killed: it is over now
+                shut_down()
 
     def minibatches(self) -> tuple[list[Batch], list[torch.Tensor] | None]:
         """Return the arguments of ``update`` for the next step."""
@@ -140,12 +143,19 @@ class Feed:
     def _next(self) -> Any:
         """Return the next item; an InputError of a loader process keeps its own message only.
 
-        torch raises it again here with the process's whole traceback as its message.
+        torch raises it again here with the process's whole traceback as its message. Raises
+        RuntimeError, its message beginning with "DataLoader worker", if a loader process has died:
+        as torch does where it notices before the connection to the process breaks.
         """
         try:
             return next(self._read)
         except InputError as error:
             raise InputError(str(error).rstrip().rsplit("InputError: ", 1)[-1]) from None
+        except (EOFError, OSError) as error:
+            if self._workers == 0 or "in DataLoader worker process" in str(error):
+                raise  # of the data set's own
+            reason = getattr(error, "strerror", None) or "end of file"
+            raise RuntimeError(f"DataLoader worker does not answer: {reason}") from error
 
     def _moved(self, tensor: torch.Tensor) -> torch.Tensor:
         return tensor.to(self._device, non_blocking=True)

@@ -9,7 +9,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ndcl_domainbed.errors import InputError
@@ -44,7 +44,8 @@ def locked(path: Path, *, wait: bool = False) -> Iterator[None]:
         yield
     finally:
         if handle is not None:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # a lock file that stays locks nobody out
+                path.unlink(missing_ok=True)
             _held.discard(handle)
             os.close(handle)
 

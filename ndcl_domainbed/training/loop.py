@@ -7,11 +7,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ndcl_domainbed.training import checkpoints, environment, output, records
+from ndcl_domainbed.training import checkpoints, environment, output, records, watch
 from ndcl_domainbed.training.arguments import TrainArguments
 from ndcl_domainbed.training.batches import StepBatches
 from ndcl_domainbed.training.checkpoints import Progress
-from ndcl_domainbed.training.feed import Feed, Source, evaluation_batch_size, plan
+from ndcl_domainbed.training.feed import Feed, Item, Source, evaluation_batch_size, plan
 from ndcl_domainbed.training.files import remove_partial_files, write_whole, writing
 from ndcl_domainbed.training.locks import locked
 from ndcl_domainbed.training.preparation import Run, prepare, split_description
@@ -66,7 +66,7 @@ def _is_done(folder: Path, arguments: TrainArguments) -> bool:
 def _clear(folder: Path) -> None:
     """Remove what an earlier run left in ``folder``."""
     checkpoints.remove_progress(folder)
-    names = (DONE_FILE, records.FILE_NAME, "out.txt", "err.txt", "model.pkl")
+    names = (DONE_FILE, records.FILE_NAME, watch.FILE_NAME, "out.txt", "err.txt", "model.pkl")
     for path in [folder / name for name in names] + list(folder.glob("model_step*.pkl")):
         path.unlink(missing_ok=True)
     shutil.rmtree(folder / SCALARS_FOLDER, ignore_errors=True)
@@ -83,12 +83,16 @@ def _train(run: Run) -> None:
     folder, last = run.folder, run.steps - 1
     remove_partial_files(folder)
     _write_text(folder / "split.json", split_description(run.dataset), "before the first step")
-    progress = checkpoints.load_progress(folder, run.algorithm, run.arguments, run.device)
-    _repair_records(folder / records.FILE_NAME, progress)
+    source = _source(run)
+    progress = _restored(run, source)
+    if progress.step >= 0:
+        print(f"Going on after step {progress.step}.")
+    for name in (records.FILE_NAME, watch.FILE_NAME):
+        _repair_records(folder / name, progress)
     with (
         StopRequest() as stop,
         open_log(run.arguments.log, folder, progress.first_unrecorded) as log,
-        _open_feed(run, progress) as feed,
+        _open_feed(run, source, progress) as feed,
     ):
         make_steps(run, progress, feed, log, stop)
         save_model(run, "model.pkl", last)
@@ -106,19 +110,17 @@ def _repair_records(path: Path, progress: Progress) -> None:
     """Cut the records back to those that the run will not make again, and say so."""
     with writing(path, "before the first step"):
         repaired = records.truncate_after(path, progress.first_unrecorded - 1)
-    if progress.step >= 0:
-        print(f"Going on after step {progress.step}.")
     if repaired.torn:
         print(f"{path.name} ended in a torn line, which was removed.")
     if repaired.later:
         print(f"{path.name} held {repaired.later} later record(s), which will be made again.")
 
 
-def _open_feed(run: Run, progress: Progress) -> Feed:
-    """Return what the run reads from where it goes on."""
+def _source(run: Run) -> Source:
+    """Return what the run reads."""
     dataset, size = run.dataset, run.hparams["batch_size"]
     adapting = run.arguments.task == "domain_adaptation"
-    source = Source(
+    return Source(
         StepBatches(
             dataset.train_sets, size, run.arguments.seed,
             class_balanced=bool(run.hparams.get("class_balanced", False)),
@@ -127,6 +129,21 @@ def _open_feed(run: Run, progress: Progress) -> Feed:
         list(dataset.evaluation_sets.values()),
         evaluation_batch_size(dataset.input_shape),
     )  # fmt: skip
+
+
+def _restored(run: Run, source: Source) -> Progress:
+    """Bring the run to where it last saved its progress, if it did, and return that."""
+
+    def make_update() -> None:
+        with Feed(source, [Item(None, 0)], 0, run.device) as feed:
+            run.algorithm.update(*feed.minibatches())
+
+    path = run.folder / checkpoints.RESUME_FILE
+    return checkpoints.load_progress(path, run.algorithm, run.arguments, run.device, make_update)
+
+
+def _open_feed(run: Run, source: Source, progress: Progress) -> Feed:
+    """Return what the run reads from where it goes on."""
     steps = range(progress.step + 1, run.steps)
     items = plan(source, steps, run.is_checkpoint, evaluate_first=not progress.recorded)
     return Feed(source, items, run.workers, run.device)

@@ -82,7 +82,7 @@ def prepare(arguments: TrainArguments) -> Run:
         algorithm=algorithm,
         steps=steps,
         checkpoint_freq=arguments.checkpoint_freq or dataset_class.CHECKPOINT_FREQ,
-        workers=loader_workers(arguments, dataset, dataset_class.N_WORKERS),
+        workers=loader_workers(arguments, dataset, dataset_class.N_WORKERS, device),
     )
 
 
@@ -136,14 +136,22 @@ def choose_device(name: str | None) -> torch.device:
     return device
 
 
-def loader_workers(arguments: TrainArguments, dataset: SplitDataset, wanted: int) -> int:
-    """Return how many loader processes to start: none for data in memory or a single core."""
+def loader_workers(
+    arguments: TrainArguments, dataset: SplitDataset, wanted: int, device: torch.device
+) -> int:
+    """Return how many loader processes to start: none for data in memory or on a single core.
+
+    Otherwise ``wanted``, but no more than there are cores or, where the CPU computes as well,
+    threads of this run: a sweep shares the cores out among its jobs by their threads.
+    """
     if arguments.num_workers is not None:
         return arguments.num_workers
     if all(in_memory(subset) for subset in dataset.train_sets):
         return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(wanted, cores or 1) if (cores or 1) > 1 else 0
+    if not cores or cores == 1:
+        return 0
+    return min(wanted, cores if device.type == "cuda" else min(cores, torch.get_num_threads()))
 
 
 def split_description(dataset: SplitDataset) -> str:

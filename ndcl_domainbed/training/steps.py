@@ -6,6 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NoReturn
 
 from ndcl_domainbed import backend
@@ -19,13 +20,16 @@ from ndcl_domainbed.training.files import writing
 from ndcl_domainbed.training.preparation import Run
 from ndcl_domainbed.training.scalar_logs import Log
 from ndcl_domainbed.training.stopping import Stopped, StopRequest, StopRequested
+from ndcl_domainbed.training.watch import FILE_NAME as WATCH_FILE
+from ndcl_domainbed.training.watch import Watch
 
 
 def make_steps(run: Run, progress: Progress, feed: Feed, log: Log, stop: StopRequest) -> None:
     """Make the steps of ``run`` that come after ``progress``.
 
     Raises Stopped, having saved the progress, if ``stop`` asks for it; RunFailure if a loss is no
-    longer a number, a file cannot be written, a loader process dies, or a compiled network fails.
+    longer a number, a file cannot be written, a loader process dies, or a compiled network fails;
+    InputError if ``--diagnostics`` cannot watch the algorithm.
     """
     steps = _Steps(run, progress, feed, log, stop)
     try:
@@ -62,6 +66,7 @@ class _Steps:
         self.log = log
         self.stop = stop
         self.columns: list[str] = []
+        self.watch = _watch(run, progress)
 
     def make(self) -> None:
         """Make the steps."""
@@ -81,7 +86,9 @@ class _Steps:
     def _update(self, step: int) -> None:
         run, means = self.run, self.progress.means
         started = time.perf_counter()
-        values = run.algorithm.update(*self.feed.minibatches())
+        minibatches, unlabeled = self.feed.minibatches()
+        with self._watching(minibatches):
+            values = run.algorithm.update(minibatches, unlabeled)
         means.setdefault("step_time", []).append(time.perf_counter() - started)
         for name, value in values.items():
             if not math.isfinite(value):
@@ -92,6 +99,9 @@ class _Steps:
             means.setdefault(name, []).append(value)
         self.progress.step = step
         self.progress.recorded = not run.is_checkpoint(step)
+
+    def _watching(self, minibatches: list[Batch]) -> AbstractContextManager[None]:
+        return nullcontext() if self.watch is None else self.watch.update(minibatches)
 
     def _checkpoint(self) -> None:
         """Evaluate, print a row, append the record, save the progress."""
@@ -107,9 +117,9 @@ class _Steps:
             "args": run.arguments.as_record(),
             "backend": backend.DESCRIPTION,
         }
-        path = run.folder / records.FILE_NAME
-        with writing(path, f"after step {step}"):
-            records.append(path, record)
+        self._append(records.FILE_NAME, record)
+        if self.watch is not None:
+            self._append(WATCH_FILE, self.watch.record(step))
         self.progress.recorded = True
         self.progress.means = {}
         self.log.add(record)
@@ -117,6 +127,11 @@ class _Steps:
             save_model(run, f"model_step{step}.pkl", step)
         if step < run.steps - 1 or run.arguments.keep_resume:
             self._save_progress(seeding.generator_states())
+
+    def _append(self, name: str, record: dict[str, Any]) -> None:
+        path = self.run.folder / name
+        with writing(path, f"after step {self.progress.step}"):
+            records.append(path, record)
 
     def _measured(self) -> dict[str, Any]:
         """Return the numbers of a record."""
@@ -159,6 +174,15 @@ class _Steps:
         leaving = Stopped(signal, self.progress.step)
         print(leaving.message, file=sys.stderr, flush=True)
         raise leaving
+
+
+def _watch(run: Run, progress: Progress) -> Watch | None:
+    """Return what watches the updates, if it is wanted; it goes on from ``progress``."""
+    if not run.arguments.diagnostics:
+        return None
+    dataset = run.dataset
+    sources = [e for e in range(len(dataset.environments)) if e not in dataset.test_envs]
+    return Watch(run.algorithm, sources, dataset.num_classes, run.device, progress.watched)
 
 
 def _first_line(error: Exception) -> str:

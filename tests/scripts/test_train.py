@@ -112,6 +112,43 @@ def test_done_is_left_alone_and_no_resume_starts_over(folder, tmp_path):
     assert _lasting(_records(tmp_path)) == _lasting([json.loads(x) for x in before.splitlines()])
 
 
+def test_the_resume_file_stays_if_asked_for(folder, tmp_path):
+    assert _train(folder, tmp_path, "--keep_resume").status == 0
+    kept = torch.load(tmp_path / "resume.pt", weights_only=True)
+    assert kept["step"] == 6
+    assert "done already" in _train(folder, tmp_path, "--keep_resume").out
+    assert (tmp_path / "resume.pt").exists()
+    assert "done already" in _train(folder, tmp_path).out
+    assert not (tmp_path / "resume.pt").exists()
+
+
+def test_a_run_of_a_version_that_knew_fewer_flags_is_the_same_run(folder, tmp_path):
+    _train(folder, tmp_path, "--keep_resume")
+    (tmp_path / "done").unlink()
+    path = tmp_path / "results.jsonl"
+    records = _records(tmp_path)
+    for record in records:
+        for name in ("precision", "compile", "log", "image_cache", "keep_resume"):
+            del record["args"][name]
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    before = path.read_bytes()
+    assert "Going on after step 6" in _train(folder, tmp_path).out
+    assert path.read_bytes() == before
+    assert (tmp_path / "done").exists()
+    outcome = _train(folder, tmp_path, "--precision", "bf16")
+    assert outcome.status == 2
+    assert "belongs to a run with --precision fp32, not bf16" in outcome.err
+
+
+def test_a_clock_that_goes_backwards_changes_nothing(folder, tmp_path, monkeypatch):
+    _train(folder, tmp_path / "one")
+    clock = iter(range(10**9, 0, -1000))
+    monkeypatch.setattr("time.time", lambda: float(next(clock)))
+    assert _train(folder, tmp_path / "two").status == 0
+    assert _lasting(_records(tmp_path / "one")) == _lasting(_records(tmp_path / "two"))
+    assert all(0 < record["step_time"] < 60 for record in _records(tmp_path / "two"))
+
+
 def test_a_folder_with_another_run_is_refused_and_kept(folder, tmp_path):
     _train(folder, tmp_path)
     before = (tmp_path / "results.jsonl").read_bytes()

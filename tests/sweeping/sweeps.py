@@ -12,6 +12,9 @@ from pathlib import Path
 
 from ndcl_domainbed.sweeping import claims
 
+LIMIT = 300.0
+"""Seconds after which a sweep counts as hanging: far more than any takes, on a busy machine too."""
+
 
 def start(command, output_dir, *flags):
     """Start a sweep command over cheap jobs on Debug28."""
@@ -42,9 +45,9 @@ def running(output_dir):
     return found
 
 
-def wait_for(condition, process, seconds=60):
+def wait_for(condition, process):
     """Return the first true value of ``condition()``; fail if the process ends before."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + LIMIT
     while time.monotonic() < deadline:
         value = condition()
         if value:

@@ -167,6 +167,17 @@ def test_a_clock_that_goes_back_kills_nobody(tmp_path, clock):
     assert not watch.owner_is_dead(claim)
 
 
+def test_attempts_count_by_their_numbers_whatever_the_clock_says(tmp_path, monkeypatch):
+    times = iter(range(9000, 0, -1000))
+    monkeypatch.setattr(claims.time, "time", lambda: float(next(times)))
+    for number in range(3):
+        claim = take(tmp_path, number)
+        assert states.read_state(tmp_path) == states.State(states.RUNNING, claim)
+        claim.finish(claims.FAILED, "no luck", crashed=True)
+        assert claims.latest(tmp_path).end.at < claim.since
+        assert states.read_state(tmp_path).next_attempt == number + 1
+
+
 def test_the_local_wall_clock_does_not_matter(tmp_path, clock, monkeypatch):
     claim = take_as(tmp_path, 0, machine="another")
     monkeypatch.setattr(claims.time, "time", lambda: 9e9)

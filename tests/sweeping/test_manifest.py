@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import resource
+
 import pytest
 
 from ndcl_domainbed.errors import InputError
@@ -39,3 +41,17 @@ def test_a_folder_that_cannot_be_written_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"cannot write to --output_dir .*file"):
         manifest.record(jobs(tmp_path, range(1)), str(tmp_path / "file"))
+
+
+def test_a_disk_that_is_full_costs_no_job(tmp_path):
+    manifest.record(jobs(tmp_path, range(20)), str(tmp_path))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))
+    try:
+        with pytest.raises(InputError, match=r"cannot write .*jobs\.jsonl: File too large"):
+            manifest.record(jobs(tmp_path, range(200)), str(tmp_path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert jobs(tmp_path, range(20)) == manifest.recorded(str(tmp_path))[:20]
+    manifest.record(jobs(tmp_path, range(200)), str(tmp_path))
+    assert manifest.recorded(str(tmp_path)) == jobs(tmp_path, range(200))

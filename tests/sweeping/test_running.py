@@ -30,7 +30,7 @@ def test_a_job_that_is_killed_goes_on_and_one_that_keeps_dying_fails_alone(tmp_p
                 if claim.path.parent == second.path.parent and claim.number == 1]  # fmt: skip
 
     os.kill(sweeps.wait_for(second_again, launcher)[0].owner.pid, signal.SIGKILL)
-    out, err = launcher.communicate(timeout=60)
+    out, err = launcher.communicate(timeout=sweeps.LIMIT)
     assert launcher.returncode == 1
     assert "3 jobs: 2 done, 0 running, 1 failed, 0 waiting." in out
     assert err.count("failed: ") == 1
@@ -50,11 +50,11 @@ def test_a_launcher_that_is_stopped_stops_its_jobs_and_another_goes_on(tmp_path)
     launcher = sweeps.start("launch", tmp_path, *flags)
     found = sweeps.wait_for(lambda: len(found := sweeps.running(tmp_path)) == 2 and found, launcher)
     launcher.terminate()
-    launcher.communicate(timeout=60)
+    launcher.communicate(timeout=sweeps.LIMIT)
     assert launcher.returncode == 143
     assert not any(claim.owner.runs_here() for claim in found)
     again = sweeps.start("launch", tmp_path, *flags)
-    out, _ = again.communicate(timeout=60)
+    out, _ = again.communicate(timeout=sweeps.LIMIT)
     assert again.returncode == 0
     assert "About to launch 3 jobs." in out
     for folder in sweeps.job_folders(tmp_path):
@@ -69,7 +69,7 @@ def test_jobs_outlive_the_death_of_the_process_that_starts_them(tmp_path):
     (server,) = sweeps.children(launcher.pid)
     assert {claim.owner.pid for claim in found} <= set(sweeps.children(server))
     os.kill(server, signal.SIGKILL)
-    out, _ = launcher.communicate(timeout=60)
+    out, _ = launcher.communicate(timeout=sweeps.LIMIT)
     assert launcher.returncode == 0
     assert "3 jobs: 3 done" in out
     for folder in sweeps.job_folders(tmp_path):
@@ -94,7 +94,7 @@ def test_three_launchers_with_workers_killed_at_random_do_every_job_once(tmp_pat
         os.kill(victim.owner.pid, signal.SIGKILL)
     launchers[1].kill()  # its jobs are left to the others
     for launcher in (launchers[0], launchers[2]):
-        out, err = launcher.communicate(timeout=120)
+        out, err = launcher.communicate(timeout=sweeps.LIMIT)
         assert launcher.returncode == 0, err
         assert "12 jobs: 12 done, 0 running, 0 failed, 0 waiting." in out
     launchers[1].communicate()

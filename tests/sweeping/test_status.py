@@ -71,6 +71,13 @@ def test_a_clock_that_was_set_back_does_not_count(jobs):
     assert pace_of(status.read_all(jobs)).seconds == {}
 
 
+def test_a_job_that_started_later_than_now_has_run_for_no_time(jobs, monkeypatch):
+    since = claims.latest(jobs[2].folder).since
+    monkeypatch.setattr(status.time, "time", lambda: since - 3600)
+    lines = status.describe(status.read_all(jobs))
+    assert any(line.endswith(", for 0 s") for line in lines)
+
+
 def test_the_command_needs_nothing_but_the_folder(jobs, tmp_path, capsys):
     assert sweep.main(["status", "--output_dir", str(tmp_path)]) == 0
     assert "6 jobs: 1 done, 1 running, 1 failed, 3 waiting." in capsys.readouterr().out

@@ -119,6 +119,50 @@ def test_an_error_of_a_loader_process_keeps_its_own_message(workers):
     assert str(error.value) == "cannot read the image 7.png.\nReplace it."
 
 
+@pytest.mark.parametrize(
+    "error",
+    [ConnectionResetError(104, "Connection reset by peer"), FileNotFoundError(2, "No such file"),
+     EOFError()],
+)  # fmt: skip
+def test_a_broken_connection_to_a_loader_process_is_the_death_of_that(error):
+    source = _source()
+    with Feed(source, _items(source), 1, CPU) as feed:
+        rest, feed._read = feed._read, _raising(error)
+        with pytest.raises(RuntimeError, match=r"^DataLoader worker does not answer: "):
+            feed.minibatches()
+        feed._read = rest
+    with Feed(source, [], 0, CPU) as feed, pytest.raises(type(error)):
+        feed._read = _raising(error)
+        feed.minibatches()
+
+
+def _raising(error):
+    yield from ()
+    raise error
+
+
+class _Unplugged(NoisyImages):
+    def __getitem__(self, index):
+        raise OSError("the disk was unplugged")
+
+
+def test_an_error_of_the_data_set_is_not_put_down_to_the_loader_process():
+    source = _source(images=_Unplugged(20))
+    with Feed(source, _items(source), 1, CPU) as feed, pytest.raises(OSError, match="unplugged"):
+        feed.minibatches()
+
+
+def test_a_loader_process_that_was_killed_is_noticed():
+    source = _source()
+    for _ in range(5):
+        with Feed(source, _items(source), 1, CPU) as feed:
+            (process,) = _loader_processes(feed)
+            os.kill(process, signal.SIGKILL)
+            with pytest.raises(RuntimeError, match=r"^DataLoader worker"):
+                for _ in range(5):
+                    feed.minibatches()
+
+
 def _loader_processes(feed):
     return [worker.pid for worker in feed._read._workers]
 

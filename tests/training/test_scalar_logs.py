@@ -1,43 +1,81 @@
-"""TensorBoard shows the numbers of the records, each step once."""
+"""TensorBoard gets the numbers of every record, each once."""
 
 from __future__ import annotations
 
-import json
+import signal
+import sys
 
 import pytest
 
-from ndcl_domainbed.training.arguments import TrainArguments
-from ndcl_domainbed.training.loop import train
-from ndcl_domainbed.training.scalar_logs import SCALARS_FOLDER, TensorBoardLog
+from ndcl_domainbed.training.feed import Feed
+from tests.command_line import call
+from tests.training.runs import lasting, records
 
-accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+FLAGS = (
+    "train", "--dataset", "Debug28", "--algorithm", "CORAL", "--steps", 8, "--checkpoint_freq", 3,
+    "--hparams", '{"backbone": "small_cnn", "batch_size": 4}', "--log", "tensorboard",
+)  # fmt: skip
 
 
-def _scalars(folder, tag):
-    events = accumulators.EventAccumulator(str(folder))
+def _logged(folder):
+    """Return what TensorBoard shows: by tag the (step, value) pairs."""
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    events = accumulator.EventAccumulator(str(folder / "tensorboard"))
     events.Reload()
-    return {event.step: event.value for event in events.Scalars(tag)}
+    return {
+        tag: [(event.step, event.value) for event in events.Scalars(tag)]
+        for tag in events.Tags()["scalars"]
+    }
 
 
-def test_a_run_logs_what_it_records(tmp_path):
-    train(
-        TrainArguments(
-            dataset="Debug28", steps=5, checkpoint_freq=2, log="tensorboard",
-            output_dir=str(tmp_path), hparams='{"backbone": "small_cnn", "batch_size": 4}',
-        )
-    )  # fmt: skip
-    records = [json.loads(x) for x in (tmp_path / "results.jsonl").read_text().splitlines()]
-    for tag, name in (("training/loss", "loss"), ("accuracy/env0_in", "env0_in_acc")):
-        logged = _scalars(tmp_path / SCALARS_FOLDER, tag)
-        assert logged == pytest.approx({r["step"]: r[name] for r in records}, rel=1e-6)
+def _expected(folder, name):
+    return [(r["step"], pytest.approx(r[name], rel=1e-6)) for r in records(folder)]
 
 
-def test_a_run_that_goes_on_replaces_what_it_logs_again(tmp_path):
-    first = TensorBoardLog(tmp_path, 0)
-    for step in (0, 10, 20):
-        first.add({"step": step, "loss": 1.0})
-    first.close()
-    again = TensorBoardLog(tmp_path, 11)
-    again.add({"step": 20, "loss": 2.0})
-    again.close()
-    assert _scalars(tmp_path, "training/loss") == {0: 1.0, 10: 1.0, 20: 2.0}
+def test_losses_and_accuracies_are_logged_and_nothing_else_changes(tmp_path):
+    pytest.importorskip("tensorboard")
+    assert call(*FLAGS, "--output_dir", tmp_path / "logged").status == 0
+    logged = _logged(tmp_path / "logged")
+    assert logged["training/loss"] == _expected(tmp_path / "logged", "loss")
+    assert logged["training/penalty"] == _expected(tmp_path / "logged", "penalty")
+    assert logged["accuracy/env0_in"] == _expected(tmp_path / "logged", "env0_in_acc")
+    assert not {"training/step", "training/args"} & logged.keys()
+    assert call(*FLAGS[:-2], "--output_dir", tmp_path / "plain").status == 0
+    without = lasting(tmp_path / "logged")
+    for record in without:
+        record["args"]["log"] = None
+    assert without == lasting(tmp_path / "plain")
+
+
+def test_a_run_that_goes_on_logs_no_step_twice(tmp_path, monkeypatch):
+    pytest.importorskip("tensorboard")
+    read = Feed.minibatches
+    stops = iter((False, False, False, False, True))
+
+    def read_and_stop(feed):
+        if next(stops, False):
+            signal.raise_signal(signal.SIGTERM)
+        return read(feed)
+
+    monkeypatch.setattr(Feed, "minibatches", read_and_stop)
+    assert call(*FLAGS, "--output_dir", tmp_path).status == 143
+    # As if the kill had come between the record of step 3 and the saving of its progress.
+    resume = (tmp_path / "resume.pt").read_bytes()
+    assert call(*FLAGS, "--output_dir", tmp_path, "--keep_resume").status == 0
+    (tmp_path / "resume.pt").write_bytes(resume)
+    (tmp_path / "done").unlink()
+    assert call(*FLAGS, "--output_dir", tmp_path).status == 0
+    logged = _logged(tmp_path)
+    assert logged["accuracy/env0_in"] == _expected(tmp_path, "env0_in_acc")
+    assert [step for step, _ in logged["training/loss"]] == [0, 3, 6, 7]
+    assert call(*FLAGS, "--output_dir", tmp_path, "--no_resume").status == 0
+    assert [step for step, _ in _logged(tmp_path)["training/loss"]] == [0, 3, 6, 7]
+
+
+def test_without_tensorboard_the_error_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    outcome = call(*FLAGS, "--output_dir", tmp_path)
+    assert outcome.status == 2
+    assert "--log tensorboard needs TensorBoard: pip install" in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+    assert not records(tmp_path)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from collections import defaultdict, deque
+
 import numpy as np
 import pytest
 import torch
@@ -69,6 +72,66 @@ def test_a_restored_learner_goes_on_with_the_same_numbers(tmp_path):
     assert torch.equal(other.by_name[3], learner.by_name[3])
     assert np.array_equal(other.numbers, learner.numbers)
     assert other.optimizer.param_groups[0]["lr"] == learner.optimizer.param_groups[0]["lr"]
+
+
+class _Odd(_Learner):
+    """Keeps its state where a state dict does not see it, and some of it from an update on."""
+
+    def __init__(self, seed=0):
+        super().__init__(seed)
+        self.heads = [torch.nn.Linear(2, 2) for _ in range(2)]
+        self.temperature = torch.ones(1, requires_grad=True)
+        self.trained = [self.temperature, *self.network.parameters(), *self.heads[0].parameters()]
+        self.optimizer = torch.optim.Adam(self.trained, lr=0.1)
+        self.schedule = torch.optim.lr_scheduler.StepLR(self.optimizer, 2)
+        self.register_buffer("weights", torch.Tensor())
+        self.twin = None
+        self.twin_optimizer = None
+        self.recent = deque([0.0], maxlen=3)
+        self.counts = defaultdict(int)
+        self.seen = {seed}
+        self.legacy = np.random.RandomState(seed)
+        self.modern = np.random.default_rng(seed)
+        self.python = random.Random(seed)
+
+    def update(self):
+        if self.twin is None:
+            self.weights = torch.ones(2)
+            self.twin = torch.nn.Linear(2, 2)
+            self.twin_optimizer = torch.optim.Adam(self.twin.parameters())
+        x = torch.randn(4, 3, generator=self.generator)
+        x = x + self.legacy.randn() + self.modern.normal() + self.python.random()
+        z = self.heads[1](self.heads[0](self.network(x) * self.temperature))
+        loss = (self.twin(z) * self.weights).square().mean() + sum(self.recent)
+        for optimizer in (self.optimizer, self.twin_optimizer):
+            optimizer.zero_grad()
+        loss.backward()
+        for optimizer in (self.optimizer, self.twin_optimizer):
+            optimizer.step()
+        self.weights = self.weights * 1.1
+        self.recent.append(loss.item() / 10)
+        self.counts[len(self.recent)] += 1
+        self.seen.add(self.counts[3])
+        return loss.item()
+
+
+def test_state_in_odd_places_and_parts_that_an_update_makes(tmp_path):
+    learner, other = _Odd(), _Odd(seed=9)
+    for _ in range(5):
+        learner.update()
+    torch.save(state.capture(learner), tmp_path / "state.pt")
+    expected = [learner.update() for _ in range(4)]
+    saved = torch.load(tmp_path / "state.pt", weights_only=True)
+    with pytest.raises(state.CannotResume, match=r"twin|weights"):
+        state.restore(other, saved)
+    state.restore(other, saved, other.update)
+    assert [other.update() for _ in range(4)] == expected
+    assert other.seen == learner.seen
+    assert other.recent == learner.recent
+    assert other.recent.maxlen == 3
+    assert other.counts["a new one"] == 0
+    assert other.trained[1] is other.network.weight
+    assert torch.equal(other.heads[1].weight, learner.heads[1].weight)
 
 
 def test_a_state_of_another_network_is_refused():

@@ -42,7 +42,7 @@ def cluster():
         stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip
     yield process
-    process.communicate("\n\n", timeout=60)
+    process.communicate("\n\n", timeout=sweeps.LIMIT)
 
 
 def test_a_job_survives_the_loss_of_its_machine(tmp_path, cluster):
@@ -53,7 +53,7 @@ def test_a_job_survives_the_loss_of_its_machine(tmp_path, cluster):
     cluster.stdin.write("\n")
     cluster.stdin.flush()
     assert cluster.stdout.readline().strip() == "lost"
-    out, err = sweep.communicate(timeout=100)
+    out, err = sweep.communicate(timeout=sweeps.LIMIT)
     assert sweep.returncode == 0, err
     assert "3 jobs: 3 done" in out
     for folder in sweeps.job_folders(tmp_path):
@@ -66,7 +66,7 @@ def test_a_job_that_is_killed_on_a_ray_of_this_machine_goes_on(tmp_path):
     sweep = sweeps.start("launch", tmp_path, *flags)
     victim = sweeps.wait_for(lambda: sweeps.running(tmp_path), sweep)[0]
     os.kill(victim.owner.pid, signal.SIGKILL)
-    out, err = sweep.communicate(timeout=100)
+    out, err = sweep.communicate(timeout=sweeps.LIMIT)
     assert sweep.returncode == 0, err
     assert "3 jobs: 3 done" in out
     for folder in sweeps.job_folders(tmp_path):

@@ -1,0 +1,91 @@
+"""What can happen to the loader processes and to the images that they read."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from ndcl_domainbed.training import steps as loop_steps
+from tests.image_folders import write_images
+from tests.training.processes import Command
+from tests.training.runs import assert_same_run
+
+FLAGS = ("--steps", 30, "--checkpoint_freq", 3, "--num_workers", 1,
+         "--hparams", '{"backbone": "small_cnn", "batch_size": 4}')  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_images(
+        tmp_path_factory.mktemp("images") / "shapes", ["a", "b", "c"], ["x", "y"], 6
+    )
+
+
+@pytest.fixture(scope="module")
+def alone(data, tmp_path_factory):
+    """The folder of a run that nothing happened to."""
+    run = Command(
+        tmp_path_factory.mktemp("undisturbed") / "run", "train", "--dataset", data, *FLAGS
+    )
+    assert run.status() == 0, run.said
+    return run.output_dir
+
+
+def _before_update(step, action):
+    update = loop_steps._Steps._update
+
+    def act_and_update(loop, now):
+        if now == step:
+            action()
+        update(loop, now)
+
+    loop_steps._Steps._update = act_and_update
+
+
+def _cut_image_at(output_dir, path):
+    _before_update(5, lambda: os.truncate(path, 60))
+
+
+def test_an_image_that_breaks_during_a_run(data, alone, tmp_path):
+    victim = data / "b" / "y" / "003.png"
+    whole = victim.read_bytes()
+    run = Command(tmp_path / "run", "train", "--dataset", data, *FLAGS,
+                  before=functools.partial(_cut_image_at, path=victim))  # fmt: skip
+    assert run.status() == 2
+    error = run.said[run.said.index("error: ") :]
+    assert error.startswith(f"error: cannot read the image {victim} (")
+    assert len(error.splitlines()) <= 2
+    victim.write_bytes(whole)
+    again = Command(tmp_path / "run", "train", "--dataset", data, *FLAGS)
+    assert again.status() == 0, again.said
+    assert "Going on after step" in again.said
+    assert_same_run(tmp_path / "run", alone)
+
+
+def _kill_loader(output_dir):
+    def kill():
+        own = os.getpid()
+        (loader,) = Path(f"/proc/{own}/task/{own}/children").read_text().split()
+        os.kill(int(loader), signal.SIGKILL)
+
+    _before_update(8, kill)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+def test_a_loader_process_that_is_killed(data, alone, tmp_path):
+    run = Command(tmp_path / "run", "train", "--dataset", data, *FLAGS, before=_kill_loader)
+    assert run.status() == 1, run.said
+    error = run.said[run.said.index("error: ") :].splitlines()
+    assert error[0].startswith("error: a loader process died after step ")
+    assert any(
+        said in error[0] for said in ("killed by signal", "exited unexpectedly", "does not answer")
+    )
+    assert error[1].startswith("Start again to go on; fewer of them (--num_workers)")
+    assert len(error) == 2
+    again = Command(tmp_path / "run", "train", "--dataset", data, *FLAGS)
+    assert again.status() == 0, again.said
+    assert_same_run(tmp_path / "run", alone)

@@ -1,0 +1,100 @@
+"""One process at a time writes to a folder."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import platform
+import threading
+
+import pytest
+
+from ndcl_domainbed.errors import InputError
+from ndcl_domainbed.training.locks import locked
+from tests.image_folders import write_images
+from tests.training.processes import Command
+from tests.training.runs import assert_same_run
+
+HPARAMS = '{"backbone": "small_cnn", "batch_size": 4}'
+
+
+def test_a_second_process_is_told_who_is_there_and_leaves(tmp_path):
+    command = ("train", "--dataset", "Debug28", "--steps", 2000, "--checkpoint_freq", 500,
+               "--hparams", HPARAMS)  # fmt: skip
+    first = Command(tmp_path / "run", *command)
+    first.wait_until(first.records_size)
+    before = (tmp_path / "run" / "out.txt").read_bytes()
+    for more in ((), ("--no_resume",)):
+        second = Command(tmp_path / "run", *command, *more)
+        assert second.status() == 2
+        said = second.said.splitlines()
+        assert said[0] == (
+            f"error: {tmp_path / 'run'} is in use by process {first.process.pid} "
+            f"on {platform.node()}."
+        )
+        assert len(said) == 2
+    assert (tmp_path / "run" / "out.txt").read_bytes().startswith(before)
+    first.process.terminate()
+    assert first.status() == 143
+
+
+def test_the_folder_of_a_killed_run_is_free_at_once(tmp_path):
+    data = write_images(tmp_path / "data", ["a", "b", "c"], ["x", "y"], 6)
+    command = ("train", "--dataset", data, "--steps", 60, "--checkpoint_freq", 2, "--num_workers",
+               1, "--hparams", HPARAMS)  # fmt: skip
+    run = Command(tmp_path / "run", *command)
+    run.wait_until(run.records_size)
+    run.kill()  # its loader process has not noticed yet
+    again = Command(tmp_path / "run", *command)
+    assert again.status() == 0, again.said
+    alone = Command(tmp_path / "alone", *command, "--num_workers", 0)
+    assert alone.status() == 0, alone.said
+    for folder in ("run", "alone"):
+        records = (tmp_path / folder / "results.jsonl").read_text()
+        (tmp_path / folder / "results.jsonl").write_text(
+            records.replace('"num_workers": 1', '"num_workers": 0')
+        )
+    assert_same_run(tmp_path / "run", tmp_path / "alone")
+
+
+def test_waiting_for_a_lock_that_is_removed_meanwhile(tmp_path, capsys):
+    path = tmp_path / "a.lock"
+    order = []
+
+    def wait():
+        with locked(path, wait=True):
+            order.append(path.exists())
+
+    with locked(path):
+        threads = [threading.Thread(target=wait) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        while capsys.readouterr().out.count("Waiting for process") == 0:
+            pass
+        order.append("first")
+    for thread in threads:
+        thread.join()
+    assert order == ["first", True, True, True]
+    assert not path.exists()
+
+
+def test_without_locks_the_work_goes_on_and_says_so(tmp_path, monkeypatch, capsys):
+    def refuse(handle, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with locked(tmp_path / ".lock"):
+        assert not (tmp_path / ".lock").exists()
+    assert "without locks: let no second process use it" in capsys.readouterr().err
+
+
+def test_another_error_of_the_file_system_is_an_error(tmp_path, monkeypatch):
+    def fail(handle, operation):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    with (
+        pytest.raises(InputError, match=r"cannot write .*: Input/output error"),
+        locked(tmp_path / "l"),
+    ):
+        pass

@@ -1,0 +1,292 @@
+"""Terms of the generalization bound: margin losses, posterior discrepancy, H-divergence proxy.
+
+The bound of Cao, Liu & Chen (ICML 2026, arXiv:2601.21999) on the target's risk has a margin loss on
+the sources, the discrepancy of the posteriors between domains, and their H-divergence.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from torch.utils.data import Subset
+
+from imbalance_splits.labels import labels_of
+from imbalance_splits.shots import GROUPS
+from ndcl_domainbed.diagnostics import bound_terms, probes
+from ndcl_domainbed.diagnostics.findings import Findings
+from ndcl_domainbed.diagnostics.pictures import RUN_COLOURS, new_figure, style_of
+from ndcl_domainbed.diagnostics.request import Request
+from ndcl_domainbed.diagnostics.saved_run import SavedRun, load_runs, run_names
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DELTAS = np.linspace(-1, 1, 41)
+SPLITS = {"training": ":", "validation": "--", "target": "-"}
+"""What is looked at, and its line in the picture."""
+
+
+class _Images(NamedTuple):
+    """What a run makes of images: features (n, F), posteriors (n, K) and true classes (n,)."""
+
+    features: np.ndarray
+    posteriors: np.ndarray
+    labels: np.ndarray
+
+
+class _Pair(NamedTuple):
+    """How far two domains lie apart."""
+
+    domains: str
+    unseen: bool
+    """Whether one of them is the target."""
+    classes: int
+    discrepancy: float
+    chance: float
+    probe: probes.ProbeAccuracy
+
+    @property
+    def distance(self) -> float:
+        """The proxy A-distance."""
+        return probes.proxy_distance(self.probe.mean)
+
+
+class _Seen(NamedTuple):
+    """The estimates of one run: losses (D,) by split and shot group, and pairs of domains."""
+
+    name: str
+    run: SavedRun
+    losses: dict[tuple[str, str], np.ndarray]
+    pairs: list[_Pair]
+
+
+def diagnose(request: Request) -> Findings:
+    """Return the terms for every run. Raises InputError for a run without shot groups."""
+    probes.require_scikit_learn("linear_model")
+    new_figure(1, 1)  # no long wait for an error about a missing package
+    runs = load_runs(request)
+    for run in runs:
+        run.shot_groups()
+    seen = [_look(run, name, request) for run, name in zip(runs, run_names(runs), strict=True)]
+    return Findings(
+        claim=(
+            "The target's risk is bounded by the margin loss on the sources, the discrepancy of "
+            "the posteriors between domains and their H-divergence: the terms that NDCL lowers."
+        ),
+        sentences=[
+            *(sentence for one in seen for sentence in _sentences(one)),
+            *(_comparison(seen[0], other) for other in seen[1:]),
+        ],
+        caveats=[
+            "Estimated: the margin loss Pr[margin <= δ] with the margin p_y - max p_j of "
+            "probabilities, every class of a group counted once; the total variation distance of "
+            "a class's mean posteriors in two domains; the proxy A-distance of a linear domain "
+            "classifier on features, with as many images of a class from both domains.",
+            "Not estimated: the complexity of the model, the bound's constants, and the error of "
+            "the best model for all domains together. The sum is not a bound, and the figures of "
+            "runs are comparable only with each other.",
+            "A linear classifier gives a lower estimate of the H-divergence, which is over all "
+            "classifiers that the model could be. Discrepancies of few images are above 0 without "
+            "any shift: 'by chance' says how far.",
+            "Training images have been fitted, so domains are compared on held-out images of the "
+            "sources (the validation split) and on the target's; the target's labels are used, "
+            "which no one has who trains.",
+        ],
+        table=pd.concat([_table(one) for one in seen], ignore_index=True),
+        picture=_picture(seen),
+    )
+
+
+def _look(run: SavedRun, name: str, request: Request) -> _Seen:
+    training = [_read(run, env, "in", request) for env in run.sources]
+    held_out = [_read(run, env, "val", request) for env in run.sources]
+    target = _read(run, run.target, "in", request)
+    groups = np.array(run.shot_groups())
+    losses = {}
+    for split, parts in zip(SPLITS, (training, held_out, [target]), strict=True):
+        for group in GROUPS:
+            members = np.flatnonzero(groups == group)
+            if members.size:
+                losses[split, group] = _loss(parts, members)
+    domains = dict(zip([*run.sources, run.target], [*held_out, target], strict=True))
+    pairs = [_pair(run, a, b, domains, request.seed) for a, b in combinations(domains, 2)]
+    return _Seen(name, run, losses, pairs)
+
+
+def _read(run: SavedRun, env: int, split: str, request: Request) -> _Images:
+    """Return a split's images as the run sees them, at most so many, evenly over the classes."""
+    whole = run.split(env, split)
+    labels = _labels(whole)
+    drawn = bound_terms.evenly_drawn(labels, request.images, request.seed)
+    seen = run.see(Subset(whole, drawn.tolist()))
+    posteriors = seen.logits.double().softmax(dim=1).numpy()
+    return _Images(seen.features.numpy(), posteriors, seen.labels.numpy())
+
+
+def _labels(subset: Subset[Any]) -> np.ndarray:
+    return labels_of(subset.dataset)[np.asarray(subset.indices)]
+
+
+def _loss(parts: list[_Images], members: np.ndarray) -> np.ndarray:
+    """Return the margin loss over the classes ``members``, all domains of ``parts`` together."""
+    posteriors = np.concatenate([part.posteriors for part in parts])
+    labels = np.concatenate([part.labels for part in parts])
+    margins = bound_terms.prediction_margins(posteriors, labels)
+    return bound_terms.margin_loss(margins, labels, members, DELTAS)
+
+
+def _pair(run: SavedRun, a: int, b: int, domains: dict[int, _Images], seed: int) -> _Pair:
+    one, other = domains[a], domains[b]
+    both = one.posteriors, one.labels, other.posteriors, other.labels
+    mine, theirs = bound_terms.matched_positions(one.labels, other.labels, seed)
+    features = np.concatenate([one.features[mine], other.features[theirs]])
+    which = np.repeat([0, 1], [len(mine), len(theirs)])
+    folds = probes.stratified_folds(which, seed)
+    names = run.dataset.environments
+    return _Pair(
+        domains=f"{names[a]} / {names[b]}",
+        unseen=run.target in (a, b),
+        classes=len(bound_terms.shared_classes(one.labels, other.labels)),
+        discrepancy=bound_terms.posterior_discrepancy(*both),
+        chance=bound_terms.chance_discrepancy(*both, seed),
+        probe=probes.probe_accuracy(features, which, folds),
+    )
+
+
+def _sentences(seen: _Seen) -> list[str]:
+    zero, half = _at(0.0), _at(0.5)
+    errors = [
+        f"{group.title()} "
+        + ", ".join(
+            f"{split} {seen.losses[split, group][zero]:.2f} / {seen.losses[split, group][half]:.2f}"
+            for split in SPLITS
+        )
+        for group in GROUPS
+        if ("target", group) in seen.losses
+    ]
+    return [
+        f"{seen.name}: margin loss at δ = 0 (the error) / at δ = 0.5: " + "; ".join(errors) + ".",
+        f"{seen.name}: posterior discrepancy {_means(seen, 'discrepancy')} (by chance "
+        f"{_means(seen, 'chance')}).",
+        f"{seen.name}: proxy A-distance of the features, from 0 to 2, {_means(seen, 'distance')}.",
+    ]
+
+
+def _at(delta: float) -> int:
+    """Return the place of ``delta`` in :data:`DELTAS`."""
+    return int(np.argmin(np.abs(DELTAS - delta)))
+
+
+def _comparison(seen: _Seen, other: _Seen) -> str:
+    """Return which terms are lower in one run than in another."""
+    theirs = {pair.domains: pair for pair in other.pairs}
+    both = [(pair, theirs[pair.domains]) for pair in seen.pairs if pair.domains in theirs]
+    apart = [
+        f"{name} lower in {sum(getattr(a, term) < getattr(b, term) for a, b in both)} of "
+        f"{len(both)} pairs of domains"
+        for term, name in (("discrepancy", "posterior discrepancy"), ("distance", "A-distance"))
+    ]
+    shared = [group for group in GROUPS if ("target", group) in seen.losses.keys() & other.losses]
+    losses = []
+    for split in SPLITS:
+        place = _at(0.5)
+        lower = [
+            group.title()
+            for group in shared
+            if seen.losses[split, group][place] < other.losses[split, group][place]
+        ]
+        losses.append(f"{split} for {', '.join(lower) or 'no group'}")
+    return (
+        f"{seen.name} against {other.name}: {', '.join(apart)}; margin loss at δ = 0.5 lower on "
+        + ", ".join(losses)
+        + "."
+    )
+
+
+def _means(seen: _Seen, term: str) -> str:
+    """Return the mean of a term over pairs of sources, and over those with the target."""
+    parts = []
+    for unseen, kind in ((False, "between sources"), (True, "of a source and the target")):
+        values = [getattr(pair, term) for pair in seen.pairs if pair.unseen == unseen]
+        if values:
+            parts.append(f"{np.mean(values):.2f} {kind}")
+    return ", ".join(parts)
+
+
+def _table(seen: _Seen) -> pd.DataFrame:
+    """Return one row per split, shot group and δ, and one per pair of domains and term."""
+    losses = [
+        {"run": seen.name, "term": "margin loss", "where": split, "shots": group, "delta": delta,
+         "value": value}
+        for (split, group), values in seen.losses.items()
+        for delta, value in zip(DELTAS.round(3), values, strict=True)
+    ]  # fmt: skip
+    apart = []
+    for pair in seen.pairs:
+        shared = {"run": seen.name, "where": pair.domains, "shared_classes": pair.classes}
+        apart += [
+            {**shared, "term": "posterior discrepancy", "value": pair.discrepancy,
+             "by_chance": pair.chance},
+            {**shared, "term": "proxy A-distance", "value": pair.distance, "by_chance": 0.0,
+             "probe_accuracy": pair.probe.mean, "probe_error": pair.probe.error},
+        ]  # fmt: skip
+    return pd.DataFrame([*apart, *losses])
+
+
+def _picture(seen: list[_Seen]) -> Figure:
+    groups = [group for group in GROUPS if any(("target", group) in one.losses for one in seen)]
+    figure = new_figure(4.2 * max(len(groups), 2), 8)
+    upper, lower = np.asarray(figure.subfigures(2, 1, height_ratios=(1.1, 1)))
+    axes = upper.subplots(1, len(groups), sharey=True, squeeze=False)[0]
+    for axis, group in zip(axes, groups, strict=True):
+        _draw_losses(axis, seen, group)
+    axes[0].set_ylabel("Pr[margin <= δ], mean over classes")
+    axes[0].legend(loc="upper left", fontsize=8)
+    apart = lower.subplots(1, 2, sharey=True)
+    for axis, term in zip(apart, ("discrepancy", "distance"), strict=True):
+        _draw_pairs(axis, seen, term)
+    apart[0].legend(loc="best", fontsize=8)
+    return figure
+
+
+def _draw_losses(axis: Any, seen: list[_Seen], group: str) -> None:
+    for index, one in enumerate(seen):
+        colour = RUN_COLOURS[index % len(RUN_COLOURS)]
+        for split, line in SPLITS.items():
+            if (split, group) in one.losses:
+                axis.plot(DELTAS, one.losses[split, group], linestyle=line, color=colour,
+                          label=f"{one.name}, {split}")  # fmt: skip
+    axis.axvline(0, color="0.6", linewidth=0.8)
+    axis.set(xlim=(-1, 1), ylim=(0, 1.02), xlabel="margin δ (difference of probabilities)",
+             xticks=[-1, -0.5, 0, 0.5, 1])  # fmt: skip
+    axis.set_title(f"margin loss, {group.title()} classes")
+    axis.grid(alpha=0.3)
+
+
+def _draw_pairs(axis: Any, seen: list[_Seen], term: str) -> None:
+    """Draw a term for every pair of domains, the runs beside each other."""
+    pairs = sorted((pair for one in seen for pair in one.pairs), key=lambda pair: pair.unseen)
+    labels = list(dict.fromkeys(pair.domains for pair in pairs))
+    unseen = {pair.domains for one in seen for pair in one.pairs if pair.unseen}
+    for index, one in enumerate(seen):
+        shift = 0.5 * (index + 0.5) / len(seen) - 0.25
+        places = [labels.index(pair.domains) + shift for pair in one.pairs]
+        values = [getattr(pair, term) for pair in one.pairs]
+        axis.plot(values, places, linestyle="none", label=one.name, **style_of(index))
+        if term == "discrepancy":
+            style = {**style_of(index), "marker": "|", "markeredgewidth": 2}
+            axis.plot([pair.chance for pair in one.pairs], places, linestyle="none",
+                      markersize=11, label=f"{one.name}, by chance", **style)  # fmt: skip
+    shown = [f"{label}\n(target)" if label in unseen else label for label in labels]
+    axis.set_yticks(range(len(labels)), shown, fontsize=8)
+    axis.set_ylim(len(labels) - 0.5, -0.5)
+    axis.set_xlim(-0.02, 1 if term == "discrepancy" else 2.05)
+    named = {
+        "discrepancy": "posterior discrepancy (total variation, 0 to 1)",
+        "distance": "proxy A-distance of the features (0 to 2)",
+    }
+    axis.set_xlabel(named[term])
+    axis.grid(axis="x", alpha=0.3)

@@ -1,0 +1,35 @@
+"""What the pictures of all diagnostics share: colours, and a figure without a screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from imbalance_splits.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+RUN_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+"""The colours of the runs, in order (Okabe and Ito): told apart with any colour vision."""
+
+RUN_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+"""The markers of the runs, so that they are told apart without colour too."""
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of so many inches; InputError if matplotlib is missing."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise InputError(
+            "pictures need matplotlib: pip install 'ndcl-domainbed[diagnose]'"
+        ) from None
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def style_of(run: int) -> dict[str, Any]:
+    """Return colour and marker of the run with the index ``run``, for matplotlib."""
+    return {
+        "color": RUN_COLOURS[run % len(RUN_COLOURS)],
+        "marker": RUN_MARKERS[run % len(RUN_MARKERS)],
+    }

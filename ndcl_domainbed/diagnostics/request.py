@@ -1,0 +1,29 @@
+"""What the user asks a diagnostic to look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Request:
+    """The runs to look at, and how.
+
+    ``run`` is the folder of the run (of a sweep, for a diagnostic that compares many); those in
+    ``compare`` are shown beside it. ``data_dir`` replaces the folder that the runs read their
+    images from. ``seed`` seeds everything that is drawn. ``images`` is how many images of a split
+    a costly diagnostic looks at, at most; ``device`` None means the best there is.
+    """
+
+    run: Path
+    compare: tuple[Path, ...] = ()
+    data_dir: str | None = None
+    device: str | None = None
+    seed: int = 0
+    images: int = 500
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folder of the run, and after it those to compare it with."""
+        return (self.run, *self.compare)

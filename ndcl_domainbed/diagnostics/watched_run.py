@@ -1,0 +1,152 @@
+"""What a run recorded while it was trained with ``--diagnostics``: no model, no images."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from imbalance_splits.errors import InputError
+from ndcl_domainbed.diagnostics.request import Request
+from ndcl_domainbed.diagnostics.saved_run import SavedRun, run_names
+from ndcl_domainbed.results.splits import FILE_NAME as SPLIT_FILE
+from ndcl_domainbed.results.splits import read_split
+from ndcl_domainbed.training import records, watch
+from ndcl_domainbed.training.arguments import TrainArguments
+
+_WEIGHTS = {
+    **dict.fromkeys(("grad_logits", "grad_features", "confidence"), "samples"),
+    **dict.fromkeys(("amplification", "crowding"), "anchors"),
+    **dict.fromkeys(("norm", "distance"), "batches"),
+}
+"""What the recorded means are over."""
+
+COUNTS = ("samples", "anchors", "batches")
+
+
+@dataclass(frozen=True)
+class WatchedRun:
+    """A run and what it recorded by domain-class pair.
+
+    ``pairs`` has a row for each record and pair that occurred: ``step``; ``domain``, ``class`` and
+    ``shots`` (the shot group of the class) as names; ``images``, the training images of the pair,
+    and ``class_images``, those of the class in all sources; and the figures that
+    :meth:`ndcl_domainbed.training.watch.Watch.record` describes, NaN where they are not defined.
+    ``updates`` are those that were watched, ``steps`` those that were made.
+    """
+
+    folder: Path
+    arguments: TrainArguments
+    hparams: dict[str, Any]
+    pairs: pd.DataFrame
+    updates: int
+    steps: int
+
+    def shot_pairs(self) -> pd.DataFrame:
+        """Return ``pairs``; InputError for a run whose classes have no shot groups."""
+        if self.pairs["shots"].isna().any():
+            raise InputError(
+                f"{self.folder} was trained without --imbalance: its classes have no shot groups."
+            )
+        return self.pairs
+
+    def caveats(self, name: str) -> list[str]:
+        """Return what limits the figures of this run, called ``name``."""
+        if self.updates == self.steps:
+            return []
+        return [f"{name}: {self.updates} of {self.steps} updates could be watched."]
+
+
+def load_watched(request: Request) -> tuple[list[WatchedRun], list[str]]:
+    """Return the runs that ``request`` names, and a short name of each.
+
+    Raises InputError if one was not trained with ``--diagnostics``.
+    """
+    runs = [load_watched_run(folder) for folder in request.folders]
+    return runs, run_names(cast(list[SavedRun], runs))  # it needs no more than a run here has
+
+
+def load_watched_run(folder: Path) -> WatchedRun:
+    """Return what the run in ``folder`` recorded. Raises InputError if it was not watched."""
+    lines = _whole_lines(folder / watch.FILE_NAME)
+    about = _whole_lines(folder / records.FILE_NAME)
+    split = read_split(str(folder))
+    if not lines or not about:
+        raise InputError(
+            f"{folder} holds no {watch.FILE_NAME}: name the folder of a run that was trained with "
+            "--diagnostics."
+        )
+    if split is None:
+        raise InputError(f"{folder / SPLIT_FILE} is missing or damaged.")
+    known = {field.name for field in fields(TrainArguments)}
+    try:
+        return WatchedRun(
+            folder=folder,
+            arguments=TrainArguments(**{k: v for k, v in about[0]["args"].items() if k in known}),
+            hparams=about[0]["hparams"],
+            pairs=_pairs(lines, split),
+            updates=sum(line["updates"] for line in lines),
+            steps=lines[-1]["step"] + 1,
+        )
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{folder / watch.FILE_NAME} and the files beside it do not fit ({error!r}): they are "
+            "damaged, or of another version."
+        ) from error
+
+
+def _whole_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the whole records in a file; what is torn is left out."""
+    found = []
+    for line in path.read_bytes().splitlines() if path.exists() else []:
+        try:
+            found.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return found
+
+
+def _pairs(lines: list[dict[str, Any]], split: dict[str, Any]) -> pd.DataFrame:
+    parts = [pd.DataFrame(line["pairs"]).assign(step=line["step"]) for line in lines]
+    table = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
+    domains = table.pop("env").map(lambda env: split["environments"][env])
+    numbers = table["class"].to_numpy(dtype=int)
+    counts = {domain: np.asarray(row) for domain, row in split["train_counts"].items()}
+    totals = sum(counts.values(), np.zeros(len(split["classes"]), dtype=int))
+    shots = np.asarray(split["shots"] or [None] * len(totals), dtype=object)
+    table["domain"] = domains
+    table["class"] = np.asarray(split["classes"], dtype=object)[numbers]
+    table["shots"] = shots[numbers]
+    table["images"] = [int(counts[d][k]) for d, k in zip(domains, numbers, strict=True)]
+    table["class_images"] = totals[numbers]
+    return table.astype(dict.fromkeys([*_WEIGHTS, "instability"], float))
+
+
+def averaged(pairs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Return the figures of ``pairs`` by the columns ``by``, a row for each group.
+
+    Means are weighted by what they are over, so that they are those of all samples, anchors or
+    batches of the group; ``samples``, ``anchors`` and ``batches`` are summed. ``instability`` is
+    the root mean square over the records, weighted by their degrees of freedom.
+    """
+    groups = pairs.groupby(by, sort=False, observed=True)
+    found = groups[list(COUNTS)].sum()
+    for name, weight in _WEIGHTS.items():
+        found[name] = _weighted(pairs, name, pairs[weight], by)
+    freedom = (pairs["batches"] - 1).clip(lower=0)
+    squares = pairs.assign(instability=pairs["instability"] ** 2)
+    found["instability"] = _weighted(squares, "instability", freedom, by) ** 0.5
+    return found.reset_index()
+
+
+def _weighted(pairs: pd.DataFrame, name: str, weights: pd.Series, by: list[str]) -> pd.Series:
+    """Return the weighted mean of a column in each group; NaN where nothing is defined."""
+    defined = weights.where(pairs[name].notna(), 0)
+    keys = [pairs[key] for key in by]
+    totals = (pairs[name].fillna(0) * defined).groupby(keys, sort=False, observed=True).sum()
+    over = defined.groupby(keys, sort=False, observed=True).sum()
+    return totals / over.where(over > 0)

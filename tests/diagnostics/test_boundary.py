@@ -1,0 +1,133 @@
+"""Distances to the decision boundary, against those of models where they are known."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from ndcl_domainbed.diagnostics.boundary import (
+    crossing_distances,
+    feature_distances,
+    linear_margins,
+    log_odds,
+)
+
+
+@pytest.fixture
+def linear():
+    torch.manual_seed(0)
+    return nn.Linear(6, 5).double()
+
+
+def nearest_hyperplane(layer, x):
+    """Restate the distance with loops: the nearest hyperplane that bounds the class's region."""
+    found = []
+    with torch.no_grad():
+        for row in x:
+            z = layer(row)
+            y = int(z.argmax())
+            rivals = [j for j in range(len(z)) if j != y]
+            lengths = {j: (layer.weight[y] - layer.weight[j]).norm() for j in rivals}
+            found.append(min(float((z[y] - z[j]) / lengths[j]) for j in rivals))
+    return torch.tensor(found, dtype=torch.float64)
+
+
+def test_margin_of_a_linear_classifier_is_the_distance_to_the_nearest_hyperplane(linear):
+    x = torch.randn(40, 6, dtype=torch.float64)
+    with torch.no_grad():
+        margins = linear_margins(linear(x), linear.weight)
+    torch.testing.assert_close(margins, nearest_hyperplane(linear, x))
+    with torch.no_grad():
+        torch.testing.assert_close(feature_distances(linear, x, linear(x)), margins)
+
+
+def test_search_in_input_space_finds_the_margin_of_a_linear_model(linear):
+    x = torch.randn(40, 6, dtype=torch.float64)
+    found, known = crossing_distances(linear, x), nearest_hyperplane(linear, x)
+    assert (found >= known).all()  # an upper bound
+    torch.testing.assert_close(found, known, rtol=1e-3, atol=1e-3)
+
+
+def test_images_are_searched_like_vectors(linear):
+    x = torch.randn(8, 1, 2, 3, dtype=torch.float64)
+    found = crossing_distances(lambda images: linear(images.flatten(1)), x)
+    known = nearest_hyperplane(linear, x.flatten(1))
+    torch.testing.assert_close(found, known, rtol=1e-3, atol=1e-3)
+
+
+def test_two_layers_with_a_known_boundary():
+    """|x_1| against 1: the boundary is the two lines x_1 = 1 and x_1 = -1."""
+
+    def predict(x):
+        folded = torch.relu(x[:, 0]) + torch.relu(-x[:, 0])
+        return torch.stack([folded, torch.ones_like(folded)], dim=1)
+
+    x = torch.tensor([[0.3, 5.0], [-0.8, 0.0], [3.0, -2.0], [-1.5, 1.0]])
+    found = crossing_distances(predict, x)
+    torch.testing.assert_close(
+        found, torch.tensor([0.7, 0.2, 2.0, 0.5]).double(), rtol=1e-3, atol=0
+    )
+
+
+def test_curved_boundary_a_circle():
+    """The class is that of the radius: 2 or less. No single linear step ends on the circle."""
+
+    def predict(x):
+        return torch.stack([x.pow(2).sum(dim=1), torch.full((len(x),), 4.0)], dim=1)
+
+    x = torch.tensor([[0.5, 0.0], [3.0, 4.0], [0.0, -2.2], [1.2, 1.6 - 0.2]])
+    known = (x.double().norm(dim=1) - 2).abs()
+    torch.testing.assert_close(crossing_distances(predict, x), known, rtol=2e-3, atol=0)
+
+
+def test_never_below_the_true_distance_of_a_deep_network_and_never_far_above():
+    """Against the nearest crossing on a fine polar grid around each point of the plane."""
+    torch.manual_seed(1)
+    network = nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(),
+                            nn.Linear(16, 4))  # fmt: skip
+    x = torch.randn(20, 2)
+    angles = torch.linspace(0, 2 * torch.pi, 181)[:-1]
+    circle = torch.stack([angles.cos(), angles.sin()], dim=1)
+    radii = torch.linspace(0, 4, 401)
+    with torch.no_grad():
+        inside = network(x).argmax(dim=1)[:, None, None] == network(
+            x[:, None, None] + radii[:, None, None] * circle
+        ).argmax(dim=-1)
+    true = radii[inside.all(dim=2).long().argmin(dim=1)]
+    found = crossing_distances(network, x)
+    assert (true > 0.05).sum() > 10
+    assert (found > true - 0.011).all()  # the grid's step
+    assert (found < 2 * true).all()
+    assert (found / true).median() < 1.2
+
+
+def test_model_without_a_gradient_has_no_distance():
+    def constant(x):
+        return torch.tensor([1.0, 0.0]).expand(len(x), 2) + 0 * x.sum(dim=1, keepdim=True)
+
+    assert crossing_distances(constant, torch.randn(3, 4), steps=5).isnan().all()
+
+
+def test_nonlinear_classifier_is_searched_in_feature_space():
+    torch.manual_seed(0)
+    hidden = nn.Sequential(nn.Identity(), nn.Linear(6, 5))
+    x = torch.randn(10, 6)
+    with torch.no_grad():
+        exact = feature_distances(hidden[1], x, hidden(x))
+        found = feature_distances(hidden, x, hidden(x))
+    torch.testing.assert_close(found, exact, rtol=1e-3, atol=1e-3)
+
+
+def test_classes_of_equal_weights_have_no_boundary():
+    weight = torch.zeros(2, 3)
+    assert linear_margins(torch.tensor([[1.0, 0.0]]), weight).isinf().all()
+
+
+def test_log_odds_order_what_float32_probabilities_cannot():
+    logits = torch.tensor([[40.0, 0.0, 0.0], [60.0, 0.0, 0.0], [1.0, 0.0, -1.0]])
+    p = logits.softmax(dim=1).amax(dim=1)
+    assert p[0] == p[1] == 1
+    odds = log_odds(logits)
+    assert odds[1] > odds[0] > odds[2]
+    assert torch.sigmoid(odds[2]) == pytest.approx(float(p[2]))

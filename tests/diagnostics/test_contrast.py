@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from imbalance_splits.errors import InputError
+from ndcl_domainbed.diagnostics import Request, get_diagnostic
+from ndcl_domainbed.diagnostics.variants import Variant, compare_variants, estimate
+from tests.command_line import call
+from tests.results.builder import record, write_run
+
+SPLIT = {
+    "environments": ["A", "B", "C"], "classes": ["cat", "dog"],
+    "train_counts": {"A": [9, 1], "B": [30, 2]}, "thresholds": None, "shots": ["many", "few"],
+}  # fmt: skip
+
+
+def _write(root, name, overall, *, target=0, trial=0, done=True, imbalance="Duality", **hparams):
+    """Write a run whose second record is the best on validation, and has ``overall`` there."""
+    records = []
+    for step, (validation, reached) in enumerate([(0.1, 0.9), (0.8, overall), (0.2, 0.95)]):
+        shares = {f"{env}_{split}": reached for env in range(3) for split in ("in", "out")}
+        shares |= {f"{env}_val": validation for env in range(3)}
+        one = record(
+            step, shares, test_envs=[target], trial_seed=trial, algorithm=name,
+            imbalance=imbalance, class_acc={f"env{target}_in": [reached, reached / 2]},
+        )  # fmt: skip
+        if hparams:
+            one["args"]["hparams"] = json.dumps(hparams)
+        one |= {f"env{target}_in_0many": reached, f"env{target}_in_2few": reached / 2}
+        records.append(one)
+    folder = root / f"{name}{target}{trial}{len(list(root.iterdir()))}"
+    return write_run(folder, records, done=done, split=SPLIT)
+
+
+def _planted(root):
+    """A sweep of two targets and two trials in which InfoNCE has 10 points less than NDCL."""
+    for target in (0, 1):
+        for trial in (0, 1):
+            base = 0.6 + 0.1 * target + 0.02 * trial
+            at = {"target": target, "trial": trial}
+            _write(root, "NDCL", base, **at)
+            _write(root, "NDCL", base - 0.1, **at, contrast="infonce")
+            _write(root, "NDCL", base - 0.03 * trial + 0.01, **at, alpha=0.0)
+            _write(root, "ERM", base - 0.2, **at)
+    _write(root, "NDCL", 0.5, kernel="linear")
+    _write(root, "NDCL", 0.5, target=1, done=False, kernel="linear")
+    return root
+
+
+def test_planted_differences_are_found(tmp_path):
+    compared = compare_variants([_planted(tmp_path)])
+    ndcl, infonce = Variant("NDCL", ()), Variant("NDCL", (("contrast", "infonce"),))
+    assert [variant.name for variant in compared.variants] == [
+        "NDCL", "NDCL alpha=0", "NDCL contrast=infonce", "NDCL kernel=linear", "ERM",
+    ]  # fmt: skip
+    level = compared.estimate(ndcl, "overall")
+    assert level.mean == pytest.approx(66.0)
+    # Each target: deviation sqrt(2) over two trials, so 1 for their mean; sqrt(1 + 1) / 2.
+    assert level.error == pytest.approx(np.sqrt(2) / 2)
+    assert level.runs == 4
+    gap = compared.difference(ndcl, infonce, "overall")
+    assert (gap.mean, gap.runs) == (pytest.approx(10.0), 4)
+    assert gap.error == pytest.approx(0.0, abs=1e-9)
+    assert compared.difference(ndcl, infonce, "few").mean == pytest.approx(5.0)
+    linear = Variant("NDCL", (("kernel", "linear"),))
+    assert compared.missing == {linear: [(0, 1), (1, 0), (1, 1)]}
+
+
+def test_the_sentences_answer_the_questions(tmp_path):
+    found = get_diagnostic("contrast").diagnose(Request(_planted(tmp_path)))
+    text = "\n".join(found.sentences)
+    assert "Dominant negatives against InfoNCE: Overall +10.0 ± 0.0 (clear)" in text
+    assert "The contrast L_con (alpha): Overall +0.5 ± 1.1 (not clear)" in text
+    assert "NDCL against ERM: Overall +20.0" in text
+    assert "The kernel exp against linear: Overall +10.0, Many" in text  # one trial: no error
+    assert "Runs that are not done, by variant: NDCL kernel=linear: 3." in found.caveats
+    table = found.table
+    row = table[(table["part"] == "variant") & (table["variant"] == "NDCL contrast=infonce")]
+    assert float(row["overall_minus_ndcl"].iloc[0]) == pytest.approx(-10.0)
+    cell = table[(table["variant"] == "NDCL") & (table["class"] == "dog")]
+    assert float(cell["accuracy"].iloc[0]) == pytest.approx(33.0)
+    assert float(cell["training_images"].iloc[0]) == 3
+
+
+def test_jobs_that_have_not_begun_are_named(tmp_path):
+    _write(tmp_path, "NDCL", 0.5)
+    args = {
+        "dataset": "PACS", "algorithm": "NDCL", "test_envs": [0], "trial_seed": 0,
+        "hparams_seed": 0, "imbalance": "Duality", "hparams": '{"contrast": "supcon"}',
+    }  # fmt: skip
+    (tmp_path / "jobs.jsonl").write_text(json.dumps({"steps": 3, "args": args}) + "\n")
+    compared = compare_variants([tmp_path])
+    assert compared.missing == {Variant("NDCL", (("contrast", "supcon"),)): [(0, 0)]}
+
+
+def test_a_change_to_the_default_is_no_change(tmp_path):
+    _write(tmp_path, "NDCL", 0.5, kernel="exp", alpha=0.1)
+    assert compare_variants([tmp_path]).variants == [Variant("NDCL", ())]
+
+
+def test_without_ndcl_there_is_nothing_to_compare_with(tmp_path):
+    _write(tmp_path, "NDCL", 0.5, contrast="none")
+    found = get_diagnostic("contrast").diagnose(Request(tmp_path))
+    assert len(found.sentences) == 1
+    assert "nothing to compare" in found.sentences[0]
+
+
+def test_what_cannot_be_compared_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no folder of a sweep"):
+        compare_variants([tmp_path])
+    (tmp_path / "plain").mkdir()
+    run = _write(tmp_path / "plain", "NDCL", 0.5, imbalance=None)
+    text = (run / "results.jsonl").read_text().replace("_val_acc", "_else_acc")
+    (run / "results.jsonl").write_text(text)
+    refused = call("diagnose", "contrast", "--run", tmp_path, "--output", tmp_path / "out")
+    assert (refused.status, "balanced validation split" in refused.err) == (2, True)
+    (tmp_path / "other").mkdir()
+    _write(tmp_path / "other", "NDCL", 0.5)
+    with pytest.raises(InputError, match="one data set and setting"):
+        compare_variants([tmp_path])
+
+
+def test_the_error_is_over_trials_with_the_targets_fixed():
+    index = pd.MultiIndex.from_product([[0, 1, 2], [0, 1, 2]], names=["test_env", "trial_seed"])
+    values = pd.Series(np.random.RandomState(0).rand(9) + np.repeat([0, 10, 50], 3), index=index)
+    found = estimate(values)
+    by_trial = values.unstack("test_env").to_numpy()
+    assert found.mean == pytest.approx(values.mean())
+    expected = np.sqrt((by_trial.var(axis=0, ddof=1) / 3).sum()) / 3
+    assert found.error == pytest.approx(expected)
+    assert np.isnan(estimate(values.iloc[:4]).error)
+    assert estimate(values.iloc[:0]).runs == 0

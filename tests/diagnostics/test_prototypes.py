@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import numpy as np
+
+from ndcl_domainbed.diagnostics import Request, get_diagnostic
+from ndcl_domainbed.diagnostics.named.prototypes import unstable
+from tests.diagnostics.watched import COUNTS, write_watched
+
+
+def _diagnose(folder):
+    return get_diagnostic("prototypes").diagnose(Request(folder))
+
+
+def test_a_planted_unstable_prototype_is_flagged(tmp_path):
+    def figure_of(name, env, k, step):
+        if name == "instability":
+            even = 0.1 + 0.01 * ((k + env) % 2)
+            return None if step == 0 else 0.5 if (env, k) == (1, 6) else even
+        return 0.3
+
+    run = write_watched(tmp_path / "run", figure_of, shots=None)
+    found = _diagnose(run)
+    table = found.table[found.table["part"] == "training"]
+    flagged = table[table["unstable"].astype(bool)]
+    assert flagged[["domain", "class", "images"]].to_numpy().tolist() == [["B", "6", 2]]
+    assert float(flagged["instability"].iloc[0]) == 0.5
+    assert (
+        "1 of 16 pairs are above 2 times the median instability, 1 of them in the rarest"
+        in (found.sentences[1])
+    )
+    assert "B/6 (2 images, 0.5)" in found.sentences[1]
+    assert "Not clearly" in found.sentences[0]
+
+
+def test_a_planted_dependence_on_the_count_is_told(tmp_path):
+    images = {(env, k): n for env, row in enumerate(COUNTS.values()) for k, n in enumerate(row)}
+
+    def figure_of(name, env, k, step):
+        if name == "instability":
+            return None if step == 0 else (2 - step / 20) / images[env, k] ** 0.5
+        return float(images[env, k])
+
+    found = _diagnose(write_watched(tmp_path / "run", figure_of))
+    assert (
+        "? Yes: rank correlation with the pair's training images, over 16 pairs"
+        in (found.sentences[0])
+    )
+    assert "instability -1.00" in found.sentences[0]
+    assert "norm +1.00" in found.sentences[0]
+    assert "During training it goes from" in found.sentences[0]
+
+
+def test_a_pair_is_unstable_above_twice_the_median():
+    values = np.array([1.0, 1.0, 1.0, 2.0, 2.1, np.nan])
+    assert unstable(values).tolist() == [False, False, False, False, True, False]
+    assert unstable(np.array([np.nan])).tolist() == [False]

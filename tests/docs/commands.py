@@ -1,0 +1,98 @@
+"""The pages of the guide, the commands in them, and which of these cannot be run by a test."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
+OURS = re.compile(r"^(?:ndcl-domainbed|python -m ndcl_domainbed\.scripts\.)\s*([\w-]+)(.*)$")
+
+NOT_RUN = (
+    ("make ", "it sets up an environment; what it starts is parsed"),
+    ("pip install ", "it changes the environment; the extras are looked up"),
+    ("cd ", "a place on the reader's machine"),
+    ("export ", "a place on the reader's machine"),
+    ("python -m ndcl_domainbed.attach ", "needs DomainBed: tests/domainbed runs its like"),
+    ("DOMAINBED_HOME=", "needs DomainBed"),
+    ("python -m benchmarks.", "a measurement of minutes"),
+    ("ndcl-domainbed download ", "needs the network: tests/downloading has a server of its own"),
+    ("ndcl-domainbed train --data_dir data --dataset PACS", "needs PACS"),
+    ("ndcl-domainbed train --dataset PACS", "needs PACS"),
+    ("ndcl-domainbed splits verify PACS", "needs PACS"),
+    ("ndcl-domainbed sweep plan ", "times every kind of job: tests/sweeping/test_planning.py"),
+    (
+        "ndcl-domainbed sweep launch --data_dir data --output_dir sweep --algorithms NDCL My",
+        "needs DomainBed, and an algorithm of the reader's",
+    ),
+    ("ndcl-domainbed sweep launch --sweep ", "takes hours, and a cluster or a GPU"),
+    (
+        "ndcl-domainbed export_dataset DigitsDG --data_dir data --output digits_jpeg ",
+        "9,297 files: tests/testbed/test_digits_dg.py does it",
+    ),
+    (
+        "ndcl-domainbed train --dataset digits ",
+        "decodes 9,297 files: tests/testbed/test_digits_dg.py compares their pixels",
+    ),
+    ("ndcl-domainbed diagnose ", "needs a run with its model: tests/diagnostics"),
+)
+"""How the commands that are only parsed begin, and why; what has no flags to parse is let be."""
+
+
+class Command(NamedTuple):
+    """One line of a shell block, continued lines joined, without its comment."""
+
+    page: str
+    line: str
+
+    @property
+    def why_not_run(self) -> str:
+        """The reason why it is only parsed; empty if it is run."""
+        return next((why for start, why in NOT_RUN if self.line.startswith(start)), "")
+
+    @property
+    def ours(self) -> tuple[str, list[str]] | None:
+        """The sub-command of ``ndcl-domainbed`` and its arguments; None for other programs."""
+        match = OURS.match(self.line)
+        return (match[1], shlex.split(match[2])) if match else None
+
+
+class Step(NamedTuple):
+    """The commands of a shell block, and what the last one prints if the page shows it."""
+
+    commands: list[Command]
+    printed: str | None
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """Return (language, text) of every fenced block of a page."""
+    return FENCE.findall(page.read_text(encoding="utf-8"))
+
+
+def steps(page: Path) -> list[Step]:
+    """Return the shell blocks of a page; a ``text`` block right after one is its output."""
+    found: list[Step] = []
+    fences = list(FENCE.finditer(page.read_text(encoding="utf-8")))
+    for fence, after in zip(fences, [*fences, None][1:], strict=True):
+        if fence[1] not in ("sh", "bash"):
+            continue
+        gap = after.string[fence.end() : after.start()] if after else "-"
+        shown = after[2] if after and after[1] == "text" and not gap.strip() else None
+        lines = [without_comment(line) for line in fence[2].replace("\\\n", " ").splitlines()]
+        found.append(Step([Command(page.name, line) for line in lines if line], shown))
+    return found
+
+
+def without_comment(line: str) -> str:
+    """Return a line of shell with single blanks, without its comment."""
+    return " ".join(line.split(" #")[0].split())
+
+
+def all_commands() -> list[Command]:
+    """Return the commands of all pages."""
+    return [command for page in PAGES for step in steps(page) for command in step.commands]

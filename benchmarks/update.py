@@ -32,6 +32,7 @@ from torch.utils.data import Subset, TensorDataset
 from benchmarks.passes import PASSES
 from ndcl_domainbed import losses, registry
 from ndcl_domainbed.algorithms import ndcl
+from ndcl_domainbed.training.memory import keep_freed_memory
 
 SOURCES = 3
 SIZES = {"small_cnn": 28, "mnist_cnn": 28, "resnet18": 224}
@@ -181,6 +182,7 @@ def main() -> None:
     parser.add_argument("--parts", action="store_true", help="split NDCL's updates instead")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    keep_freed_memory()  # as training does
     for per_domain in options.per_domain:
         setting = f"{options.network}, {per_domain} images per domain"
         if options.parts:

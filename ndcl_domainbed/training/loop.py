@@ -14,6 +14,7 @@ from ndcl_domainbed.training.checkpoints import Progress
 from ndcl_domainbed.training.feed import Feed, Item, Source, evaluation_batch_size, plan
 from ndcl_domainbed.training.files import remove_partial_files, write_whole, writing
 from ndcl_domainbed.training.locks import locked
+from ndcl_domainbed.training.memory import keep_freed_memory
 from ndcl_domainbed.training.preparation import Run, prepare, split_description
 from ndcl_domainbed.training.scalar_logs import SCALARS_FOLDER, open_log
 from ndcl_domainbed.training.steps import make_steps, save_model
@@ -33,6 +34,7 @@ def train(arguments: TrainArguments) -> None:
     cannot be written, or a loader process dies.
     """
     arguments.check()
+    keep_freed_memory()
     folder = output.make_folder(arguments.output_dir)
     with locked(folder / LOCK_FILE):
         if arguments.no_resume:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 
 class Seen(NamedTuple):
@@ -70,12 +71,16 @@ class Passes:
 def watched_passes(featurizer: nn.Module, classifier: nn.Module, rows: int) -> Iterator[Passes]:
     """Yield the passes that are made within the block, of ``rows`` samples; then forget them."""
     found = Passes(rows)
+    handles: list[RemovableHandle] = []
+
+    def keep(output: Tensor, one: _Pass, name: str, after: str) -> None:
+        handles.append(output.register_hook(_keeper(one, name, after)))
 
     def see_features(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         if module is featurizer and sum(found.sizes()) < rows and _has_gradient(output):
             one = _Pass(inputs[0].detach(), output)
             found.passes.append(one)
-            output.register_hook(_keeper(one, "feature_gradients", after="logit_gradients"))
+            keep(output, one, "feature_gradients", after="logit_gradients")
 
     def see_logits(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         if module is not classifier or not _has_gradient(output):
@@ -84,16 +89,14 @@ def watched_passes(featurizer: nn.Module, classifier: nn.Module, rows: int) -> I
         found.other_logits |= not of
         for one in of[:1]:
             one.logits = output.detach()
-            output.register_hook(_keeper(one, "logit_gradients", after="logits"))
+            keep(output, one, "logit_gradients", after="logits")
 
-    handles = [
-        featurizer.register_forward_hook(see_features),
-        classifier.register_forward_hook(see_logits),
-    ]
+    handles.append(featurizer.register_forward_hook(see_features))
+    handles.append(classifier.register_forward_hook(see_logits))
     try:
         yield found
     finally:
-        for handle in handles:
+        for handle in handles:  # those of tensors too: they hold each other in a ring
             handle.remove()
         found.passes.clear()
 

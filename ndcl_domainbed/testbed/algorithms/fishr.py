@@ -59,7 +59,8 @@ class _ProductVariance(torch.autograd.Function):
         of_middle = middle * gradient
         of_errors = errors * (z.square() @ gradient.T) - z @ of_middle.T
         of_z = z * (errors.square() @ gradient) - errors @ of_middle
-        return of_errors * (2 / len(z)), of_z * (2 / len(z))
+        scale = 2 / max(len(z), 1)  # of a domain without samples there is nothing to scale
+        return of_errors * scale, of_z * scale
 
 
 class _MeanSquaredDeviation(torch.autograd.Function):

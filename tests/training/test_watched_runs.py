@@ -1,0 +1,108 @@
+"""Runs with --diagnostics: the same numbers as without, and the same file after any stop."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import time
+
+import pytest
+
+from ndcl_domainbed.training.arguments import TrainArguments
+from ndcl_domainbed.training.loop import train
+from ndcl_domainbed.training.watch import Watch
+from tests.command_line import call
+from tests.training.processes import Command
+from tests.training.runs import assert_same_run, lasting
+
+SMALL = '{"backbone": "small_cnn", "batch_size": 6, "resnet_dropout": 0.1}'
+
+
+def _train(folder, *flags, algorithm="NDCL"):
+    return call(
+        "train", "--dataset", "Debug28", "--algorithm", algorithm, "--steps", 9,
+        "--checkpoint_freq", 4, "--hparams", SMALL, "--output_dir", folder, *flags,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "flags"), [("ERM", ()), ("NDCL", ()), ("CORAL", ()), ("NDCL", ("bf16",))]
+)
+def test_it_changes_nothing_in_the_run(algorithm, flags, tmp_path):
+    more = ["--precision", *flags] if flags else []
+    for name, watching in (("plain", []), ("watched", ["--diagnostics"])):
+        found = _train(tmp_path / name, *more, *watching, algorithm=algorithm)
+        assert found.status == 0, found.err
+        assert found.err == ""
+    assert not (tmp_path / "plain" / "diagnostics.jsonl").exists()
+    lines = (tmp_path / "watched" / "diagnostics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [0, 4, 8]
+    assert [json.loads(line)["updates"] for line in lines] == [1, 4, 4]
+    for path in (tmp_path / "plain", tmp_path / "watched"):
+        text = (path / "results.jsonl").read_text()
+        text = text.replace('"diagnostics": true', '"diagnostics": false')
+        (path / "results.jsonl").write_text(text)
+    assert_same_run(tmp_path / "plain", tmp_path / "watched")
+
+
+def test_a_run_that_is_killed_records_the_same(tmp_path):
+    command = (
+        "train", "--dataset", "Debug28", "--algorithm", "NDCL", "--steps", 100, "--seed", 7,
+        "--checkpoint_freq", 4, "--hparams", SMALL, "--diagnostics",
+    )  # fmt: skip
+    alone = Command(tmp_path / "alone", *command)
+    assert alone.status() == 0, alone.said
+    delays = random.Random(1)
+    for _ in range(6):
+        attempt = Command(tmp_path / "killed", *command)
+        size = attempt.records_size()
+        attempt.wait_until(lambda run=attempt, size=size: run.records_size() > size)
+        time.sleep(delays.uniform(0.0, 0.02))  # so that it is killed anywhere between records
+        attempt.kill()
+    last = Command(tmp_path / "killed", *command)
+    assert last.status() == 0, last.said
+    assert_same_run(tmp_path / "killed", tmp_path / "alone")
+    files = [tmp_path / name / "diagnostics.jsonl" for name in ("killed", "alone")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert len(lasting(tmp_path / "alone")) == len(files[1].read_bytes().splitlines())
+
+
+def test_a_stop_between_records_keeps_what_was_added_up(tmp_path, monkeypatch):
+    arguments = {
+        "dataset": "Debug28", "algorithm": "NDCL", "steps": 24, "checkpoint_freq": 23,
+        "hparams": SMALL, "diagnostics": True,
+    }  # fmt: skip
+    train(TrainArguments(**arguments, output_dir=str(tmp_path / "alone")))
+    update, made = Watch.update, []
+
+    def update_and_stop(watch, minibatches):
+        made.append(1)
+        if len(made) in (3, 19):
+            signal.raise_signal(signal.SIGTERM)
+        return update(watch, minibatches)
+
+    monkeypatch.setattr(Watch, "update", update_and_stop)
+    for _ in range(2):
+        with pytest.raises(SystemExit):
+            train(TrainArguments(**arguments, output_dir=str(tmp_path / "stopped")))
+    train(TrainArguments(**arguments, output_dir=str(tmp_path / "stopped")))
+    lines = [(tmp_path / name / "diagnostics.jsonl").read_text() for name in ("alone", "stopped")]
+    assert lines[0] == lines[1]
+
+
+def test_the_command_refuses_what_it_cannot_watch(tmp_path):
+    refused = _train(tmp_path / "mixup", "--diagnostics", algorithm="Mixup")
+    assert refused.status == 2
+    assert "cannot watch Mixup" in refused.err
+    assert "Traceback" not in refused.err
+    both = _train(tmp_path / "both", "--diagnostics", "--compile")
+    assert both.status == 2
+    assert "--compile" in both.err
+    assert _train(tmp_path / "run").status == 0
+    later = _train(tmp_path / "run", "--diagnostics")
+    assert later.status == 2
+    assert "--diagnostics False" in later.err
+    assert _train(tmp_path / "run", "--diagnostics", "--no_resume").status == 0
+    assert _train(tmp_path / "run", "--no_resume").status == 0
+    assert not (tmp_path / "run" / "diagnostics.jsonl").exists()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -145,28 +144,6 @@ def load_runs(request: Request) -> list[SavedRun]:
     return [load_run(folder, request.data_dir, request.device) for folder in request.folders]
 
 
-def run_names(runs: list[SavedRun]) -> list[str]:
-    """Return a short name of each run: its algorithm, and what else tells the runs apart."""
-    names = [run.arguments.algorithm for run in runs]
-    if len(set(names)) == len(names):
-        return names
-    for place, run in enumerate(runs):
-        others = [other for other in runs if other is not run]
-        names[place] = " ".join([names[place], *_differences(run, others)])
-    if len(set(names)) < len(names):
-        names = [f"{name} ({run.folder.name})" for name, run in zip(names, runs, strict=True)]
-    return names
-
-
-def _differences(run: SavedRun, others: list[SavedRun]) -> list[str]:
-    alike = [other for other in others if other.arguments.algorithm == run.arguments.algorithm]
-    return [
-        f"{name}={value}"
-        for name, value in sorted(run.hparams.items())
-        if any(other.hparams.get(name) != value for other in alike)
-    ]
-
-
 def load_run(folder: Path, data_dir: str | None = None, device: str | None = None) -> SavedRun:
     """Load the run in ``folder``: its model as saved at its end, its data split as it was.
 
@@ -187,7 +164,7 @@ def load_run(folder: Path, data_dir: str | None = None, device: str | None = Non
         folder=folder,
         arguments=arguments,
         hparams=dict(hparams),
-        records=_read_records(folder / records.FILE_NAME),
+        records=records.read(folder / records.FILE_NAME),
         dataset=dataset,
         algorithm=_algorithm(folder, saved, hparams, dataset).to(where).eval(),
         device=where,
@@ -209,17 +186,6 @@ def _read_model(folder: Path) -> dict[str, Any]:
     if missing:
         raise InputError(f"{path} is no saved model: it has no {', '.join(sorted(missing))}.")
     return content
-
-
-def _read_records(path: Path) -> list[dict[str, Any]]:
-    """Return the whole records of a run; what is torn is left out."""
-    found = []
-    for line in path.read_bytes().splitlines() if path.exists() else []:
-        try:
-            found.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
-    return found
 
 
 def _algorithm(folder: Path, saved: dict[str, Any], hparams: Hparams, dataset: SplitDataset) -> Any:

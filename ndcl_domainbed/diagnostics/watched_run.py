@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.diagnostics.request import Request
-from ndcl_domainbed.diagnostics.saved_run import SavedRun, run_names
+from ndcl_domainbed.diagnostics.run_names import run_names
 from ndcl_domainbed.results.splits import FILE_NAME as SPLIT_FILE
 from ndcl_domainbed.results.splits import read_split
 from ndcl_domainbed.training import records, watch
@@ -67,13 +66,13 @@ def load_watched(request: Request) -> tuple[list[WatchedRun], list[str]]:
     Raises InputError if one was not trained with ``--diagnostics``.
     """
     runs = [load_watched_run(folder) for folder in request.folders]
-    return runs, run_names(cast(list[SavedRun], runs))  # it needs no more than a run here has
+    return runs, run_names(runs)
 
 
 def load_watched_run(folder: Path) -> WatchedRun:
     """Return what the run in ``folder`` recorded. Raises InputError if it was not watched."""
-    lines = _whole_lines(folder / watch.FILE_NAME)
-    about = _whole_lines(folder / records.FILE_NAME)
+    lines = records.read(folder / watch.FILE_NAME)
+    about = records.read(folder / records.FILE_NAME)
     split = read_split(str(folder))
     if not lines or not about:
         raise InputError(
@@ -97,17 +96,6 @@ def load_watched_run(folder: Path) -> WatchedRun:
             f"{folder / watch.FILE_NAME} and the files beside it do not fit ({error!r}): they are "
             "damaged, or of another version."
         ) from error
-
-
-def _whole_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the whole records in a file; what is torn is left out."""
-    found = []
-    for line in path.read_bytes().splitlines() if path.exists() else []:
-        try:
-            found.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
-    return found
 
 
 def _pairs(lines: list[dict[str, Any]], split: dict[str, Any]) -> pd.DataFrame:

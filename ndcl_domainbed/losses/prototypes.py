@@ -71,8 +71,8 @@ def prototype_distances(prototypes: Prototypes) -> Tensor:
     is none and in rows that are not active.
     """
     same = prototypes.classes[:, None] == prototypes.classes
-    others = same & prototypes.active & prototypes.active[:, None]
-    others = others.fill_diagonal_(False)
+    other = ~torch.eye(len(same), dtype=torch.bool, device=same.device)
+    others = same & other & prototypes.active & prototypes.active[:, None]
     distances = torch.cdist(prototypes.vectors, prototypes.vectors)
     return torch.where(others, distances, 0.0).sum(dim=1) / others.sum(dim=1)
 

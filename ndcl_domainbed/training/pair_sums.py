@@ -121,8 +121,7 @@ def _of_batches(seen: BatchSeen, kind: torch.dtype) -> tuple[Tensor, Tensor]:
 def _of_prototypes(prototypes: losses.Prototypes) -> Tensor:
     """Return the columns ``_OF_BATCHES``, (B, N, 6)."""
     squares = prototypes.vectors.square().sum(dim=-1)
-    one_by_one = (losses.Prototypes(*fields) for fields in zip(*prototypes, strict=True))
-    distances = torch.stack([losses.prototype_distances(one) for one in one_by_one])
+    distances = torch.vmap(losses.prototype_distances)(prototypes)
     columns = [
         prototypes.counts,
         torch.ones_like(squares),

@@ -44,6 +44,15 @@ def append(path: Path, record: dict[str, Any]) -> None:
         os.close(handle)
 
 
+def read(path: Path) -> list[dict[str, Any]]:
+    """Return the whole records in a file, none if it is missing; what is torn is left out."""
+    found = []
+    for line in path.read_bytes().splitlines() if path.exists() else []:
+        with contextlib.suppress(json.JSONDecodeError):
+            found.append(json.loads(line))
+    return found
+
+
 def truncate_after(path: Path, last_step: int) -> Repaired:
     """Cut the file back to its whole records up to ``last_step``.
 

@@ -39,6 +39,11 @@ NOT_RUN = (
         "ndcl-domainbed train --dataset digits ",
         "decodes 9,297 files: tests/testbed/test_digits_dg.py compares their pixels",
     ),
+    (
+        "ndcl-domainbed train --dataset DigitsDG --imbalance TotalHeavyTail --test_envs 0 --diag",
+        "four whole runs: tests/training/test_watch.py makes short ones",
+    ),
+    ("python docs/make_results.py", "needs the sweep: tests/docs/test_results_page.py"),
     ("ndcl-domainbed diagnose ", "needs a run with its model: tests/diagnostics"),
 )
 """How the commands that are only parsed begin, and why; what has no flags to parse is let be."""

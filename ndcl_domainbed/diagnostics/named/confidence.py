@@ -17,7 +17,8 @@ from ndcl_domainbed.diagnostics.correlation import RankCorrelation, rank_correla
 from ndcl_domainbed.diagnostics.findings import Findings
 from ndcl_domainbed.diagnostics.pictures import new_figure, style_of
 from ndcl_domainbed.diagnostics.request import Request
-from ndcl_domainbed.diagnostics.saved_run import SavedRun, load_runs, run_names
+from ndcl_domainbed.diagnostics.run_names import run_names
+from ndcl_domainbed.diagnostics.saved_run import SavedRun, load_runs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -24,7 +24,8 @@ from ndcl_domainbed.diagnostics.calibration import (
 from ndcl_domainbed.diagnostics.findings import Findings
 from ndcl_domainbed.diagnostics.pictures import RUN_COLOURS, new_figure
 from ndcl_domainbed.diagnostics.request import Request
-from ndcl_domainbed.diagnostics.saved_run import SavedRun, load_runs, run_names
+from ndcl_domainbed.diagnostics.run_names import run_names
+from ndcl_domainbed.diagnostics.saved_run import SavedRun, load_runs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -24,7 +24,8 @@ from ndcl_domainbed.diagnostics.probes import (
     tsne_plane,
 )
 from ndcl_domainbed.diagnostics.request import Request
-from ndcl_domainbed.diagnostics.saved_run import SavedRun, Seen, load_runs, run_names
+from ndcl_domainbed.diagnostics.run_names import run_names
+from ndcl_domainbed.diagnostics.saved_run import SavedRun, Seen, load_runs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,13 +1,10 @@
 """Memory layout, mixed precision and compilation of networks, whatever the algorithm.
 
-All three leave the names in the state dict as they are. A module that is to compute in another way
-gets a class of its own and no hook or attribute: in a copy of the module, which some algorithms
-make, these would lead back to the original.
+All three leave the names in the state dict as they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -17,6 +14,7 @@ from torch import nn
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.errors import RunFailure
 from ndcl_domainbed.testbed.networks import MNIST_CNN, ResNet, TimmBackbone, WideResNet
+from ndcl_domainbed.training.precision import lower_precision, replace_forward
 
 CHANNELS_LAST = (MNIST_CNN, ResNet, TimmBackbone, WideResNet)
 """Networks that are faster, and known to work, with images whose channels come last in memory."""
@@ -36,11 +34,9 @@ def accelerate(
     """
     for module in list(algorithm.modules()):
         if isinstance(module, CHANNELS_LAST):
-            _use_channels_last(module)
-    if precision == "bf16":
-        _check_bfloat16(device)
-        for module in set(_called(algorithm)):
-            _use_bfloat16(module)
+            replace_forward(module, _in_channels_last)
+    if precision != "fp32":
+        lower_precision(algorithm, device, precision)
     if compiled:
         _check_compiler(device)
         functorch_config.donated_buffer = False  # GINIDG goes back through a network twice
@@ -76,58 +72,8 @@ def _image_network(algorithm: nn.Module) -> nn.Module:
     )
 
 
-def _called(module: nn.Module) -> Iterator[nn.Module]:
-    """Yield the modules that an algorithm calls: its own, and those in its lists of modules."""
-    for child in module.children():
-        if isinstance(child, nn.ModuleList | nn.ModuleDict):
-            yield from _called(child)
-        else:
-            yield child
-
-
-def _use_channels_last(module: nn.Module) -> None:
-    plain = type(module)
-
-    def forward(self: Any, x: torch.Tensor) -> Any:
-        return plain.forward(self, x.contiguous(memory_format=torch.channels_last))
-
-    _replace_forward(module, forward)
-
-
-def _use_bfloat16(module: nn.Module) -> None:
-    """Have ``module`` compute in bfloat16 where autocast holds that safe, and return float32.
-
-    So the algorithm itself, its losses and penalties included, sees float32 only. The weights are
-    rounded anew in each call, because an algorithm may change them between two calls of one
-    update.
-    """
-    plain = type(module)
-
-    def forward(self: Any, *inputs: Any, **options: Any) -> Any:
-        device = next((x.device.type for x in inputs if torch.is_tensor(x)), "cpu")
-        with torch.autocast(device, dtype=torch.bfloat16):
-            output = plain.forward(self, *inputs, **options)
-        return output.float() if torch.is_tensor(output) else output
-
-    _replace_forward(module, forward)
-
-
-def _replace_forward(module: nn.Module, forward: Any) -> None:
-    plain = type(module)
-    module.__class__ = type(plain.__name__, (plain,), {"forward": forward})
-
-
-def _check_bfloat16(device: torch.device) -> None:
-    if device.type == "cuda":
-        supported = torch.cuda.is_bf16_supported()
-    else:
-        try:
-            torch.autocast(device.type, dtype=torch.bfloat16)
-            supported = True
-        except RuntimeError:
-            supported = False
-    if not supported:
-        raise InputError(f"--precision bf16: the device {device} has no bfloat16. Use fp32.")
+def _in_channels_last(plain: Any, module: Any, x: torch.Tensor) -> Any:
+    return plain.forward(module, x.contiguous(memory_format=torch.channels_last))
 
 
 def _check_compiler(device: torch.device) -> None:

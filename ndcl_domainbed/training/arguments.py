@@ -10,7 +10,7 @@ from typing import Any
 from imbalance_splits.errors import InputError, unknown_name
 
 TASKS = ("domain_generalization", "domain_adaptation")
-PRECISIONS = ("fp32", "bf16")
+PRECISIONS = ("fp32", "bf16", "fp16")
 LOGS = ("tensorboard",)
 DEFAULT_DATA_DIR = "./data"
 DEFAULT_HOLDOUT = 0.2
@@ -61,7 +61,8 @@ class TrainArguments:
             raise unknown_name("task", self.task, TASKS)
         if self.log is not None and self.log not in LOGS:
             raise unknown_name("log", self.log, LOGS)
-        self._check_precision()
+        if self.precision not in PRECISIONS:
+            raise unknown_name("precision", self.precision, PRECISIONS)
         if self.diagnostics and self.compile:
             raise InputError(
                 "--diagnostics and --compile exclude each other: "
@@ -85,16 +86,6 @@ class TrainArguments:
                 "an imbalanced split has no unlabelled part"
             )
         self.hparam_overrides()
-
-    def _check_precision(self) -> None:
-        if self.precision == "fp16":
-            raise InputError(
-                "--precision fp16 is not offered: small gradients would vanish, and an algorithm's "
-                "own update() leaves no place to scale them.\n"
-                "Use --precision bf16, which has the range of fp32."
-            )
-        if self.precision not in PRECISIONS:
-            raise unknown_name("precision", self.precision, PRECISIONS)
 
     def hparam_overrides(self) -> dict[str, Any]:
         """Return ``--hparams`` as a dict. Raises InputError if it is not a JSON object."""

@@ -1,0 +1,58 @@
+"""The page of results says what the committed runs say."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.command_line import call
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.fixture(scope="module")
+def script():
+    return runpy.run_path(str(DOCS / "make_results.py"))
+
+
+def test_the_tables_are_those_of_the_runs(script):
+    page = (DOCS / "results.md").read_text(encoding="utf-8")
+    assert script["filled"](page, script["generated"](script["runs"]())) == page
+
+
+def test_a_figure_by_hand(script):
+    rows = pd.read_csv(DOCS / "results" / "digits.csv")
+    ours = script["complete"](rows).query(
+        "setting == 'TotalHeavyTail' and algorithm == 'ERM' and test_env == 2"
+    )
+    _, table = (DOCS / "results.md").read_text(encoding="utf-8").split("## TotalHeavyTail")
+    shown = next(line for line in table.splitlines() if line.startswith("| ERM"))
+    assert f"{100 * ours['overall'].mean():.1f} ± " in shown.split("|")[4]
+
+
+def test_each_run_is_there_once_and_only_whole_settings_are_shown(script):
+    rows = pd.read_csv(DOCS / "results" / "digits.csv")
+    assert not rows.duplicated(script["RUN"]).any()
+    measures = rows[list(script["MEASURES"])]
+    assert ((measures >= 0) & (measures <= 1)).to_numpy().all()
+    shown = script["complete"](rows)
+    assert set(shown.groupby(["setting", "trial_seed"]).size()) == {22 * 4}
+
+
+def test_runs_of_a_sweep_are_taken_and_replace_those_there(script, digits_root, tmp_path):
+    outcome = call(
+        "sweep", "launch", "--algorithms", "ERM", "--datasets", "DigitsDG", "--imbalance", "Cross",
+        "--single_test_envs", "--n_hparams", 1, "--n_trials", 1, "--steps", 1, "--data_dir",
+        digits_root, "--output_dir", tmp_path / "sweep", "--skip_confirmation",
+    )  # fmt: skip
+    assert outcome.status == 0, outcome.out
+    take = script["take"]
+    take.__globals__["FILE"] = tmp_path / "digits.csv"
+    for _ in range(2):
+        take(tmp_path / "sweep")
+        rows = pd.read_csv(tmp_path / "digits.csv")
+        assert rows["test_env"].tolist() == [0, 1, 2, 3]
+        assert set(rows["algorithm"]) == {"ERM"}

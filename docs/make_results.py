@@ -82,7 +82,8 @@ def setting_tables(rows: pd.DataFrame, setting: str) -> str:
     joined = [
         (name, [*one, *other]) for (name, one), (_, other) in zip(by_domain, by_group, strict=True)
     ]
-    return _bare(render("markdown", [], [Table("domains", {}, columns, joined)]))
+    text = _bare(render("markdown", [], [Table("domains", {}, columns, joined)]))
+    return text.replace(" ± 0.0", "") if here["trial_seed"].nunique() == 1 else text
 
 
 def _bare(text: str) -> str:

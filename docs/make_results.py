@@ -2,6 +2,7 @@
 
     python docs/make_results.py                  the page and its pictures, from the CSV file
     python docs/make_results.py --sweep DIR      first take the finished runs in DIR into that file
+    python docs/make_results.py --ablation FILE  first take FILE, the contrast.csv of diagnose
 
 The sweep is the one of sweeps/digits.yaml. Runs that the file has already are replaced, so that
 the sweep can be run in parts. A row is a run at the step that balanced validation selects.
@@ -27,6 +28,7 @@ from ndcl_domainbed.results.tables import AVERAGE, Cell, Table
 
 DOCS = Path(__file__).parent
 FILE = DOCS / "results" / "digits.csv"
+ABLATION = DOCS / "results" / "ablation.csv"
 PAGE = DOCS / "results.md"
 SWEEP = DOCS.parent / "sweeps" / "digits.yaml"
 PICTURES = DOCS / "pictures"
@@ -46,6 +48,26 @@ def take(sweep: Path) -> None:
     rows = pd.concat([earlier, found]).drop_duplicates(RUN, keep="last").sort_values(RUN)
     FILE.parent.mkdir(exist_ok=True)
     rows.to_csv(FILE, index=False, float_format="%.6f")
+
+
+def take_ablation(table: Path) -> None:
+    """Keep the variants of the table that `diagnose contrast` wrote."""
+    found = pd.read_csv(table)
+    found = found[found["part"] == "variant"][["variant", "runs", *MEASURES]]
+    found.to_csv(ABLATION, index=False, float_format="%.4f")
+
+
+def ablation_table() -> str:
+    """Return the variants of NDCL, each with what it has more than NDCL as it is."""
+    table = pd.read_csv(ABLATION).set_index("variant")
+    shown = ["overall", *GROUPS]
+    columns = [names.METRIC_TITLES[name] for name in shown]
+    rows = []
+    for variant, figures in table.iterrows():
+        more = figures[shown] - table.loc[REFERENCE, shown]
+        texts = [f"{figures[name]:.1f} ({more[name]:+.1f})" for name in shown]
+        rows.append((str(variant), [Cell(mean=float("nan"), text=text) for text in texts]))
+    return _bare(render("markdown", [], [Table("statistics", {}, columns, rows)]))
 
 
 def runs() -> pd.DataFrame:
@@ -125,6 +147,7 @@ def generated(rows: pd.DataFrame) -> dict[str, str]:
     parts = {"tables": "\n\n".join(boards)}
     for measure in ("overall", "few"):
         parts[f"statistics {measure}"] = statistics_table(shown, measure)
+    parts["ablation"] = ablation_table()
     trials = shown.groupby("setting")["trial_seed"].nunique()
     listed = ", ".join(f"{name}, {count} of 3 trials" for name, count in trials.items())
     parts["runs"] = (
@@ -187,9 +210,12 @@ def main() -> None:
     """Run the command."""
     flags = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     flags.add_argument("--sweep", type=Path, metavar="DIR")
+    flags.add_argument("--ablation", type=Path, metavar="FILE")
     args = flags.parse_args()
     if args.sweep:
         take(args.sweep)
+    if args.ablation:
+        take_ablation(args.ablation)
     rows = runs()
     PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), generated(rows)), encoding="utf-8")
     draw_groups(complete(rows), PICTURES / "digits_groups.png")

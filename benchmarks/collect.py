@@ -30,6 +30,8 @@ ALGORITHMS = [
 ]
 DATASETS = {"PACS": (4, 7), "VLCS": (4, 5), "OfficeHome": (4, 65), "DomainNet": (6, 345)}
 RECORDS = 17
+SETTLING = 2.5
+"""Seconds to wait after the sweep is written: the cache keeps no file younger than two seconds."""
 GROUPS = ("0many", "1median", "2few")
 
 
@@ -94,6 +96,7 @@ def generate(root: Path, n_hparams: int, n_trials: int, settings: int, imbalance
                     args["imbalance"] = ("TotalHeavyTail", "Duality")[setting - 1]
                 write_run(root / f"{rng.getrandbits(128):032x}", rng, bodies, args)
                 runs += 1
+    time.sleep(SETTLING)
     return runs
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,8 @@ class WatchedRun:
     ``shots`` (the shot group of the class) as names; ``images``, the training images of the pair,
     and ``class_images``, those of the class in all sources; and the figures that
     :meth:`ndcl_domainbed.training.watch.Watch.record` describes, NaN where they are not defined.
-    ``updates`` are those that were watched, ``steps`` those that were made.
+    ``updates`` are those that were watched, ``steps`` those that were made; one in
+    :data:`ndcl_domainbed.training.watch.EVERY` is to be watched.
     """
 
     folder: Path
@@ -55,9 +57,10 @@ class WatchedRun:
 
     def caveats(self, name: str) -> list[str]:
         """Return what limits the figures of this run, called ``name``."""
-        if self.updates == self.steps:
+        wanted = math.ceil(self.steps / watch.EVERY)
+        if self.updates == wanted:
             return []
-        return [f"{name}: {self.updates} of {self.steps} updates could be watched."]
+        return [f"{name}: {self.updates} of {wanted} updates could be watched."]
 
 
 def load_watched(request: Request) -> tuple[list[WatchedRun], list[str]]:

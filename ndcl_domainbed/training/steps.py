@@ -20,8 +20,8 @@ from ndcl_domainbed.training.files import writing
 from ndcl_domainbed.training.preparation import Run
 from ndcl_domainbed.training.scalar_logs import Log
 from ndcl_domainbed.training.stopping import Stopped, StopRequest, StopRequested
+from ndcl_domainbed.training.watch import EVERY, Watch
 from ndcl_domainbed.training.watch import FILE_NAME as WATCH_FILE
-from ndcl_domainbed.training.watch import Watch
 
 
 def make_steps(run: Run, progress: Progress, feed: Feed, log: Log, stop: StopRequest) -> None:
@@ -87,7 +87,7 @@ class _Steps:
         run, means = self.run, self.progress.means
         started = time.perf_counter()
         minibatches, unlabeled = self.feed.minibatches()
-        with self._watching(minibatches):
+        with self._watching(step, minibatches):
             values = run.algorithm.update(minibatches, unlabeled)
         means.setdefault("step_time", []).append(time.perf_counter() - started)
         for name, value in values.items():
@@ -100,8 +100,10 @@ class _Steps:
         self.progress.step = step
         self.progress.recorded = not run.is_checkpoint(step)
 
-    def _watching(self, minibatches: list[Batch]) -> AbstractContextManager[None]:
-        return nullcontext() if self.watch is None else self.watch.update(minibatches)
+    def _watching(self, step: int, minibatches: list[Batch]) -> AbstractContextManager[None]:
+        if self.watch is None or step % EVERY:
+            return nullcontext()
+        return self.watch.update(minibatches)
 
     def _checkpoint(self) -> None:
         """Evaluate, print a row, append the record, save the progress."""

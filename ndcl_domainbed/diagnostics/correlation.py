@@ -18,6 +18,16 @@ class RankCorrelation(NamedTuple):
     high: float
     images: int
 
+    def signed(self) -> str:
+        """Return ρ with its interval and signs, as "+0.20 [-0.10, +0.50]"."""
+        return f"{self.rho:+.2f} [{self.low:+.2f}, {self.high:+.2f}]"
+
+    def falls(self, rises: str) -> str:
+        """Answer whether ρ is below 0, beyond its interval; ``rises`` is said if it is above."""
+        if self.high < 0:
+            return "Yes"
+        return rises if self.low > 0 else "Not clearly"
+
 
 def rank_correlation(
     x: np.ndarray, y: np.ndarray, seed: int, resamples: int = RESAMPLES

@@ -18,13 +18,20 @@ RUN_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of so many inches; InputError if matplotlib is missing."""
+    require_matplotlib()
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def require_matplotlib() -> None:
+    """Raise InputError if matplotlib is missing."""
     try:
-        from matplotlib.figure import Figure
+        import matplotlib.figure  # noqa: F401
     except ImportError:
         raise InputError(
             "pictures need matplotlib: pip install 'ndcl-domainbed[diagnose]'"
         ) from None
-    return Figure(figsize=(width, height), layout="constrained")
 
 
 def style_of(run: int) -> dict[str, Any]:

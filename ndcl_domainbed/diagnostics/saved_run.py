@@ -1,10 +1,10 @@
-"""A finished run, loaded back: its data, its model, its records."""
+"""A finished run, loaded back: its data and its model."""
 
 from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from imbalance_splits.errors import InputError
 from ndcl_domainbed import backend, registry
 from ndcl_domainbed.diagnostics.request import Request
 from ndcl_domainbed.hparams import Hparams
-from ndcl_domainbed.training import records, seeding
+from ndcl_domainbed.training import seeding
 from ndcl_domainbed.training.arguments import TrainArguments
 from ndcl_domainbed.training.batches import Batch
 from ndcl_domainbed.training.feed import evaluation_batch_size
@@ -38,14 +38,13 @@ class Seen(NamedTuple):
 class SavedRun:
     """A run with its model in evaluation mode.
 
-    ``records`` are those of ``results.jsonl``; ``dataset`` is split as in the run: see
+    ``dataset`` is split as in the run: see
     :class:`imbalance_splits.datasets.SplitDataset`.
     """
 
     folder: Path
     arguments: TrainArguments
     hparams: dict[str, Any]
-    records: list[dict[str, Any]]
     dataset: SplitDataset
     algorithm: Any
     device: torch.device
@@ -151,8 +150,7 @@ def load_run(folder: Path, data_dir: str | None = None, device: str | None = Non
     is no such run, if its model was not saved, or if its data cannot be had.
     """
     saved = _read_model(folder)
-    known = {field.name for field in fields(TrainArguments)}
-    arguments = TrainArguments(**{k: v for k, v in saved["args"].items() if k in known})
+    arguments = TrainArguments.of_record(saved["args"])
     if data_dir is not None:
         arguments.data_dir = data_dir
     hparams = Hparams(saved["model_hparams"])
@@ -164,7 +162,6 @@ def load_run(folder: Path, data_dir: str | None = None, device: str | None = Non
         folder=folder,
         arguments=arguments,
         hparams=dict(hparams),
-        records=records.read(folder / records.FILE_NAME),
         dataset=dataset,
         algorithm=_algorithm(folder, saved, hparams, dataset).to(where).eval(),
         device=where,

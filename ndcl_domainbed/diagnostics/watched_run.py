@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +84,10 @@ def load_watched_run(folder: Path) -> WatchedRun:
         )
     if split is None:
         raise InputError(f"{folder / SPLIT_FILE} is missing or damaged.")
-    known = {field.name for field in fields(TrainArguments)}
     try:
         return WatchedRun(
             folder=folder,
-            arguments=TrainArguments(**{k: v for k, v in about[0]["args"].items() if k in known}),
+            arguments=TrainArguments.of_record(about[0]["args"]),
             hparams=about[0]["hparams"],
             pairs=_pairs(lines, split),
             updates=sum(line["updates"] for line in lines),

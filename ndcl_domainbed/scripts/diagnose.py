@@ -74,7 +74,11 @@ def _request(args: argparse.Namespace) -> diagnostics.Request:
 
 def _one(name: str, request: diagnostics.Request, output: Path) -> None:
     """Make one diagnostic, write it and print what it found."""
-    found = diagnostics.get_diagnostic(name).diagnose(request)
+    diagnostic = diagnostics.get_diagnostic(name)
+    from ndcl_domainbed.diagnostics.pictures import require_matplotlib
+
+    require_matplotlib()  # no long wait for an error about a missing package
+    found = diagnostic.diagnose(request)
     made = {
         "runs": [str(folder) for folder in request.folders],
         "seed": request.seed,

@@ -91,6 +91,12 @@ class TrainArguments:
         """Return ``--hparams`` as a dict. Raises InputError if it is not a JSON object."""
         return parse_hparams(self.hparams)
 
+    @classmethod
+    def of_record(cls, args: dict[str, Any]) -> TrainArguments:
+        """Return the arguments in a record or a saved model; unknown ones are left out."""
+        known = {item.name for item in dataclasses.fields(cls)}
+        return cls(**{name: value for name, value in args.items() if name in known})
+
     def as_record(self) -> dict[str, Any]:
         """Return the arguments as they stand in every record."""
         return dataclasses.asdict(self)

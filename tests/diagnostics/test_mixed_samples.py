@@ -46,7 +46,6 @@ def planted_run(labels):
         folder=Path("run"),
         arguments=SimpleNamespace(algorithm="Planted"),
         hparams={"batch_size": 16},
-        records=[],
         dataset=SimpleNamespace(train_sets=train_sets, input_shape=(1 + 2 * IMAGES,)),
         algorithm=Planted().eval(),
         device=torch.device("cpu"),

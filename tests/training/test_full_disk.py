@@ -6,12 +6,12 @@ import errno
 import functools
 import os
 import resource
-import subprocess
 
 import pytest
 
 from ndcl_domainbed.training import records as records_file
 from ndcl_domainbed.training import steps as loop_steps
+from tests.training.file_systems import mounted
 from tests.training.processes import Command
 from tests.training.runs import assert_same_run, records
 
@@ -87,16 +87,8 @@ def test_a_file_that_cannot_grow(tmp_path, alone, victim, step, limit):
 @pytest.fixture
 def small_disk(tmp_path):
     """The folder of a file system of a few megabytes."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(disk)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if mounted.returncode:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
+    with mounted(tmp_path / "disk", "size=16m") as disk:
+        yield disk
 
 
 def _fill(output_dir, step):

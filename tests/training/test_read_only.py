@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 from ndcl_domainbed.training import steps as loop_steps
 from tests.command_line import call
+from tests.training.file_systems import mounted
 from tests.training.processes import NOBODY, Command, be_nobody
 from tests.training.runs import assert_same_run, records
 
@@ -46,15 +46,7 @@ def test_a_folder_without_the_right_to_write(folder):
 
 
 def test_a_file_system_that_can_only_be_read(tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", str(disk)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if mounted.returncode:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
-    try:
+    with mounted(tmp_path / "disk", "ro,size=1m") as disk:
         for output_dir in (disk, disk / "run"):
             outcome = call(*TRAIN, "--output_dir", output_dir)
             assert outcome.status == 2
@@ -66,8 +58,6 @@ def test_a_file_system_that_can_only_be_read(tmp_path):
         assert outcome.status == 2
         said = f"error: cannot write to --output_dir {disk}: Read-only file system\n"
         assert outcome.err == said
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def _forbid_writing_after_step_4(output_dir):

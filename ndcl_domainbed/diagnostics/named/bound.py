@@ -67,7 +67,6 @@ class _Seen(NamedTuple):
 def diagnose(request: Request) -> Findings:
     """Return the terms for every run. Raises InputError for a run without shot groups."""
     probes.require_scikit_learn("linear_model")
-    new_figure(1, 1)  # no long wait for an error about a missing package
     runs = load_runs(request)
     for run in runs:
         run.shot_groups()

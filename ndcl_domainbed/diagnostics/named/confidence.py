@@ -42,7 +42,6 @@ class _Domain(NamedTuple):
 
 def diagnose(request: Request) -> Findings:
     """Return how the confidence of every run goes with the distance to its boundary."""
-    new_figure(1, 1)  # no long wait for an error about a missing package
     runs = load_runs(request)
     names = run_names(runs)
     domains = [

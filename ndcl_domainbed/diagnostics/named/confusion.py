@@ -55,7 +55,6 @@ def diagnose(request: Request) -> Findings:
 
     All images of the target are looked at: those that the accuracy in the records is over.
     """
-    new_figure(1, 1)  # no long wait for an error about a missing package
     runs = load_runs(request)
     seen = [_look(run, name) for run, name in zip(runs, run_names(runs), strict=True)]
     return Findings(

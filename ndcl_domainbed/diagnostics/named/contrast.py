@@ -49,7 +49,6 @@ def diagnose(request: Request) -> Findings:
 
     Raises InputError for a folder without runs on an imbalanced split that are done.
     """
-    new_figure(1, 1)  # no long wait for an error about a missing package
     found = compare_variants(request.folders)
     table = pd.concat([_accuracies(found), _by_class(found)], ignore_index=True)
     return Findings(

@@ -52,7 +52,6 @@ def diagnose(request: Request) -> Findings:
 
     Raises InputError for a run that was not trained with ``--diagnostics`` and ``--imbalance``.
     """
-    new_figure(1, 1)  # no long wait for an error about a missing package
     runs, names = load_watched(request)
     looked = [_look(run, name, request.seed) for run, name in zip(runs, names, strict=True)]
     sentences = [_gradient_sentence(one) for one in looked]
@@ -89,7 +88,7 @@ def _gradient_sentence(one: _Looked) -> str:
         parts.append(
             f"the {title} is {few:.3g} for a Few sample and {many:.3g} for a Many sample "
             f"({few / many:.2g} times; rank correlation with training images over the classes "
-            f"{_interval(one.trends[figure])})"
+            f"{one.trends[figure].signed()})"
         )
     return f"{one.name}: {', '.join(parts)}."
 
@@ -100,10 +99,11 @@ def _factor_sentences(one: _Looked) -> list[str]:
     if np.isnan(few):
         return [f"{one.name}: no Few anchor had both a positive and a negative."]
     trend = one.trends["amplification"]
+    answer = trend.falls("No, it shrinks")
     sentences = [
-        f"{one.name}: does the amplification factor grow for minority anchors? {_verdict(trend)}: "
+        f"{one.name}: does the amplification factor grow for minority anchors? {answer}: "
         f"it is {few:.3g} for Few and {many:.3g} for Many anchors; its rank correlation with "
-        f"training images is {_interval(trend)} over {trend.images} classes. {_course(one)}"
+        f"training images is {trend.signed()} over {trend.images} classes. {_course(one)}"
     ]
     many, few = (_over_training(one, group, "crowding") for group in _LINES)
     trend = one.trends["crowding"]
@@ -111,17 +111,8 @@ def _factor_sentences(one: _Looked) -> list[str]:
         *sentences,
         f"{one.name}: with means in place of the factor's sums, so without the effect of how many "
         f"positives an anchor has, it is {few:.3g} for Few and {many:.3g} for Many; rank "
-        f"correlation {_interval(trend)}. Above 1 the negatives are nearer than the positives.",
+        f"correlation {trend.signed()}. Above 1 the negatives are nearer than the positives.",
     ]
-
-
-def _verdict(trend: RankCorrelation) -> str:
-    """Return whether a figure grows as classes get smaller."""
-    if trend.high < 0:
-        return "Yes"
-    if trend.low > 0:
-        return "No, it shrinks"
-    return "Not clearly"
 
 
 def _course(one: _Looked) -> str:
@@ -140,10 +131,6 @@ def _over_training(one: _Looked, group: str, figure: str) -> float:
     """Return the mean of a figure over all samples (or anchors) of a group."""
     by_group = averaged(one.run.pairs, ["shots"]).set_index("shots")
     return float(by_group[figure].get(group, np.nan))
-
-
-def _interval(found: RankCorrelation) -> str:
-    return f"{found.rho:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
 
 
 def _caveats(looked: list[_Looked]) -> list[str]:

@@ -56,7 +56,6 @@ class _Seen(NamedTuple):
 def diagnose(request: Request) -> Findings:
     """Return where the hard negatives of every run lie."""
     require_scikit_learn("manifold")
-    new_figure(1, 1)  # no long wait for an error about a missing package
     runs = load_runs(request)
     seen = [_look(run, name, request) for run, name in zip(runs, run_names(runs), strict=True)]
     return Findings(

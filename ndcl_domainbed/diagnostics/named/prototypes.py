@@ -52,7 +52,6 @@ def diagnose(request: Request) -> Findings:
 
     Raises InputError for a run that was not trained with ``--diagnostics``.
     """
-    new_figure(1, 1)  # no long wait for an error about a missing package
     runs, names = load_watched(request)
     looked = [_look(run, name, request.seed) for run, name in zip(runs, names, strict=True)]
     return Findings(
@@ -99,22 +98,15 @@ def unstable(instability: np.ndarray) -> np.ndarray:
 
 def _sentences(one: _Looked) -> list[str]:
     """Return what the prototypes of one run do with the number of samples."""
-    parts = [f"{title} {_interval(one.trends[key])}" for key, title in FIGURES.items()]
+    parts = [f"{title} {one.trends[key].signed()}" for key, title in FIGURES.items()]
     number = one.trends["instability"].images
+    answer = one.trends["instability"].falls("No, they are more stable")
     return [
         f"{one.name}: are the prototypes of rare pairs less stable? "
-        f"{_verdict(one.trends['instability'])}: rank correlation with the pair's training images, "
+        f"{answer}: rank correlation with the pair's training images, "
         f"over {number} pairs with two or more batches: {', '.join(parts)}. {_course(one)}",
         _unstable_sentence(one),
     ]
-
-
-def _verdict(trend: RankCorrelation) -> str:
-    if trend.high < 0:
-        return "Yes"
-    if trend.low > 0:
-        return "No, they are more stable"
-    return "Not clearly"
 
 
 def _course(one: _Looked) -> str:
@@ -144,10 +136,6 @@ def _unstable_sentence(one: _Looked) -> str:
         f"{one.name}: {len(flagged)} of {len(one.pairs)} pairs are above {UNSTABLE:g} times the "
         f"median instability, {rare} of them in the rarest third: {', '.join(named)}{more}."
     )
-
-
-def _interval(found: RankCorrelation) -> str:
-    return f"{found.rho:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
 
 
 def _table(one: _Looked) -> pd.DataFrame:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
+
 from ndcl_domainbed.results.folders import DONE, FAILED, UNFINISHED, WAITING
 from ndcl_domainbed.results.reading import Sweep
 
@@ -31,14 +33,22 @@ def _repeated(sweep: Sweep) -> int:
     return int(done.duplicated(keys).sum())
 
 
+def _is_counted(sweep: Sweep, partial: bool) -> np.ndarray:
+    """Return of every run whether tables count it: if it is done; if ``partial``, by a record."""
+    done = (sweep.runs["state"] == DONE).to_numpy()
+    return done | np.isin(np.arange(len(done)), sweep.records["run"]) if partial else done
+
+
 def runs_line(sweep: Sweep, *, partial: bool = False) -> str:
     """Return how many runs there are and what became of the others."""
     states = Counter(map(str, sweep.runs["state"]))
+    counted = Counter(map(str, sweep.runs["state"][_is_counted(sweep, partial)]))
     parts = [f"{states[DONE]} done"]
-    for state in (UNFINISHED, FAILED, WAITING):
-        counted = " (counted)" if partial and state != WAITING else " (left out)"
+    for state in (UNFINISHED, FAILED):
         if states[state]:
-            parts.append(f"{states[state]} {state}{'' if state == WAITING else counted}")
+            parts.append(f"{states[state]} {state} ({_became(states[state], counted[state])})")
+    if states[WAITING]:
+        parts.append(f"{states[WAITING]} {WAITING}")
     if sweep.empty:
         parts.append(f"{len(sweep.empty)} without a record")
     if sweep.bad_lines:
@@ -46,15 +56,21 @@ def runs_line(sweep: Sweep, *, partial: bool = False) -> str:
     return f"Runs: {', '.join(parts)}."
 
 
+def _became(there: int, counted: int) -> str:
+    if 0 < counted < there:
+        return f"{counted} counted, {there - counted} left out"
+    return "counted" if counted else "left out"
+
+
 def _unreadable(count: int) -> str:
     return f"{count} unreadable line{'s' * (count > 1)}"
 
 
-def left_out(sweep: Sweep) -> list[str]:
+def left_out(sweep: Sweep, *, partial: bool = False) -> list[str]:
     """Name everything that is not in the tables: a line each."""
     lines = [f"{path}: {_unreadable(count)}" for path, count in sweep.bad_lines.items()]
     lines += [f"{folder}: no record" for folder in sweep.empty]
-    others = sweep.runs[sweep.runs["state"] != DONE]
+    others = sweep.runs[~_is_counted(sweep, partial)]
     for folder, state, reason in zip(others["run"], others["state"], others["reason"], strict=True):
         lines.append(f"{folder}: {state}{f' ({reason})' if reason else ''}")
     return lines

@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     whole = read_sweep(args.input_dir)
     sweep = whole.only(algorithm=args.algorithms, dataset=args.datasets, setting=args.imbalance)
     if args.verbose:
-        print("\n".join(summary.left_out(whole)), file=sys.stderr)
+        print("\n".join(summary.left_out(whole, partial=args.partial)), file=sys.stderr)
     built = leaderboards.build(
         sweep,
         args.selection or selection.criterion_names(),
@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.html:
         from ndcl_domainbed.results import report
 
-        _write(Path(args.html), report.page(sweep, built, args.reference))
+        _write(Path(args.html), report.page(sweep, built, args.reference, partial=args.partial))
     return 0
 
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from ndcl_domainbed.results import read_sweep
+from ndcl_domainbed.results import read_sweep, summary
 from ndcl_domainbed.results.leaderboards import build
 from tests.results.builder import record, write_run
 
@@ -60,6 +60,19 @@ def test_a_listed_job_with_records_counts_once(tmp_path):
     write_run(tmp_path / "any", [record(0, {"1_in": 0.1, "0_out": 0.1}, **args)])
     listed(tmp_path, ARGS)
     assert states(tmp_path) == {"NDCL": ("done", "")}
+
+
+def test_a_listed_job_without_a_record_is_left_out_even_if_unfinished_runs_count(tmp_path):
+    full = {"0_in": 0.1, "0_out": 0.1}
+    write_run(tmp_path / "run", [record(0, full, test_envs=[0])], done=False, err="error: no\n")
+    listed(tmp_path, ARGS)
+    write_run(folder_of(tmp_path, ARGS), [], done=False, err="error: no such file: cat.png\n")
+    sweep = read_sweep(tmp_path)
+    assert summary.runs_line(sweep) == "Runs: 0 done, 2 failed (left out)."
+    told = summary.runs_line(sweep, partial=True)
+    assert told == "Runs: 0 done, 2 failed (1 counted, 1 left out)."
+    (line,) = summary.left_out(sweep, partial=True)
+    assert line == f"{folder_of(tmp_path, ARGS)}: failed (no such file: cat.png)"
 
 
 @pytest.mark.parametrize("partial", [False, True])

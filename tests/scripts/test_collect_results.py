@@ -112,6 +112,24 @@ def test_what_is_left_out_is_named_if_asked(capsys, root):
     assert "39 done, 1 unfinished (left out), 1 without a record, 1 unreadable line" in captured.out
 
 
+def test_with_partial_the_report_and_the_names_tell_what_is_counted(capsys, root, tmp_path):
+    (root / "run0000" / "done").unlink()
+    write_run(root / "none", [], done=False, err="error: disk full\n")
+    (root / "run0001" / "done").unlink()
+    (root / "run0001" / "err.txt").write_text("error: disk full\n")
+    page = tmp_path / "report.html"
+    flags = ["--input_dir", str(root), "--partial", "--verbose", "--html", str(page)]
+    assert collect_results.main(flags) == 0
+    captured = capsys.readouterr()
+    told = "38 done, 1 unfinished (counted), 1 failed (counted), 1 without a record."
+    assert told in captured.out
+    assert captured.err.splitlines() == [f"{root}/none: no record"]
+    html = page.read_text()
+    assert html.count(told) == 2 + 1  # the head, the last section, the data
+    assert "(left out)" not in html
+    assert f"<li><code>{root}/run0000" not in html
+
+
 def test_counts_and_statistics_and_report(capsys, root, tmp_path):
     report = tmp_path / "report.html"
     text = collected(

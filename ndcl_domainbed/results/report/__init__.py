@@ -18,8 +18,16 @@ from ndcl_domainbed.results.report.runs import runs_data
 SCRIPTS = ("core", "leaderboard", "charts", "runs", "ranks", "main")
 
 
-def page(sweep: Sweep, built: Sequence[Leaderboards], reference: str = "NDCL") -> str:
+def page(
+    sweep: Sweep,
+    built: Sequence[Leaderboards],
+    reference: str = "NDCL",
+    *,
+    partial: bool = False,
+) -> str:
     """Return the page as text. It needs no network, and shows what ``built`` has.
+
+    ``partial``: whether runs that are not done count in ``built``.
 
     Raises InputError if jinja2 is missing, or if there is nothing to show.
     """
@@ -32,7 +40,7 @@ def page(sweep: Sweep, built: Sequence[Leaderboards], reference: str = "NDCL") -
         **runs_data(sweep, built),
         "ranks": ranks_data(built, reference),
         "reference": reference,
-        "made": how_it_was_made(sweep),
+        "made": how_it_was_made(sweep, partial=partial),
     }
     environment = Environment(autoescape=True)
     return environment.from_string(_template("report.html")).render(

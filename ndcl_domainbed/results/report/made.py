@@ -23,16 +23,16 @@ LOOKED_AT = 200
 SHOWN = 30
 
 
-def how_it_was_made(sweep: Sweep) -> dict[str, Any]:
-    """Return what the last section of the page says."""
-    left_out = summary.left_out(sweep)
+def how_it_was_made(sweep: Sweep, *, partial: bool = False) -> dict[str, Any]:
+    """Return what the last section of the page says; ``partial``: unfinished runs count."""
+    left_out = summary.left_out(sweep, partial=partial)
     return {
         "when": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "by": f"ndcl-domainbed {__version__}, Python {platform.python_version()}, "
         f"NumPy {np.__version__}, pandas {pd.__version__}",
         "folders": sweep.roots,
         "records": len(sweep.records),
-        "runs": summary.runs_line(sweep).removeprefix("Runs: "),
+        "runs": summary.runs_line(sweep, partial=partial).removeprefix("Runs: "),
         "hours": round(training_hours(sweep), 2),
         "backends": _backends(sweep),
         "versions": _versions(sweep),

@@ -95,7 +95,8 @@ def build_parser(cls: type[AnyParser]) -> AnyParser:
     add("--num_workers", type=int, metavar="N", help="loader processes of a job")
     add("--image_cache", metavar="DIR", help="keep decoded images there, for all jobs")
     add("--log", metavar="KIND", help=f"log as well to: {', '.join(LOGS)}")
-    add("--watch", action="store_true", help="with status: keep showing until nothing runs")
+    add("--watch", action="store_true",
+        help="with status: keep showing until nothing runs or waits in a queue")  # fmt: skip
     for name, launcher in launchers().items():
         title = (launcher.__doc__ or name).splitlines()[0]
         launcher.add_flags(parser.add_argument_group(f"launcher {name}", title))

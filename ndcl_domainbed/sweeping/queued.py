@@ -9,6 +9,9 @@ from pathlib import Path
 
 from ndcl_domainbed.sweeping.jobs import Job
 
+FOLDER = "slurm"
+"""Sub-folder of the sweep's folder for Slurm's output and for what was submitted."""
+
 FILE_NAME = "submitted.jsonl"
 
 
@@ -23,10 +26,10 @@ def note(submitted: Mapping[str, Sequence[Job]], folder: Path) -> None:
         file.write("\n".join(["", *lines, ""]))
 
 
-def not_queued(jobs: Sequence[Job], folder: Path) -> list[Job]:
-    """Return those of ``jobs`` that no task in Slurm's queue has."""
-    path = folder / FILE_NAME
-    if not path.exists():
+def not_queued(jobs: Sequence[Job]) -> list[Job]:
+    """Return those of ``jobs``, all of one sweep, that no task in Slurm's queue has."""
+    path = jobs[0].folder.parent / FOLDER / FILE_NAME if jobs else None
+    if path is None or not path.exists():
         return list(jobs)
     alive = tasks_in_queue()
     taken: set[str] = set()

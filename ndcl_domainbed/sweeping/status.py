@@ -10,38 +10,55 @@ from collections.abc import Mapping, Sequence
 from ndcl_domainbed.sweeping import states
 from ndcl_domainbed.sweeping.jobs import Job
 from ndcl_domainbed.sweeping.pace import pace_of
+from ndcl_domainbed.sweeping.queued import not_queued
 from ndcl_domainbed.sweeping.states import State, read_state
 from ndcl_domainbed.sweeping.view import duration, outcome
 
 PERIOD = 5.0
 """Seconds from one look to the next when watching."""
 
+QUEUE_PERIOD = 30.0
+"""The same while jobs only wait in a queue: a cluster's scheduler must not be asked often."""
+
 
 def watch(jobs: Sequence[Job]) -> None:
-    """Show the status again and again until no job runs; on a terminal, in place."""
+    """Show the status until no job runs and none waits in a queue; on a terminal, in place."""
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
 
     if not sys.stdout.isatty():
-        while print_status(jobs):
-            time.sleep(PERIOD)
+        while pause := print_status(jobs):
+            time.sleep(pause)
         return
     console = Console()
     with Live(console=console, auto_refresh=False, vertical_overflow="ellipsis") as live:
         while True:
-            found = read_all(jobs)
-            live.update(Text("\n".join(describe(found))), refresh=True)
-            if not _running(found):
+            lines, pause = look(jobs)
+            live.update(Text("\n".join(lines)), refresh=True)
+            if not pause:
                 return
-            time.sleep(PERIOD)
+            time.sleep(pause)
 
 
-def print_status(jobs: Sequence[Job]) -> int:
-    """Print the status once; return how many jobs run."""
+def print_status(jobs: Sequence[Job]) -> float:
+    """Print the status once; return when to look again, as :func:`look` does."""
+    lines, pause = look(jobs)
+    print("\n".join(lines), flush=True)
+    return pause
+
+
+def look(jobs: Sequence[Job]) -> tuple[list[str], float]:
+    """Return the status in lines, and the seconds after which to look again.
+
+    They are 0 if there is nothing to wait for: no job runs, and none is in a queue.
+    """
     found = read_all(jobs)
-    print("\n".join(describe(found)), flush=True)
-    return len(_running(found))
+    if _running(found):
+        return describe(found), PERIOD
+    unfinished = [job for job, state in found.items() if state.name != states.DONE]
+    queued = len(unfinished) - len(not_queued(unfinished))
+    return describe(found, queued), QUEUE_PERIOD if queued else 0.0
 
 
 def read_all(jobs: Sequence[Job]) -> dict[Job, State]:
@@ -49,10 +66,15 @@ def read_all(jobs: Sequence[Job]) -> dict[Job, State]:
     return {job: read_state(job.folder) for job in jobs}
 
 
-def describe(found: Mapping[Job, State]) -> list[str]:
-    """Return the status in lines: counts, progress, running jobs, failures, a table of all."""
+def describe(found: Mapping[Job, State], queued: int = 0) -> list[str]:
+    """Return the status in lines: counts, progress, running jobs, failures, a table of all.
+
+    ``queued`` is the number of jobs in a queue, where no job runs.
+    """
     steps = {job: states.finished_steps(job.folder) for job in _running(found)}
     lines = [states.count_line(found.values()), progress_line(found, steps)]
+    if queued:
+        lines.append(f"In Slurm's queue: {queued} jobs.")
     if steps:
         lines += ["", "running:"]
         lines += [f"  {_running_line(job, found[job], made)}" for job, made in steps.items()]

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+import os
+import time
+from types import SimpleNamespace
 
 import pytest
 
 from ndcl_domainbed.errors import InputError
 from ndcl_domainbed.scripts import sweep
-from ndcl_domainbed.sweeping import claims, manifest, status
+from ndcl_domainbed.sweeping import claims, manifest, queued, status
 from ndcl_domainbed.sweeping.jobs import make_job
 from ndcl_domainbed.sweeping.pace import pace_of
 
@@ -92,6 +95,54 @@ def test_watching_ends_when_nothing_runs(jobs, tmp_path, capsys, monkeypatch):
     out = capsys.readouterr().out
     assert out.count("6 jobs: ") == 2
     assert "nothing runs" in out
+
+
+@pytest.fixture
+def queue(tmp_path, monkeypatch):
+    """The file whose lines a command named as Slurm's squeue prints: the tasks in the queue."""
+    queue = tmp_path / "queue"
+    program = tmp_path / "programs" / "squeue"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\ncat {queue}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    return queue
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_watching_goes_on_while_jobs_wait_in_a_queue(jobs, queue, capsys, monkeypatch, terminal):
+    claims.latest(jobs[2].folder).finish(claims.INTERRUPTED)
+    queued.note({"7_0": jobs[2:4], "7_1": jobs[4:5]}, jobs[0].folder.parent / queued.FOLDER)
+    queue.write_text("7_0\n7_1\n")
+    looks = []
+
+    def next_look(seconds):
+        looks.append(seconds)
+        if len(looks) == 1:
+            claims.take(jobs[2].folder, 1)  # the first task starts
+        elif len(looks) == 2:
+            claims.latest(jobs[2].folder).finish(claims.INTERRUPTED)
+            queue.write_text("7_1\n")
+        else:
+            queue.write_text("")
+
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal, raising=False)
+    monkeypatch.setattr(status, "time", SimpleNamespace(time=time.time, sleep=next_look))
+    status.watch(jobs)
+    assert looks == [status.QUEUE_PERIOD, status.PERIOD, status.QUEUE_PERIOD]
+    out = capsys.readouterr().out
+    assert "In Slurm's queue: 3 jobs." in out
+    assert "In Slurm's queue: 1 jobs." in out
+    assert "1 running" in out
+
+
+def test_a_task_in_the_queue_whose_jobs_are_done_is_not_waited_for(jobs, queue, monkeypatch):
+    claims.latest(jobs[2].folder).finish(claims.INTERRUPTED)
+    queued.note({"7_0": jobs[:1]}, jobs[0].folder.parent / queued.FOLDER)
+    queue.write_text("7_0\n")
+    clock = SimpleNamespace(time=time.time, sleep=lambda seconds: pytest.fail("it waits"))
+    monkeypatch.setattr(status, "time", clock)
+    status.watch(jobs)
 
 
 def test_watching_on_a_terminal(jobs, monkeypatch, capsys):

@@ -19,9 +19,6 @@ from ndcl_domainbed.sweeping.job_client import JobServer
 from ndcl_domainbed.sweeping.jobs import Job
 from ndcl_domainbed.sweeping.running import Scheduler
 
-FOLDER = "slurm"
-"""Sub-folder of the sweep's folder for Slurm's output and for what was submitted."""
-
 ARRAY = 1000
 """Tasks of an array: one less than Slurm's default limit."""
 
@@ -52,8 +49,8 @@ def launch(jobs: Sequence[Job], options: Namespace) -> bool:
 
     ``--jobs`` limits how many tasks run at a time. Raises InputError without submitit or Slurm.
     """
-    folder = jobs[0].folder.parent / FOLDER
-    jobs = queued.not_queued(jobs, folder)
+    folder = jobs[0].folder.parent / queued.FOLDER
+    jobs = queued.not_queued(jobs)
     if not jobs:
         print("All of them are in Slurm's queue already.")
         return False

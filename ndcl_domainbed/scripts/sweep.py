@@ -62,8 +62,7 @@ def delete_incomplete(jobs: Sequence[Job], options: Namespace) -> int:
     ]
     print(f"About to delete {len(unfinished)} jobs.")
     if unfinished and confirmed(options):
-        deleted = sum(deleting.delete(job) for job in unfinished)
-        print(f"Deleted {deleted} jobs.")
+        print(f"Deleted {deleting.delete_all(unfinished)} jobs.")
     return 0
 
 

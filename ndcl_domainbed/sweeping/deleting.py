@@ -1,20 +1,42 @@
-"""Deletes the folder of a job, unless somebody runs it."""
+"""Deletes the folders of jobs, unless somebody runs them."""
 
 from __future__ import annotations
 
 import shutil
+import time
+from collections.abc import Sequence
 
 from ndcl_domainbed.sweeping import claims, states
+from ndcl_domainbed.sweeping.claims import Watch
 from ndcl_domainbed.sweeping.jobs import Job
 
 
-def delete(job: Job) -> bool:
+def delete_all(jobs: Sequence[Job]) -> int:
+    """Delete the folders of ``jobs``; return how many were deleted.
+
+    Jobs that are done, or that anybody runs, are left alone. A claim of another machine that looks
+    old is watched for a while first: the clock of the file server may have jumped.
+    """
+    watch = Watch()
+    doubtful = [job for job in jobs if states.read_state(job.folder, watch).name == states.RUNNING]
+    if doubtful:
+        print(
+            f"{len(doubtful)} of them were claimed by processes that cannot be asked from here: "
+            f"watching their claims for {claims.WATCHED:g} seconds.",
+            flush=True,
+        )
+        time.sleep(claims.WATCHED)
+    return sum(delete(job, watch) for job in jobs)
+
+
+def delete(job: Job, watch: Watch) -> bool:
     """Delete the folder of ``job``; return whether it was deleted.
 
-    A job that is done, or that another process has just taken, is left alone. The folder is
-    claimed and moved aside first, so that no launcher can start the job in what is half deleted.
+    A job that is done, whose owner ``watch`` does not know to be dead, or that another process has
+    just taken, is left alone. The folder is claimed and moved aside first, so that no launcher can
+    start the job in what is half deleted.
     """
-    state = states.read_state(job.folder)
+    state = states.read_state(job.folder, watch)
     if state.name in (states.DONE, states.RUNNING):
         return False
     claim = claims.take(job.folder, state.next_attempt)

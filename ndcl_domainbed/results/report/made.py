@@ -15,6 +15,7 @@ import pandas as pd
 from ndcl_domainbed.results import summary
 from ndcl_domainbed.results.folders import DONE
 from ndcl_domainbed.results.reading import Sweep
+from ndcl_domainbed.results.report.commit import commit
 from ndcl_domainbed.version import __version__
 
 LOOKED_AT = 200
@@ -26,10 +27,11 @@ SHOWN = 30
 def how_it_was_made(sweep: Sweep, *, partial: bool = False) -> dict[str, Any]:
     """Return what the last section of the page says; ``partial``: unfinished runs count."""
     left_out = summary.left_out(sweep, partial=partial)
+    where = commit()
     return {
         "when": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "by": f"ndcl-domainbed {__version__}, Python {platform.python_version()}, "
-        f"NumPy {np.__version__}, pandas {pd.__version__}",
+        "by": f"ndcl-domainbed {__version__}{f' ({where})' if where else ''}, "
+        f"Python {platform.python_version()}, NumPy {np.__version__}, pandas {pd.__version__}",
         "folders": sweep.roots,
         "records": len(sweep.records),
         "runs": summary.runs_line(sweep, partial=partial).removeprefix("Runs: "),

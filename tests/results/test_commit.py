@@ -1,0 +1,77 @@
+"""The commit in a report: of real checkouts, and where there is none."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import ndcl_domainbed
+from ndcl_domainbed.results import read_sweep
+from ndcl_domainbed.results.leaderboards import build
+from ndcl_domainbed.results.report import page
+from ndcl_domainbed.results.report.commit import commit
+from tests.results.builder import record, write_run
+
+NAME = ("-c", "user.name=a user", "-c", "user.email=user@localhost")
+
+
+def git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *NAME, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A checkout that holds a package, with one commit."""
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):  # a hook that runs the tests
+        monkeypatch.delenv(name, raising=False)
+    root = tmp_path / "checkout"
+    (root / "ndcl_domainbed").mkdir(parents=True)
+    (root / "ndcl_domainbed" / "version.py").write_text("__version__ = '1'\n")
+    (root / "README.md").write_text("read me\n")
+    git(root, "init", "--quiet")
+    git(root, "add", ".")
+    git(root, "commit", "--quiet", "--no-gpg-sign", "--message", "first")
+    return root
+
+
+def test_a_clean_checkout_is_told_by_its_short_commit(checkout):
+    (checkout / "notes.txt").write_text("beside the packages, so of no matter\n")
+    assert commit(checkout) == f"commit {git(checkout, 'rev-parse', '--short', 'HEAD')}"
+
+
+@pytest.mark.parametrize("file", ["README.md", "ndcl_domainbed/new.py"])
+def test_changes_are_told(checkout, file):
+    (checkout / file).write_text("other\n")
+    assert commit(checkout).endswith(", with changes")
+
+
+def test_variables_of_git_do_not_lead_elsewhere(checkout, tmp_path, monkeypatch):
+    expected = commit(checkout)
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "nowhere"))
+    assert commit(checkout) == expected != ""
+
+
+def test_without_a_checkout_nothing_is_said(checkout, tmp_path, monkeypatch):
+    guest = checkout / "venv"
+    (guest / "ndcl_domainbed").mkdir(parents=True)
+    (guest / "ndcl_domainbed" / "version.py").write_text("")
+    assert commit(guest) == ""
+    (tmp_path / "plain").mkdir()
+    assert commit(tmp_path / "plain") == ""
+    assert commit(tmp_path / "missing") == ""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert commit(checkout) == ""
+
+
+def test_the_report_says_the_commit_that_made_it(tmp_path, monkeypatch):
+    write_run(tmp_path / "run", [record(0, {"0_in": 0.1, "0_out": 0.1}, test_envs=[0])])
+    sweep = read_sweep(tmp_path)
+    built = build(sweep, ["oracle"])
+    monkeypatch.setattr("ndcl_domainbed.results.report.made.commit", lambda: "commit 1a2b3c4")
+    version = ndcl_domainbed.version.__version__
+    assert f"<dd>ndcl-domainbed {version} (commit 1a2b3c4), Python" in page(sweep, built)
+    monkeypatch.setattr("ndcl_domainbed.results.report.made.commit", lambda: "")
+    assert f"<dd>ndcl-domainbed {version}, Python" in page(sweep, built)

@@ -28,7 +28,16 @@ def main(argv: list[str] | None = None) -> int:
     grids = [checking.completed(item) for item in grids]
     checking.check_grids(grids, free_args(options))
     jobs = grid.expand(grids, options.output_dir, free_args(options))
+    _tell_without_cache(jobs, options)
     return COMMANDS[options.command](jobs, options)
+
+
+def _tell_without_cache(jobs: Sequence[Job], options: Namespace) -> None:
+    """Say for which data sets --image_cache was left out."""
+    without = {job.train_args["dataset"] for job in jobs if "image_cache" not in job.free_args}
+    if options.image_cache is not None and without:
+        names = ", ".join(sorted(without))
+        print(f"--image_cache is left out for {names}: no image files to decode.")
 
 
 def launch(jobs: Sequence[Job], options: Namespace) -> int:

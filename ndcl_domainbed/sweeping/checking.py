@@ -18,6 +18,11 @@ from ndcl_domainbed.sweeping.grid import Grid, environments
 from ndcl_domainbed.sweeping.launchers import get_launcher
 from ndcl_domainbed.training.arguments import TrainArguments, parse_hparams
 
+NOT_WATCHED = frozenset(
+    {"ARM", "Fish", "MLDG", "MTL", "Mixup", "PGrad", "RSC", "SagNet", "SelfReg", "TCRI_HSIC"}
+)
+"""Algorithms that ``--diagnostics`` refuses in their first update: see :mod:`.training.watch`."""
+
 
 def completed(grid: Grid) -> Grid:
     """Return ``grid`` with all algorithms, or all data sets but Debug*, where none were named."""
@@ -46,6 +51,8 @@ def check_grids(grids: Sequence[Grid], free_args: Mapping[str, Any]) -> None:
                 f"--n_hparams {grid.n_hparams} leaves nothing to run: the seeds go from "
                 f"--n_hparams_from {grid.n_hparams_from} to --n_hparams, without it."
             )
+        if grid.diagnostics:
+            _check_watched(grid.algorithms)
         for setting, dataset in itertools.product(grid.imbalance or (), grid.datasets):
             _check_setting(setting, dataset)
         overrides = parse_hparams(grid.hparams)
@@ -53,6 +60,17 @@ def check_grids(grids: Sequence[Grid], free_args: Mapping[str, Any]) -> None:
             environments(dataset, grid.data_dir)
             registry.run_hparams(algorithm, dataset, overrides=overrides)
         TrainArguments(**next(grid.train_args()), **free_args).check()
+
+
+def _check_watched(algorithms: Sequence[str]) -> None:
+    """Raise InputError for algorithms whose updates cannot be watched."""
+    unfit = [name for name in algorithms if name in NOT_WATCHED]
+    if unfit:
+        raise InputError(
+            f"--diagnostics cannot watch {', '.join(unfit)}: their updates are not of the "
+            "minibatches as they are.\n"
+            "Leave them out of --algorithms, or launch them without --diagnostics."
+        )
 
 
 def _check_setting(setting: str, dataset: str) -> None:

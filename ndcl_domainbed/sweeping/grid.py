@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,9 @@ _ONLY_IF_GIVEN = (
     "steps", "hparams", "checkpoint_freq", "skip_model_save", "uda_holdout_fraction", "precision",
     "compile", "diagnostics",
 )  # fmt: skip
+
+_OF_IMAGE_FILES = ("ImageFileDataset", "MultipleEnvironmentImageFolder")
+"""What data sets of image files inherit from: ours, and those of a DomainBed checkout."""
 
 
 @dataclass(frozen=True)
@@ -98,16 +101,27 @@ def dataset_class(dataset: str, data_dir: str) -> Any:
 
 
 def expand(
-    grids: Iterable[Grid], output_dir: str, free_args: dict[str, Any] | None = None
+    grids: Iterable[Grid], output_dir: str, free_args: Mapping[str, Any] | None = None
 ) -> list[Job]:
-    """Return the jobs of all ``grids``, each once, in order; all have the same ``free_args``."""
+    """Return the jobs of all ``grids``, each once, in order.
+
+    All have the same ``free_args``, except that ``image_cache`` goes to those with image files.
+    """
     jobs: dict[str, Job] = {}
     for grid in grids:
         for args in grid.train_args():
-            steps = grid.steps or dataset_class(args["dataset"], grid.data_dir).N_STEPS
-            job = make_job(args, output_dir, int(steps), free_args)
+            data = dataset_class(args["dataset"], grid.data_dir)
+            free = dict(free_args or {})
+            if not has_image_files(data):
+                free.pop("image_cache", None)
+            job = make_job(args, output_dir, int(grid.steps or data.N_STEPS), free)
             jobs.setdefault(job.folder.name, job)
     return list(jobs.values())
+
+
+def has_image_files(data: type) -> bool:
+    """Whether a data set, of ours or of a DomainBed checkout, reads images from folders."""
+    return any(base.__name__ in _OF_IMAGE_FILES for base in data.__mro__)
 
 
 def check_folders(jobs: Iterable[Job]) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from ndcl_domainbed.errors import InputError
 from ndcl_domainbed.scripts import sweep
-from ndcl_domainbed.sweeping import claims
+from ndcl_domainbed.sweeping import checking, claims
+from tests.training.test_watch import CANNOT
 
 GRID = ["--datasets", "Debug28", "--n_trials", "1", "--n_hparams", "1", "--single_test_envs"]
 CHEAP = [*GRID, "--steps", "2", "--hparams", '{"batch_size": 2}']
@@ -46,12 +47,32 @@ def test_launch_runs_every_job_once(run, tmp_path):
     assert all(len(claims.all_claims(folder)) == 1 for folder in job_folders(tmp_path))
 
 
-def test_a_job_that_fails_does_so_alone_and_says_why(run, tmp_path):
-    broken = tmp_path / "images"
+def image_folder(tmp_path):
+    """Return a folder of three domains with two classes, of one picture each."""
+    folder = tmp_path / "images"
     for domain in "abc":
         for name in "01":
-            (broken / domain / name).mkdir(parents=True)
-            (broken / domain / name / "0.png").write_bytes(PICTURE)
+            (folder / domain / name).mkdir(parents=True)
+            (folder / domain / name / "0.png").write_bytes(PICTURE)
+    return folder
+
+
+def test_data_in_memory_does_without_the_image_cache(run, tmp_path):
+    cache = tmp_path / "cache"
+    flags = [*CHEAP, "--algorithms", "ERM", "--image_cache", str(cache)]
+    status, printed = run("launch", *flags, "--datasets", "Debug28", str(image_folder(tmp_path)))
+    assert status == 0
+    assert "--image_cache is left out for Debug28: no image files to decode." in printed.out
+    assert "6 jobs: 6 done" in printed.out
+    assert len(list(cache.glob("*.rgb"))) == 3
+
+
+def test_the_algorithms_that_cannot_be_watched_are_those_that_training_refuses():
+    assert checking.NOT_WATCHED == CANNOT
+
+
+def test_a_job_that_fails_does_so_alone_and_says_why(run, tmp_path):
+    broken = image_folder(tmp_path)
     (broken / "b" / "1" / "0.png").write_bytes(b"not a picture")
     flags = [*CHEAP, "--algorithms", "ERM"]
     flags[flags.index("Debug28") : flags.index("Debug28") + 1] = ["Debug28", str(broken)]
@@ -90,11 +111,12 @@ def test_delete_incomplete_leaves_what_is_done_or_running(run, tmp_path):
 def test_dummy_prints_commands_for_a_shell(run, tmp_path):
     hparams = '{"lr": 0.01}'
     flags = [*GRID, "--algorithms", "ERM", "--hparams", hparams, "--image_cache", "my cache",
-             "--command_launcher", "dummy"]  # fmt: skip
+             "--command_launcher", "dummy", "--datasets", "PACS"]  # fmt: skip
     status, printed = run("launch", *flags)
     assert status == 0
+    assert "left out" not in printed.out
     lines = [line for line in printed.out.splitlines() if line.startswith(sys.executable)]
-    assert len(lines) == 3
+    assert len(lines) == 4
     for line in lines:
         words = shlex.split(line)
         assert words[words.index("--hparams") + 1] == hparams
@@ -136,6 +158,10 @@ def test_the_answer_counts(tmp_path, monkeypatch, capsys, answer, launched):
         (["--precision", "bf61"], "unknown precision 'bf61'; did you mean 'bf16'"),
         (["--log", "board"], "unknown log 'board'; did you mean 'tensorboard'"),
         (["--holdout_fraction", "1.5"], "--holdout_fraction is a share"),
+        (
+            ["--diagnostics", "--algorithms", "ERM", "Mixup", "NDCL", "Fish"],
+            "--diagnostics cannot watch Mixup, Fish: ",
+        ),
     ],
 )
 def test_bad_names_and_numbers_launch_nothing(run, tmp_path, flags, message):

@@ -27,9 +27,20 @@ def main(argv: list[str] | None = None) -> int:
     checking.check_options(options)
     grids = [checking.completed(item) for item in grids]
     checking.check_grids(grids, free_args(options))
-    jobs = grid.expand(grids, options.output_dir, free_args(options))
+    named = grid.expand(grids, options.output_dir, free_args(options))
+    jobs = manifest.in_known_folders(named, options.output_dir)
+    _tell_known(sum(a != b for a, b in zip(named, jobs, strict=True)))
     _tell_without_cache(jobs, options)
     return COMMANDS[options.command](jobs, options)
+
+
+def _tell_known(count: int) -> None:
+    """Say how many jobs were launched with another --data_dir."""
+    if count:
+        print(
+            f"{count} jobs were launched here with another --data_dir: they keep their folders. "
+            "For other data use another --output_dir."
+        )
 
 
 def _tell_without_cache(jobs: Sequence[Job], options: Namespace) -> None:

@@ -6,13 +6,14 @@ So ``status`` need not be told.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ndcl_domainbed.errors import InputError
-from ndcl_domainbed.sweeping.jobs import Job, make_job
+from ndcl_domainbed.sweeping.jobs import Job, folder_name, make_job
 
 FILE_NAME = "jobs.jsonl"
 
@@ -57,6 +58,28 @@ def recorded(output_dir: str) -> list[Job]:
             continue
         jobs.setdefault(job.folder.name, job)
     return list(jobs.values())
+
+
+def in_known_folders(jobs: Sequence[Job], output_dir: str) -> list[Job]:
+    """Return ``jobs``, with the folders of those that were launched with another ``data_dir``.
+
+    DomainBed's name of a folder depends on ``data_dir``, though a run does not: ``data/`` is the
+    same as ``data``, and data may be moved. A launch that names both has jobs of its own for each.
+    """
+    known = recorded(output_dir)
+    names = {job.folder.name for job in known}
+    given = {job.folder.name for job in jobs}
+    others = {_without_data_dir(job): job for job in known if job.folder.name not in given}
+    placed: list[Job] = []
+    for job in jobs:
+        earlier = None if job.folder.name in names else others.pop(_without_data_dir(job), None)
+        placed.append(dataclasses.replace(job, folder=earlier.folder) if earlier else job)
+    return placed
+
+
+def _without_data_dir(job: Job) -> str:
+    """Return a name for the arguments of ``job`` but ``data_dir``."""
+    return folder_name({**job.train_args, "data_dir": None})
 
 
 def check_writable(folder: Path) -> None:

@@ -71,6 +71,27 @@ def test_the_algorithms_that_cannot_be_watched_are_those_that_training_refuses()
     assert checking.NOT_WATCHED == CANNOT
 
 
+def test_data_that_were_moved_are_the_same_data(run, tmp_path):
+    data = tmp_path / "data"
+    image_folder(data)
+    flags = [*CHEAP, "--algorithms", "ERM", "--datasets", "images"]
+    run("launch", *flags, "--data_dir", str(data))
+    first, *rest = job_folders(tmp_path)
+    (first / "done").unlink()
+    data.rename(tmp_path / "moved")
+    for spelling in ("moved", "moved/", "./moved"):
+        here = ["--data_dir", f"{tmp_path}/{spelling}"]
+        _, printed = run("launch", *flags, *here)
+        assert printed.out.count("3 jobs were launched here with another --data_dir") == 1
+        assert ("About to launch 1 jobs." in printed.out) == (spelling == "moved")
+        assert "3 done, 0 running, 0 failed, 0 waiting." in printed.out
+        assert job_folders(tmp_path) == [first, *rest]
+    assert len(claims.all_claims(first)) == 2
+    assert all(len(claims.all_claims(folder)) == 1 for folder in rest)
+    _, printed = run("delete_incomplete", *flags, *here)
+    assert "About to delete 0 jobs." in printed.out
+
+
 def test_a_job_that_fails_does_so_alone_and_says_why(run, tmp_path):
     broken = image_folder(tmp_path)
     (broken / "b" / "1" / "0.png").write_bytes(b"not a picture")

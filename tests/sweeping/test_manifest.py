@@ -32,6 +32,31 @@ def test_a_torn_line_costs_its_job_alone(tmp_path):
     assert manifest.recorded(str(tmp_path)) == jobs(tmp_path, range(2))
 
 
+def with_data(folder, data_dir, seeds):
+    return [make_job({"trial_seed": s, "data_dir": data_dir}, str(folder), 7) for s in seeds]
+
+
+def test_jobs_that_differ_in_data_dir_alone_keep_their_folders(tmp_path):
+    known = with_data(tmp_path, "data", range(2))
+    manifest.record(known, str(tmp_path))
+    again = with_data(tmp_path, "data/", range(3))
+    found = manifest.in_known_folders(again, str(tmp_path))
+    assert found == [*known, again[2]]
+    assert [job.train_args for job in found] == [job.train_args for job in again]
+    manifest.record(found, str(tmp_path))
+    assert manifest.recorded(str(tmp_path)) == found
+    assert manifest.in_known_folders(known, str(tmp_path)) == known
+
+
+def test_a_launch_that_names_two_folders_of_data_has_jobs_for_each(tmp_path):
+    both = with_data(tmp_path, "small", [0]) + with_data(tmp_path, "large", [0])
+    manifest.record(both[:1], str(tmp_path))
+    assert manifest.in_known_folders(both, str(tmp_path)) == both
+    other = with_data(tmp_path, "small/", [0])
+    assert manifest.in_known_folders(other + both[1:], str(tmp_path)) == both
+    assert len(set(manifest.in_known_folders(other + both[1:] + other, str(tmp_path)))) == 3
+
+
 def test_the_folder_is_made(tmp_path):
     manifest.record(jobs(tmp_path / "a" / "b", range(1)), str(tmp_path / "a" / "b"))
     assert len(manifest.recorded(str(tmp_path / "a" / "b"))) == 1

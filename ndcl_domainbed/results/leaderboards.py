@@ -13,9 +13,10 @@ from ndcl_domainbed.results.reading import Sweep
 from ndcl_domainbed.results.reasons import RunsBehind, RunStates
 from ndcl_domainbed.results.selection import CRITERIA, select
 from ndcl_domainbed.results.splits import SplitInfo, split_info
-from ndcl_domainbed.results.tables import AVERAGE, Table
+from ndcl_domainbed.results.tables import AVERAGE, Cell, Missing, Table
 
 SELECTION = "model selection method"
+Row = tuple[str, list[Cell]]
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,22 @@ class View:
     selected: pd.DataFrame
     title: dict[str, str]
     behind: RunsBehind
+
+    def measure_rows(self, envs: Sequence[int], metrics: Sequence[str]) -> list[Row]:
+        """Return algorithms x measures over the domains ``envs``."""
+        return tables.measure_rows(
+            self.selected,
+            self.place.algorithms,
+            envs,
+            metrics,
+            self.behind,
+            lambda algorithm: self.behind.lacking(self.selected, algorithm, envs),
+        )
+
+    def lacking(self, algorithm: str, metric: str) -> Missing:
+        """Return why no domain has a figure of ``metric``."""
+        envs = range(len(self.place.domains))
+        return self.behind.lacking(self.selected, algorithm, envs, metric)
 
 
 @dataclass
@@ -181,13 +198,13 @@ def _has_groups(selected: pd.DataFrame) -> bool:
 
 
 def _measures(view: View, metrics: Sequence[str]) -> Table:
-    place, selected = view.place, view.selected
-    envs = sorted(selected["test_env"].unique().tolist())
+    place = view.place
+    envs = sorted(view.selected["test_env"].unique().tolist())
     return Table(
         "measures",
         {**view.title, "measures": "shot groups"},
         [names.METRIC_TITLES[metric] for metric in metrics],
-        tables.measure_rows(selected, place.algorithms, envs, metrics, view.behind),
+        view.measure_rows(envs, metrics),
         head=[
             f"Mean over the test domains {_listed(place, envs)}",
             *place.info.threshold_lines(place.domains),
@@ -196,23 +213,29 @@ def _measures(view: View, metrics: Sequence[str]) -> Table:
 
 
 def _averages(views: Sequence[View], metric: str) -> Table:
-    places = [view.place for view in views]
-    datasets = [place.board.dataset for place in places]
+    view_of = {view.place.board.dataset: view for view in views}
     title = {key: name for key, name in views[0].title.items() if key != "Dataset"}
-    algorithms = names.ordered_algorithms(name for place in places for name in place.algorithms)
+    algorithms = names.ordered_algorithms(name for view in views for name in view.place.algorithms)
     counts = {
-        (algorithm, view.place.board.dataset): sum(
+        (algorithm, dataset): sum(
             view.behind.runs(algorithm, env) for env in range(len(view.place.domains))
         )
-        for view in views
+        for dataset, view in view_of.items()
         for algorithm in view.place.algorithms
     }
     selected = pd.concat([view.selected for view in views])
-    rows = tables.average_rows(selected, algorithms, datasets, metric, counts)
+    rows = tables.average_rows(
+        selected,
+        algorithms,
+        list(view_of),
+        metric,
+        counts,
+        lambda algorithm, dataset: view_of[dataset].lacking(algorithm, metric),
+    )
     return Table(
         "averages",
         _titled({"Averages": "", **title}, metric),
-        [*datasets, AVERAGE],
+        [*view_of, AVERAGE],
         rows,
         notes=[line for view in views for line in _uneven(view)],
     )

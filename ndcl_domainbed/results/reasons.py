@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from ndcl_domainbed.results.folders import DONE, FAILED, UNFINISHED, WAITING
 from ndcl_domainbed.results.selection import CRITERIA
-from ndcl_domainbed.results.tables import NO_CLASS
+from ndcl_domainbed.results.tables import NO_CLASS, Missing
 
 
 class RunStates:
@@ -59,6 +59,35 @@ class RunsBehind:
         if self.criterion == "leave_one_out":
             return self._pairs(algorithm, env)
         return f"the criterion needs {CRITERIA[self.criterion].needs}"
+
+    def lacking(
+        self, selected: pd.DataFrame, algorithm: str, envs: Sequence[int], metric: str = "overall"
+    ) -> Missing:
+        """Return which of ``envs`` lack a figure, in any trial, and why; those alike together.
+
+        ``selected``: the chosen records of this data set and setting.
+        """
+        mine = selected[selected["algorithm"] == algorithm]
+        trials = set(mine["trial_seed"])
+        alike: dict[str, list[str]] = {}
+        for env in envs:
+            here = mine[mine["test_env"] == env]
+            without = sorted(trials.difference(here["trial_seed"]))
+            if here.empty or here[metric].isna().all():
+                reason = self.reason(algorithm, env, None if here.empty else metric)
+            elif without:
+                reason = self._some_trials(algorithm, env, without)
+            else:
+                continue
+            alike.setdefault(reason, []).append(self.domains[env])
+        return tuple((", ".join(domains), reason) for reason, domains in alike.items())
+
+    def _some_trials(self, algorithm: str, env: int, trials: Sequence[int]) -> str:
+        """Return "nothing in trial 0, 2"; with the runs that are not done, if there are any."""
+        states = self.there.counts.get((algorithm, frozenset((env,))), Counter())
+        unfinished = self._unfinished(algorithm, states)
+        text = f"nothing in trial {', '.join(map(str, trials))}"
+        return f"{text}, {unfinished}" if unfinished else text
 
     def _pairs(self, algorithm: str, env: int) -> str:
         sources = [i for i in range(len(self.domains)) if i != env]

@@ -5,7 +5,7 @@ How a table looks (text, Markdown, LaTeX, CSV, HTML) is the business of ``format
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,6 +15,10 @@ import pandas as pd
 AVERAGE = "Avg"
 NO_CLASS = "no class of the test domains is in this group, or the records lack the measure"
 NO_FIGURE = "no figure for any domain of the data set"
+NO_TRIAL = "no trial has all the test domains of this table"
+
+Missing = tuple[tuple[str, str], ...]
+"""Which domains have no figure, and why: pairs ("A, C", "1 run unfinished")."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,7 @@ class Cell:
 
     ``error`` is None where the figure is an average over columns, as DomainBed's "Avg" is.
     ``runs`` is how many runs the choice was made among. ``text``, if any, is shown as it stands.
+    ``missing`` says more on ``reason``, where the figure would be one over several domains.
     """
 
     mean: float | None = None
@@ -31,6 +36,12 @@ class Cell:
     runs: int = 0
     reason: str = ""
     text: str = ""
+    missing: Missing = ()
+
+    @property
+    def details(self) -> str:
+        """Return what is missing as text: "A, C: 1 run unfinished; P: ..."."""
+        return "; ".join(f"{domains}: {reason}" for domains, reason in self.missing)
 
 
 @dataclass
@@ -130,11 +141,12 @@ def measure_rows(
     envs: Sequence[int],
     metrics: Sequence[str],
     behind: Behind,
+    lacking: Callable[[str], Missing] = lambda algorithm: (),
 ) -> list[tuple[str, list[Cell]]]:
     """Return algorithms x measures: the mean over the domains ``envs``, then over the trials.
 
     A trial counts if it has all of ``envs``; a domain where no class is in a shot group does not
-    count for that group.
+    count for that group. ``lacking`` tells which domains an algorithm without a trial lacks.
     """
     by_trial = selected[selected["test_env"].isin(envs)].groupby(
         ["algorithm", "trial_seed"], observed=True
@@ -147,8 +159,11 @@ def measure_rows(
         trials = means.loc[algorithm] if algorithm in there else means.iloc[:0]
         runs = sum(behind.runs(algorithm, env) for env in envs)
         cells = [over_trials(trials[metric].dropna().to_numpy(), runs) for metric in metrics]
-        reason = NO_CLASS if len(trials) else "no trial has all the test domains of this table"
-        rows.append((algorithm, [c if c.mean is not None else Cell(reason=reason) for c in cells]))
+        if len(trials):
+            none = Cell(reason=NO_CLASS)
+        else:
+            none = Cell(reason=NO_TRIAL, missing=lacking(algorithm))
+        rows.append((algorithm, [none if cell.mean is None else cell for cell in cells]))
     return rows
 
 
@@ -158,10 +173,12 @@ def average_rows(
     datasets: Sequence[str],
     metric: str,
     runs: Mapping[tuple[str, str], int],
+    lacking: Callable[[str, str], Missing] = lambda algorithm, dataset: (),
 ) -> list[tuple[str, list[Cell]]]:
     """Return algorithms x data sets: the mean over a trial's domains, then over the trials.
 
-    ``runs``: (algorithm, data set) -> how many runs the choices were made among.
+    ``runs``: (algorithm, data set) -> how many runs the choices were made among. ``lacking``
+    tells why the domains of a data set have no figure.
     """
     trials = selected.groupby(["algorithm", "dataset", "trial_seed"], observed=True)
     per_trial = trials[metric].mean().reset_index()
@@ -171,8 +188,10 @@ def average_rows(
         cells = []
         for dataset in datasets:
             shares = values.get((algorithm, dataset), ())
-            behind = runs.get((algorithm, dataset), 0)
-            cells.append(over_trials(shares, behind) if len(shares) else Cell(reason=NO_FIGURE))
+            if len(shares):
+                cells.append(over_trials(shares, runs.get((algorithm, dataset), 0)))
+            else:
+                cells.append(Cell(reason=NO_FIGURE, missing=lacking(algorithm, dataset)))
         rows.append((algorithm, [*cells, average(cells)]))
     return rows
 

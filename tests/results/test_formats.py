@@ -8,7 +8,7 @@ import pytest
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.results.formats import MODULES, chosen, render
-from ndcl_domainbed.results.formats.common import best_and_second
+from ndcl_domainbed.results.formats.common import best_and_second, notes
 from ndcl_domainbed.results.tables import Cell, Table
 
 TABLE = Table(
@@ -80,6 +80,19 @@ def test_latex_is_balanced_and_escaped():
     assert r"\underline{24.5}" in page
     rows = [line for line in page.splitlines() if line.endswith(r" \\")]
     assert {line.count(" & ") for line in rows} == {3}
+
+
+def test_what_more_there_is_to_say_stands_once_for_all_rows_alike():
+    names = [f"A{i}" for i in range(9)]
+    rows = [(n, [Cell(reason="no trial", missing=(("x, y", "1 run unfinished"),))]) for n in names]
+    rows[0][1][0] = Cell(reason="no trial", missing=(("x", "1 run failed (boom)"),))
+    table = Table("measures", {}, ["Few"], rows)
+    assert notes(table) == [
+        "X under Few: no trial (A0 on x: 1 run failed (boom); "
+        "A1, A2, A3, A4, A5, A6 and 2 more on x, y: 1 run unfinished)"
+    ]
+    (first, *_) = csv.DictReader(io.StringIO(render("csv", [], [table])))
+    assert first["reason"] == "no trial: x: 1 run failed (boom)"
 
 
 def test_csv_has_a_row_per_figure_with_all_digits():

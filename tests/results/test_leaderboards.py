@@ -84,7 +84,7 @@ def test_the_balanced_leaderboard_worked_out_by_hand(by_hand):
         "ERM 50.0 +/- 7.1 65.0 +/- 3.5 55.0 +/- 10.6 30.0 +/- 14.1 50.0 +/- 7.1 30.0 +/- 14.1",
         "NDCL X X X X X X",
         "X under Overall, Many, Medium, Few, Balanced, Worst class for NDCL: no trial has all "
-        "the test domains of this table",
+        "the test domains of this table (south: 1 run failed (loss became nan at step 7.))",
         "-------- Averages, imbalance: Cross, model selection method: balanced validation set of "
         "the training domains",
         "Algorithm mine Avg",
@@ -136,6 +136,36 @@ def test_reasons_tell_the_cases_apart(tmp_path):
     assert reasons["no finished run with the pair of test domains env0+env1"] == [("CORAL", "env0")]
     assert reasons["no finished run with the pair of test domains env1+env0"] == [("CORAL", "env1")]
     assert reasons["no run with this test domain alone"] == [("MMD", "env0")]
+
+
+def test_reasons_stand_below_the_measures_and_the_averages_too(tmp_path):
+    figures = (0.5, 0.5, 0.5, 0.5, 0.5, [0.5] * 3)
+    for target in (0, 1):
+        imbalanced(tmp_path, f"erm{target}", target, figures)
+        imbalanced(tmp_path, f"cut{target}", target, figures, algorithm="CORAL", done=False)
+    imbalanced(tmp_path, "ndcl", 0, figures, algorithm="NDCL")
+    imbalanced(tmp_path, "mmd", 0, figures, algorithm="MMD", trial=0)
+    imbalanced(tmp_path, "mmd1", 1, figures, algorithm="MMD", trial=1)
+    imbalanced(tmp_path, "mmd2", 1, figures, algorithm="MMD", trial=0, done=False)
+    lines = text(tmp_path, ["balanced"], metrics=["overall", "zero"])
+    assert (
+        "X under Overall for CORAL, MMD, NDCL: no trial has all the test domains of this table "
+        "(CORAL on north, south: 1 run unfinished; MMD on north: nothing in trial 1; "
+        "MMD on south: nothing in trial 0, 1 run unfinished; "
+        "NDCL on south: no run with this test domain alone)"
+    ) in lines
+    no_class = "no class of the test domains is in this group, or the records lack the measure"
+    # the averages: of one measure nobody has a figure, and each has a reason of its own
+    assert (
+        "X under mine for CORAL: no figure for any domain of the data set "
+        "(mine north, south: 1 run unfinished)"
+    ) in lines
+    assert (
+        "X under mine: no figure for any domain of the data set "
+        f"(ERM, MMD on mine north, south: {no_class}; CORAL on mine north, south: 1 run "
+        f"unfinished; NDCL on mine north: {no_class}; NDCL on mine south: no run with this test "
+        "domain alone)"
+    ) in lines
 
 
 def test_the_balanced_criterion_has_no_table_for_ordinary_runs(tmp_path):

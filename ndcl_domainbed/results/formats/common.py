@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ndcl_domainbed.results.tables import Cell, Table
 
 MISSING = "X"
@@ -62,13 +64,41 @@ def notes(table: Table) -> list[str]:
             f"under {', '.join(columns)}{_in_rows(rows, len(table.rows))}"
             for rows, columns in columns_of.items()
         ]
-        lines.append(f"{MISSING} {'; '.join(where)}: {reason}")
+        lines.append(f"{MISSING} {'; '.join(where)}: {reason}{_details(table, reason)}")
     return lines + table.notes
+
+
+def _details(table: Table, reason: str) -> str:
+    """Return " (ERM on A, C: 1 run unfinished; NDCL on P: ...)"; nothing if no more is known.
+
+    Where there is one column, or one row, its name is not repeated.
+    """
+    places = [
+        (row, column, cell.missing)
+        for row, cells in table.rows
+        for column, cell in zip(table.columns, cells, strict=True)
+        if cell.mean is None and cell.reason == reason
+    ]
+    rows = {row for row, _, _ in places}
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for row, column, missing in places:
+        for domains, why in missing:
+            where = f"{column} {domains}" if table.kind == "averages" else domains
+            found.setdefault((where, why), {})[row] = None
+    parts = [
+        f"{where}: {why}" if len(of) == len(rows) else f"{_few(list(of))} on {where}: {why}"
+        for (where, why), of in found.items()
+    ]
+    return f" ({'; '.join(parts)})" if parts else ""
 
 
 def _in_rows(rows: tuple[str, ...], of: int) -> str:
     """Return " for ERM, NDCL"; nothing if it is every row, and few names of many."""
     if len(rows) == of > 1:
         return ""
+    return f" for {_few(rows)}"
+
+
+def _few(rows: Sequence[str]) -> str:
     more = f" and {len(rows) - PLACES} more" if len(rows) > PLACES else ""
-    return f" for {', '.join(rows[:PLACES])}{more}"
+    return f"{', '.join(rows[:PLACES])}{more}"

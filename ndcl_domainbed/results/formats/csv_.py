@@ -31,5 +31,6 @@ def page(head: Sequence[str], tables: Sequence[Table], counts: bool) -> str:
         for name, cells in table.rows:
             for column, cell in zip(table.columns, cells, strict=True):
                 numbers = (None if cell.text else cell.mean, cell.error, cell.trials, cell.runs)
-                writer.writerow([*about, name, column, *numbers, cell.reason, cell.text])
+                reason = ": ".join(filter(None, (cell.reason, cell.details)))
+                writer.writerow([*about, name, column, *numbers, reason, cell.text])
     return out.getvalue()

@@ -11,19 +11,21 @@ from ndcl_domainbed.results.selection import CRITERIA
 from ndcl_domainbed.results.tables import Cell
 
 Packed = list[float] | int
-"""A figure as [mean, error, trials], or the number of the reason why there is none."""
+"""A figure as [mean, error, trials], or the number of the reason why there is none.
+
+A reason is a pair: the reason, and what more there is to say."""
 
 
 class Packer:
     """Packs figures, rounded as in all tables, and numbers the reasons where there are none."""
 
     def __init__(self) -> None:
-        self.numbers: dict[str, int] = {}
+        self.numbers: dict[tuple[str, str], int] = {}
 
     def packed(self, cell: Cell) -> Packed:
         """Return ``cell`` as the page has it."""
         if cell.mean is None:
-            return self.numbers.setdefault(cell.reason, len(self.numbers))
+            return self.numbers.setdefault((cell.reason, cell.details), len(self.numbers))
         return [float(f"{cell.mean:.1f}"), float(f"{cell.error or 0.0:.1f}"), cell.trials]
 
 
@@ -84,7 +86,7 @@ def _figures(view: View, packer: Packer) -> dict[str, Any]:
         ]
         for metric in metrics
     }
-    measures = tables.measure_rows(selected, place.algorithms, envs, metrics, view.behind)
+    measures = view.measure_rows(envs, metrics)
     return {
         "algorithms": place.algorithms,
         "metrics": metrics,

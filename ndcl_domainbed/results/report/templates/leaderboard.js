@@ -70,7 +70,7 @@ function figureCell(column, row, mark) {
   const made = element("td", column.start ? { class: "start" } : {});
   if (!isFigure(cell)) {
     made.classList.add("missing");
-    made.title = DATA.reasons[cell];
+    made.title = DATA.reasons[cell].filter(Boolean).join(": ");
     made.append("X");
     return made;
   }
@@ -83,14 +83,20 @@ function figureCell(column, row, mark) {
   return made;
 }
 
-// Why figures are missing: a line per reason, with the columns that it is about.
+// Why figures are missing: a line per reason, with the columns that it is about, and with what
+// more there is to say of each algorithm.
 function missing(columns, rows) {
   const found = new Map();
+  const details = new Map();
   for (const column of columns) {
     const names = rows.filter(({ row }) => !isFigure(column.cells[row]));
     for (const { name, row } of names) {
-      const reason = DATA.reasons[column.cells[row]];
-      if (!found.has(reason)) found.set(reason, new Map());
+      const [reason, detail] = DATA.reasons[column.cells[row]];
+      if (!found.has(reason)) {
+        found.set(reason, new Map());
+        details.set(reason, new Map());
+      }
+      if (detail) details.get(reason).set(name, detail);
       const where = found.get(reason);
       where.set(column.title, [...(where.get(column.title) || []), name]);
     }
@@ -99,7 +105,8 @@ function missing(columns, rows) {
     const parts = [...where].map(([title, names]) => (
       names.length === rows.length ? title : `${title} (${names.join(", ")})`
     ));
-    return `X under ${parts.join("; ")}: ${reason}`;
+    const more = [...details.get(reason)].map(([name, detail]) => `${name}: ${detail}`);
+    return `X under ${parts.join("; ")}: ${reason}${more.length ? ` (${more.join("; ")})` : ""}`;
   });
 }
 

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ndcl_domainbed.sweeping import checking, grid
 from ndcl_domainbed.sweeping.flags import parse
@@ -77,24 +78,33 @@ SMALL = {
     "vit.yaml": {"backbone": "timm:vit_tiny_patch16_224", "pretrained": False, "batch_size": 2},
     "feature_space.yaml": {"backbone": "resnet18", "pretrained": False, "batch_size": 2},
 }
+"""Small stand-ins for the networks, which have random weights."""
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_the_sweeps_of_open_questions_train(tmp_path, name):
-    if name == "vit.yaml":
-        pytest.importorskip("timm")
-    data = write_images(tmp_path / "data", ["a", "b"], ["x", "y"], 4, size=224)
-    (overrides,) = {job.train_args["hparams"] for job in jobs_of(name) if _is_new(job.train_args)}
-    hparams = {**json.loads(overrides), **SMALL[name]}
+    sweep = yaml.safe_load((SWEEPS / name).read_text())
+    for block in [sweep, *sweep.get("blocks", [])]:
+        block["hparams"] = block.get("hparams", {}) | SMALL[name]
+    (tmp_path / name).write_text(yaml.safe_dump(sweep))
+    data = write_images(tmp_path / "data", ["a", "b"], ["x", "y"], 7, size=224)
     outcome = call(
-        "train", "--algorithm", "NDCL", "--dataset", data, "--hparams", json.dumps(hparams),
-        "--steps", 2, "--holdout_fraction", 0.5, "--output_dir", tmp_path / "run",
+        "sweep", "launch", "--sweep", tmp_path / name, "--datasets", data, "--n_trials", 1,
+        "--imbalance", "TotalHeavyTail", "--steps", 1, "--output_dir", tmp_path / "sweep",
+        "--data_dir", tmp_path, "--skip_model_save", "--skip_confirmation",
     )  # fmt: skip
-    assert outcome.status == 0, outcome.err
-    record = json.loads((tmp_path / "run" / "results.jsonl").read_text().splitlines()[-1])
-    assert record["step"] == 1
-    assert hparams.items() <= record["hparams"].items()
+    assert outcome.status == 0, outcome.out + outcome.err
+    made = [
+        json.loads(path.read_text().splitlines()[-1])
+        for path in tmp_path.glob("sweep/*/results.jsonl")
+    ]
+    there = Counter((one["args"]["algorithm"], one["hparams"].get("space")) for one in made)
+    assert there == dict.fromkeys(KINDS[name], 2)  # targets
+    assert all(one["step"] == 0 and SMALL[name].items() <= one["hparams"].items() for one in made)
 
 
-def _is_new(train_args):
-    return train_args["algorithm"] == "NDCL" and train_args.get("hparams") is not None
+KINDS = {
+    "vit.yaml": [("NDCL", "prediction"), ("ERM", None), ("CORAL", None), ("BSoftmax", None)],
+    "feature_space.yaml": [("ERM", None), ("NDCL", "prediction"), ("NDCL", "feature")],
+}
+"""The algorithm and the space of each kind of job."""

@@ -66,8 +66,6 @@ def test_choice_of_the_backbone(shape, hparams, name):
     ],
 )
 def test_what_cannot_be_had_is_an_error(shape, hparams, message):
-    if "timm" in str(hparams):
-        pytest.importorskip("timm")
     with pytest.raises(InputError, match=message):
         networks.Featurizer(shape, hparams)
 
@@ -90,7 +88,6 @@ def test_weights_that_cannot_be_loaded_are_an_error(error, monkeypatch):
 
 
 def test_pretrained_weights_are_asked_for_by_name(monkeypatch):
-    pytest.importorskip("timm")
     asked = []
 
     def torchvision_resnet(weights):
@@ -106,14 +103,12 @@ def test_pretrained_weights_are_asked_for_by_name(monkeypatch):
 
 
 def test_timms_resnet50_has_torchvisions_names():
-    timm = pytest.importorskip("timm")
     ours = networks.ResNet((3, 224, 224), {"pretrained": False}).network.state_dict()
     theirs = timm.create_model("resnet50.ram_in1k", pretrained=False).state_dict()
     assert set(theirs) - set(ours) == {"fc.weight", "fc.bias"}
 
 
 def test_timm_backbone():
-    pytest.importorskip("timm")
     hparams = {"pretrained": False, "resnet_dropout": 0.5}
     network = networks.TimmBackbone((1, 64, 64), hparams, "resnet10t")
     assert network(torch.randn(2, 1, 64, 64)).shape == (2, network.n_outputs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pandas as pd
@@ -12,6 +12,9 @@ import pandas as pd
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.results.reading import Sweep
 from ndcl_domainbed.results.selection import best_of_each_draw, criterion_names, select
+
+if TYPE_CHECKING:
+    from ndcl_domainbed.results.leaderboards import Leaderboards
 
 _KEYS = ["run", "dataset", "setting", "algorithm", "test_env", "trial_seed", "hparams_seed"]
 SUFFIXES = (".csv", ".parquet")
@@ -57,6 +60,11 @@ def chosen_hparams(sweep: Sweep, chosen: Sequence[tuple[str, pd.DataFrame]]) -> 
         return pd.DataFrame(columns=["selection", *_KEYS])
     table = with_hparams(pd.concat(parts, ignore_index=True), sweep)
     return table[["selection", *(name for name in table.columns if name != "selection")]]
+
+
+def behind(sweep: Sweep, built: Sequence[Leaderboards]) -> pd.DataFrame:
+    """Return what is behind all tables of ``built``, as :func:`chosen_hparams` does."""
+    return chosen_hparams(sweep, [(one.criterion, one.selected) for one in built])
 
 
 def every_run(

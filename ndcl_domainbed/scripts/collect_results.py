@@ -28,13 +28,10 @@ def build_parser() -> argparse.ArgumentParser:
     add("--output", metavar="FILE", help="write the tables to FILE too, and the chosen "
         "hyper-parameters to FILE_hparams.csv beside it")  # fmt: skip
     add("--hparams_out", metavar="FILE", help="write the chosen hyper-parameters to FILE (.csv)")
-    add("--html", metavar="FILE", help="write a report to look at, one page that needs no network")
-    add(
-        "--selection",
-        nargs="+",
-        metavar="NAME",
-        help="criteria: training, leave_one_out, oracle, balanced; by default all",
-    )
+    add("--html", metavar="FILE", help="write a report to look at, one page that needs no network "
+        "and has the chosen hyper-parameters in it")  # fmt: skip
+    add("--selection", nargs="+", metavar="NAME", help="criteria: training, leave_one_out, oracle, "
+        "balanced; by default all")  # fmt: skip
     add(
         "--metrics",
         nargs="+",
@@ -87,8 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.output:
         _write(Path(args.output), text)
     if hparams:
-        table = chosen.chosen_hparams(sweep, [(one.criterion, one.selected) for one in built])
-        chosen.write_table(table, hparams)
+        chosen.write_table(chosen.behind(sweep, built), hparams)
     if args.html:
         from ndcl_domainbed.results import report
 

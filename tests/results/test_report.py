@@ -10,7 +10,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from ndcl_domainbed.results import read_sweep
+from ndcl_domainbed.results import chosen, read_sweep
 from ndcl_domainbed.results.leaderboards import build
 from ndcl_domainbed.results.report import page
 from ndcl_domainbed.results.report.made import training_hours
@@ -78,7 +78,7 @@ def test_the_page_needs_no_network(html):
 def test_text_from_the_runs_is_escaped(html):
     assert "<b>no space left</b>" not in html
     assert "&lt;b&gt;no space left&lt;/b&gt;" in html
-    assert html.count("</script>") == 7
+    assert html.count("</script>") == 8
 
 
 def test_the_figures_are_those_of_the_tables(sweep, html):
@@ -115,6 +115,21 @@ def test_curves_and_classes_are_those_of_the_chosen_run(html):
     assert classes["counts"] == [40, 25, 1]
 
 
+def test_the_chosen_hyper_parameters_are_in_the_page(sweep, html):
+    found = data_of(html)["hparams"]
+    table = chosen.behind(sweep, build(sweep))
+    assert found["columns"] == list(table.columns)
+    assert len(found["rows"]) == len(found["boards"]) == len(table)
+    first = dict(zip(found["columns"], found["rows"][0], strict=True))
+    assert (first["selection"], first["algorithm"], first["hparams.lr"]) == (
+        "training",
+        "ERM",
+        1e-3,
+    )
+    assert first["zero"] is None
+    assert set(found["boards"]) == {"PACS", "mine / Cross"}
+
+
 def test_how_it_was_made_is_told(html):
     for text in ("embedded (19 runs)", "PyTorch 9.9", "1 failed (left out)", "ndcl-domainbed"):
         assert text in html
@@ -145,6 +160,9 @@ try {
   found.best = [...table.querySelectorAll("b")].map((node) => nameOf(node.closest("tr")));
   found.charts = Object.fromEntries(["groups", "heat", "curves", "classes", "ranks"].map(
     (id) => [id, byId(id).hidden ? 0 : byId(id).querySelectorAll("svg").length]));
+  found.hparams = [...byId("hparams-table").rows].map(
+    (row) => [...row.cells].map((cell) => cell.textContent));
+  found.csv = csvOf({ columns: ["a", "b"], rows: [[1e-5, 'x,"y"'], [null, true]] });
   found.curveTitles = [...byId("curves").querySelectorAll("figcaption")].map((n) => n.textContent);
   found.dots = byId("curves").querySelectorAll("circle").length;
   byId("filter").value = "nd er"; byId("filter").dispatchEvent(new Event("input"));
@@ -179,6 +197,10 @@ def test_the_page_sorts_and_filters_in_a_browser(html, tmp_path):
     assert found["sorted"] == "ascending"
     assert set(found["best"]) == {"NDCL"}
     assert found["charts"] == {"groups": 1, "heat": 1, "curves": 3, "classes": 1, "ranks": 2}
+    assert found["hparams"][0] == ["Algorithm", "Test domain", "Trial", "Draw", "Step", "lr"]
+    assert found["hparams"][1] == ["ERM", "north", "0", "0", "20", "0.001"]
+    assert len(found["hparams"]) == 1 + 3 * 3 * 2
+    assert found["csv"] == 'a,b\n0.00001,"x,""y"""\n,true\n'
     assert found["curveTitles"] == ["ERM", "CORAL", "NDCL"]
     assert found["dots"] == 3
     assert found["filtered"] == ["ERM", "NDCL"]

@@ -140,6 +140,7 @@ def test_counts_and_statistics_and_report(capsys, root, tmp_path):
     assert "-------- Statistics" in text
     assert "too few cells" in text
     assert report.read_text().startswith("<!DOCTYPE html>")
+    assert '"hparams.lr"' in report.read_text()  # though no file of them was asked for
 
 
 @pytest.mark.parametrize(

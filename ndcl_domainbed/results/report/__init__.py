@@ -11,11 +11,12 @@ from imbalance_splits.errors import InputError
 from ndcl_domainbed.results.leaderboards import Leaderboards
 from ndcl_domainbed.results.reading import Sweep
 from ndcl_domainbed.results.report.boards import boards_data
+from ndcl_domainbed.results.report.hparams import hparams_data
 from ndcl_domainbed.results.report.made import how_it_was_made
 from ndcl_domainbed.results.report.ranks import ranks_data
 from ndcl_domainbed.results.report.runs import runs_data
 
-SCRIPTS = ("core", "leaderboard", "charts", "runs", "ranks", "main")
+SCRIPTS = ("core", "leaderboard", "charts", "runs", "ranks", "hparams", "main")
 
 
 def page(
@@ -39,6 +40,7 @@ def page(
         **boards_data(built),
         **runs_data(sweep, built),
         "ranks": ranks_data(built, reference),
+        "hparams": hparams_data(sweep, built),
         "reference": reference,
         "made": how_it_was_made(sweep, partial=partial),
     }

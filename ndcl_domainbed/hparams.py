@@ -6,13 +6,14 @@ An algorithm declares its own hyper-parameters beside itself, in a class attribu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from imbalance_splits.errors import InputError
+from imbalance_splits.errors import InputError, unknown_name
 from imbalance_splits.seeds import seed_hash
 
 Value = bool | int | float | str
@@ -23,14 +24,48 @@ SMALL_IMAGES = ("Debug28", "RotatedMNIST", "ColoredMNIST", "DigitsDG")
 
 
 @dataclass(frozen=True)
-class Hparam:
-    """A hyper-parameter: its default and, if random search varies it, how it is drawn.
+class Range:
+    """The numbers from ``low`` to ``high``; ``is_open`` leaves out the end that is not infinite.
 
-    ``default`` and ``draw`` may depend on the data set: see :func:`by_dataset`.
+    >>> print(Range(1), Range(0, is_open=True), Range(0, 1), Range(0, 1, is_open=True), sep="; ")
+    >= 1; > 0; from 0 to 1; >= 0 and < 1
+    """
+
+    low: float
+    high: float = math.inf
+    is_open: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        if not self.is_open:
+            return self.low <= value <= self.high
+        return self.low <= value < self.high if self.high < math.inf else self.low < value
+
+    def __str__(self) -> str:
+        if self.high < math.inf:
+            ends = f">= {self.low} and < {self.high}", f"from {self.low} to {self.high}"
+        else:
+            ends = f"> {self.low}", f">= {self.low}"
+        return ends[0] if self.is_open else ends[1]
+
+
+POSITIVE, NOT_NEGATIVE, AT_LEAST_ONE = Range(0, is_open=True), Range(0), Range(1)
+SHARE, BELOW_ONE = Range(0, 1), Range(0, 1, is_open=True)
+
+
+@dataclass(frozen=True)
+class Hparam:
+    """A hyper-parameter: its default, how random search draws it, which values make sense.
+
+    ``default`` and ``draw`` may depend on the data set: see :func:`by_dataset`. Without ``draw``
+    random search does not vary it. A value that is given is checked (:meth:`checked`); ``within``
+    is taken from the declaration that this one overrides if it has none itself; ``choices`` are
+    the texts there are, if not any will do.
     """
 
     default: Value | Callable[[str], Value]
     draw: Draw | Callable[[str], Draw] | None = None
+    within: Range | None = None
+    choices: tuple[str, ...] = ()
 
     def default_for(self, dataset: str) -> Value:
         """Return the default on ``dataset``."""
@@ -49,6 +84,47 @@ class Hparam:
         if not callable(draw):  # a fixed value in this data set's random search
             return draw
         return draw(np.random.RandomState(seed_hash(seed, name)))
+
+    def checked(self, name: str, value: Any, usual: Value) -> Value:
+        """Return ``value`` in the type of ``usual``, a value that the hyper-parameter can have.
+
+        Raises InputError if it is of another type, no finite number, or none that makes sense.
+        """
+        if self.choices and value not in self.choices:
+            raise unknown_name(f"value of {name}", value, self.choices)
+        if isinstance(usual, bool | str):
+            if type(value) is type(usual):
+                return value
+        elif self._is_usable(value, _is_count(usual)):
+            return int(value) if _is_count(usual) else float(value)
+        raise InputError(
+            f"hyper-parameter {name} takes {self._wanted(usual)}; it was given {value!r}."
+        )
+
+    def _is_usable(self, value: Any, is_count: bool) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+            return False
+        number = float(value)
+        if not math.isfinite(number) or (is_count and number % 1 != 0):
+            return False
+        return self.within is None or number in self.within
+
+    def _wanted(self, usual: Value) -> str:
+        if isinstance(usual, bool):
+            return "true or false"
+        if isinstance(usual, str):
+            return f"a text such as {usual!r}"
+        number = "a whole number" if _is_count(usual) else "a number"
+        return f"{number} {self.within}" if self.within else f"{number} such as {usual!r}"
+
+
+def _is_count(usual: Value) -> bool:
+    """Whether only whole numbers make sense; a usual 0 may be a rate, as weight_decay in DomainBed.
+
+    >>> _is_count(64), _is_count(0), _is_count(0.1)
+    (True, False, False)
+    """
+    return isinstance(usual, int) and usual != 0
 
 
 @dataclass(frozen=True)

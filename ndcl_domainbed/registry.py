@@ -6,11 +6,12 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-from imbalance_splits.errors import InputError, unknown_name
+from imbalance_splits.errors import unknown_name
 from imbalance_splits.seeds import seed_hash
 from ndcl_domainbed import algorithms as additions
 from ndcl_domainbed import backend
 from ndcl_domainbed.hparams import Hparam, Hparams, Value
+from ndcl_domainbed.testbed.hparams_registry import hparams_of
 
 
 @functools.cache
@@ -68,28 +69,17 @@ def run_hparams(
     """Return the hyper-parameters of one run, as DomainBed's train script makes them.
 
     ``hparams_seed`` 0 gives the defaults; any other is hashed with ``trial_seed``. ``overrides``
-    win. Raises InputError for an override that the algorithm does not have or of another type.
+    win. Raises InputError for an override that the algorithm does not have, of another type, or
+    out of range.
     """
     if hparams_seed == 0:
         values = default_hparams(algorithm, dataset)
     else:
         values = random_hparams(algorithm, dataset, seed_hash(hparams_seed, trial_seed))
+    declared = hparams_of(get_algorithm_class(algorithm))
     for name, value in (overrides or {}).items():
         if name not in values:
             raise unknown_name(f"hyper-parameter of {algorithm}", name, sorted(values))
-        values[name] = _checked(name, value, values[name])
+        hparam = declared.get(name, Hparam(values[name]))  # a checkout's own: its type is known
+        values[name] = hparam.checked(name, value, values[name])
     return values
-
-
-def _checked(name: str, value: Any, declared: Value) -> Value:
-    """Return ``value`` as the type of ``declared``, a whole number standing for a float too."""
-    if isinstance(declared, float) and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(declared, int) and not isinstance(declared, bool) and type(value) is float:
-        return value  # some defaults are written as whole numbers: weight_decay 0
-    if type(value) is not type(declared):
-        raise InputError(
-            f"hyper-parameter {name} takes a {type(declared).__name__} such as {declared!r}; "
-            f"it was given {value!r}"
-        )
-    return value

@@ -12,6 +12,10 @@ from torch.utils.data import DataLoader
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.backend import ERM
 from ndcl_domainbed.hparams import (
+    AT_LEAST_ONE,
+    NOT_NEGATIVE,
+    POSITIVE,
+    SHARE,
     Hparam,
     by_dataset,
     choice,
@@ -88,6 +92,7 @@ class BoDA(ERM):
                 other=lambda rng: int(100 * choice([3, 4, 5, 6])(rng)),
                 DomainNet=lambda rng: int(1000 * choice([2, 3, 4, 5])(rng)),
             ),
+            within=NOT_NEGATIVE,
         ),
         "feat_update_freq": Hparam(
             by_dataset(small=120, other=120, DomainNet=2000),
@@ -96,12 +101,13 @@ class BoDA(ERM):
                 other=integer(uniform(100, 150)),
                 DomainNet=lambda rng: int(10 * rng.uniform(150, 300)),
             ),
+            within=AT_LEAST_ONE,
         ),
         "nu": Hparam(0.5, power_uniform(10, -0.5, 0)),
-        "boda_weight": Hparam(0.1, power_uniform(10, -2, -0.5)),
-        "temperature": Hparam(1.0, power_uniform(10, -1, 0.5)),
-        "macro_weight": Hparam(1.0, power_uniform(10, -1, 1)),
-        "momentum": Hparam(0.2, uniform(0, 0.4)),
+        "boda_weight": Hparam(0.1, power_uniform(10, -2, -0.5), within=NOT_NEGATIVE),
+        "temperature": Hparam(1.0, power_uniform(10, -1, 0.5), within=POSITIVE),
+        "macro_weight": Hparam(1.0, power_uniform(10, -1, 1), within=NOT_NEGATIVE),
+        "momentum": Hparam(0.2, uniform(0, 0.4), within=SHARE),
     }
 
     def __init__(

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from ndcl_domainbed.backend import ERM
-from ndcl_domainbed.hparams import Hparam
+from ndcl_domainbed.hparams import NOT_NEGATIVE, Hparam
 from ndcl_domainbed.testbed.algorithms.base import Minibatch, joined, scalars, step
 
 
@@ -31,7 +31,7 @@ class Focal(ERM):
     """
 
     HPARAMS: ClassVar[dict[str, Hparam]] = {
-        "gamma": Hparam(1.0, lambda rng: float(0.5 * 10 ** rng.uniform(0, 1)))
+        "gamma": Hparam(1.0, lambda rng: float(0.5 * 10 ** rng.uniform(0, 1)), within=NOT_NEGATIVE)
     }
 
     def update(

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from ndcl_domainbed.backend import ERM
-from ndcl_domainbed.hparams import Hparam, choice, power_uniform, required_label_counts
+from ndcl_domainbed.hparams import POSITIVE, Hparam, choice, power_uniform, required_label_counts
 from ndcl_domainbed.testbed.algorithms.base import Minibatch, mean, scalars, step
 
 
@@ -44,8 +44,8 @@ class LDAM(ERM):
     """
 
     HPARAMS: ClassVar[dict[str, Hparam]] = {
-        "max_m": Hparam(0.5, power_uniform(10, -1, -0.1)),
-        "scale": Hparam(30.0, choice([10.0, 30.0])),
+        "max_m": Hparam(0.5, power_uniform(10, -1, -0.1), within=POSITIVE),
+        "scale": Hparam(30.0, choice([10.0, 30.0]), within=POSITIVE),
     }
 
     def __init__(

@@ -6,25 +6,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from imbalance_splits.errors import InputError, unknown_name
+from imbalance_splits.errors import InputError
 from ndcl_domainbed import losses
 from ndcl_domainbed.backend import ERM
 from ndcl_domainbed.hard_negatives import BUDGETS, fixed_class_budget, hard_negatives
-from ndcl_domainbed.hparams import Hparam, power_uniform, required_label_counts, uniform
+from ndcl_domainbed.hparams import (
+    AT_LEAST_ONE,
+    BELOW_ONE,
+    NOT_NEGATIVE,
+    POSITIVE,
+    Hparam,
+    power_uniform,
+    required_label_counts,
+    uniform,
+)
 from ndcl_domainbed.losses.pieces import unit_rows, zero_with_gradient
 from ndcl_domainbed.testbed.algorithms.base import Minibatch, joined, scalars, sizes, step
-
-CHOICES: dict[str, tuple[str, ...]] = {
-    "contrast": ("negatives", "infonce", "supcon", "none"),
-    "kernel": losses.KERNELS,
-    "budget": BUDGETS,
-    "space": ("prediction", "feature"),
-    "class_prior": ("none", "inverse", "logit"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,29 +55,8 @@ class Settings:
         return cls(**{name: hparams[name] for name in names})
 
     def __post_init__(self) -> None:
-        for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise unknown_name(f"value of NDCL's {name}", getattr(self, name), choices)
-        for name in ("alpha", "beta"):
-            self._check(name, 0 <= self._number(name) < np.inf, "a number >= 0")
-        for name in ("mixup", "tau", "tau_align"):
-            self._check(name, 0 < self._number(name) < np.inf, "a number > 0")
-        momentum = self._number("prototype_momentum")
-        self._check("prototype_momentum", 0 <= momentum < 1, "a number in [0, 1)")
-        count = self._number("prototype_min_count")
-        self._check("prototype_min_count", count >= 1 and count % 1 == 0, "a whole number >= 1")
-        self._check("mixup_per_pair", isinstance(self.mixup_per_pair, bool), "true or false")
-
-    def _number(self, name: str) -> float:
-        """Return the value of ``name``; NaN, which no range contains, if it is no number."""
-        value = getattr(self, name)
-        is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-        return float(value) if is_number else float("nan")
-
-    def _check(self, name: str, fits: bool, wanted: str) -> None:
-        if not fits:
-            given = repr(getattr(self, name))
-            raise InputError(f"NDCL's hyper-parameter {name} takes {wanted}; it was given {given}.")
+        for name, hparam in NDCL.HPARAMS.items():
+            hparam.checked(name, getattr(self, name), hparam.default_for(""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,19 +144,19 @@ class NDCL(ERM):
     prototype_seen: Tensor
 
     HPARAMS: ClassVar[dict[str, Hparam]] = {
-        "alpha": Hparam(0.1, power_uniform(10, -3, 0)),
-        "beta": Hparam(0.1, power_uniform(10, -3, 0)),
-        "mixup": Hparam(0.2, uniform(0.1, 0.3)),
-        "contrast": Hparam("negatives"),
-        "kernel": Hparam("exp"),
-        "budget": Hparam("frequency"),
+        "alpha": Hparam(0.1, power_uniform(10, -3, 0), within=NOT_NEGATIVE),
+        "beta": Hparam(0.1, power_uniform(10, -3, 0), within=NOT_NEGATIVE),
+        "mixup": Hparam(0.2, uniform(0.1, 0.3), within=POSITIVE),
+        "contrast": Hparam("negatives", choices=("negatives", "infonce", "supcon", "none")),
+        "kernel": Hparam("exp", choices=losses.KERNELS),
+        "budget": Hparam("frequency", choices=BUDGETS),
         "mixup_per_pair": Hparam(False),
-        "space": Hparam("prediction"),
-        "class_prior": Hparam("none"),
-        "tau": Hparam(1.0),
-        "tau_align": Hparam(1.0),
-        "prototype_momentum": Hparam(0.0),
-        "prototype_min_count": Hparam(1),
+        "space": Hparam("prediction", choices=("prediction", "feature")),
+        "class_prior": Hparam("none", choices=("none", "inverse", "logit")),
+        "tau": Hparam(1.0, within=POSITIVE),
+        "tau_align": Hparam(1.0, within=POSITIVE),
+        "prototype_momentum": Hparam(0.0, within=BELOW_ONE),
+        "prototype_min_count": Hparam(1, within=AT_LEAST_ONE),
     }
 
     def __init__(

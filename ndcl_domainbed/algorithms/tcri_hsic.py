@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ndcl_domainbed.backend import Algorithm, networks
-from ndcl_domainbed.hparams import Hparam, by_dataset, integer, power_uniform
+from ndcl_domainbed.hparams import NOT_NEGATIVE, Hparam, by_dataset, integer, power_uniform
 from ndcl_domainbed.testbed.algorithms.annealing import AnnealedPenalty
 from ndcl_domainbed.testbed.algorithms.base import Minibatch, joined, mean, scalars, sizes, step
 
@@ -84,9 +84,11 @@ class TCRI_HSIC(AnnealedPenalty, Algorithm):
     """
 
     HPARAMS: ClassVar[dict[str, Hparam]] = {
-        "tcri_beta": Hparam(100.0, power_uniform(10, -1, 5)),
-        "tcri_beta_anneal_iters": Hparam(500, integer(power_uniform(10, 2.5, 5))),
-        "tcri_alpha": Hparam(1.0),
+        "tcri_beta": Hparam(100.0, power_uniform(10, -1, 5), within=NOT_NEGATIVE),
+        "tcri_beta_anneal_iters": Hparam(
+            500, integer(power_uniform(10, 2.5, 5)), within=NOT_NEGATIVE
+        ),
+        "tcri_alpha": Hparam(1.0, within=NOT_NEGATIVE),
         "batch_size": Hparam(
             by_dataset(small=64, other=8),
             by_dataset(small=integer(power_uniform(2, 3, 9)), other=8),

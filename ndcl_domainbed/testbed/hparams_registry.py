@@ -7,7 +7,18 @@ and other values for shared ones, in its class attribute ``HPARAMS``.
 
 from __future__ import annotations
 
-from ndcl_domainbed.hparams import Hparam, by_dataset, choice, integer, power_uniform
+from dataclasses import replace
+
+from ndcl_domainbed.hparams import (
+    NOT_NEGATIVE,
+    SHARE,
+    Hparam,
+    Range,
+    by_dataset,
+    choice,
+    integer,
+    power_uniform,
+)
 
 SHARED: dict[str, Hparam] = {
     "data_augmentation": Hparam(True),
@@ -16,20 +27,23 @@ SHARED: dict[str, Hparam] = {
     "pretrained": Hparam(True),
     "resnet18": Hparam(False),
     "resnet50_augmix": Hparam(True),
-    "resnet_dropout": Hparam(0.0, choice([0.0, 0.1, 0.5])),
+    "resnet_dropout": Hparam(0.0, choice([0.0, 0.1, 0.5]), within=SHARE),
     "freeze_bn": Hparam(False),
     "nonlinear_classifier": Hparam(False, choice([False, False])),
     "dinov2": Hparam(False),
     "vit": Hparam(False),
     "vit_attn_tune": Hparam(False),
-    "vit_dropout": Hparam(0.0, choice([0.0, 0.1, 0.5])),
+    "vit_dropout": Hparam(0.0, choice([0.0, 0.1, 0.5]), within=SHARE),
     "lars": Hparam(False),
-    "linear_steps": Hparam(500),
+    "linear_steps": Hparam(500, within=NOT_NEGATIVE),
     "lr": Hparam(
         by_dataset(small=1e-3, other=5e-5),
         by_dataset(small=power_uniform(10, -4.5, -2.5), other=power_uniform(10, -5, -3.5)),
+        within=NOT_NEGATIVE,
     ),
-    "weight_decay": Hparam(0.0, by_dataset(small=0.0, other=power_uniform(10, -6, -2))),
+    "weight_decay": Hparam(
+        0.0, by_dataset(small=0.0, other=power_uniform(10, -6, -2)), within=NOT_NEGATIVE
+    ),
     "batch_size": Hparam(
         by_dataset(small=64, other=32),
         by_dataset(
@@ -37,6 +51,7 @@ SHARED: dict[str, Hparam] = {
             other=integer(power_uniform(2, 3, 5.5)),
             DomainNet=integer(power_uniform(2, 3, 5)),
         ),
+        within=Range(1, 10**6),
     ),
 }
 """Declared for every algorithm, by name."""
@@ -59,5 +74,8 @@ def hparams_of(algorithm_class: type) -> dict[str, Hparam]:
     """
     declared = dict(SHARED)
     for cls in reversed(algorithm_class.__mro__):
-        declared.update(vars(cls).get("HPARAMS", {}))
+        for name, hparam in vars(cls).get("HPARAMS", {}).items():
+            if hparam.within is None and name in declared:
+                hparam = replace(hparam, within=declared[name].within)
+            declared[name] = hparam
     return declared

@@ -56,7 +56,7 @@ def test_defaults_and_random_ranges():
         ("mixup", "0.2", "mixup takes a number > 0; it was given '0.2'"),
         ("tau", 0, "tau takes a number > 0"),
         ("tau_align", -1.0, "tau_align takes a number > 0"),
-        ("prototype_momentum", 1.0, r"prototype_momentum takes a number in \[0, 1\)"),
+        ("prototype_momentum", 1.0, "prototype_momentum takes a number >= 0 and < 1"),
         ("prototype_min_count", 0, "prototype_min_count takes a whole number >= 1"),
         ("prototype_min_count", 1.5, "prototype_min_count takes a whole number >= 1"),
         ("mixup_per_pair", "yes", "mixup_per_pair takes true or false"),

@@ -3,8 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from imbalance_splits.errors import InputError
 from imbalance_splits.seeds import seed_hash
 from ndcl_domainbed import algorithms as additions
+from ndcl_domainbed import registry
 from ndcl_domainbed.testbed import algorithms as embedded
 from ndcl_domainbed.testbed.hparams_registry import SHARED, hparams_of
 
@@ -41,6 +43,51 @@ def test_values_are_plain_and_repeatable(name, dataset):
             assert type(found) in (bool, int, float, str), key
         kinds = {type(found) for found in values}
         assert len(kinds) == 1 or (key, kinds) == ("eqrm_burnin_iters", {int, float}), key
+
+
+@pytest.mark.parametrize("dataset", ["DigitsDG", "PACS", "DomainNet", "TerraIncognita"])
+@pytest.mark.parametrize("name", CLASSES)
+def test_defaults_and_draws_are_values_that_may_be_given(name, dataset):
+    for key, hparam in hparams_of(CLASSES[name]).items():
+        usual = hparam.default_for(dataset)
+        assert hparam.checked(key, usual, usual) == usual
+        for drawn in [hparam.random_for(dataset, key, seed) for seed in range(30)]:
+            assert hparam.checked(key, drawn, drawn) == drawn
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "name", "value", "wanted"),
+    [
+        ("ERM", "batch_size", -3, "a whole number from 1 to 1000000; it was given -3"),
+        ("ERM", "batch_size", 1.5, "a whole number from 1"),
+        ("ERM", "batch_size", 10**12, "a whole number from 1 to 1000000"),
+        ("PGrad", "batch_size", 0, "a whole number from 1"),  # declared anew, the range is not
+        ("ERM", "lr", -1.0, "a number >= 0"),
+        ("ERM", "lr", float("nan"), "a number >= 0; it was given nan"),
+        ("ERM", "resnet_dropout", 2, "a number from 0 to 1"),
+        ("ERM", "freeze_bn", 1, "true or false"),
+        ("ERM", "backbone", 18, "a text such as 'small_cnn'"),
+        ("DANN", "beta1", 1.5, "a number >= 0 and < 1"),
+        ("DANN", "d_steps_per_g_step", -1, "a whole number >= 0"),
+        ("DANN", "mlp_depth", 1, "a whole number >= 2"),
+        ("Mixup", "mixup_alpha", -1.0, "a number > 0"),
+        ("Fishr", "ema", 1.0, "a number >= 0 and < 1"),
+        ("BoDA", "feat_update_freq", 0, "a whole number >= 1"),
+        ("RSC", "rsc_f_drop_factor", 2.0, "a number from 0 to 1"),
+        ("MLDG", "n_meta_test", 1.5, "a whole number >= 1"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused(algorithm, name, value, wanted):
+    with pytest.raises(InputError, match=f"^hyper-parameter {name} takes {wanted}"):
+        registry.run_hparams(algorithm, "DigitsDG", overrides={name: value})
+
+
+def test_numbers_come_in_the_declared_type():
+    given = {"lr": 1, "batch_size": 8.0, "weight_decay": 0}
+    values = registry.run_hparams("ERM", "DigitsDG", overrides=given)
+    assert [(values[name], type(values[name])) for name in given] == [
+        (1.0, float), (8, int), (0.0, float),
+    ]  # fmt: skip
 
 
 OWN = {

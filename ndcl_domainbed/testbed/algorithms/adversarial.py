@@ -10,7 +10,18 @@ from typing import Any, ClassVar
 import torch
 from torch.nn import functional as F
 
-from ndcl_domainbed.hparams import Hparam, by_dataset, choice, integer, power_uniform
+from ndcl_domainbed.hparams import (
+    AT_LEAST_ONE,
+    BELOW_ONE,
+    NOT_NEGATIVE,
+    SHARE,
+    Hparam,
+    Range,
+    by_dataset,
+    choice,
+    integer,
+    power_uniform,
+)
 from ndcl_domainbed.testbed import networks
 from ndcl_domainbed.testbed.algorithms.base import (
     Algorithm,
@@ -24,6 +35,7 @@ from ndcl_domainbed.testbed.algorithms.base import (
 _LEARNING_RATE = Hparam(
     by_dataset(small=1e-3, other=5e-5),
     by_dataset(small=power_uniform(10, -4.5, -2.5), other=power_uniform(10, -5, -3.5)),
+    within=NOT_NEGATIVE,
 )
 
 
@@ -35,17 +47,19 @@ class _DomainAdversarial(Algorithm):
     """
 
     HPARAMS: ClassVar[dict[str, Hparam]] = {
-        "lambda": Hparam(1.0, power_uniform(10, -2, 2)),
-        "weight_decay_d": Hparam(0.0, power_uniform(10, -6, -2)),
-        "d_steps_per_g_step": Hparam(1, integer(power_uniform(2, 0, 3))),
-        "grad_penalty": Hparam(0.0, power_uniform(10, -2, 1)),
-        "beta1": Hparam(0.5, choice([0.0, 0.5])),
-        "mlp_width": Hparam(256, integer(power_uniform(2, 6, 10))),
-        "mlp_depth": Hparam(3, choice([3, 4, 5])),
-        "mlp_dropout": Hparam(0.0, choice([0.0, 0.1, 0.5])),
+        "lambda": Hparam(1.0, power_uniform(10, -2, 2), within=NOT_NEGATIVE),
+        "weight_decay_d": Hparam(0.0, power_uniform(10, -6, -2), within=NOT_NEGATIVE),
+        "d_steps_per_g_step": Hparam(1, integer(power_uniform(2, 0, 3)), within=NOT_NEGATIVE),
+        "grad_penalty": Hparam(0.0, power_uniform(10, -2, 1), within=NOT_NEGATIVE),
+        "beta1": Hparam(0.5, choice([0.0, 0.5]), within=BELOW_ONE),
+        "mlp_width": Hparam(256, integer(power_uniform(2, 6, 10)), within=AT_LEAST_ONE),
+        "mlp_depth": Hparam(3, choice([3, 4, 5]), within=Range(2)),
+        "mlp_dropout": Hparam(0.0, choice([0.0, 0.1, 0.5]), within=SHARE),
         "lr_g": _LEARNING_RATE,
         "lr_d": _LEARNING_RATE,
-        "weight_decay_g": Hparam(0.0, by_dataset(small=0.0, other=power_uniform(10, -6, -2))),
+        "weight_decay_g": Hparam(
+            0.0, by_dataset(small=0.0, other=power_uniform(10, -6, -2)), within=NOT_NEGATIVE
+        ),
     }
 
     update_count: torch.Tensor

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch.nn import functional as F
 
-from ndcl_domainbed.hparams import Hparam, power_uniform
+from ndcl_domainbed.hparams import NOT_NEGATIVE, Hparam, power_uniform
 from ndcl_domainbed.testbed.algorithms.base import Minibatch, mean, scalars, step
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
@@ -101,7 +101,9 @@ def discrepancy(a: torch.Tensor, b: torch.Tensor, bandwidths: Sequence[float]) -
 class _Alignment(ERM):
     """Cross-entropy, averaged over domains, plus a distance between their features."""
 
-    HPARAMS: ClassVar[dict[str, Hparam]] = {"mmd_gamma": Hparam(1.0, power_uniform(10, -1, 1))}
+    HPARAMS: ClassVar[dict[str, Hparam]] = {
+        "mmd_gamma": Hparam(1.0, power_uniform(10, -1, 1), within=NOT_NEGATIVE)
+    }
 
     @staticmethod
     @abstractmethod

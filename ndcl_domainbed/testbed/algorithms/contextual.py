@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ndcl_domainbed.hparams import Hparam, by_dataset, choice, integer, power_uniform
+from ndcl_domainbed.hparams import SHARE, Hparam, by_dataset, choice, integer, power_uniform
 from ndcl_domainbed.testbed import networks
 from ndcl_domainbed.testbed.algorithms.base import Algorithm, Minibatch, joined, scalars, step
 from ndcl_domainbed.testbed.algorithms.erm import ERM
@@ -30,7 +30,7 @@ class MTL(Algorithm):
     """
 
     HPARAMS: ClassVar[dict[str, Hparam]] = {
-        "mtl_ema": Hparam(0.99, choice([0.5, 0.9, 0.99, 1.0])),
+        "mtl_ema": Hparam(0.99, choice([0.5, 0.9, 0.99, 1.0]), within=SHARE),
         "as_published": Hparam(True),
     }
 

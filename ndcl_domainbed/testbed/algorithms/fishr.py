@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
 
-from ndcl_domainbed.hparams import Hparam, integer, power_uniform, uniform
+from ndcl_domainbed.hparams import BELOW_ONE, NOT_NEGATIVE, Hparam, integer, power_uniform, uniform
 from ndcl_domainbed.testbed.algorithms.annealing import AnnealedPenalty
 from ndcl_domainbed.testbed.algorithms.base import Minibatch, joined, scalars, sizes, step
 from ndcl_domainbed.testbed.algorithms.erm import ERM
@@ -112,9 +112,9 @@ class Fishr(AnnealedPenalty, ERM):
     """
 
     HPARAMS: ClassVar[dict[str, Hparam]] = {
-        "lambda": Hparam(1000.0, power_uniform(10, 1, 4)),
-        "penalty_anneal_iters": Hparam(1500, integer(uniform(0, 5000))),
-        "ema": Hparam(0.95, uniform(0.90, 0.99)),
+        "lambda": Hparam(1000.0, power_uniform(10, 1, 4), within=NOT_NEGATIVE),
+        "penalty_anneal_iters": Hparam(1500, integer(uniform(0, 5000)), within=NOT_NEGATIVE),
+        "ema": Hparam(0.95, uniform(0.90, 0.99), within=BELOW_ONE),
     }
 
     def __init__(

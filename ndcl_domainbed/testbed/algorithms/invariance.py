@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch.nn import functional as F
 
-from ndcl_domainbed.hparams import Hparam, integer, power_uniform
+from ndcl_domainbed.hparams import NOT_NEGATIVE, Hparam, integer, power_uniform
 from ndcl_domainbed.testbed.algorithms.annealing import AnnealedPenalty
 from ndcl_domainbed.testbed.algorithms.base import Minibatch, joined, mean, scalars, sizes, step
 from ndcl_domainbed.testbed.algorithms.erm import ERM
@@ -58,8 +58,10 @@ class IRM(_RiskInvariance):
     """
 
     HPARAMS: ClassVar[dict[str, Hparam]] = {
-        "irm_lambda": Hparam(1e2, power_uniform(10, -1, 5)),
-        "irm_penalty_anneal_iters": Hparam(500, integer(power_uniform(10, 0, 4))),
+        "irm_lambda": Hparam(1e2, power_uniform(10, -1, 5), within=NOT_NEGATIVE),
+        "irm_penalty_anneal_iters": Hparam(
+            500, integer(power_uniform(10, 0, 4)), within=NOT_NEGATIVE
+        ),
     }
 
     def update(
@@ -91,8 +93,10 @@ class VREx(_RiskInvariance):
     """
 
     HPARAMS: ClassVar[dict[str, Hparam]] = {
-        "vrex_lambda": Hparam(1e1, power_uniform(10, -1, 5)),
-        "vrex_penalty_anneal_iters": Hparam(500, integer(power_uniform(10, 0, 4))),
+        "vrex_lambda": Hparam(1e1, power_uniform(10, -1, 5), within=NOT_NEGATIVE),
+        "vrex_penalty_anneal_iters": Hparam(
+            500, integer(power_uniform(10, 0, 4)), within=NOT_NEGATIVE
+        ),
     }
 
     def update(

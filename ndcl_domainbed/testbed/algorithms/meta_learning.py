@@ -9,7 +9,7 @@ import torch
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from ndcl_domainbed.hparams import Hparam, choice, power_uniform
+from ndcl_domainbed.hparams import AT_LEAST_ONE, NOT_NEGATIVE, Hparam, choice, power_uniform
 from ndcl_domainbed.testbed import networks
 from ndcl_domainbed.testbed.algorithms.base import Algorithm, Minibatch, scalars, step
 from ndcl_domainbed.testbed.algorithms.erm import ERM
@@ -34,8 +34,8 @@ class MLDG(ERM):
     """
 
     HPARAMS: ClassVar[dict[str, Hparam]] = {
-        "mldg_beta": Hparam(1.0, power_uniform(10, -1, 1)),
-        "n_meta_test": Hparam(2, choice([1, 2])),
+        "mldg_beta": Hparam(1.0, power_uniform(10, -1, 1), within=NOT_NEGATIVE),
+        "n_meta_test": Hparam(2, choice([1, 2]), within=AT_LEAST_ONE),
     }
 
     def update(
@@ -102,7 +102,9 @@ class Fish(Algorithm):
     statistics of batch normalization.
     """
 
-    HPARAMS: ClassVar[dict[str, Hparam]] = {"meta_lr": Hparam(0.5, choice([0.05, 0.1, 0.5]))}
+    HPARAMS: ClassVar[dict[str, Hparam]] = {
+        "meta_lr": Hparam(0.5, choice([0.05, 0.1, 0.5]), within=NOT_NEGATIVE)
+    }
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from ndcl_domainbed.hparams import Hparam, power_uniform
+from ndcl_domainbed.hparams import POSITIVE, Hparam, power_uniform
 from ndcl_domainbed.testbed.algorithms.base import Minibatch, mean, scalars, step
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
@@ -26,7 +26,9 @@ class Mixup(ERM):
     ``mixup_alpha``. A single domain is mixed with itself, which is ERM.
     """
 
-    HPARAMS: ClassVar[dict[str, Hparam]] = {"mixup_alpha": Hparam(0.2, power_uniform(10, -1, 1))}
+    HPARAMS: ClassVar[dict[str, Hparam]] = {
+        "mixup_alpha": Hparam(0.2, power_uniform(10, -1, 1), within=POSITIVE)
+    }
 
     def update(
         self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None

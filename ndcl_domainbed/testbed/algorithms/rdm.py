@@ -8,7 +8,15 @@ from typing import ClassVar
 import torch
 from torch.nn import functional as F
 
-from ndcl_domainbed.hparams import Hparam, by_dataset, choice, integer, power_uniform, uniform
+from ndcl_domainbed.hparams import (
+    NOT_NEGATIVE,
+    Hparam,
+    by_dataset,
+    choice,
+    integer,
+    power_uniform,
+    uniform,
+)
 from ndcl_domainbed.testbed.algorithms.alignment import discrepancy
 from ndcl_domainbed.testbed.algorithms.annealing import AnnealedPenalty
 from ndcl_domainbed.testbed.algorithms.base import Minibatch, joined, mean, scalars, sizes, step
@@ -45,6 +53,7 @@ class RDM(AnnealedPenalty, ERM):
                 PACS=uniform(1.0, 10.0),
                 TerraIncognita=uniform(1.0, 10.0),
             ),
+            within=NOT_NEGATIVE,
         ),
         "rdm_penalty_anneal_iters": Hparam(
             by_dataset(small=1500, other=1500, DomainNet=2400),
@@ -53,6 +62,7 @@ class RDM(AnnealedPenalty, ERM):
                 other=integer(uniform(800, 2700)),
                 DomainNet=integer(uniform(1500, 3000)),
             ),
+            within=NOT_NEGATIVE,
         ),
         "variance_weight": Hparam(
             by_dataset(small=0.004, other=0.004, TerraIncognita=0.0, OfficeHome=0.0, DomainNet=0.0),
@@ -63,8 +73,9 @@ class RDM(AnnealedPenalty, ERM):
                 OfficeHome=choice([0.0]),
                 DomainNet=choice([0.0]),
             ),
+            within=NOT_NEGATIVE,
         ),
-        "rdm_lr": Hparam(1.5e-5, uniform(8e-6, 2e-5)),
+        "rdm_lr": Hparam(1.5e-5, uniform(8e-6, 2e-5), within=NOT_NEGATIVE),
         "batch_size": Hparam(
             by_dataset(small=64, other=88, DomainNet=40, TerraIncognita=40),
             by_dataset(

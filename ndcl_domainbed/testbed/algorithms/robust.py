@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch.nn import functional as F
 
-from ndcl_domainbed.hparams import Hparam, power_uniform, uniform
+from ndcl_domainbed.hparams import NOT_NEGATIVE, SHARE, Hparam, power_uniform, uniform
 from ndcl_domainbed.testbed.algorithms.annealing import AnnealedPenalty
 from ndcl_domainbed.testbed.algorithms.base import Minibatch, scalars, step
 from ndcl_domainbed.testbed.algorithms.erm import ERM
@@ -25,7 +25,9 @@ class GroupDRO(ERM):
     ``groupdro_eta``, and normalizes them. The exponent is at most 80, so that it cannot overflow.
     """
 
-    HPARAMS: ClassVar[dict[str, Hparam]] = {"groupdro_eta": Hparam(1e-2, power_uniform(10, -3, -1))}
+    HPARAMS: ClassVar[dict[str, Hparam]] = {
+        "groupdro_eta": Hparam(1e-2, power_uniform(10, -3, -1), within=NOT_NEGATIVE)
+    }
 
     q: torch.Tensor
 
@@ -106,9 +108,9 @@ class EQRM(AnnealedPenalty, ERM):
     """
 
     HPARAMS: ClassVar[dict[str, Hparam]] = {
-        "eqrm_quantile": Hparam(0.75, uniform(0.5, 0.99)),
-        "eqrm_burnin_iters": Hparam(2500, power_uniform(10, 2.5, 3.5)),
-        "eqrm_lr": Hparam(1e-6, power_uniform(10, -7, -5)),
+        "eqrm_quantile": Hparam(0.75, uniform(0.5, 0.99), within=SHARE),
+        "eqrm_burnin_iters": Hparam(2500, power_uniform(10, 2.5, 3.5), within=NOT_NEGATIVE),
+        "eqrm_lr": Hparam(1e-6, power_uniform(10, -7, -5), within=NOT_NEGATIVE),
     }
 
     alpha: torch.Tensor

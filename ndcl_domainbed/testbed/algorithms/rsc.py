@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch.nn import functional as F
 
-from ndcl_domainbed.hparams import Hparam, uniform
+from ndcl_domainbed.hparams import SHARE, Hparam, uniform
 from ndcl_domainbed.testbed.algorithms.base import Minibatch, joined, scalars, step
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
@@ -43,8 +43,8 @@ class RSC(ERM):
     """
 
     HPARAMS: ClassVar[dict[str, Hparam]] = {
-        "rsc_f_drop_factor": Hparam(1 / 3, uniform(0, 0.5)),
-        "rsc_b_drop_factor": Hparam(1 / 3, uniform(0, 0.5)),
+        "rsc_f_drop_factor": Hparam(1 / 3, uniform(0, 0.5), within=SHARE),
+        "rsc_b_drop_factor": Hparam(1 / 3, uniform(0, 0.5), within=SHARE),
     }
 
     def update(

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch.nn import functional as F
 
-from ndcl_domainbed.hparams import Hparam, power_uniform
+from ndcl_domainbed.hparams import NOT_NEGATIVE, Hparam, power_uniform
 from ndcl_domainbed.testbed import networks
 from ndcl_domainbed.testbed.algorithms.base import Algorithm, Minibatch, joined, scalars, step
 
@@ -55,7 +55,9 @@ class SagNet(Algorithm):
     go by, with weight ``sag_w_adv``. Domain labels are not used.
     """
 
-    HPARAMS: ClassVar[dict[str, Hparam]] = {"sag_w_adv": Hparam(0.1, power_uniform(10, -2, 1))}
+    HPARAMS: ClassVar[dict[str, Hparam]] = {
+        "sag_w_adv": Hparam(0.1, power_uniform(10, -2, 1), within=NOT_NEGATIVE)
+    }
 
     def __init__(
         self,

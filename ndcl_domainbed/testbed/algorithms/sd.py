@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch.nn import functional as F
 
-from ndcl_domainbed.hparams import Hparam, power_uniform
+from ndcl_domainbed.hparams import NOT_NEGATIVE, Hparam, power_uniform
 from ndcl_domainbed.testbed.algorithms.base import Minibatch, joined, scalars, step
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
@@ -20,7 +20,9 @@ class SD(ERM):
     in Neural Networks", NeurIPS 2021, arXiv:2011.09468.
     """
 
-    HPARAMS: ClassVar[dict[str, Hparam]] = {"sd_reg": Hparam(0.1, power_uniform(10, -5, -1))}
+    HPARAMS: ClassVar[dict[str, Hparam]] = {
+        "sd_reg": Hparam(0.1, power_uniform(10, -5, -1), within=NOT_NEGATIVE)
+    }
 
     def update(
         self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ndcl_domainbed.results.names import NO_SETTING, SETTINGS
+from imbalance_splits.settings import setting_names
+from ndcl_domainbed.results.names import ENVIRONMENTS, NO_SETTING, SETTINGS
 
 
 class Identity(NamedTuple):
@@ -29,7 +31,7 @@ def identity(args: dict[str, Any]) -> Identity:
     test_envs = args["test_envs"]
     dataset, setting = args["dataset"].rstrip("/"), setting_name(args.get("imbalance"))
     base, _, end = dataset.rpartition("_")
-    if base and setting == NO_SETTING and end in SETTINGS:
+    if base and setting == NO_SETTING and _is_setting(base, end):
         dataset, setting = base, end
     return Identity(
         dataset,
@@ -40,6 +42,15 @@ def identity(args: dict[str, Any]) -> Identity:
         args.get("trial_seed", 0),
         args.get("hparams_seed", 0),
     )
+
+
+@cache
+def _is_setting(dataset: str, name: str) -> bool:
+    """Whether ``name`` is a setting; one that is not listed is only looked for if need be.
+
+    Looking imports all settings, and SciPy with them.
+    """
+    return name in SETTINGS or (dataset in ENVIRONMENTS and name in setting_names())
 
 
 def is_whole(args: Any) -> bool:

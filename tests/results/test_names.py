@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from imbalance_splits.settings import setting_names
+from ndcl_domainbed.results.identity import identity
 from ndcl_domainbed.results.names import ENVIRONMENTS, environment_names, ordered_algorithms
 from ndcl_domainbed.testbed import datasets
 
@@ -27,3 +29,15 @@ def test_the_reference_comes_last_and_others_before_it():
 @pytest.mark.parametrize("name", sorted(set(datasets.DATASETS) & set(ENVIRONMENTS)))
 def test_the_names_are_those_of_the_data_sets(name):
     assert list(ENVIRONMENTS[name]) == list(datasets.get_dataset_class(name).ENVIRONMENTS)
+
+
+@pytest.mark.parametrize("setting", setting_names())
+def test_every_setting_is_known_in_the_name_of_an_attached_data_set(setting):
+    run = identity({"dataset": f"PACS_{setting}", "algorithm": "ERM", "test_envs": [0]})
+    assert (run.dataset, run.setting) == ("PACS", setting)
+
+
+@pytest.mark.parametrize("name", ["PACS_mine", "office_home", "my_Balanced_photos"])
+def test_other_names_with_underscores_stay_whole(name):
+    run = identity({"dataset": name, "algorithm": "ERM", "test_envs": [0]})
+    assert (run.dataset, run.setting) == (name, "none")

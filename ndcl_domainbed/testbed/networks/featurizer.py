@@ -82,7 +82,7 @@ def Featurizer(input_shape: Sequence[int], hparams: Mapping[str, Any]) -> Any:
     if name == "mnist_cnn":
         return MNIST_CNN(input_shape)
     if name == "wide_resnet":
-        return WideResNet(input_shape, hparams)
+        return WideResNet(input_shape)
     if name == "small_cnn":
         return SmallCNN(input_shape, hparams)
     if name in RESNETS:

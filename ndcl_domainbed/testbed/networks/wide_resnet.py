@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 from torch.nn import functional as F
-
-from ndcl_domainbed.testbed.networks.batch_norm import FreezableBatchNorm
 
 
 class _Block(nn.Module):
@@ -31,22 +28,22 @@ class _Block(nn.Module):
         return out + self.shortcut(x)
 
 
-class WideResNet(FreezableBatchNorm):
+class WideResNet(nn.Module):
     """Wide-ResNet-16-2 (Zagoruyko & Komodakis, BMVC 2016, arXiv:1605.07146), 128 outputs.
 
+    As in DomainBed, ``freeze_bn`` has no effect on its batch normalization.
     Input (B, C, 32, 32), output (B, 128).
     """
 
     n_outputs = 128
 
-    def __init__(self, input_shape: Sequence[int], hparams: Mapping[str, Any]) -> None:
-        super().__init__(hparams)
+    def __init__(self, input_shape: Sequence[int]) -> None:
+        super().__init__()
         self.conv1 = nn.Conv2d(input_shape[0], 16, 3, padding=1)
         self.layer1 = nn.Sequential(_Block(16, 32, 1), _Block(32, 32, 1))
         self.layer2 = nn.Sequential(_Block(32, 64, 2), _Block(64, 64, 1))
         self.layer3 = nn.Sequential(_Block(64, 128, 2), _Block(128, 128, 1))
         self.bn1 = nn.BatchNorm2d(128, momentum=0.9)
-        self.train()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, C, 32, 32) to (B, 128)."""

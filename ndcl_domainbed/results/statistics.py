@@ -11,7 +11,7 @@ data set makes most of the cells.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -194,13 +194,22 @@ def warnings(n_cells: int, n_algorithms: int) -> list[str]:
 
 def tables_of(built: Sequence[Leaderboards], metrics: Sequence[str], reference: str) -> list[Table]:
     """Return a table of ranks and comparisons per criterion and measure."""
-    made = []
+    return [
+        _table(criterion, metric, cells, reference)
+        for criterion, metric, cells in cells_by(built, metrics)
+    ]
+
+
+def cells_by(
+    built: Sequence[Leaderboards], metrics: Sequence[str]
+) -> Iterator[tuple[str, str, Cells]]:
+    """Yield criterion, measure and cells, where there are cells of two algorithms or more."""
     for one in built:
         for metric in metrics:
-            cells = cells_of(one.selected, metric)
-            if len(cells.figures) and cells.figures.shape[1] > 1:
-                made.append(_table(one.criterion, metric, cells, reference))
-    return made
+            if one.selected[metric].notna().any():
+                cells = cells_of(one.selected, metric)
+                if len(cells.figures) and cells.figures.shape[1] > 1:
+                    yield one.criterion, metric, cells
 
 
 def _table(criterion: str, metric: str, cells: Cells, reference: str) -> Table:

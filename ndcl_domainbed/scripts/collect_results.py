@@ -6,9 +6,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.scripts.cli import run
+
+if TYPE_CHECKING:
+    from ndcl_domainbed.results.leaderboards import Leaderboards
+    from ndcl_domainbed.results.tables import Table
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -42,7 +47,9 @@ def build_parser() -> argparse.ArgumentParser:
     add("--algorithms", nargs="+", metavar="NAME", help="only these")
     add("--datasets", nargs="+", metavar="NAME", help="only these")
     add("--imbalance", nargs="+", metavar="SETTING", help="only these; none: the ordinary split")
-    add("--statistics", action="store_true", help="ranks and tests over all cells too")
+    add("--statistics", action="store_true", help="ranks and tests over all cells too; with "
+        "--output also their diagrams, FILE_ranks_CRITERION.svg and .pdf (the latter needs "
+        "matplotlib)")  # fmt: skip
     add("--reference", default="NDCL", metavar="NAME", help="whom to compare with the others")
     add("--counts", action="store_true", help="show (trials/runs) behind each figure")
     add("--partial", action="store_true", help="let runs count that are not done")
@@ -53,14 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status. Raises InputError for bad input."""
     args = build_parser().parse_args(argv)
-    from ndcl_domainbed.results import (
-        chosen,
-        formats,
-        leaderboards,
-        selection,
-        statistics,
-        summary,
-    )
+    from ndcl_domainbed.results import chosen, formats, leaderboards, selection, summary
     from ndcl_domainbed.results.reading import read_sweep
 
     name = formats.chosen("latex" if args.latex else args.format, args.output)
@@ -75,14 +75,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         partial=args.partial,
         metrics=args.metrics,
     )
-    tables = [table for one in built for table in one.tables]
-    if args.statistics:
-        tables += statistics.tables_of(built, args.metrics or ("overall",), args.reference)
     head = summary.head(sweep, partial=args.partial)
-    text = formats.render(name, head, tables, counts=args.counts)
+    text = formats.render(name, head, _tables(args, built), counts=args.counts)
     sys.stdout.write(text)
     if args.output:
         _write(Path(args.output), text)
+        if args.statistics:
+            _write_diagrams(args, built)
     if hparams:
         chosen.write_table(chosen.behind(sweep, built), hparams)
     if args.html:
@@ -90,6 +89,32 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         _write(Path(args.html), report.page(sweep, built, args.reference, partial=args.partial))
     return 0
+
+
+def _tables(args: argparse.Namespace, built: Sequence[Leaderboards]) -> list[Table]:
+    from ndcl_domainbed.results import statistics
+
+    tables = [table for one in built for table in one.tables]
+    if args.statistics:
+        tables += statistics.tables_of(built, _measures(args), args.reference)
+    return tables
+
+
+def _measures(args: argparse.Namespace) -> Sequence[str]:
+    return args.metrics or ("overall",)
+
+
+def _write_diagrams(args: argparse.Namespace, built: Sequence[Leaderboards]) -> None:
+    """Write the critical-difference diagrams beside the tables; as PDF too, with matplotlib."""
+    from ndcl_domainbed.results import rank_diagram
+
+    output = Path(args.output)
+    for name, drawn in rank_diagram.diagrams(built, _measures(args), args.reference):
+        stem = f"{output.stem}_ranks_{name}"
+        _write(output.with_name(f"{stem}.svg"), rank_diagram.svg(drawn))
+        pdf = rank_diagram.pdf(drawn)
+        if pdf is not None:
+            _write(output.with_name(f"{stem}.pdf"), pdf)
 
 
 def _hparams_path(asked: str | None, output: str | None) -> Path | None:
@@ -101,10 +126,10 @@ def _hparams_path(asked: str | None, output: str | None) -> Path | None:
     return Path(output).with_name(f"{Path(output).stem}_hparams.csv") if output else None
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, content: str | bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}") from error
 

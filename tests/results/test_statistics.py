@@ -82,6 +82,14 @@ def test_a_clear_lead_is_found_and_none_is_not():
     assert nothing.p_holm > 0.05
 
 
+def test_a_measure_that_nobody_has_gives_no_cells(tmp_path):
+    random_sweep(tmp_path, algorithms=["ERM", "NDCL"], draws=1, trials=1, pairs=False)
+    built = build(read_sweep(tmp_path), ["training", "oracle"])
+    found = [(criterion, metric) for criterion, metric, _ in
+             statistics.cells_by(built, ["overall", "few"])]  # fmt: skip
+    assert found == [("training", "overall"), ("oracle", "overall")]
+
+
 def test_equal_figures_are_no_difference():
     frame = pd.DataFrame({"ERM": [1.0, 2.0], "NDCL": [1.0, 2.0]})
     (one,) = statistics.compare(frame, "NDCL")

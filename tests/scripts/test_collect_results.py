@@ -74,6 +74,23 @@ def test_the_tables_go_to_the_terminal_and_to_the_file(capsys, root, tmp_path):
     assert len(hparams) == 1 + 3 * 2 * 4 * 2
 
 
+def test_the_diagrams_of_the_ranks_go_beside_the_tables(capsys, root, tmp_path):
+    flags = ("--input_dir", root, "--output", tmp_path / "t" / "tables.tex")
+    collected(capsys, *flags, "--selection", "training", "oracle")
+    assert sorted(path.name for path in (tmp_path / "t").iterdir()) == [
+        "tables.tex", "tables_hparams.csv",
+    ]  # fmt: skip
+    collected(capsys, *flags, "--selection", "training", "oracle", "--statistics")
+    drawn = {path.name: path.read_bytes() for path in (tmp_path / "t").glob("*_ranks_*")}
+    assert sorted(drawn) == [
+        f"tables_ranks_{name}.{suffix}"
+        for name in ("oracle", "training")
+        for suffix in ("pdf", "svg")
+    ]
+    assert drawn["tables_ranks_training.svg"].startswith(b"<svg ")
+    assert drawn["tables_ranks_training.pdf"].startswith(b"%PDF")
+
+
 def test_the_format_follows_the_flag_or_the_file(capsys, root, tmp_path):
     latex = collected(capsys, "--input_dir", root, "--latex")
     assert latex.startswith(r"\documentclass")
@@ -183,7 +200,7 @@ def imported(code: str) -> set[str]:
 
 
 def test_tables_are_made_without_torch(root):
-    argv = ["--input_dir", str(root), "--statistics"]
+    argv = ["--input_dir", str(root), "--statistics", "--output", str(root / "t.txt")]
     code = f"from ndcl_domainbed.scripts import collect_results as c; c.main({argv!r})"
     assert not {"torch", "torchvision"} & imported(code)
 

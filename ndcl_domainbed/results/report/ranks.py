@@ -9,18 +9,14 @@ from typing import Any
 
 from ndcl_domainbed.results import names, statistics
 from ndcl_domainbed.results.leaderboards import Leaderboards
+from ndcl_domainbed.results.rank_diagram import diagram, svg
 
 
 def ranks_data(built: Sequence[Leaderboards], reference: str) -> dict[str, dict[str, Any]]:
     """Return criterion -> measure -> ranks, tests, and the reference against the others."""
     found: dict[str, dict[str, Any]] = {}
-    for one in built:
-        for metric in names.METRICS:
-            if not one.selected[metric].notna().any():
-                continue
-            cells = statistics.cells_of(one.selected, metric)
-            if len(cells.figures) and cells.figures.shape[1] > 1:
-                found.setdefault(one.criterion, {})[metric] = _packed(cells, reference)
+    for criterion, metric, cells in statistics.cells_by(built, names.METRICS):
+        found.setdefault(criterion, {})[metric] = _packed(cells, reference)
     return found
 
 
@@ -29,10 +25,8 @@ def _packed(cells: statistics.Cells, reference: str) -> dict[str, Any]:
     ranks = statistics.rank(figures)
     compared = statistics.compare(figures, reference)
     return {
-        "algorithms": list(figures.columns),
-        "ranks": [round(float(value), 3) for value in ranks.ranks],
+        "diagram": svg(diagram(ranks, reference)),
         "cells": ranks.n_cells,
-        "cd": _number(ranks.critical_difference),
         "p": _number(ranks.p),
         "notes": [*cells.dropped, *statistics.warnings(ranks.n_cells, figures.shape[1])],
         "compared": [

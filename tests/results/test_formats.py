@@ -96,11 +96,14 @@ def test_what_more_there_is_to_say_stands_once_for_all_rows_alike():
 
 
 def test_csv_has_a_row_per_figure_with_all_digits():
-    rows = list(csv.DictReader(io.StringIO(render("csv", ["head"], [TABLE]))))
+    rows = list(csv.DictReader(io.StringIO(render("csv", ["one", "two, three"], [TABLE]))))
     assert len(rows) == 12
     assert rows[0]["mean"] == "50.04"
     assert rows[0]["dataset"] == "a_b"
     assert rows[0]["setting"] == "none"
+    assert {row["table_head"] for row in rows} == {"Many > 20 & Few < 5"}
+    assert {row["table_notes"] for row in rows} == {"a note"}
+    assert {row["page_head"] for row in rows} == {"one | two, three"}
     assert rows[4]["reason"] == "no run"
     assert rows[4]["mean"] == ""
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from imbalance_splits.errors import InputError
@@ -97,6 +99,19 @@ def test_the_format_follows_the_flag_or_the_file(capsys, root, tmp_path):
     assert collected(capsys, "--input_dir", root, "--format", "latex") == latex
     path = tmp_path / "tables.md"
     assert "| Algorithm" in collected(capsys, "--input_dir", root, "--output", path)
+
+
+def test_a_csv_file_says_of_every_figure_what_it_means_and_what_was_left_out(capsys, root):
+    (root / "run0000" / "done").unlink()
+    text = collected(capsys, "--input_dir", root, "--format", "csv", "--statistics")
+    table = pd.read_csv(io.StringIO(text))
+    assert table["trials"].dtype == "int64"
+    (said,) = table["page_head"].unique()
+    assert "+/- is the standard error over trials" in said
+    assert "39 done, 1 unfinished (left out)" in said
+    ranks = table[table["table"] == "statistics"]
+    assert ranks["table_head"].str.contains("Nemenyi").all()
+    assert ranks["table_notes"].str.contains("too few cells").all()
 
 
 def test_only_what_was_asked_for_is_shown(capsys, root):

@@ -8,14 +8,22 @@ from collections.abc import Sequence
 
 from ndcl_domainbed.results.tables import Table
 
+BETWEEN = " | "
+"""Stands between lines in one field: a line end there is too much for some readers."""
+
 COLUMNS = (
     *("table", "dataset", "setting", "selection", "metric", "algorithm", "column"),
     *("mean", "error", "trials", "runs", "reason", "text"),
+    *("table_head", "table_notes", "page_head"),
 )
 
 
 def page(head: Sequence[str], tables: Sequence[Table], counts: bool) -> str:
-    """Return all figures, in percent with all digits. There is no place for ``head``."""
+    """Return all figures, in percent with all digits.
+
+    Lines above and below a table would keep programs from reading it, so they stand beside every
+    figure that they are about: in the last three columns.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -28,9 +36,10 @@ def page(head: Sequence[str], tables: Sequence[Table], counts: bool) -> str:
             title.get("model selection method", ""),
             title.get("measure", "Overall"),
         )
+        said = [BETWEEN.join(lines) for lines in (table.head, table.notes, head)]
         for name, cells in table.rows:
             for column, cell in zip(table.columns, cells, strict=True):
                 numbers = (None if cell.text else cell.mean, cell.error, cell.trials, cell.runs)
                 reason = ": ".join(filter(None, (cell.reason, cell.details)))
-                writer.writerow([*about, name, column, *numbers, reason, cell.text])
+                writer.writerow([*about, name, column, *numbers, reason, cell.text, *said])
     return out.getvalue()

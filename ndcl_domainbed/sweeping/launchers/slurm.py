@@ -27,6 +27,9 @@ REQUEUES = 100
 
 DEFAULT_MINUTES = 24 * 60
 
+LEAST_MINUTES = 3
+"""Slurm says up to two minutes before the end that it comes: of less, nothing would be left."""
+
 
 def add_flags(group: _ArgumentGroup) -> None:
     """Add the flags that say what each task asks for."""
@@ -65,7 +68,12 @@ def launch(jobs: Sequence[Job], options: Namespace) -> bool:
 
 
 def submit(jobs: Sequence[Job], options: Namespace, executor: Any) -> dict[str, list[Job]]:
-    """Give the jobs to ``executor`` in arrays of tasks; return the jobs of each task by its id."""
+    """Give the jobs to ``executor`` in arrays of tasks; return the jobs of each task by its id.
+
+    Raises InputError if Slurm does not accept them.
+    """
+    from submitit.core.utils import FailedJobError
+
     each = getattr(options, "slurm_jobs_per_task", 1)
     if each < 1:
         raise InputError(f"--slurm_jobs_per_task must be at least 1; it was given {each}")
@@ -76,8 +84,14 @@ def submit(jobs: Sequence[Job], options: Namespace, executor: Any) -> dict[str, 
     ]
     submitted: dict[str, list[Job]] = {}
     for first in range(0, len(tasks), ARRAY):
-        with executor.batch():
-            array = [executor.submit(task) for task in tasks[first : first + ARRAY]]
+        try:
+            with executor.batch():
+                array = [executor.submit(task) for task in tasks[first : first + ARRAY]]
+        except FailedJobError as error:
+            reason = str(error).strip() or "sbatch failed"
+            raise InputError(
+                f"Slurm did not accept the jobs: {reason}\nCheck the flags that begin with --slurm."
+            ) from error
         for task, made in zip(tasks[first : first + ARRAY], array, strict=True):
             submitted[made.job_id] = task.jobs
     return submitted
@@ -151,7 +165,7 @@ class Task:
 
 
 def minutes(text: str) -> int:
-    """Return a time limit, as sbatch takes it, in whole minutes.
+    """Return a time limit, as sbatch takes it, in whole minutes; at least ``LEAST_MINUTES``.
 
     >>> minutes("90"), minutes("1:30:00"), minutes("2-12")
     (90, 90, 3600)
@@ -168,4 +182,10 @@ def minutes(text: str) -> int:
         hours, minute, second = parts
     else:
         hours, (minute, second) = 0, [*parts, 0][:2]
-    return max(1, math.ceil(hours * 60 + minute + second / 60))
+    total = math.ceil(hours * 60 + minute + second / 60)
+    if total < LEAST_MINUTES:
+        raise ArgumentTypeError(
+            f"{text!r} is too short: Slurm gives a task notice up to two minutes before its time "
+            f"is up; give at least {LEAST_MINUTES} minutes"
+        )
+    return total

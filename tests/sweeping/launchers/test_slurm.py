@@ -15,7 +15,7 @@ from argparse import Namespace
 import pytest
 
 from ndcl_domainbed.errors import InputError
-from ndcl_domainbed.sweeping import claims, states
+from ndcl_domainbed.sweeping import claims, queued, states
 from ndcl_domainbed.sweeping.grid import Grid, expand
 from ndcl_domainbed.sweeping.launchers import slurm
 from tests.sweeping import sweeps
@@ -104,6 +104,16 @@ def test_jobs_in_the_queue_are_not_submitted_again(fake_slurm, capsys):
     assert all(states.read_state(job.folder).name == states.WAITING for job in jobs)
 
 
+def test_what_slurm_does_not_accept_is_an_error(fake_slurm):
+    reason = "sbatch: error: Batch job submission failed: Invalid feature specification"
+    (fake_slurm / "programs" / "sbatch").write_text(f"#!/bin/sh\necho {reason} >&2\nexit 1\n")
+    jobs = grid_jobs(fake_slurm / "out")
+    flags = Namespace(jobs=None, retries=1, slurm_constraint="absent")
+    with pytest.raises(InputError, match=r"(?s)Invalid feature specification.*--slurm"):
+        slurm.launch(jobs, flags)
+    assert queued.not_queued(jobs) == jobs
+
+
 def test_without_slurm_it_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match="there is no Slurm here"):
@@ -120,14 +130,14 @@ def test_without_submitit_it_is_an_error(tmp_path, monkeypatch):
     ("text", "expected"),
     [
         ("90", 90), ("90:30", 91), ("1:30:00", 90), ("2-12", 3600), ("1-0:30", 1470),
-        ("1-01:02:03", 1503), ("0", 1),
+        ("1-01:02:03", 1503), ("3", 3), ("2:30", 3),
     ],
 )  # fmt: skip
 def test_times_are_sbatchs(text, expected):
     assert slurm.minutes(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "a day", "1:2:3:4", "-5"])
+@pytest.mark.parametrize("text", ["", "a day", "1:2:3:4", "-5", "0", "2", "0:2:00"])
 def test_other_times_are_errors(text):
     with pytest.raises(argparse.ArgumentTypeError):
         slurm.minutes(text)

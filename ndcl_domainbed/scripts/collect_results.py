@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     head = summary.head(sweep, partial=args.partial)
     text = formats.render(name, head, _tables(args, built), counts=args.counts)
-    sys.stdout.write(text)
+    _say(text)
     if args.output:
         _write(Path(args.output), text)
         if args.statistics:
@@ -89,6 +89,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         _write(Path(args.html), report.page(sweep, built, args.reference, partial=args.partial))
     return 0
+
+
+def _say(text: str) -> None:
+    """Print ``text``; what the terminal's encoding lacks as an escape (the file is UTF-8)."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def _tables(args: argparse.Namespace, built: Sequence[Leaderboards]) -> list[Table]:

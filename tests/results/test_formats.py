@@ -82,6 +82,50 @@ def test_latex_is_balanced_and_escaped():
     assert {line.count(" & ") for line in rows} == {3}
 
 
+NAME = "Büro_%"
+NASTY = '[β] Büro_%&#$~^{}\\|\'`--*, "數"'
+
+
+def named(name: str) -> Table:
+    rows = [
+        (name, [Cell(50.0, 1.0, 2), Cell(reason=f"no {name}")]),
+        ("ERM", [Cell(1.0, 0.0, 2)] * 2),
+    ]
+    return Table("domains", {"Dataset": name, "model selection method": "any"}, [name, "Avg"], rows)
+
+
+def test_latex_takes_any_name():
+    page = render("latex", [f"head {NAME}"], [named(NAME)])
+    assert r"head Büro\_\%\par" in page
+    assert r"\textbf{Algorithm} & \textbf{Büro\_\%} & \textbf{Avg} \\" in page
+    assert r"Büro\_\% & \textbf{50.0 $\pm$ 1.0} & X \\" in page
+    assert r"for Büro\_\%: no Büro\_\%" in page
+    assert r"\usepackage[T1]{fontenc}" in page
+    assert r"\DeclareUnicodeCharacter{" not in page  # the T1 fonts have the ü
+
+    page = render("latex", [], [named(NASTY)])
+    (row,) = [line for line in page.splitlines() if line.endswith(r"& X \\")]
+    assert row.startswith(
+        r"{[}β] Büro\_\%\&\#\$\textasciitilde{}\textasciicircum{}\{\}\textbackslash{}"
+        r"\textbar{}'`-{}-{*}, "
+    )
+    assert r"\DeclareUnicodeCharacter{03B2}{U+03B2}" in page
+    assert r"\DeclareUnicodeCharacter{6578}{U+6578}" in page
+    assert page.index(r"\DeclareUnicodeCharacter{") < page.index(r"\begin{document}")
+
+
+def test_csv_takes_any_name():
+    text = render("csv", [f"head {NASTY}"], [named(NASTY), named(NAME)])
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert {row["dataset"] for row in rows} == {NASTY, NAME}
+    assert [(row["algorithm"], row["column"]) for row in rows[:2]] == [
+        (NASTY, NASTY),
+        (NASTY, "Avg"),
+    ]
+    assert rows[1]["reason"] == f"no {NASTY}"
+    assert rows[0]["page_head"] == f"head {NASTY}"
+
+
 def test_what_more_there_is_to_say_stands_once_for_all_rows_alike():
     names = [f"A{i}" for i in range(9)]
     rows = [(n, [Cell(reason="no trial", missing=(("x, y", "1 run unfinished"),))]) for n in names]

@@ -114,6 +114,31 @@ def test_a_csv_file_says_of_every_figure_what_it_means_and_what_was_left_out(cap
     assert ranks["table_notes"].str.contains("too few cells").all()
 
 
+@pytest.mark.parametrize("suffix", ["tex", "csv"])
+def test_names_of_all_kinds_reach_the_file_and_any_terminal(tmp_path, suffix):
+    folder, path = tmp_path / "sweep", tmp_path / f"tables.{suffix}"
+    random_sweep(folder, algorithms=["Büro_%"], draws=1, trials=1, pairs=False, dataset="數_&")
+    command = [sys.executable, "-m", "ndcl_domainbed.scripts.collect_results"]
+    done = subprocess.run(
+        [*command, "--input_dir", str(folder), "--output", str(path), "--selection", "training"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    page = path.read_text(encoding="utf-8")
+    if suffix == "tex":
+        assert r"Büro\_\% & " in page
+        assert r"Dataset: 數\_\&, model" in page
+        assert r"Dataset: \u6578\_\&, model" in done.stdout
+    else:
+        table = pd.read_csv(path)
+        assert set(table["algorithm"]) == {"Büro_%"}
+        assert set(table[table["table"] == "domains"]["dataset"]) == {"數_&"}
+    hparams = pd.read_csv(tmp_path / "tables_hparams.csv")
+    assert set(hparams["algorithm"]) == {"Büro_%"}
+
+
 def test_only_what_was_asked_for_is_shown(capsys, root):
     random_sweep(root, prefix="v", dataset="VLCS", algorithms=["ERM"], draws=1, trials=1)
     text = collected(

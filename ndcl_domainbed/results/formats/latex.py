@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from ndcl_domainbed.results.formats.common import best_and_second, figure, notes, title_line
@@ -21,18 +22,50 @@ _SIGNS = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "±": r"$\pm$",
+    "|": r"\textbar{}",
+    "[": "{[}",  # at the start of a row, \\ would take what is in brackets for its argument
+    "*": "{*}",
 }
+_JOINED = re.compile(r"(?<=(.))(?=\1)(?<=[-`'])")
+"""Between two signs that would become one: a dash, a quotation mark."""
+
+_LATIN = 0x17F
+"""Up to this sign (Latin Extended-A), every LaTeX has what the fonts of T1 have."""
 
 
 def page(head: Sequence[str], tables: Sequence[Table], counts: bool) -> str:
     """Return a document that compiles with any LaTeX that has booktabs and adjustbox."""
+    body = _body(head, tables, counts)
     lines = [
         r"\documentclass{article}",
         r"\usepackage[utf8]{inputenc}",
+        *_signs("".join(body)),
         r"\usepackage[margin=2cm]{geometry}",
         r"\usepackage{booktabs}",
         r"\usepackage{adjustbox}",
         r"\begin{document}",
+        *body,
+        r"\end{document}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _signs(text: str) -> list[str]:
+    """Return what lets pdfLaTeX take every sign of ``text``; LuaLaTeX and XeLaTeX do as it is.
+
+    A sign of other alphabets, which pdfLaTeX would stop at, is shown as its number (U+6570).
+    """
+    others = sorted({sign for sign in text if ord(sign) > _LATIN})
+    return [
+        r"\ifdefined\DeclareUnicodeCharacter",
+        r"\usepackage[T1]{fontenc}",
+        *(rf"\DeclareUnicodeCharacter{{{ord(one):04X}}}{{U+{ord(one):04X}}}" for one in others),
+        r"\fi",
+    ]
+
+
+def _body(head: Sequence[str], tables: Sequence[Table], counts: bool) -> list[str]:
+    lines = [
         r"\section*{Results}",
         *(rf"{escape(line)}\par" for line in head),
         r"Best in \textbf{bold}, second \underline{underlined}.\par",
@@ -43,7 +76,7 @@ def page(head: Sequence[str], tables: Sequence[Table], counts: bool) -> str:
             method = table.title.get("model selection method")
             lines += ["", rf"\subsection*{{Model selection: {escape(str(method))}}}"]
         lines += ["", *_table(table, counts)]
-    return "\n".join([*lines, r"\end{document}"]) + "\n"
+    return lines
 
 
 def escape(text: str) -> str:
@@ -52,7 +85,7 @@ def escape(text: str) -> str:
     >>> print(escape("90% of a_b"))
     90\% of a\_b
     """
-    return "".join(_SIGNS.get(sign, sign) for sign in text)
+    return _JOINED.sub("{}", "".join(_SIGNS.get(sign, sign) for sign in text))
 
 
 def _table(table: Table, counts: bool) -> list[str]:

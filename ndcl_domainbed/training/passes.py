@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from ndcl_domainbed.training.precision import gradient_scale
+
 
 class Seen(NamedTuple):
     """An update's N samples: logits (N, K), and the loss's gradients at logits and features."""
@@ -110,10 +112,15 @@ def _has_gradient(output: Any) -> bool:
 
 
 def _keeper(one: _Pass, name: str, after: str) -> Callable[[Tensor], None]:
-    """Return a hook that keeps the first gradient that comes once ``after`` is there."""
+    """Return a hook that keeps the first gradient that comes once ``after`` is there.
+
+    Within a network in float16 it comes multiplied by a power of two, which is undone.
+    """
+    scale = gradient_scale()
 
     def keep(gradient: Tensor) -> None:
         if getattr(one, name) is None and getattr(one, after) is not None:
-            setattr(one, name, gradient.detach())
+            found = gradient.detach()
+            setattr(one, name, found if scale == 1 else found / scale)
 
     return keep

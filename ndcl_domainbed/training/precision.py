@@ -81,11 +81,29 @@ def _in_float16(plain: Any, module: Any, *inputs: Any, **options: Any) -> Any:
     with torch.autocast(_device_of(inputs), dtype=torch.float16):
         if _scaled.get():
             return _float(plain.forward(module, *inputs, **options))
-        weights = {name: _scaled_down(weight) for name, weight in module.named_parameters()}
+        body = _Body(plain, module)
+        weights = {name: _scaled_down(weight) for name, weight in body.named_parameters()}
         with _scaling():
             given = tuple(_scaled_down(value) for value in inputs)
-            output = _float(torch.func.functional_call(module, weights, given, options))
+            output = _float(torch.func.functional_call(body, weights, given, options))
     return _ScaleGradient.apply(output, SCALE) if torch.is_tensor(output) else output
+
+
+def gradient_scale() -> float:
+    """Return what gradients of values that a network computes now are multiplied by."""
+    return SCALE if _scaled.get() else 1.0
+
+
+class _Body(nn.Module):
+    """What a module computes, without its hooks: those are for calls from outside."""
+
+    def __init__(self, plain: Any, module: nn.Module) -> None:
+        super().__init__()
+        self.plain = plain
+        self.module = module
+
+    def forward(self, *inputs: Any, **options: Any) -> Any:
+        return self.plain.forward(self.module, *inputs, **options)
 
 
 @contextmanager

@@ -1,0 +1,47 @@
+"""What --diagnostics records does not depend on the precision that networks compute in."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from ndcl_domainbed import registry
+from ndcl_domainbed.errors import InputError
+from ndcl_domainbed.training.acceleration import accelerate
+from ndcl_domainbed.training.watch import Watch
+from tests.testbed.algorithms.building import CLASSES, build, random_minibatches
+
+CPU = torch.device("cpu")
+
+
+def _recorded(name, precision):
+    """Return the record of an algorithm's first two updates: a discriminator may have the first."""
+    algorithm = build(name, backbone="small_cnn", lr=1e-5)
+    accelerate(algorithm, CPU, precision=precision, compiled=False)
+    watch = Watch(algorithm, [0, 1, 2], CLASSES, CPU, {})
+    torch.manual_seed(0), np.random.seed(0)
+    for seed in range(2):
+        batch = random_minibatches(seed=seed)
+        with watch.update(batch):
+            algorithm.update(batch)
+    return watch.record(1)
+
+
+@pytest.mark.parametrize("name", registry.algorithm_names())
+def test_half_precision_records_what_full_precision_does(name):
+    try:
+        expected = _recorded(name, "fp32")
+    except InputError as refused:
+        for precision in ("bf16", "fp16"):
+            with pytest.raises(InputError) as same:
+                _recorded(name, precision)
+            assert str(same.value) == str(refused)
+        return
+    for precision in ("bf16", "fp16"):
+        found = _recorded(name, precision)
+        assert found["updates"] == expected["updates"]
+        for figure, values in expected["pairs"].items():
+            for value, same in zip(found["pairs"][figure], values, strict=True):
+                close = value is same is None or value == pytest.approx(same, rel=0.05)
+                assert close, (precision, figure, value, same)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from ndcl_domainbed.sweeping import claims
 
@@ -16,9 +16,38 @@ LIMIT = 300.0
 """Seconds after which a sweep counts as hanging: far more than any takes, on a busy machine too."""
 
 
-def start(command, output_dir, *flags):
-    """Start a sweep command over cheap jobs on Debug28."""
+STARTUP = Path(__file__).with_name("startup")
+"""On the module path of the processes that are started; see the module in it."""
+
+
+def tracing(output_dir):
+    """Return environment variables that have a sweep's jobs noted in the file ``trace``."""
+    paths = [str(STARTUP), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {"PYTHONPATH": os.pathsep.join(paths), "SWEEP_TRACE": str(output_dir / "trace")}
+
+
+class Event(NamedTuple):
+    """What a job did: ``what`` is start, update or end."""
+
+    job: str
+    attempt: int
+    device: str
+    what: str
+
+
+def trace(output_dir):
+    """Return what the jobs of a sweep did, in order."""
+    lines = [line.split() for line in (output_dir / "trace").read_text().splitlines()]
+    return [Event(job, int(attempt), device, what) for job, attempt, device, what in lines]
+
+
+def start(command, output_dir, *flags, within=(), **environment):
+    """Start a sweep command over cheap jobs on Debug28, by the command ``within`` if there is one.
+
+    ``environment`` holds further variables.
+    """
     words = [
+        *within,
         sys.executable, "-m", "ndcl_domainbed.scripts.sweep", command, "--datasets", "Debug28",
         "--algorithms", "ERM", "--single_test_envs", "--n_hparams", "1", "--hparams",
         '{"batch_size": 2}', "--skip_model_save", "--skip_confirmation",
@@ -26,7 +55,7 @@ def start(command, output_dir, *flags):
     ]  # fmt: skip
     return subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", **tracing(output_dir), **environment},
     )  # fmt: skip
 
 
@@ -72,14 +101,19 @@ def steps(folder):
 
 
 def assert_done_once(folder, n_steps, checkpoint_freq):
-    """Assert that a job is done, that its attempts came one after the other, and its records."""
+    """Assert that a job is done, that its attempts came one after the other, and its records.
+
+    The sweep must have been traced.
+    """
     assert (folder / "done").exists()
     attempts = claims.all_claims(folder)
     done = [claim for claim in attempts if claim.end and claim.end.outcome == claims.DONE]
     assert len(done) <= 1  # none if it was killed between its last step and its last word
     assert not done or done[0] == attempts[-1]
-    for earlier, later in itertools.pairwise(attempts):
-        assert earlier.end is None or earlier.end.at <= later.since or earlier.end.crashed
+    updates = [event.attempt for event in trace(folder.parent)
+               if event.job == folder.name and event.what == "update"]  # fmt: skip
+    assert updates == sorted(updates)  # none makes a step once the next one has begun
+    assert len(updates) == n_steps or (len(updates) > n_steps and len(set(updates)) > 1)
     expected = [*range(0, n_steps, checkpoint_freq)]
     expected += [n_steps - 1] * (expected[-1] < n_steps - 1)
     assert steps(folder) == expected

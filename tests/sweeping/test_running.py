@@ -105,6 +105,23 @@ def test_three_launchers_with_workers_killed_at_random_do_every_job_once(tmp_pat
     assert sum(len(claims.all_claims(folder)) for folder in folders) >= 12 + 10
 
 
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+def test_jobs_that_the_system_refuses_memory_say_so_and_go_on(tmp_path):
+    flags = ["--steps", "2", "--n_trials", "1", "--retries", "1"]
+    hparams = ["--hparams", '{"batch_size": 32}']  # activations of 12 MB and more
+    launcher = sweeps.start("launch", tmp_path, *flags, *hparams, SWEEP_MEMORY=str(2**22))
+    out, err = launcher.communicate(timeout=sweeps.LIMIT)
+    assert launcher.returncode == 0, err
+    assert "3 jobs: 3 done, 0 running, 0 failed, 0 waiting." in out
+    for folder in sweeps.job_folders(tmp_path):
+        refused, done = (claim.end for claim in claims.all_claims(folder))
+        assert (refused.outcome, refused.crashed) == (claims.FAILED, True)
+        assert "memory" in refused.reason
+        assert refused.reason in (folder / "err.txt").read_text()
+        assert done.outcome == claims.DONE
+        assert sweeps.steps(folder) == [0, 1]
+
+
 @pytest.mark.parametrize(
     ("status", "text"),
     [

@@ -1,0 +1,12 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.sweeping import sweeps
+
+
+@pytest.fixture(autouse=True)
+def traced(tmp_path, monkeypatch):
+    """Have what is started in a test note what its jobs do, whoever starts them."""
+    for name, value in sweeps.tracing(tmp_path).items():
+        monkeypatch.setenv(name, value)

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections import Counter
 
 import pytest
 import torch
 
 from ndcl_domainbed.errors import InputError
+from ndcl_domainbed.scripts import sweep
 from ndcl_domainbed.sweeping.jobs import make_job
 from ndcl_domainbed.sweeping.launchers import multi_gpu
+from tests.sweeping import sweeps
 
 JOBS = [make_job({"trial_seed": seed}, "out", 1) for seed in range(20)]
 
@@ -59,3 +62,30 @@ def test_at_least_one_job_on_a_gpu(monkeypatch, launched):
     have_gpus(monkeypatch, 1)
     with pytest.raises(InputError, match="--jobs_per_gpu"):
         multi_gpu.launch(JOBS, Namespace(jobs=None, jobs_per_gpu=0, retries=0))
+
+
+@pytest.mark.parametrize("per_gpu", [1, 2])
+def test_real_jobs_share_the_devices(tmp_path, monkeypatch, per_gpu):
+    """Jobs in processes of their own, on the CPU: they are told which device they have."""
+    have_gpus(monkeypatch, 2)
+    flags = (
+        "launch --datasets Debug28 --algorithms ERM --single_test_envs --n_hparams 1 --n_trials 2 "
+        "--steps 2 --skip_model_save --skip_confirmation --device cpu "
+        f"--command_launcher multi_gpu --jobs_per_gpu {per_gpu} --data_dir data"
+    ).split()
+    hparams = ["--hparams", '{"batch_size": 2}']
+    assert sweep.main([*flags, *hparams, "--output_dir", str(tmp_path)]) == 0
+    folders = sweeps.job_folders(tmp_path)
+    assert len(folders) == 6
+    for folder in folders:
+        sweeps.assert_done_once(folder, 2, 300)
+    started, now, most = Counter(), Counter(), Counter()
+    for event in sweeps.trace(tmp_path):
+        started[event.device] += event.what == "start"
+        now[event.device] += {"start": 1, "end": -1}.get(event.what, 0)
+        most[event.device] = max(most[event.device], now[event.device])
+    assert started.keys() == {"0", "1"}
+    assert started.total() == 6
+    assert min(started.values()) >= per_gpu  # all slots have a job at once
+    assert max(most.values()) <= per_gpu
+    assert now.total() == 0

@@ -8,6 +8,7 @@ and they go on reading the next minibatches while the last images of a split are
 from __future__ import annotations
 
 import math
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from imbalance_splits.errors import InputError
 from imbalance_splits.seeds import seed_hash
 from ndcl_domainbed.training.batches import Batch, StepBatches, fetch, in_memory
 from ndcl_domainbed.training.seeding import generators_restored, seed_cpu
-from ndcl_domainbed.training.stopping import leave_signals_to_parent
+from ndcl_domainbed.training.stopping import StoppedAtOnce, leave_signals_to_parent
 
 
 class Item(NamedTuple):
@@ -120,13 +121,28 @@ class Feed:
     def __enter__(self) -> Feed:
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: object, error: object, _trace: object) -> None:
+        if isinstance(error, StoppedAtOnce):
+            self._kill_processes()
         # Left to the garbage collector, the processes would live as long as the traceback of an
         # error, and the exit of this process waits for them.
         shut_down = getattr(self._read, "_shutdown_workers", None)
         if shut_down is not None:
             with suppress(RuntimeError):  # torch's, of a process that was killed: it is over now
                 shut_down()
+
+    def _kill_processes(self) -> None:
+        """Kill the loader processes, which may be in the middle of what never ends."""
+        processes = getattr(self._read, "_workers", [])
+        if not processes:
+            return
+        kept = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's raises when one dies
+        try:
+            for process in processes:
+                process.kill()
+                process.join()
+        finally:
+            signal.signal(signal.SIGCHLD, kept)
 
     def minibatches(self) -> tuple[list[Batch], list[torch.Tensor] | None]:
         """Return the arguments of ``update`` for the next step."""

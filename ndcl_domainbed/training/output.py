@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 from ndcl_domainbed.errors import InputError, RunFailure
 from ndcl_domainbed.training.files import writing
-from ndcl_domainbed.training.stopping import Stopped
+from ndcl_domainbed.training.stopping import Stopped, StoppedAtOnce
 
 COLUMN_WIDTH = 12
 
@@ -77,6 +77,9 @@ def logged_to(folder: Path) -> Iterator[None]:
         yield
         out.flush()
     except Stopped:
+        raise
+    except StoppedAtOnce as leaving:
+        print(leaving.message, file=err, flush=True)
         raise
     except (InputError, RunFailure) as error:
         last_words = f"error: {error}\n"

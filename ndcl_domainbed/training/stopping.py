@@ -5,10 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from types import FrameType
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+REPEATED = 3.0
+"""Seconds in which another signal is the same request.
+
+Schedulers send one to a whole group of processes, and so does the one that started this run.
+"""
 
 
 class Stopped(SystemExit):
@@ -23,6 +30,18 @@ class Stopped(SystemExit):
         self.message = f"stopped by {name} after step {step}; start again to go on."
 
 
+class StoppedAtOnce(SystemExit):
+    """A run was asked a second time to stop: it leaves as it is, its files as after a kill.
+
+    The exit status is that of :class:`Stopped`.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        name = signal.Signals(number).name
+        self.message = f"stopped by {name} at once; start again to go on from what was saved last."
+
+
 class StopRequested(Exception):
     """The signal ``signal`` came during work that can be done again."""
 
@@ -34,13 +53,15 @@ class StopRequested(Exception):
 class StopRequest:
     """Within the block a first SIGINT or SIGTERM is noted in ``signal`` and nothing else.
 
-    A second SIGINT interrupts at once; a second SIGTERM changes nothing, since schedulers send
-    it more than once. Outside the main thread, where signals cannot be caught, and for those that
-    are ignored, nothing changes.
+    A second one raises StoppedAtOnce wherever the run is, for its step may never end. Two
+    interrupts are two whenever they come; else a signal within ``REPEATED`` seconds of the first
+    is the same request. Outside the main thread, where signals cannot be caught, and for those
+    that are ignored, nothing changes.
     """
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self._noted = 0.0
         self._kept: dict[int, Any] = {}
 
     def __enter__(self) -> StopRequest:
@@ -55,12 +76,12 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGINT:
-            if self.signal == signal.SIGINT:
-                raise KeyboardInterrupt
+        if self.signal is None:
+            self.signal, self._noted = number, time.monotonic()
             # print() must not be used here: the signal may have come in the middle of one.
-            os.write(2, b"finishing the step; interrupt again to leave at once\n")
-        self.signal = self.signal or number
+            os.write(2, b"finishing the step; a second signal leaves at once\n")
+        elif number == self.signal == signal.SIGINT or time.monotonic() - self._noted >= REPEATED:
+            raise StoppedAtOnce(number)
 
     def check(self) -> None:
         """Raise StopRequested if a signal has come."""

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 
 import pytest
 
+from ndcl_domainbed.training import stopping
+from ndcl_domainbed.training.batches import StepBatches
 from ndcl_domainbed.training.feed import Feed
-from ndcl_domainbed.training.stopping import StopRequest, StopRequested
+from ndcl_domainbed.training.steps import _Steps
+from ndcl_domainbed.training.stopping import StoppedAtOnce, StopRequest, StopRequested
 from tests.command_line import call
 from tests.training.processes import Command
 from tests.training.runs import assert_same_run, records
@@ -88,25 +92,88 @@ def test_a_torn_last_line_is_reported_and_written_again(tmp_path, monkeypatch):
     assert_same_run(tmp_path / "torn", tmp_path / "alone")
 
 
-def test_the_second_interrupt_leaves_at_once_and_the_old_handlers_come_back():
+def _hang(output_dir):
+    (output_dir / "hanging").write_text(str(os.getpid()))
+    while True:
+        time.sleep(0.01)
+
+
+def _hang_in_the_update(output_dir):
+    update = _Steps._update
+
+    def update_or_hang(loop, step):
+        if step == 5:
+            _hang(output_dir)
+        update(loop, step)
+
+    _Steps._update = update_or_hang
+    stopping.REPEATED = 0.0
+
+
+def _hang_in_a_loader_process(output_dir):
+    read = StepBatches.__getitem__
+
+    def read_or_hang(batches, step):
+        if step == 5:
+            _hang(output_dir)
+        return read(batches, step)
+
+    StepBatches.__getitem__ = read_or_hang
+    stopping.REPEATED = 0.0
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "hang", "flags"),
+    [
+        (signal.SIGTERM, 143, _hang_in_the_update, ()),
+        (signal.SIGINT, 130, _hang_in_the_update, ()),
+        (signal.SIGTERM, 143, _hang_in_a_loader_process, ("--num_workers", 1)),
+    ],
+)
+def test_a_second_signal_leaves_a_step_that_never_ends(tmp_path, number, status, hang, flags):
+    command = (*TRAIN, "--steps", 9, "--checkpoint_freq", 2, *flags)
+    run = Command(tmp_path / "stopped", *command, before=hang)
+    hanging = tmp_path / "stopped" / "hanging"
+    run.wait_until(lambda: hanging.exists() and hanging.read_text())
+    run.wait_until(lambda: len(records(tmp_path / "stopped")) == 3)
+    os.kill(run.process.pid, number)
+    run.wait_until(lambda: "a second signal leaves at once" in run.said)
+    os.kill(run.process.pid, number)
+    assert run.status() == status
+    last = f"stopped by {number.name} at once; start again to go on from what was saved last."
+    assert run.said.splitlines()[-1] == last
+    assert (tmp_path / "stopped" / "err.txt").read_text().splitlines()[-1] == last
+    assert "Traceback" not in run.said
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(hanging.read_text()), 0)
+    again = Command(tmp_path / "stopped", *command)
+    assert again.status() == 0, again.said
+    assert "Going on after step " in again.said
+    alone = Command(tmp_path / "alone", *command)
+    assert alone.status() == 0, alone.said
+    assert_same_run(tmp_path / "stopped", tmp_path / "alone")
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_which_signal_is_a_second_one_and_the_old_handlers_come_back(first, second, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with StopRequest() as stop:
-        signal.raise_signal(signal.SIGINT)
-        assert stop.signal == signal.SIGINT
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
-
-
-def test_schedulers_may_repeat_themselves():
-    with StopRequest() as stop:
         stop.check()
-        signal.raise_signal(signal.SIGTERM)
-        signal.raise_signal(signal.SIGTERM)
-        signal.raise_signal(signal.SIGINT)
-        assert stop.signal == signal.SIGTERM
-        with pytest.raises(StopRequested):
+        signal.raise_signal(first)
+        if (first, second) != (signal.SIGINT, signal.SIGINT):
+            clock[0] += 0.9 * stopping.REPEATED
+            signal.raise_signal(second)  # schedulers may repeat themselves
+            clock[0] += 0.1 * stopping.REPEATED
+        with pytest.raises(StoppedAtOnce) as leaving:
+            signal.raise_signal(second)
+        assert leaving.value.code == 128 + second
+        with pytest.raises(StopRequested) as requested:
             stop.check()
+        assert requested.value.signal == first
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_an_ignored_signal_stays_ignored():

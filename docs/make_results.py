@@ -5,12 +5,15 @@
     python docs/make_results.py --ablation FILE  first take FILE, the contrast.csv of diagnose
 
 The sweep is the one of sweeps/digits.yaml. Runs that the file has already are replaced, so that
-the sweep can be run in parts. A row is a run at the step that balanced validation selects.
+the sweep can be run in parts; but all runs in it are of one kind of machine (machine.json), since
+another one may give other numbers: taking a run made elsewhere begins the file anew. A row is a run
+at the step that balanced validation selects. rerun_results.py makes some of the runs again.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import re
 from pathlib import Path
 
@@ -28,6 +31,7 @@ from ndcl_domainbed.results.tables import AVERAGE, Cell, Table
 
 DOCS = Path(__file__).parent
 FILE = DOCS / "results" / "digits.csv"
+MACHINE = DOCS / "results" / "machine.json"
 ABLATION = DOCS / "results" / "ablation.csv"
 PAGE = DOCS / "results.md"
 SWEEP = DOCS.parent / "sweeps" / "digits.yaml"
@@ -44,10 +48,21 @@ def take(sweep: Path) -> None:
     """Put the finished runs of ``sweep`` into the file."""
     found = every_run(read_sweep([str(sweep)]), ["balanced"])[[*RUN, "step", *MEASURES]]
     found = found.astype({"step": int})
-    earlier = pd.read_csv(FILE) if FILE.exists() else found[:0]
+    here = this_machine()
+    is_same = MACHINE.exists() and json.loads(MACHINE.read_text(encoding="utf-8")) == here
+    earlier = pd.read_csv(FILE) if is_same and FILE.exists() else found[:0]
     rows = pd.concat([earlier, found]).drop_duplicates(RUN, keep="last").sort_values(RUN)
     FILE.parent.mkdir(exist_ok=True)
     rows.to_csv(FILE, index=False, float_format="%.6f")
+    MACHINE.write_text(json.dumps(here, indent=2) + "\n", encoding="utf-8")
+
+
+def this_machine() -> dict[str, str]:
+    """Return what the last digits of a run's numbers depend on."""
+    from ndcl_domainbed.training.environment import describe_environment
+
+    found = describe_environment()
+    return {name: found[name].partition("+")[0] for name in ("CPU", "PyTorch", "NumPy")}
 
 
 def take_ablation(table: Path) -> None:
@@ -142,17 +157,19 @@ def statistics_table(rows: pd.DataFrame, measure: str) -> str:
 def generated(rows: pd.DataFrame) -> dict[str, str]:
     """Return the parts of the page that come from the file, by name."""
     shown = complete(rows)
-    settings = sorted(set(shown["setting"]))
+    settings = names.ordered(sorted(set(shown["setting"])), names.SETTINGS)
     boards = [f"## {name}\n\n{setting_tables(shown, name)}" for name in settings]
     parts = {"tables": "\n\n".join(boards)}
     for measure in ("overall", "few"):
         parts[f"statistics {measure}"] = statistics_table(shown, measure)
     parts["ablation"] = ablation_table()
+    machine = json.loads(MACHINE.read_text(encoding="utf-8"))
     trials = shown.groupby("setting")["trial_seed"].nunique()
     listed = ", ".join(f"{name}, {count} of 3 trials" for name, count in trials.items())
     parts["runs"] = (
         f"**Shown: {len(shown)} of the sweep's 792 runs** ({listed}). The file has {len(rows)}; a "
-        "trial is shown once every algorithm has every target in it."
+        "trial is shown once every algorithm has every target in it. Made on: "
+        f"{', '.join(f'{name} {value}' for name, value in machine.items())}; a job has one thread."
     )
     return parts
 
@@ -169,7 +186,7 @@ def filled(text: str, parts: dict[str, str]) -> str:
 
 def draw_groups(rows: pd.DataFrame, path: Path) -> None:
     """Draw Many, Medium and Few of every algorithm, a panel for each setting."""
-    settings = sorted(set(rows["setting"]))
+    settings = names.ordered(sorted(set(rows["setting"])), names.SETTINGS)
     figure = Figure(figsize=(11, 1.2 + 2.6 * len(settings)), layout="constrained")
     panels = figure.subplots(len(settings), squeeze=False)[:, 0]
     for axes, setting in zip(panels, settings, strict=True):
@@ -217,6 +234,8 @@ def main() -> None:
     if args.ablation:
         take_ablation(args.ablation)
     rows = runs()
+    if complete(rows).empty:
+        raise SystemExit(f"{FILE} holds no whole trial of a setting yet: go on with the sweep.")
     PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), generated(rows)), encoding="utf-8")
     draw_groups(complete(rows), PICTURES / "digits_groups.png")
     draw_ranks(complete(rows), PICTURES / "digits_ranks.png")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import resource
 import sys
+from pathlib import Path
 
 import numpy
 import PIL
@@ -16,7 +17,7 @@ from ndcl_domainbed.version import __version__
 
 
 def describe_environment() -> dict[str, str]:
-    """Return the versions of what computes the numbers, and the backend."""
+    """Return what computes the numbers: versions, backend, processor, threads."""
     return {
         "Python": platform.python_version(),
         "PyTorch": torch.__version__,
@@ -25,9 +26,21 @@ def describe_environment() -> dict[str, str]:
         "CUDNN": str(torch.backends.cudnn.version()),
         "NumPy": numpy.__version__,
         "PIL": PIL.__version__,
+        "CPU": f"{_processor()}, {torch.backends.cpu.get_cpu_capability()}",
+        "CPU threads": str(torch.get_num_threads()),
         "ndcl-domainbed": __version__,
         "backend": backend.DESCRIPTION,
     }
+
+
+def _processor() -> str:
+    """Return the name of the processor; its last bits of a number may be another's."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def peak_memory_gb(device: torch.device) -> float:

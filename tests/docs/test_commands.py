@@ -15,7 +15,7 @@ import pytest
 
 from ndcl_domainbed.scripts.cli import COMMANDS
 from ndcl_domainbed.sweeping import flags
-from tests.docs.commands import NOT_RUN, PAGES, ROOT, Command, all_commands
+from tests.docs.commands import NOT_RUN, PAGES, ROOT, SHORTENED, Command, all_commands
 
 EVERY = all_commands()
 OURS = [command for command in EVERY if command.ours and command.ours[0] in COMMANDS]
@@ -45,7 +45,7 @@ def test_there_are_commands_to_check():
     assert {"train", "sweep", "collect_results", "splits"} <= {one.ours[0] for one in OURS}
 
 
-@pytest.mark.parametrize("start", [start for start, _ in NOT_RUN])
+@pytest.mark.parametrize("start", [start for start, _ in NOT_RUN + SHORTENED])
 def test_every_exception_is_still_needed(start):
     assert any(command.line.startswith(start) for command in EVERY)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from imbalance_splits.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,3 +42,12 @@ def style_of(run: int) -> dict[str, Any]:
         "color": RUN_COLOURS[run % len(RUN_COLOURS)],
         "marker": RUN_MARKERS[run % len(RUN_MARKERS)],
     }
+
+
+def use_log_scale(axis: Any) -> None:
+    """Give the y-axis of what has been drawn a log scale, if anything in it is above 0.
+
+    A short run may have nothing to show; matplotlib cannot draw a log scale then.
+    """
+    drawn = [np.asarray(line.get_ydata(), dtype=float) for line in axis.get_lines()]
+    axis.set_yscale("log" if any((values > 0).any() for values in drawn) else "linear")

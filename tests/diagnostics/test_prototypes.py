@@ -54,3 +54,11 @@ def test_a_pair_is_unstable_above_twice_the_median():
     values = np.array([1.0, 1.0, 1.0, 2.0, 2.1, np.nan])
     assert unstable(values).tolist() == [False, False, False, False, True, False]
     assert unstable(np.array([np.nan])).tolist() == [False]
+
+
+def test_a_run_too_short_for_instability_has_a_picture(tmp_path):
+    def figure_of(name, env, k, step):
+        return 0.0 if name == "instability" else 0.3
+
+    found = _diagnose(write_watched(tmp_path / "run", figure_of))
+    assert [path.stat().st_size > 0 for path in found.write(tmp_path, "p", {})] == [True] * 3

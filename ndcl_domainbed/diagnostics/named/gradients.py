@@ -15,7 +15,7 @@ import pandas as pd
 from ndcl_domainbed.diagnostics.correlation import RankCorrelation, rank_correlation
 from ndcl_domainbed.diagnostics.findings import Findings
 from ndcl_domainbed.diagnostics.legends import add_legend, layered_style
-from ndcl_domainbed.diagnostics.pictures import new_figure
+from ndcl_domainbed.diagnostics.pictures import new_figure, use_log_scale
 from ndcl_domainbed.diagnostics.request import Request
 from ndcl_domainbed.diagnostics.watched_run import WatchedRun, averaged, load_watched
 
@@ -176,10 +176,12 @@ def _picture(looked: list[_Looked]) -> Figure:
                 _draw_classes(axes[1, column], one, name, layered_style(index))
         unit = "mean norm × batch size" if name in GRADIENTS else "mean over anchors"
         for axis in axes[:, column]:
-            axis.set(yscale="linear" if name == "crowding" else "log", ylabel=unit)
+            axis.set_ylabel(unit)
             axis.grid(alpha=0.3)
             if name == "crowding":
                 axis.axhline(1, color="0.3", linewidth=0.8, linestyle=":")
+            else:
+                use_log_scale(axis)
         axes[0, column].set(title=f"{title}, during training", xlabel="step")
         axes[1, column].set(title=f"{title}, by class", xlabel="training images of the class")
         axes[1, column].set_xscale("log")

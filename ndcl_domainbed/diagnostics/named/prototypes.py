@@ -15,7 +15,7 @@ import pandas as pd
 from ndcl_domainbed.diagnostics.correlation import RankCorrelation, rank_correlation
 from ndcl_domainbed.diagnostics.findings import Findings
 from ndcl_domainbed.diagnostics.legends import RING, add_legend, layered_style
-from ndcl_domainbed.diagnostics.pictures import new_figure
+from ndcl_domainbed.diagnostics.pictures import new_figure, use_log_scale
 from ndcl_domainbed.diagnostics.request import Request
 from ndcl_domainbed.diagnostics.watched_run import WatchedRun, averaged, load_watched
 
@@ -163,7 +163,7 @@ def _picture(looked: list[_Looked]) -> Figure:
             axis.set_ylabel(f"{title} (prediction space)")
             axis.grid(alpha=0.3)
             if key == "instability":
-                axis.set_yscale("log")
+                use_log_scale(axis)
             else:
                 axis.set_ylim(bottom=0)
     marks: dict[str, dict[str, Any]] = {

@@ -111,17 +111,29 @@ def take(folder: Path, number: int) -> Claim | None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     claim = Claim(_path(folder, number), number, this_process(), time.time(), None)
-    return claim if _create(claim.path, _to_json(claim)) else None
+    if not _create(claim.path, _to_json(claim), folder / f".claim.{number}.{uuid.uuid4().hex}"):
+        return None
+    _remove_asides(folder, number)
+    return claim
 
 
-def _create(path: Path, text: str) -> bool:
-    """Create a file with its content at once; return False if it exists already."""
-    aside = path.with_name(f".claim.{uuid.uuid4().hex}")
+def _remove_asides(folder: Path, before: int) -> None:
+    """Remove what processes left that were killed while they claimed an earlier attempt."""
+    for name in files_in(folder):
+        match = re.fullmatch(r"\.claim\.(\d+)\.[0-9a-f]{32}", name)
+        if match and int(match[1]) < before:
+            (folder / name).unlink(missing_ok=True)
+
+
+def _create(path: Path, text: str, aside: Path) -> bool:
+    """Create a file with its content at once, by way of ``aside``; return False if it exists."""
     try:
         aside.write_text(text)
         os.link(aside, path)
     except FileExistsError:
-        return aside.stat().st_nlink == 2  # it was made, but the file server's answer was lost
+        return _was_linked(aside)
+    except FileNotFoundError:  # a later attempt has been claimed already, or the job deleted
+        return False
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
@@ -129,6 +141,14 @@ def _create(path: Path, text: str) -> bool:
     finally:
         aside.unlink(missing_ok=True)
     return True
+
+
+def _was_linked(aside: Path) -> bool:
+    """Whether the file was made after all, and only the file server's answer was lost."""
+    try:
+        return aside.stat().st_nlink == 2
+    except FileNotFoundError:
+        return False
 
 
 def _create_empty(path: Path, text: str) -> bool:

@@ -5,6 +5,7 @@ import errno
 import json
 import multiprocessing
 import os
+import signal
 import threading
 import time
 
@@ -117,6 +118,42 @@ def test_a_link_whose_answer_was_lost_counts(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "link", link)
     assert take(tmp_path, 0) is not None
+
+
+def _die_while_claiming(folder):
+    real = os.link
+
+    def link(source, target):
+        real(source, target)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    os.link = link
+    take(folder, 0)
+
+
+def test_what_a_killed_process_left_is_gone_once_the_next_has_the_job(tmp_path):
+    process = multiprocessing.get_context("fork").Process(
+        target=_die_while_claiming, args=(tmp_path,)
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == -9
+    assert len(list(tmp_path.glob(".claim.*"))) == 1
+    assert take(tmp_path, 1) is not None
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["claim.0.json", "claim.1.json"]
+
+
+@pytest.mark.parametrize("error", [FileExistsError, FileNotFoundError])
+def test_who_comes_late_for_an_attempt_does_not_get_it(tmp_path, monkeypatch, error):
+    def link(source, target):
+        monkeypatch.undo()
+        take(tmp_path, 0)
+        take(tmp_path, 1)
+        raise error
+
+    monkeypatch.setattr(os, "link", link)
+    assert take(tmp_path, 0) is None
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_an_owner_here_is_dead_at_once_or_alive_for_ever(tmp_path):

@@ -34,6 +34,7 @@ FILE = DOCS / "results" / "digits.csv"
 MACHINE = DOCS / "results" / "machine.json"
 ABLATION = DOCS / "results" / "ablation.csv"
 PAGE = DOCS / "results.md"
+README = DOCS.parent / "README.md"
 SWEEP = DOCS.parent / "sweeps" / "digits.yaml"
 PICTURES = DOCS / "pictures"
 DOMAINS = names.ENVIRONMENTS["DigitsDG"]
@@ -174,12 +175,29 @@ def generated(rows: pd.DataFrame) -> dict[str, str]:
     return parts
 
 
+def pages(rows: pd.DataFrame) -> dict[Path, dict[str, str]]:
+    """Return the parts that come from the file, by page."""
+    return {PAGE: generated(rows), README: {"leaderboard": leaderboard(rows)}}
+
+
+def leaderboard(rows: pd.DataFrame) -> str:
+    """Return the README's table: the best four, NDCL and ERM, over all settings and targets."""
+    shown = ["overall", *GROUPS]
+    cells = complete(rows).groupby(["algorithm", "setting", "test_env"])[shown].mean()
+    means = cells.groupby("algorithm").mean().sort_values("overall", ascending=False) * 100
+    chosen = [
+        *means.index[:4],
+        *(name for name in (REFERENCE, "ERM") if name not in means.index[:4]),
+    ]
+    return str(means.loc[chosen].rename(columns=names.METRIC_TITLES).to_markdown(floatfmt=".1f"))
+
+
 def filled(text: str, parts: dict[str, str]) -> str:
     """Return the page with its generated parts renewed; they stand between comments."""
     for name, part in parts.items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
         if not pattern.search(text):
-            raise SystemExit(f"{PAGE} has no place for '{name}'")
+            raise SystemExit(f"no page has a place for '{name}'")
         text = pattern.sub(lambda match, part=part: f"{match[1]}\n{part}\n{match[2]}", text)
     return text
 
@@ -236,7 +254,8 @@ def main() -> None:
     rows = runs()
     if complete(rows).empty:
         raise SystemExit(f"{FILE} holds no whole trial of a setting yet: go on with the sweep.")
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), generated(rows)), encoding="utf-8")
+    for page, parts in pages(rows).items():
+        page.write_text(filled(page.read_text(encoding="utf-8"), parts), encoding="utf-8")
     draw_groups(complete(rows), PICTURES / "digits_groups.png")
     draw_ranks(complete(rows), PICTURES / "digits_ranks.png")
 

@@ -49,7 +49,8 @@ class Command:
         """Wait for the end and return the exit status, negative for a signal."""
         self.process.join(LIMIT)
         assert self.process.exitcode is not None, f"it hangs: {self.said}"
-        self._thread.join(LIMIT)
+        if self.process.exitcode >= 0:  # loader processes of a killed one may hold the pipe on
+            self._thread.join(LIMIT)
         return self.process.exitcode
 
     def kill(self):

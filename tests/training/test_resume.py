@@ -2,36 +2,48 @@
 
 from __future__ import annotations
 
-import random
-import time
-
 import pytest
 
-from tests.training.processes import Command
+from tests.image_folders import write_images
+from tests.training.kills import killed_at_each_change, killed_at_random, undisturbed
 from tests.training.runs import assert_same_run
 
 ALGORITHMS = ["ERM", "NDCL", "DANN", "Fishr", "MLDG", "BoDA"]
-KILLS = 20
-FLAGS = (
-    "--dataset", "Debug28", "--steps", 240, "--checkpoint_freq", 4, "--seed", 7,
+TRAIN = (
+    "train", "--seed", 7,
     "--hparams", '{"backbone": "small_cnn", "batch_size": 6, "resnet_dropout": 0.1}',
 )  # fmt: skip
 
 
+def _assert_killed_run_is_the_same(folder, algorithm, flags, kills):
+    command = (*TRAIN, "--algorithm", algorithm, *flags)
+    pace = undisturbed(folder / "alone", *command)
+    killed_at_random(folder / "killed", *command, pace=pace, kills=kills, seed=algorithm)
+    assert_same_run(folder / "killed", folder / "alone")
+    attempts = (folder / "killed" / "out.txt").read_text().count("Going on after step")
+    assert attempts >= kills // 2
+
+
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_twenty_kills_change_nothing(algorithm, tmp_path):
-    command = ("train", "--algorithm", algorithm, *FLAGS)
-    alone = Command(tmp_path / "alone", *command)
-    assert alone.status() == 0, alone.said
-    delays = random.Random(algorithm)
-    for _ in range(KILLS):
-        # Each attempt is killed a moment after a new record, so all get on and stop elsewhere.
-        attempt = Command(tmp_path / "killed", *command)
-        size = attempt.records_size()
-        attempt.wait_until(lambda run=attempt, size=size: run.records_size() > size)
-        time.sleep(delays.uniform(0.0, 0.02))
-        attempt.kill()
-    last = Command(tmp_path / "killed", *command)
-    assert last.status() == 0, last.said
-    assert_same_run(tmp_path / "killed", tmp_path / "alone")
-    assert (tmp_path / "killed" / "out.txt").read_text().count("Going on after step") >= 10
+    flags = ("--dataset", "Debug28", "--steps", 240, "--checkpoint_freq", 4)
+    _assert_killed_run_is_the_same(tmp_path, algorithm, flags, 20)
+
+
+def test_kills_of_a_run_with_loader_processes_change_nothing(tmp_path):
+    images = write_images(tmp_path / "images", ["ink", "oil", "pen"], ["cup", "hat"], 16)
+    flags = ("--dataset", images, "--steps", 90, "--checkpoint_freq", 3)
+    imbalanced = ("--imbalance", "TotalHeavyTail", "--num_workers", 2)
+    _assert_killed_run_is_the_same(tmp_path, "NDCL", (*flags, *imbalanced), 10)
+
+
+def test_a_kill_at_each_change_of_a_file_changes_nothing(tmp_path):
+    flags = ("--dataset", "Debug28", "--steps", 4, "--checkpoint_freq", 2, "--diagnostics")
+    command = (*TRAIN, "--algorithm", "ERM", *flags)
+    undisturbed(tmp_path / "alone", *command)
+    folders = list(killed_at_each_change(tmp_path / "killed", *command))
+    for folder in folders:
+        assert_same_run(folder, tmp_path / "alone")
+        files = [path / "diagnostics.jsonl" for path in (folder, tmp_path / "alone")]
+        assert files[0].read_bytes() == files[1].read_bytes()
+    assert len(folders) > 30

@@ -17,21 +17,23 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--data_dir", default=defaults.data_dir, help="folder of the data sets (%(default)s)")
-    add("--dataset", default=defaults.dataset, help="a name, or a domain/class/image folder")
-    add("--algorithm", default=defaults.algorithm, help="for example NDCL or ERM")
+    add("--dataset", default=defaults.dataset,
+        help="a name, or a domain/class/image folder (%(default)s)")  # fmt: skip
+    add("--algorithm", default=defaults.algorithm, help="for example NDCL (%(default)s)")
     add("--imbalance", metavar="SETTING", help="a setting such as TotalHeavyTail, or a table file")
     add("--task", default=defaults.task, choices=TASKS)
     add("--hparams", metavar="JSON", help="hyper-parameters that override the registry's")
-    add("--hparams_seed", type=int, default=0, help="0: the defaults; else seed of the draw")
-    add("--trial_seed", type=int, default=0, help="seed of the splits (and of the draw)")
-    add("--seed", type=int, default=0, help="seed of everything else")
+    add("--hparams_seed", type=int, default=0, help="0: default values (0); else seed of the draw")
+    add("--trial_seed", type=int, default=0, help="seed of the splits and of the draw (0)")
+    add("--seed", type=int, default=0, help="seed of everything else (0)")
     add("--steps", type=int, help="number of updates (default: the data set's)")
     add("--checkpoint_freq", type=int, metavar="N", help="evaluate every N steps")
     add("--test_envs", "--test_env", type=int, nargs="+", default=[0], metavar="ENV",
-        help="indices of the domains to leave out and test on")  # fmt: skip
-    add("--output_dir", default=defaults.output_dir)
-    add("--holdout_fraction", type=float, default=defaults.holdout_fraction)
-    add("--uda_holdout_fraction", type=float, default=0.0,
+        help="indices of the domains to leave out and test on (0)")  # fmt: skip
+    add("--output_dir", default=defaults.output_dir, help="folder of the run (%(default)s)")
+    add("--holdout_fraction", type=float, default=defaults.holdout_fraction, metavar="SHARE",
+        help="of a domain, held out on an ordinary split (%(default)s)")  # fmt: skip
+    add("--uda_holdout_fraction", type=float, default=0.0, metavar="SHARE",
         help="share of the test domain to train on without labels")  # fmt: skip
     add("--skip_model_save", action="store_true")
     add("--save_model_every_checkpoint", action="store_true")

@@ -20,6 +20,8 @@ DEFAULT_HOLDOUT = 0.2
 class TrainArguments:
     """What one run is a pure function of. The names are DomainBed's flags.
 
+    The defaults are DomainBed's too, but for the data set: the one that needs no download.
+
     ``imbalance`` is the name of a setting, the path of a table, or None for DomainBed's ordinary
     split. ``steps`` and ``checkpoint_freq`` None mean the data set's own. ``device`` None means
     the best there is; ``num_workers`` None means as many loader processes as help here. Neither
@@ -29,7 +31,7 @@ class TrainArguments:
     """
 
     data_dir: str = DEFAULT_DATA_DIR
-    dataset: str = "RotatedMNIST"
+    dataset: str = "DigitsDG"
     algorithm: str = "ERM"
     task: str = "domain_generalization"
     hparams: str | None = None
@@ -85,6 +87,8 @@ class TrainArguments:
                 "--uda_holdout_fraction and --imbalance exclude each other: "
                 "an imbalanced split has no unlabelled part"
             )
+        for name in ("seed", "trial_seed", "hparams_seed"):
+            _check_seed(f"--{name}", getattr(self, name))
         self.hparam_overrides()
 
     def hparam_overrides(self) -> dict[str, Any]:
@@ -125,3 +129,8 @@ def parse_hparams(text: str | None) -> dict[str, Any]:
 def _at_least(flag: str, value: int | None, least: int) -> None:
     if value is not None and value < least:
         raise InputError(f"{flag} must be at least {least}; it was given {value}")
+
+
+def _check_seed(flag: str, value: int) -> None:
+    if not -(2**63) <= value < 2**64:  # what torch takes
+        raise InputError(f"{flag} must fit into 64 bits; it was given {value}")

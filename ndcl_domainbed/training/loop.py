@@ -37,7 +37,9 @@ def train(arguments: TrainArguments) -> None:
     keep_freed_memory()
     folder = output.make_folder(arguments.output_dir)
     with locked(folder / LOCK_FILE):
+        prepared = None
         if arguments.no_resume:
+            prepared = prepare(arguments)  # may fail, and what is there would be lost
             _clear(folder)
         elif _is_done(folder, arguments):
             if not arguments.keep_resume:
@@ -47,7 +49,7 @@ def train(arguments: TrainArguments) -> None:
         with output.logged_to(folder):
             _print_mapping("Environment:", environment.describe_environment())
             _print_mapping("Args:", arguments.as_record())
-            run = prepare(arguments)
+            run = prepared or prepare(arguments)
             _print_mapping("HParams:", run.hparams)
             _train(run)
 

@@ -138,10 +138,11 @@ class _Steps:
     def _measured(self) -> dict[str, Any]:
         """Return the numbers of a record."""
         run, step = self.run, self.progress.step
-        smallest = min(len(subset) for subset in run.dataset.train_sets)
+        parts = run.dataset.evaluation_sets.items()
+        smallest = min(len(part) for (_, split), part in parts if split == "in")
         record: dict[str, Any] = {
             "step": step,
-            "epoch": step * run.hparams["batch_size"] / smallest,
+            "epoch": step * run.hparams["batch_size"] / smallest,  # the target counts too
         }
         for name, values in self.progress.means.items():
             record[name] = sum(values) / len(values)

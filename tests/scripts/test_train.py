@@ -112,6 +112,26 @@ def test_done_is_left_alone_and_no_resume_starts_over(folder, tmp_path):
     assert _lasting(_records(tmp_path)) == _lasting([json.loads(x) for x in before.splitlines()])
 
 
+@pytest.mark.parametrize(
+    "mistake", [("--algorithm", "IRN"), ("--device", "abacus"), ("--test_envs", "7")]
+)
+def test_a_mistake_with_no_resume_loses_nothing(folder, tmp_path, mistake):
+    _train(folder, tmp_path)
+    before = {path: path.read_bytes() for path in sorted(tmp_path.iterdir()) if path.is_file()}
+    assert _train(folder, tmp_path, *mistake, "--no_resume").status == 2
+    for path, content in before.items():
+        assert path.read_bytes() == content, path
+
+
+def test_an_epoch_is_a_pass_over_the_smallest_domain_the_target_included(tmp_path):
+    write_images(tmp_path / "images", ["a"], ["x", "y"], per_class=5)
+    write_images(tmp_path / "images", ["b", "c"], ["x", "y"], per_class=10)
+    outcome = _train(tmp_path / "images", tmp_path / "run", "--hparams", '{"batch_size": 4}')
+    assert outcome.status == 0, outcome.err
+    for record in _records(tmp_path / "run"):
+        assert record["epoch"] == record["step"] * 4 / 8  # of 10 images a fifth is held out
+
+
 def test_the_resume_file_stays_if_asked_for(folder, tmp_path):
     assert _train(folder, tmp_path, "--keep_resume").status == 0
     kept = torch.load(tmp_path / "resume.pt", weights_only=True)
@@ -178,6 +198,8 @@ BAD_INPUT = [
     (["--test_envs", "7"], "7"),
     (["--test_envs", "0", "1", "2"], "no source domain"),
     (["--steps", "0"], "--steps must be at least 1"),
+    (["--seed", "99999999999999999999"], "--seed must fit into 64 bits"),
+    (["--hparams", '{"lr": NaN}'], "hyper-parameter lr takes a number >= 0; it was given nan"),
     (["--holdout_fraction", "1.5"], "--holdout_fraction"),
     (["--device", "abacus"], "--device abacus"),
     (["--task", "domain_adaptation"], "--uda_holdout_fraction"),

@@ -99,14 +99,19 @@ def places_of(runs: pd.DataFrame) -> list[Place]:
 
 def _place(board: Board, runs: pd.DataFrame) -> Place:
     info = split_info(runs)
-    count = int(runs["n_envs"].max())
+    domains = names.environment_names(board.dataset, int(runs["n_envs"].max()), info.environments)
     return Place(
         board=board,
         algorithms=names.ordered_algorithms(map(str, runs["algorithm"].unique())),
-        domains=names.environment_names(board.dataset, count, info.environments),
+        domains=domains or names.environment_names(board.dataset, 1 + _last_target(runs)),
         info=info,
         states=RunStates(runs),
     )
+
+
+def _last_target(runs: pd.DataFrame) -> int:
+    """Return the greatest number of a test domain: all that is known of them without a record."""
+    return max(int(env) for text in runs["test_envs"].unique() for env in str(text).split())
 
 
 def build(

@@ -37,7 +37,8 @@ def leaderboard(
     standard error over trials) and "trials". ``dataset`` and ``setting`` ("none" for the
     ordinary split) may be left out where the records have only one.
 
-    Raises InputError for an unknown criterion, data set or setting, or if one must be chosen.
+    Raises InputError for an unknown criterion, data set or setting, if one must be chosen, or
+    without any record.
     """
     board = Board(
         _the_one("dataset", records, dataset),
@@ -62,6 +63,8 @@ def leaderboard(
 
 
 def _the_one(kind: str, records: pd.DataFrame, wanted: str | None) -> str:
+    if records.empty:
+        raise InputError("there is no record yet, so there is no leaderboard")
     there = sorted(map(str, records[kind].unique()))
     if wanted is not None:
         if wanted not in there:

@@ -25,6 +25,7 @@ from ndcl_domainbed.results.store import Store
 Folders = str | Path | Iterable[str | Path]
 
 _ENVIRONMENT = re.compile(r"env(\d+)_")
+_PLAIN = ("step", "epoch", "step_time", "mem_gb")
 
 
 @dataclass
@@ -78,7 +79,9 @@ def load(folders: Folders) -> pd.DataFrame:
     ``env{i}_{split}_acc``; and for the target's "in" split, where there is one target: overall,
     many, medium, few, zero, balanced, worst. Accuracies are shares; what is missing is NaN.
 
-    Raises InputError for a folder that does not exist or has no runs.
+    Empty where runs are listed (``jobs.jsonl``) and none has a record yet.
+
+    Raises InputError for a folder that does not exist or has no runs, or none that can be told.
     """
     return read_sweep(folders).frame()
 
@@ -86,7 +89,8 @@ def load(folders: Folders) -> pd.DataFrame:
 def read_sweep(folders: Folders) -> Sweep:
     """Read every run under one or several folders; bad lines and empty runs never stop it.
 
-    Raises InputError for a folder that does not exist, or if there is no run at all.
+    Raises InputError for a folder that does not exist, if there is no run at all, or if nothing
+    says what the runs are: no record can be read, and no sweep lists them.
     """
     roots = [folders] if isinstance(folders, str | Path) else list(folders)
     found = [on_disk.find_runs(root) for root in roots]
@@ -101,11 +105,8 @@ def read_sweep(folders: Folders) -> Sweep:
     with_records = {store.folders[file] for file in store.run_files}
     listed = set(runs["run"])
     without = {folder for one in found for folder in one.empty}.union(store.folders)
-    if runs.empty and not without:
-        raise InputError(
-            f"no {on_disk.RECORDS} under {', '.join(str(root) for root in roots)}; "
-            "--input_dir takes the --output_dir of a sweep or of one run"
-        )
+    if runs.empty:
+        raise _nothing_known(roots, len(without), int(sum(store.bad_lines)))
     return Sweep(
         runs=runs,
         records=_records(store),
@@ -116,6 +117,21 @@ def read_sweep(folders: Folders) -> Sweep:
             for folder, bad in zip(store.folders, store.bad_lines, strict=True)
             if bad
         },
+    )
+
+
+def _nothing_known(roots: Iterable[str | Path], without: int, bad: int) -> InputError:
+    """Return the error for folders that say of no run what it is."""
+    where = ", ".join(str(root) for root in roots)
+    if not without:
+        return InputError(
+            f"no {on_disk.RECORDS} under {where}; "
+            "--input_dir takes the --output_dir of a sweep or of one run"
+        )
+    unreadable = f", {bad} unreadable line{'s' * (bad > 1)}" if bad else ""
+    return InputError(
+        f"no record yet under {where}: {without} folder{'s' * (without > 1)} without one"
+        f"{unreadable}; a run's err.txt says what went wrong, if anything did"
     )
 
 
@@ -160,13 +176,14 @@ def _environment_counts(store: Store) -> np.ndarray:
 def _records(store: Store) -> pd.DataFrame:
     run = np.repeat(np.arange(len(store.run_rows), dtype=np.int32), store.run_rows)
     columns = {name: store.columns[name] for name in sorted(store.columns, key=_column_order)}
+    if not len(run):  # what every record has is there, so that no reader need ask
+        columns = dict.fromkeys(_PLAIN, np.empty(0))
     return pd.DataFrame({"run": run, **columns}, copy=False)
 
 
 def _column_order(name: str) -> tuple[int, int, str]:
-    first = ("step", "epoch", "step_time", "mem_gb")
-    if name in first:
-        return 0, first.index(name), ""
+    if name in _PLAIN:
+        return 0, _PLAIN.index(name), ""
     match = _ENVIRONMENT.match(name)
     if match:
         return 1, int(match[1]), name

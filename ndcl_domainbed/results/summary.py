@@ -24,7 +24,16 @@ def head(sweep: Sweep, *, partial: bool = False) -> list[str]:
             f"{repeated} of them repeat the data set, algorithm, test domains, trial and draw of "
             "another; whichever validates best counts."
         )
-    return [*lines, MEANING]
+    return [*lines, *no_record(sweep), MEANING]
+
+
+def no_record(sweep: Sweep) -> list[str]:
+    """Return a line that says how far the runs are, if there is no record at all."""
+    if len(sweep.records):
+        return []
+    states = Counter(map(str, sweep.runs["state"]))
+    parts = [f"{count} run{'s' * (count > 1)} {state}" for state, count in states.items()]
+    return [f"No record yet: {', '.join(parts) or 'there is no such run'}."]
 
 
 def _repeated(sweep: Sweep) -> int:

@@ -29,13 +29,15 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status. Raises InputError for bad input."""
     args = build_parser().parse_args(argv)
-    from ndcl_domainbed.results import chosen
+    from ndcl_domainbed.results import chosen, summary
     from ndcl_domainbed.results.reading import read_sweep
 
     path = chosen.table_path(args.output)
-    table = chosen.every_run(read_sweep(args.input_dir), args.selection, partial=args.partial)
+    sweep = read_sweep(args.input_dir)
+    table = chosen.every_run(sweep, args.selection, partial=args.partial)
     chosen.write_table(table, path)
-    print(f"{len(table)} rows and {table.shape[1]} columns written to {path}")
+    said = f"{len(table)} rows and {table.shape[1]} columns written to {path}"
+    print("\n".join([said, *summary.no_record(sweep)]))
     return 0
 
 

@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     if args.top is not None and args.top < 1:
         raise InputError(f"--top must be at least 1; it was given {args.top}")
-    from ndcl_domainbed.results import chosen, selection
+    from ndcl_domainbed.results import chosen, selection, summary
     from ndcl_domainbed.results.reading import read_sweep
 
     setting = [args.imbalance] if args.imbalance else None
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise InputError(f"there are runs of {len(settings)} settings; choose one with "
                          f"--imbalance: {', '.join(settings)}")  # fmt: skip
     records = sweep.frame()
-    print(f"Total records: {len(records)}")
+    print("\n".join([f"Total records: {len(records)}", *summary.no_record(sweep)]))
     for criterion in args.selection or selection.criterion_names():
         best = selection.best_of_each_draw(records, criterion, partial=args.partial)
         best = best[best["test_env"] == args.test_env]

@@ -154,9 +154,13 @@ def default_thresholds(counts: np.ndarray) -> Thresholds:
     ``counts`` is (sources, classes). With the classes' means over the sources sorted downward,
     m[0] >= m[1] >= …, and g = max(1, round(K / 3)): ``many`` = m[g] and ``few`` = m[K - 1 - g],
     both kept within 0..K-1. Equal means fall on the same side, so a group may be smaller than g
-    or empty; with fewer than three classes the Medium group is.
+    or empty. Two classes have no third between them: both thresholds are then the mean of m[0]
+    and m[1], so that ``many`` is never below ``few``.
     """
     means = np.sort(np.asarray(counts).mean(axis=0))[::-1]
+    if len(means) == 2:
+        middle = float(means.mean())
+        return Thresholds(many=middle, few=middle)
     size = max(1, round(len(means) / 3))
     last = len(means) - 1
     return Thresholds(many=float(means[min(size, last)]), few=float(means[max(last - size, 0)]))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from imbalance_splits.errors import InputError
 from imbalance_splits.published import published_table
+from imbalance_splits.shots import shot_groups
 from imbalance_splits.table import SplitTable, Thresholds, default_thresholds
 
 
@@ -80,6 +81,19 @@ def test_default_thresholds_cut_thirds(row, sources):
 
 def test_default_thresholds_of_few_classes_and_of_ties():
     assert default_thresholds(np.array([[9]])) == Thresholds(9, 9)
-    assert default_thresholds(np.array([[9, 3]])) == Thresholds(3, 9)
+    assert default_thresholds(np.array([[9, 3]])) == Thresholds(6, 6)
+    assert default_thresholds(np.array([[3, 3]])) == Thresholds(3, 3)
     assert default_thresholds(np.array([[4, 4, 4], [6, 6, 6]])) == Thresholds(5, 5)
     assert default_thresholds(np.array([[6, 5, 4, 3, 2, 1]])) == Thresholds(4, 3)
+
+
+@given(st.lists(st.integers(0, 1000), min_size=1, max_size=12), st.integers(1, 3))
+@settings(deadline=None, derandomize=True, max_examples=100)
+def test_default_thresholds_never_overlap(row, sources):
+    limits = default_thresholds(np.tile(row, (sources, 1)))
+    assert limits.many >= limits.few
+
+
+def test_of_two_classes_by_default_the_larger_is_many_and_the_smaller_few():
+    counts = np.array([[5, 1], [4, 2]])
+    assert shot_groups(counts, default_thresholds(counts)) == ["many", "few"]

@@ -77,6 +77,13 @@ def test_make_from_a_folder_takes_every_parameter(tmp_path, images, capsys):
     assert table.train_counts == table_for("shapes", "Duality", counts, given).train_counts
 
 
+def test_default_thresholds_of_two_classes_may_be_given_to_make(tmp_path, images):
+    table = made(tmp_path, images, "TotalHeavyTail")
+    for limits in set(table.thresholds.values()):
+        again = made(tmp_path, images, "TotalHeavyTail", "--many", limits.many, "--few", limits.few)
+        assert limits in again.thresholds.values()
+
+
 @pytest.mark.parametrize(("flag", "value"), [("--middle", 0.5), ("--factor", 7.0)])
 def test_make_passes_the_parameter_of_one_setting(tmp_path, images, flag, value):
     setting = {"--middle": "Cross", "--factor": "Exponential"}[flag]

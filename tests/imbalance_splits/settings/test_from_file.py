@@ -40,7 +40,7 @@ def test_defaults_of_a_bare_table(tmp_path):
     table = table_for("own", write(tmp_path / "bare.json", {"train_counts": TRAIN}))
     assert (table.dataset, table.setting) == ("own", "bare")
     assert table.validation_per_class == {"a": 5, "b": 5}
-    assert table.thresholds["a"] == Thresholds(many=4, few=30)
+    assert table.thresholds["a"] == Thresholds(many=17, few=17)
 
 
 def test_a_csv_says_the_same_as_json(tmp_path):

@@ -44,10 +44,12 @@ def style_of(run: int) -> dict[str, Any]:
     }
 
 
-def use_log_scale(axis: Any) -> None:
-    """Give the y-axis of what has been drawn a log scale, if anything in it is above 0.
+def use_log_scale(axis: Any, which: str) -> None:
+    """Give the axis ``which`` ("x" or "y") of what is drawn a log scale, if any point is above 0.
 
-    A short run may have nothing to show; matplotlib cannot draw a log scale then.
+    A short run may have no point to show; matplotlib cannot draw a log scale then.
     """
-    drawn = [np.asarray(line.get_ydata(), dtype=float) for line in axis.get_lines()]
-    axis.set_yscale("log" if any((values > 0).any() for values in drawn) else "linear")
+    points = [np.asarray(line.get_xydata(), dtype=float) for line in axis.get_lines()]
+    drawn = np.concatenate([np.empty((0, 2)), *points])
+    drawn = drawn[np.isfinite(drawn).all(axis=1), "xy".index(which)]
+    axis.set(**{f"{which}scale": "log" if (drawn > 0).any() else "linear"})

@@ -58,7 +58,7 @@ def test_a_pair_is_unstable_above_twice_the_median():
 
 def test_a_run_too_short_for_instability_has_a_picture(tmp_path):
     def figure_of(name, env, k, step):
-        return 0.0 if name == "instability" else 0.3
+        return None if name == "instability" else 0.3
 
     found = _diagnose(write_watched(tmp_path / "run", figure_of))
     assert [path.stat().st_size > 0 for path in found.write(tmp_path, "p", {})] == [True] * 3

@@ -181,10 +181,10 @@ def _picture(looked: list[_Looked]) -> Figure:
             if name == "crowding":
                 axis.axhline(1, color="0.3", linewidth=0.8, linestyle=":")
             else:
-                use_log_scale(axis)
+                use_log_scale(axis, "y")
         axes[0, column].set(title=f"{title}, during training", xlabel="step")
         axes[1, column].set(title=f"{title}, by class", xlabel="training images of the class")
-        axes[1, column].set_xscale("log")
+        use_log_scale(axes[1, column], "x")
     lines = {f"{group.title()} classes": {"linestyle": line} for group, line in _LINES.items()}
     add_legend(figure, [one.name for one in looked], lines)
     return figure

@@ -156,14 +156,16 @@ def _picture(looked: list[_Looked]) -> Figure:
         for index, one in enumerate(looked):
             _draw_pairs(axes[0, column], one, key, layered_style(index))
             _draw_course(axes[1, column], one, key, layered_style(index))
-        axes[0, column].set(title=f"{title} by pair", xscale="log",
-                            xlabel="training images of the domain-class pair")  # fmt: skip
+        axes[0, column].set(
+            title=f"{title} by pair", xlabel="training images of the domain-class pair"
+        )
+        use_log_scale(axes[0, column], "x")
         axes[1, column].set(title=f"{title} during training", xlabel="step")
         for axis in axes[:, column]:
             axis.set_ylabel(f"{title} (prediction space)")
             axis.grid(alpha=0.3)
             if key == "instability":
-                use_log_scale(axis)
+                use_log_scale(axis, "y")
             else:
                 axis.set_ylim(bottom=0)
     marks: dict[str, dict[str, Any]] = {

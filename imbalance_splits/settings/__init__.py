@@ -16,6 +16,7 @@ from typing import Any
 
 from imbalance_splits.errors import InputError, unknown_name
 from imbalance_splits.settings.base import Setting
+from imbalance_splits.settings.from_file import FILE_SUFFIXES
 
 __all__ = ["Setting", "build_setting", "get_setting", "parameter_names", "setting_names"]
 
@@ -35,16 +36,29 @@ def _settings() -> dict[str, type[Setting]]:
     return found
 
 
+_BY_PATH = f"the path of a table ({', '.join(FILE_SUFFIXES)})"
+
+
 def setting_names() -> list[str]:
-    """Return the names of all settings, sorted."""
-    return sorted(_settings())
+    """Return the names of the settings, sorted, that a name alone is enough for.
+
+    FromFile is not among them: it needs a path, which stands in place of the name.
+    """
+    return sorted(name for name, setting in _settings().items() if not _required(setting))
 
 
 def get_setting(name: str) -> type[Setting]:
     """Return the setting called ``name``; InputError with the nearest name if there is none."""
     if name not in _settings():
-        raise unknown_name("setting", name, setting_names())
+        unknown = unknown_name("setting", name, setting_names())
+        raise InputError(f"{unknown}\nOr give {_BY_PATH}.")
     return _settings()[name]
+
+
+def _required(setting: type[Setting]) -> list[str]:
+    """Return the names of the parameters that have no default."""
+    fields = dataclasses.fields(setting)  # type: ignore[arg-type]
+    return [item.name for item in fields if item.default is dataclasses.MISSING]
 
 
 def parameter_names(name: str) -> list[str]:
@@ -61,12 +75,10 @@ def build_setting(name: str, parameters: Mapping[str, Any]) -> Setting:
                 raise InputError(f"setting {name} takes no parameters, not {parameter!r}.")
             raise unknown_name(f"parameter of {name}", parameter, known)
     setting = get_setting(name)
-    fields = dataclasses.fields(setting)  # type: ignore[arg-type]
-    missing = [
-        item.name
-        for item in fields
-        if item.default is dataclasses.MISSING and item.name not in parameters
-    ]
+    missing = [parameter for parameter in _required(setting) if parameter not in parameters]
     if missing:
-        raise InputError(f"setting {name} needs a {', '.join(missing)}.")
+        raise InputError(
+            f"setting {name} needs a {', '.join(missing)}: "
+            f"give {_BY_PATH} in place of the name {name}."
+        )
     return setting(**parameters)

@@ -98,7 +98,7 @@ def _list(args: argparse.Namespace) -> int:
     print("Published tables:")
     for dataset in published_datasets():
         print(f"  {dataset:<12}{', '.join(published_settings(dataset))}")
-    print("\nSettings, for any data set:")
+    print("\nSettings, for any data set; or the path of a table of your own, .json or .csv:")
     for name in setting_names():
         summary = (get_setting(name).__doc__ or "").splitlines()[0].replace("`", "")
         print(f"  {name:<16}{summary}")

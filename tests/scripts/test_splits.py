@@ -37,8 +37,10 @@ def test_list_names_every_table_and_setting(capsys):
     assert main(["list"]) == 0
     out = capsys.readouterr().out
     assert "OfficeHome  Cross, Duality, TotalHeavyTail\n" in out
-    for name in ("Balanced", "Cross", "Duality", "Exponential", "FromFile", "GINIDG"):
+    for name in ("Balanced", "Cross", "Duality", "Exponential", "GINIDG"):
         assert f"\n  {name} " in out
+    assert "FromFile" not in out
+    assert "the path of a table of your own, .json or .csv" in out
     assert "parameters: validation, q, lower, c, middle_range, seed" in out
 
 
@@ -165,6 +167,7 @@ def test_a_table_in_csv_is_checked_against_the_data_set(tmp_path, images):
     ("argv", "message"),
     [
         (["show", "PACS", "Total"], "unknown setting 'Total'; did you mean 'TotalHeavyTail'"),
+        (["show", "PACS", "FromFile"], r"give the path of a table \(.json, .csv\) in place of"),
         (["show", "PACS", "Cross", "--target", "X"], "unknown target 'X'. There are: A, C, P, S"),
         (["show", "PAKS", "Cross"], "unknown dataset 'PAKS'; did you mean 'PACS'"),
         (["show", "PACS", "none.json"], "none.json: cannot be read as a split table"),

@@ -38,14 +38,13 @@ def test_the_settings_there_are():
         "Cross",
         "Duality",
         "Exponential",
-        "FromFile",
         "GINIDG",
         "TotalHeavyTail",
     ]
     assert GENERATED == ["Balanced", "Cross", "Duality", "Exponential", "TotalHeavyTail"]
 
 
-@pytest.mark.parametrize("name", setting_names())
+@pytest.mark.parametrize("name", [*setting_names(), "FromFile"])
 def test_every_setting_is_documented_and_frozen(name):
     setting = get_setting(name)
     assert inspect.getdoc(setting)
@@ -128,7 +127,7 @@ def test_opposed_tails_need_two_sources(name):
         ("Exponential", {"factor": 0.5}, "factor is 0.5; it must be >= 1"),
         ("Cross", {"midle": 0.3}, "unknown parameter of Cross 'midle'; did you mean 'middle'?"),
         ("GINIDG", {"c": 3.0}, "setting GINIDG takes no parameters, not 'c'"),
-        ("FromFile", {}, "setting FromFile needs a path"),
+        ("FromFile", {}, "needs a path: give the path of a table .* in place of the name"),
     ],
 )
 def test_parameters_that_cannot_be_used(name, parameters, message):
@@ -137,8 +136,12 @@ def test_parameters_that_cannot_be_used(name, parameters, message):
 
 
 def test_an_unknown_setting_names_the_nearest():
-    with pytest.raises(InputError, match="unknown setting 'Dualty'; did you mean 'Duality'"):
+    with pytest.raises(
+        InputError, match="unknown setting 'Dualty'; did you mean 'Duality'"
+    ) as caught:
         get_setting("Dualty")
+    assert "FromFile" not in str(caught.value)
+    assert str(caught.value).endswith("Or give the path of a table (.json, .csv).")
 
 
 def test_default_validation_depends_on_the_scarcest_class():

@@ -53,7 +53,7 @@ def check_grids(grids: Sequence[Grid], free_args: Mapping[str, Any]) -> None:
             )
         if grid.diagnostics:
             _check_watched(grid.algorithms)
-        for setting, dataset in itertools.product(grid.imbalance or (), grid.datasets):
+        for setting, dataset in itertools.product(filter(None, grid.settings()), grid.datasets):
             _check_setting(setting, dataset)
         overrides = parse_hparams(grid.hparams)
         for dataset, algorithm in itertools.product(grid.datasets, grid.algorithms):

@@ -11,6 +11,7 @@ from typing import Any
 from imbalance_splits.seeds import seed_hash
 from ndcl_domainbed.errors import InputError
 from ndcl_domainbed.sweeping.jobs import Job, make_job
+from ndcl_domainbed.training.arguments import NO_IMBALANCE
 
 _ONLY_IF_GIVEN = (
     "steps", "hparams", "checkpoint_freq", "skip_model_save", "uda_holdout_fraction", "precision",
@@ -26,8 +27,8 @@ class Grid:
     """The values of a sweep's flags, by their names.
 
     ``hparams_seed`` runs from ``n_hparams_from`` to ``n_hparams`` - 1. ``imbalance`` holds
-    settings or table files; with None the data sets are split as DomainBed does. None and False
-    elsewhere mean that a flag was not given.
+    settings, table files or "none"; with None the data sets are split as DomainBed does. None and
+    False elsewhere mean that a flag was not given.
     """
 
     datasets: Sequence[str]
@@ -49,14 +50,19 @@ class Grid:
     compile: bool = False
     diagnostics: bool = False
 
+    def settings(self) -> list[str | None]:
+        """Return the settings; None is DomainBed's ordinary split, which "none" stands for."""
+        return [None if one == NO_IMBALANCE else one for one in self.imbalance or [NO_IMBALANCE]]
+
     def train_args(self) -> Iterator[dict[str, Any]]:
         """Yield the arguments of every run of the grid.
 
         They have DomainBed's keys, and this project's only where they were given, so that
         without them the job's hash is the one that DomainBed computes.
         """
-        settings: Sequence[str | None] = self.imbalance or [None]
-        blocks = itertools.product(range(self.n_trials), settings, self.datasets, self.algorithms)
+        blocks = itertools.product(
+            range(self.n_trials), self.settings(), self.datasets, self.algorithms
+        )
         for trial_seed, setting, dataset, algorithm in blocks:
             for test_envs in test_env_choices(len(environments(dataset, self.data_dir)), self):
                 for hparams_seed in range(self.n_hparams_from, self.n_hparams):

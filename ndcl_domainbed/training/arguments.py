@@ -12,6 +12,9 @@ from imbalance_splits.errors import InputError, unknown_name
 TASKS = ("domain_generalization", "domain_adaptation")
 PRECISIONS = ("fp32", "bf16", "fp16")
 LOGS = ("tensorboard",)
+NO_IMBALANCE = "none"
+"""What stands for DomainBed's ordinary split on the command line and in sweeps."""
+
 DEFAULT_DATA_DIR = "./data"
 DEFAULT_HOLDOUT = 0.2
 

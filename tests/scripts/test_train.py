@@ -112,6 +112,13 @@ def test_done_is_left_alone_and_no_resume_starts_over(folder, tmp_path):
     assert _lasting(_records(tmp_path)) == _lasting([json.loads(x) for x in before.splitlines()])
 
 
+def test_no_imbalance_has_a_name(folder, tmp_path):
+    for name, more in (("plain", ()), ("none", ("--imbalance", "none"))):
+        assert _train(folder, tmp_path / name, *more, steps=2).status == 0
+    assert _lasting(_records(tmp_path / "none")) == _lasting(_records(tmp_path / "plain"))
+    assert _records(tmp_path / "none")[0]["args"]["imbalance"] is None
+
+
 @pytest.mark.parametrize(
     "mistake", [("--algorithm", "IRN"), ("--device", "abacus"), ("--test_envs", "7")]
 )

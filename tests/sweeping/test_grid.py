@@ -76,3 +76,11 @@ def test_two_domains_have_no_pairs(tmp_path):
         Image.new("RGB", (28, 28)).save(folder / "image.png")
     grid = dataclasses.replace(GRID, datasets=[str(tmp_path)], algorithms=["ERM"])
     assert {tuple(job.train_args["test_envs"]) for job in expand([grid], "out")} == {(0,), (1,)}
+
+
+def test_none_is_the_ordinary_split_beside_settings():
+    plain = [job.train_args for job in expand([GRID], "out")]
+    both = dataclasses.replace(GRID, imbalance=["none", "Cross"])
+    jobs = [job.train_args for job in expand([both], "out")]
+    assert [args for args in jobs if "imbalance" not in args] == plain
+    assert len(jobs) == 2 * len(plain)

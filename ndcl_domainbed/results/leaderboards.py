@@ -13,7 +13,7 @@ from ndcl_domainbed.results.reading import Sweep
 from ndcl_domainbed.results.reasons import RunsBehind, RunStates
 from ndcl_domainbed.results.selection import CRITERIA, select
 from ndcl_domainbed.results.splits import SplitInfo, split_info
-from ndcl_domainbed.results.tables import AVERAGE, Cell, Missing, Table
+from ndcl_domainbed.results.tables import AVERAGE, Cell, Table
 
 SELECTION = "model selection method"
 Row = tuple[str, list[Cell]]
@@ -57,21 +57,24 @@ class View:
     title: dict[str, str]
     behind: RunsBehind
 
-    def measure_rows(self, envs: Sequence[int], metrics: Sequence[str]) -> list[Row]:
-        """Return algorithms x measures over the domains ``envs``."""
+    @property
+    def envs(self) -> list[int]:
+        """Return the test domains that any algorithm has a figure for; all, if none has."""
+        there: list[int] = sorted(self.selected["test_env"].unique().tolist())
+        return there or list(range(len(self.place.domains)))
+
+    def measure_rows(
+        self, metrics: Sequence[str], algorithms: Sequence[str] | None = None
+    ) -> list[Row]:
+        """Return algorithms (by default those of the place) x measures over the test domains."""
         return tables.measure_rows(
             self.selected,
-            self.place.algorithms,
-            envs,
+            self.place.algorithms if algorithms is None else algorithms,
+            self.envs,
             metrics,
             self.behind,
-            lambda algorithm: self.behind.lacking(self.selected, algorithm, envs),
+            lambda algorithm: self.behind.lacking(self.selected, algorithm, self.envs),
         )
-
-    def lacking(self, algorithm: str, metric: str) -> Missing:
-        """Return why no domain has a figure of ``metric``."""
-        envs = range(len(self.place.domains))
-        return self.behind.lacking(self.selected, algorithm, envs, metric)
 
 
 @dataclass
@@ -204,59 +207,47 @@ def _has_groups(selected: pd.DataFrame) -> bool:
 
 def _measures(view: View, metrics: Sequence[str]) -> Table:
     place = view.place
-    envs = sorted(view.selected["test_env"].unique().tolist())
     return Table(
         "measures",
         {**view.title, "measures": "shot groups"},
         [names.METRIC_TITLES[metric] for metric in metrics],
-        view.measure_rows(envs, metrics),
+        view.measure_rows(metrics),
         head=[
-            f"Mean over the test domains {_listed(place, envs)}",
+            f"Mean over the test domains {_listed(view)}",
             *place.info.threshold_lines(place.domains),
         ],
     )
 
 
 def _averages(views: Sequence[View], metric: str) -> Table:
-    view_of = {view.place.board.dataset: view for view in views}
     title = {key: name for key, name in views[0].title.items() if key != "Dataset"}
     algorithms = names.ordered_algorithms(name for view in views for name in view.place.algorithms)
-    counts = {
-        (algorithm, dataset): sum(
-            view.behind.runs(algorithm, env) for env in range(len(view.place.domains))
-        )
-        for dataset, view in view_of.items()
-        for algorithm in view.place.algorithms
-    }
-    selected = pd.concat([view.selected for view in views])
-    rows = tables.average_rows(
-        selected,
-        algorithms,
-        list(view_of),
-        metric,
-        counts,
-        lambda algorithm, dataset: view_of[dataset].lacking(algorithm, metric),
-    )
     return Table(
         "averages",
         _titled({"Averages": "", **title}, metric),
-        [*view_of, AVERAGE],
-        rows,
-        notes=[line for view in views for line in _uneven(view)],
+        [*(view.place.board.dataset for view in views), AVERAGE],
+        tables.average_rows([view.measure_rows([metric], algorithms) for view in views]),
+        notes=[line for view in views for line in _not_averaged(view)],
     )
 
 
-def _uneven(view: View) -> list[str]:
-    """Say which averages are over fewer domains than the others, and cannot be compared."""
-    groups = view.selected.groupby("algorithm", observed=True)["test_env"]
-    envs = {str(algorithm): sorted(part.unique().tolist()) for algorithm, part in groups}
-    most = set().union(*envs.values())
-    return [
-        f"{algorithm} on {view.place.board.dataset}: average of {_listed(view.place, there)} only"
-        for algorithm, there in envs.items()
-        if set(there) != most
-    ]
+def _not_averaged(view: View) -> list[str]:
+    """Say which domains and trials of a data set are not in its averages."""
+    dataset = view.place.board.dataset
+    lines = []
+    if len(view.envs) < len(view.place.domains):
+        lines.append(f"{dataset}: average of {_listed(view)} only")
+    counts = view.selected.groupby(["algorithm", "trial_seed"], observed=True)["test_env"].nunique()
+    alike: dict[str, list[str]] = {}
+    for algorithm, of in (counts == len(view.envs)).groupby(level="algorithm", observed=True):
+        without = of.index.get_level_values("trial_seed")[~of]
+        if of.any() and len(without):
+            alike.setdefault(", ".join(map(str, without)), []).append(str(algorithm))
+    if alike:
+        trials = "; ".join(f"{some} of {', '.join(of)}" for some, of in alike.items())
+        lines.append(f"{dataset}: without the trials that lack a test domain: {trials}")
+    return lines
 
 
-def _listed(place: Place, envs: Sequence[int]) -> str:
-    return ", ".join(place.domains[env] for env in envs)
+def _listed(view: View) -> str:
+    return ", ".join(view.place.domains[env] for env in view.envs)

@@ -60,9 +60,7 @@ class RunsBehind:
             return self._pairs(algorithm, env)
         return f"the criterion needs {CRITERIA[self.criterion].needs}"
 
-    def lacking(
-        self, selected: pd.DataFrame, algorithm: str, envs: Sequence[int], metric: str = "overall"
-    ) -> Missing:
+    def lacking(self, selected: pd.DataFrame, algorithm: str, envs: Sequence[int]) -> Missing:
         """Return which of ``envs`` lack a figure, in any trial, and why; those alike together.
 
         ``selected``: the chosen records of this data set and setting.
@@ -73,8 +71,8 @@ class RunsBehind:
         for env in envs:
             here = mine[mine["test_env"] == env]
             without = sorted(trials.difference(here["trial_seed"]))
-            if here.empty or here[metric].isna().all():
-                reason = self.reason(algorithm, env, None if here.empty else metric)
+            if here.empty:
+                reason = self.reason(algorithm, env, None)
             elif without:
                 reason = self._some_trials(algorithm, env, without)
             else:

@@ -5,7 +5,7 @@ How a table looks (text, Markdown, LaTeX, CSV, HTML) is the business of ``format
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,7 +14,6 @@ import pandas as pd
 
 AVERAGE = "Avg"
 NO_CLASS = "no class of the test domains is in this group, or the records lack the measure"
-NO_FIGURE = "no figure for any domain of the data set"
 NO_TRIAL = "no trial has all the test domains of this table"
 
 Missing = tuple[tuple[str, str], ...]
@@ -168,31 +167,18 @@ def measure_rows(
 
 
 def average_rows(
-    selected: pd.DataFrame,
-    algorithms: Sequence[str],
-    datasets: Sequence[str],
-    metric: str,
-    runs: Mapping[tuple[str, str], int],
-    lacking: Callable[[str, str], Missing] = lambda algorithm, dataset: (),
+    by_dataset: Sequence[Sequence[tuple[str, list[Cell]]]],
 ) -> list[tuple[str, list[Cell]]]:
-    """Return algorithms x data sets: the mean over a trial's domains, then over the trials.
+    """Return algorithms x data sets, and the average over data sets.
 
-    ``runs``: (algorithm, data set) -> how many runs the choices were made among. ``lacking``
-    tells why the domains of a data set have no figure.
+    ``by_dataset``: for every data set what ``measure_rows`` gives for one measure and the same
+    algorithms. So a trial counts if it has every test domain, as among the measures; DomainBed
+    averages whatever there is, which is the same only where nothing is missing.
     """
-    trials = selected.groupby(["algorithm", "dataset", "trial_seed"], observed=True)
-    per_trial = trials[metric].mean().reset_index()
-    values = _by(per_trial, ["algorithm", "dataset"], metric)
     rows = []
-    for algorithm in algorithms:
-        cells = []
-        for dataset in datasets:
-            shares = values.get((algorithm, dataset), ())
-            if len(shares):
-                cells.append(over_trials(shares, runs.get((algorithm, dataset), 0)))
-            else:
-                cells.append(Cell(reason=NO_FIGURE, missing=lacking(algorithm, dataset)))
-        rows.append((algorithm, [*cells, average(cells)]))
+    for parts in zip(*by_dataset, strict=True):
+        cells = [cell for _, (cell,) in parts]
+        rows.append((parts[0][0], [*cells, average(cells)]))
     return rows
 
 

@@ -80,9 +80,12 @@ def test_a_trial_that_lacks_a_domain_does_not_count_for_the_measures():
     assert "all the test domains" in other.reason
 
 
-def test_averages_are_over_a_trials_domains_then_over_trials():
-    selected = chosen(("A", 0, 0, 0.5, 0.1), ("A", 1, 0, 0.7, 0.3), ("A", 0, 1, 0.9, 0.5))
-    ((_, cells),) = tables.average_rows(selected, ["A"], ["PACS"], "overall", {("A", "PACS"): 7})
-    assert cells[0].mean == pytest.approx((60 + 90) / 2)
-    assert (cells[0].trials, cells[0].runs) == (2, 7)
-    assert cells[1].mean == pytest.approx(75)
+def test_averages_are_those_of_the_data_sets_and_need_every_one():
+    one, other = [[("A", [Cell(50.0, 1.0, 2, 7)]), ("B", [Cell(10.0, 0.0, 1)])],
+                  [("A", [Cell(70.0, 1.0, 3)]), ("B", [Cell(reason="why")])]]  # fmt: skip
+    ((first, cells), (second, others)) = tables.average_rows([one, other])
+    assert (first, second) == ("A", "B")
+    assert (cells[0].mean, cells[0].trials, cells[0].runs) == (50, 2, 7)
+    assert [cell.mean for cell in cells] == [50, 70, 60]
+    assert [cell.mean for cell in others] == [10, None, None]
+    assert others[1].reason == "why"

@@ -76,7 +76,6 @@ def _figures(view: View, packer: Packer) -> dict[str, Any]:
     """Return algorithms, and in their order: measure -> rows over domains, and rows of measures."""
     place, selected = view.place, view.selected
     metrics = [name for name in names.METRICS if selected[name].notna().any()] or ["overall"]
-    envs = sorted(selected["test_env"].unique().tolist())
     by_domain = {
         metric: [
             [packer.packed(cell) for cell in cells]
@@ -86,11 +85,11 @@ def _figures(view: View, packer: Packer) -> dict[str, Any]:
         ]
         for metric in metrics
     }
-    measures = view.measure_rows(envs, metrics)
+    measures = view.measure_rows(metrics)
     return {
         "algorithms": place.algorithms,
         "metrics": metrics,
         "domains": by_domain,
         "measures": [[packer.packed(cell) for cell in cells] for _, cells in measures],
-        "over": [place.domains[env] for env in envs],
+        "over": [place.domains[env] for env in view.envs],
     }

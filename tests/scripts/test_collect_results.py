@@ -14,7 +14,7 @@ import pytest
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.scripts import collect_results
-from tests.results.builder import random_sweep, write_run
+from tests.results.builder import random_sweep, record, write_run
 
 DOMAINBED_HOME = os.environ.get("DOMAINBED_HOME", "")
 needs_domainbed = pytest.mark.skipif(
@@ -112,6 +112,22 @@ def test_a_csv_file_says_of_every_figure_what_it_means_and_what_was_left_out(cap
     ranks = table[table["table"] == "statistics"]
     assert ranks["table_head"].str.contains("Nemenyi").all()
     assert ranks["table_notes"].str.contains("too few cells").all()
+
+
+def test_the_metric_of_a_csv_row_is_the_measure_of_its_figure(capsys, tmp_path):
+    shares = {f"{env}_{split}": 0.5 for env in range(4) for split in ("in", "out", "val")}
+    for env in range(4):
+        made = record(0, shares, test_envs=[env], imbalance="Cross")
+        write_run(tmp_path / str(env), [{**made, f"env{env}_in_2few": 0.25}])
+    argv = ("--input_dir", tmp_path, "--format", "csv", "--metrics", "few", "--selection")
+    table = pd.read_csv(io.StringIO(collected(capsys, *argv, "balanced")))
+    assert set(table["table"]) == {"domains", "measures", "averages"}
+    assert set(table["metric"]) == {"Few"}
+    argv = ("--input_dir", tmp_path, "--format", "csv", "--selection", "balanced")
+    table = pd.read_csv(io.StringIO(collected(capsys, *argv)))
+    measures = table[table["table"] == "measures"]
+    assert (measures["metric"] == measures["column"]).all()
+    assert len(measures) > 4
 
 
 @pytest.mark.parametrize("suffix", ["tex", "csv"])

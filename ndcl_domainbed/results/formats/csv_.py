@@ -34,12 +34,13 @@ def page(head: Sequence[str], tables: Sequence[Table], counts: bool) -> str:
             title.get("Dataset", ""),
             title.get("imbalance", "none"),
             title.get("model selection method", ""),
-            title.get("measure", "Overall"),
         )
+        metric = title.get("measure", "Overall")
         said = [BETWEEN.join(lines) for lines in (table.head, table.notes, head)]
         for name, cells in table.rows:
             for column, cell in zip(table.columns, cells, strict=True):
                 numbers = (None if cell.text else cell.mean, cell.error, cell.trials, cell.runs)
+                measure = column if table.kind == "measures" else metric
                 reason = ": ".join(filter(None, (cell.reason, cell.details)))
-                writer.writerow([*about, name, column, *numbers, reason, cell.text, *said])
+                writer.writerow([*about, measure, name, column, *numbers, reason, cell.text, *said])
     return out.getvalue()

@@ -35,13 +35,13 @@ class FileList:
         return counts
 
 
-def read_file_list(path: Path | str) -> FileList:
+def read_file_list(path: Path | str, absent: list[Path] | None = None) -> FileList:
     """Return the images that a list names.
 
     A CSV has the columns domain, class and file; a JSON file is a list of objects with these
     keys, or of triples in this order. Files are relative to the folder of the list. Raises
     InputError, with the line or the entry, if one is incomplete, occurs twice, or names a file
-    that is not there.
+    that is not there; with ``absent``, such files are left out and added to it instead.
     """
     path = Path(path)
     try:
@@ -58,11 +58,14 @@ def read_file_list(path: Path | str) -> FileList:
         full = path.parent / file
         if full in places:
             raise InputError(f"{where}: {file} occurs twice, first in {places[full]}.")
-        if not full.is_file():
-            raise InputError(f"{where}: there is no file {full}.")
         places[full] = where
-        domains.setdefault(domain, []).append((full, name))
-    if not domains:
+        if full.is_file():
+            domains.setdefault(domain, []).append((full, name))
+        elif absent is None:
+            raise InputError(f"{where}: there is no file {full}.")
+        else:
+            absent.append(full)
+    if not places:
         raise InputError(f"{path}: no images in the list.")
     return FileList(
         domains={

@@ -1,4 +1,4 @@
-"""Are the images of a published data set all there, and can each one be decoded?"""
+"""Are the images of a data set all there, and can each one be decoded?"""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from imbalance_splits.errors import InputError
+from imbalance_splits.file_list import read_file_list
 from imbalance_splits.folder_scan import is_image
 from imbalance_splits.published import ENVIRONMENTS, FOLDERS, label_counts
 
@@ -28,9 +29,13 @@ Progress = Callable[[int, int], None]
 
 @dataclass
 class Report:
-    """What was found: ``images`` files, and ``problems`` and ``notes`` of one line each."""
+    """What was found: ``images`` files, and ``problems`` and ``notes`` of one line each.
+
+    ``unread`` are the images that are not there or cannot be decoded.
+    """
 
     images: int = 0
+    unread: list[Path] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -64,6 +69,24 @@ def verify_folder(
         }
         _compare(sizes, dataset, report)
     _decode(root, found, report, progress)
+    return report
+
+
+def verify_list(path: Path | str, progress: Progress | None = None) -> Report:
+    """Decode every image that a list names, as :func:`read_file_list` reads it.
+
+    The report names every file that is not there or cannot be decoded. Raises InputError if the
+    list cannot be read.
+    """
+    report = Report()
+    files = read_file_list(path, report.unread)
+    report.problems += [f"missing: there is no file {file}" for file in report.unread]
+    images = [file for pairs in files.domains.values() for file, _ in pairs]
+    with ThreadPoolExecutor() as pool:
+        for file, reason in zip(images, pool.map(_defect, images), strict=True):
+            _add_image(report, file, str(file), reason)
+            if progress is not None:
+                progress(report.images, len(images))
     return report
 
 
@@ -162,16 +185,22 @@ def _decode(
                 for file, reason in zip(
                     images, pool.map(_defect, [folder / file for file in images]), strict=True
                 ):
-                    if reason is not None:
-                        report.problems.append(f"broken: {domain}/{name}/{file} ({reason})")
+                    _add_image(report, folder / file, f"{domain}/{name}/{file}", reason)
                 report.problems += [
                     f"extra: {domain}/{name}/{file} is no image"
                     for file in files
                     if not is_image(file)
                 ]
-                report.images += len(images)
                 if progress is not None:
                     progress(report.images, total)
+
+
+def _add_image(report: Report, path: Path, name: str, reason: str | None) -> None:
+    """Count an image and, with a ``reason`` why it cannot be decoded, report it as broken."""
+    report.images += 1
+    if reason is not None:
+        report.unread.append(path)
+        report.problems.append(f"broken: {name} ({reason})")
 
 
 def _defect(path: Path) -> str | None:

@@ -228,11 +228,17 @@ def _named_label_counts(dataset: str, data_dir: str) -> dict[str, dict[str, int]
 def _verify(args: argparse.Namespace) -> int:
     """Check the images of a data set; status 1 if something is wrong with them."""
     from imbalance_splits.published import published_datasets
-    from imbalance_splits.verify import verify_folder
+    from imbalance_splits.verify import verify_folder, verify_list
 
-    root = _folder(args.dataset, args.data_dir or DEFAULT_DATA_DIR)
+    root = _place(args.dataset, args.data_dir or DEFAULT_DATA_DIR)
     published = args.dataset if args.dataset in published_datasets() else None
-    report = _with_progress(lambda progress: verify_folder(root, published, progress))
+    report = _with_progress(
+        lambda progress: (
+            verify_list(root, progress)
+            if root.is_file()
+            else verify_folder(root, published, progress)
+        )
+    )
     for line in report.problems:
         print(line)
     for line in report.notes:
@@ -243,12 +249,17 @@ def _verify(args: argparse.Namespace) -> int:
     return 1 if report.problems else 0
 
 
-def _folder(dataset: str, data_dir: str) -> Path:
-    """Return the folder in which the images of a data set are looked for."""
-    from ndcl_domainbed.testbed.datasets import get_dataset_class
+def _place(dataset: str, data_dir: str) -> Path:
+    """Return the folder in which the images of a data set are looked for, or their list.
 
-    if _is_path(dataset):
-        return Path(dataset)
+    A path is looked for where training looks for it.
+    """
+    from ndcl_domainbed.testbed.datasets import DATASETS, get_dataset_class
+    from ndcl_domainbed.testbed.datasets.file_lists import LIST_SUFFIXES
+
+    for place in () if dataset in DATASETS else (Path(dataset), Path(data_dir, dataset)):
+        if place.is_dir() or (place.is_file() and place.suffix.lower() in LIST_SUFFIXES):
+            return place
     folder = getattr(get_dataset_class(dataset, data_dir), "FOLDER", None)
     if folder is None:
         raise InputError(f"{dataset} has no folder of images to verify.")

@@ -46,6 +46,15 @@ def test_the_three_forms_say_the_same(folder):
     assert first.label_counts() == {"art": {"cat": 1, "dog": 1}, "photo": {"cat": 1, "dog": 2}}
 
 
+def test_absent_files_may_be_left_out_and_named(folder):
+    (folder / "p/3.png").unlink()
+    for path in forms(folder):
+        absent = []
+        listed = read_file_list(path, absent)
+        assert absent == [folder / "p/3.png"]
+        assert listed.label_counts() == {"art": {"cat": 1, "dog": 1}, "photo": {"dog": 2}}
+
+
 def test_images_are_sorted_as_in_a_folder(folder):
     listed = read_file_list(forms(folder)[0])
     assert list(listed.domains) == ["art", "photo"]

@@ -8,7 +8,7 @@ from PIL import Image
 
 from imbalance_splits import published, verify
 from imbalance_splits.errors import InputError
-from imbalance_splits.verify import verify_folder
+from imbalance_splits.verify import verify_folder, verify_list
 
 COUNTS = {
     "A": {"cat": 3, "dog": 2},
@@ -92,6 +92,48 @@ def test_a_data_set_without_published_counts_is_decoded(pacs):
     report = verify_folder(pacs, None)
     assert len(report.problems) == 1
     assert report.images == 17
+
+
+def listed(tmp_path, names):
+    lines = [f"d,c,{name}" for name in names]
+    (tmp_path / "list.csv").write_text("\n".join(["domain,class,file", *lines]))
+    return tmp_path / "list.csv"
+
+
+def test_the_files_of_a_list_are_decoded(tmp_path):
+    for name in ("a.png", "b", "other.png"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name, format="png")
+    (tmp_path / "other.png").write_bytes(b"?")  # not in the list
+    calls = []
+    report = verify_list(
+        listed(tmp_path, ["a.png", "b"]), lambda done, total: calls.append((done, total))
+    )
+    assert (report.images, report.problems) == (2, [])
+    assert calls == [(1, 2), (2, 2)]
+
+
+def test_every_absent_or_broken_file_of_a_list_is_named(tmp_path):
+    (tmp_path / "x.png").write_bytes(b"?")
+    (tmp_path / "y.png").write_bytes(b"?")
+    report = verify_list(listed(tmp_path, ["x.png", "n1.png", "y.png", "n2.png"]))
+    assert report.images == 2
+    assert report.unread == [tmp_path / f"{name}.png" for name in ("n1", "n2", "x", "y")]
+    assert report.problems == [
+        f"missing: there is no file {tmp_path / 'n1.png'}",
+        f"missing: there is no file {tmp_path / 'n2.png'}",
+        f"broken: {tmp_path / 'x.png'} (cannot identify image file)",
+        f"broken: {tmp_path / 'y.png'} (cannot identify image file)",
+    ]
+
+
+def test_a_list_of_absent_files_alone(tmp_path):
+    report = verify_list(listed(tmp_path, ["n.png"]))
+    assert (report.images, len(report.problems)) == (0, 1)
+
+
+def test_a_list_that_cannot_be_read(tmp_path):
+    with pytest.raises(InputError, match="cannot be read as a list of files"):
+        verify_list(tmp_path / "none.csv")
 
 
 @pytest.mark.parametrize("share", [1.0, 0.7])

@@ -93,14 +93,20 @@ def test_make_passes_the_parameter_of_one_setting(tmp_path, images, flag, value)
     assert table.provenance["parameters"][flag.strip("-")] == value
 
 
-def test_make_from_a_list_of_files(tmp_path, images):
+def write_list(path, images):
+    """Write a list, .json or .csv, of the first 15 images of every class."""
     entries = [
-        (path.parent.parent.name, path.parent.name, str(path))
-        for path in images.rglob("*.png")
-        if path.stem < "015"
+        (file.parent.parent.name, file.parent.name, str(file.relative_to(path.parent)))
+        for file in images.rglob("*.png")
+        if file.stem < "015"
     ]
-    (tmp_path / "mine.json").write_text(json.dumps(entries))
-    table = made(tmp_path, tmp_path / "mine.json", "Balanced")
+    lines = ["domain,class,file", *map(",".join, entries)]
+    path.write_text(json.dumps(entries) if path.suffix == ".json" else "\n".join(lines))
+    return path
+
+
+def test_make_from_a_list_of_files(tmp_path, images):
+    table = made(tmp_path, write_list(tmp_path / "mine.json", images), "Balanced")
     assert table.dataset == "mine"
     assert table.counts("art").tolist() == [[8, 8], [8, 8]]
 
@@ -184,6 +190,7 @@ def test_a_table_in_csv_is_checked_against_the_data_set(tmp_path, images):
         (["make", "TerraIncognita", "Cross", "--output", "t.json"], "no folder .*--data_dir"),
         (["show", "OfficeHome", "GINIDG"], "it has: PACS, VLCS"),
         (["verify", "PACS", "--data_dir", "none"], "no folder none/PACS"),
+        (["verify", "none.json"], "unknown dataset 'none.json'.*\nAny other name must be the path"),
         (["verify", "DigitsDG"], "DigitsDG has no folder of images"),
     ],
 )
@@ -215,6 +222,23 @@ def test_verify_reports_and_returns_a_status(images, capsys):
     out = capsys.readouterr().out.splitlines()
     assert out[0] == "broken: art/cat/000.png (cannot identify image file)"
     assert "150 images, 1 problems" in out[1]
+
+
+@pytest.mark.parametrize("name", ["mine.json", "mine.csv"])
+def test_verify_takes_a_list_of_files(tmp_path, images, monkeypatch, capsys, name):
+    path = write_list(tmp_path / name, images)
+    assert main(["verify", str(path)]) == 0
+    assert capsys.readouterr().out.startswith(f"{path}: 90 images, all sound;")
+    (images / "book" / "dog" / "003.png").write_bytes(b"?")
+    (images / "book" / "dog" / "004.png").unlink()
+    (images / "book" / "dog" / "019.png").write_bytes(b"?")  # not in the list
+    monkeypatch.chdir(images)  # so that the list is found below --data_dir only
+    assert main(["verify", name, "--data_dir", str(tmp_path)]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        f"missing: there is no file {images / 'book' / 'dog' / '004.png'}",
+        f"broken: {images / 'book' / 'dog' / '003.png'} (cannot identify image file)",
+        f"{path}: 89 images, 2 problems; there are no published counts to compare with",
+    ]
 
 
 def test_verify_compares_a_published_data_set(tmp_path, capsys):

@@ -95,12 +95,12 @@ def boards_of(runs: pd.DataFrame) -> list[Board]:
     return [Board(d, s) for s in settings for d in datasets if (d, s) in pairs]
 
 
-def places_of(runs: pd.DataFrame) -> list[Place]:
+def places_of(runs: pd.DataFrame, records: pd.DataFrame) -> list[Place]:
     """Return every board of ``runs`` with what is known of it."""
-    return [_place(board, board.of(runs)) for board in boards_of(runs)]
+    return [_place(board, board.of(runs), records) for board in boards_of(runs)]
 
 
-def _place(board: Board, runs: pd.DataFrame) -> Place:
+def _place(board: Board, runs: pd.DataFrame, records: pd.DataFrame) -> Place:
     info = split_info(runs)
     domains = names.environment_names(board.dataset, int(runs["n_envs"].max()), info.environments)
     return Place(
@@ -108,7 +108,7 @@ def _place(board: Board, runs: pd.DataFrame) -> Place:
         algorithms=names.ordered_algorithms(map(str, runs["algorithm"].unique())),
         domains=domains or names.environment_names(board.dataset, 1 + _last_target(runs)),
         info=info,
-        states=RunStates(runs),
+        states=RunStates(runs, lambda: board.of(records)),
     )
 
 
@@ -138,7 +138,7 @@ def build(
         if metric not in names.METRICS:
             raise unknown_name("measure", metric, names.METRICS)
     frame = sweep.frame() if records is None else records
-    places = places_of(sweep.runs)
+    places = places_of(sweep.runs, frame)
     made = []
     for criterion in criteria:
         result = Leaderboards(criterion, select(frame, criterion, partial=partial))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
@@ -12,11 +13,17 @@ from ndcl_domainbed.results.folders import DONE, FAILED, UNFINISHED, WAITING
 from ndcl_domainbed.results.selection import CRITERIA
 from ndcl_domainbed.results.tables import NO_CLASS, Missing
 
+_LOOKS_AT = {"training": "out", "oracle": "out", "balanced": "val"}
+"""Criterion -> the split whose accuracies in a run itself it looks at."""
+
 
 class RunStates:
-    """How many runs of one data set and setting there are, and how far they have come."""
+    """How many runs of one data set and setting there are, and how far they have come.
 
-    def __init__(self, runs: pd.DataFrame) -> None:
+    ``records`` gives their records; it is called where a figure is missing though runs are done.
+    """
+
+    def __init__(self, runs: pd.DataFrame, records: Callable[[], pd.DataFrame]) -> None:
         keys = ["algorithm", "test_envs", "state"]
         self.counts: dict[tuple[str, frozenset[int]], Counter[str]] = {}
         for key, count in runs.groupby(keys, observed=True).size().to_dict().items():
@@ -25,6 +32,12 @@ class RunStates:
             self.counts.setdefault((algorithm, envs), Counter())[state] += count
         failed = runs[runs["state"] == FAILED]
         self.why = dict(zip(failed["algorithm"], failed["reason"], strict=True))
+        self._records = records
+
+    @cached_property
+    def records(self) -> pd.DataFrame:
+        """The records of these runs."""
+        return self._records()
 
 
 @dataclass(frozen=True)
@@ -56,9 +69,29 @@ class RunsBehind:
             return "no run with this test domain alone"
         if not (states[DONE] or (self.partial and states[UNFINISHED])):
             return self._unfinished(algorithm, states)
+        lacking = self._no_number(algorithm, env)
+        if lacking:
+            return f"{', '.join(lacking)}: missing or no number in every record"
         if self.criterion == "leave_one_out":
             return self._pairs(algorithm, env)
         return f"the criterion needs {CRITERIA[self.criterion].needs}"
+
+    def _no_number(self, algorithm: str, env: int) -> list[str]:
+        """Return which accuracies that a figure takes are a number in no record of its runs.
+
+        Where no run at all has one of a kind, runs of that kind are what is missing.
+        """
+        records = self.there.records
+        mine = (records["algorithm"] == algorithm) & (records["test_env"] == env)
+        rows = records[mine if self.partial else mine & records["done"]]
+        asked = [f"env{env}_in_acc"]
+        split = _LOOKS_AT.get(self.criterion)
+        alike = [name for name in records.columns if name.endswith(f"_{split}_acc")]
+        if records[alike].notna().to_numpy().any():
+            others = (i for i in range(len(self.domains)) if i != env)
+            envs = [env] if self.criterion == "oracle" else others
+            asked += [f"env{i}_{split}_acc" for i in envs]
+        return [name for name in asked if name not in rows or rows[name].isna().all()]
 
     def lacking(self, selected: pd.DataFrame, algorithm: str, envs: Sequence[int]) -> Missing:
         """Return which of ``envs`` lack a figure, in any trial, and why; those alike together.
@@ -95,7 +128,7 @@ class RunsBehind:
         if missing:
             pairs = ", ".join(f"{self.domains[env]}+{self.domains[i]}" for i in missing)
             return f"no finished run with the pair of test domains {pairs}"
-        return "no step of one draw and trial is there for every pair of test domains"
+        return "no step of one draw and trial has an accuracy for every pair of test domains"
 
     def _unfinished(self, algorithm: str, states: Counter[str]) -> str:
         """Return "2 runs unfinished, 1 run failed (the reason)"."""

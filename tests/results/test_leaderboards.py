@@ -195,6 +195,30 @@ def test_averages_over_some_of_the_domains_say_so(tmp_path):
     assert built.tables[-1].notes == ["PACS: average of A, P only"]
 
 
+@pytest.mark.parametrize("value", [float("nan"), None])
+@pytest.mark.parametrize("criterion", ["training", "leave_one_out", "oracle", "balanced"])
+def test_an_accuracy_that_is_no_number_is_the_reason(tmp_path, value, criterion):
+    """Of NDCL the target's accuracy is none, of MMD what the criteria look at, where it is 1."""
+    for target in (0, 1):
+        figures = (0.5, 0.5, 0.5, 0.5, 0.5, [0.5] * 3)
+        imbalanced(tmp_path, f"erm{target}", target, figures)
+        figures = (0.5, value if target == 1 else 0.5, 0.5, 0.5, 0.5, [0.5] * 3)
+        imbalanced(tmp_path, f"ndcl{target}", target, figures, algorithm="NDCL")
+    shares = {"1_in": 0.5, "1_out": value, "0_in": 1, "0_out": value, "0_val": value}
+    args = {"algorithm": "MMD", "dataset": "mine", "imbalance": "Cross"}
+    write_run(tmp_path / "mmd", [record(0, shares, test_envs=[1], **args)], split=SPLIT)
+    (built,) = build(read_sweep(tmp_path), [criterion])
+    cells = dict(built.tables[0].rows)
+    end = ": missing or no number in every record"
+    assert cells["NDCL"][1].reason == f"env1_in_acc{end}"
+    looked_at = {"training": "env0_out_acc", "oracle": "env1_out_acc", "balanced": "env0_val_acc"}
+    if criterion in looked_at:
+        assert cells["ERM"][1].mean == 50
+        assert cells["MMD"][1].reason == f"{looked_at[criterion]}{end}"
+    else:
+        assert "pair of test domains" in cells["MMD"][1].reason
+
+
 def test_the_balanced_criterion_has_no_table_for_ordinary_runs(tmp_path):
     random_sweep(tmp_path, draws=1, trials=1, pairs=False)
     (built,) = build(read_sweep(tmp_path), ["balanced"])

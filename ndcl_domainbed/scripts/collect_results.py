@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imbalance_splits.errors import InputError
+from imbalance_splits.errors import InputError, unknown_name
 from ndcl_domainbed.scripts.cli import run
 
 if TYPE_CHECKING:
     from ndcl_domainbed.results.leaderboards import Leaderboards
+    from ndcl_domainbed.results.reading import Sweep
     from ndcl_domainbed.results.tables import Table
 
 
@@ -50,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--statistics", action="store_true", help="ranks and tests over all cells too; with "
         "--output also their diagrams, FILE_ranks_CRITERION.svg and .pdf (the latter needs "
         "matplotlib)")  # fmt: skip
-    add("--reference", default="NDCL", metavar="NAME", help="whom to compare with the others")
+    add("--reference", metavar="NAME", help="whom to compare with the others; by default NDCL")
     add("--counts", action="store_true", help="show (trials/runs) behind each figure")
     add("--partial", action="store_true", help="let runs count that are not done")
     add("--verbose", action="store_true", help="name what was left out, on standard error")
@@ -67,6 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     hparams = _hparams_path(args.hparams_out, args.output)
     whole = read_sweep(args.input_dir)
     sweep = whole.only(algorithm=args.algorithms, dataset=args.datasets, setting=args.imbalance)
+    args.reference = _reference(args.reference, sweep)
     if args.verbose:
         print("\n".join(summary.left_out(whole, partial=args.partial)), file=sys.stderr)
     built = leaderboards.build(
@@ -89,6 +91,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         _write(Path(args.html), report.page(sweep, built, args.reference, partial=args.partial))
     return 0
+
+
+def _reference(asked: str | None, sweep: Sweep) -> str:
+    """Return whom to compare with the others; only the one by default may be without a run."""
+    if asked is None:
+        return "NDCL"
+    there = sorted(map(str, sweep.runs["algorithm"].unique()))
+    if asked not in there:
+        raise unknown_name("algorithm of --reference", asked, there)
+    return asked
 
 
 def _say(text: str) -> None:

@@ -225,6 +225,8 @@ def test_counts_and_statistics_and_report(capsys, root, tmp_path):
         (["--imbalance", "Cross"], "unknown setting 'Cross'"),
         (["--selection", "balance"], "did you mean 'balanced'"),
         (["--metrics", "fwe"], "did you mean 'few'"),
+        (["--reference", "NDLC", "--statistics"], "did you mean 'NDCL'? There are: ERM, NDCL"),
+        (["--reference", "NDCL", "--algorithms", "ERM"], "There are: ERM"),
         (["--hparams_out", "x.json"], "must end in .csv or .parquet"),
     ],
 )
@@ -232,6 +234,14 @@ def test_bad_requests_are_errors_in_plain_words(root, flags, message):
     with pytest.raises(InputError) as error:
         collect_results.main(["--input_dir", str(root), *flags])
     assert message in str(error.value)
+
+
+def test_only_the_reference_by_default_may_be_without_a_run(capsys, root):
+    random_sweep(root, prefix="v", algorithms=["CORAL"], draws=1, trials=2)
+    flags = ("--input_dir", root, "--statistics", "--selection", "training", "--algorithms")
+    text = collected(capsys, *flags, "ERM", "CORAL")
+    assert "no run of NDCL to compare with" in text
+    assert "ERM minus it" in collected(capsys, *flags, "ERM", "CORAL", "--reference", "ERM")
 
 
 def test_an_output_that_cannot_be_written_is_an_error(root):

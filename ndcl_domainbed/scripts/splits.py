@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -230,15 +231,16 @@ def _verify(args: argparse.Namespace) -> int:
     from imbalance_splits.published import published_datasets
     from imbalance_splits.verify import verify_folder, verify_list
 
-    root = _place(args.dataset, args.data_dir or DEFAULT_DATA_DIR)
+    data_dir = args.data_dir or DEFAULT_DATA_DIR
+    root = _place(args.dataset, data_dir)
     published = args.dataset if args.dataset in published_datasets() else None
-    report = _with_progress(
-        lambda progress: (
-            verify_list(root, progress)
-            if root.is_file()
-            else verify_folder(root, published, progress)
-        )
+    check = (
+        partial(verify_list, root) if root.is_file() else partial(verify_folder, root, published)
     )
+    report = _with_progress(check)
+    refusal = None if published else _refusal(args.dataset, data_dir)
+    if refusal and not any(str(path) in refusal for path in report.unread):
+        report.problems.append(f"training refuses it: {refusal}")
     for line in report.problems:
         print(line)
     for line in report.notes:
@@ -247,6 +249,21 @@ def _verify(args: argparse.Namespace) -> int:
     found = f"{len(report.problems)} problems" if report.problems else "all sound"
     print(f"{root}: {report.images} images, {found}{compared}")
     return 1 if report.problems else 0
+
+
+def _refusal(dataset: str, data_dir: str) -> str | None:
+    """Return why training would not take a data set's folders or list; None if it would.
+
+    The images are listed as for training. That ends at the first thing wrong, which may be an
+    image that is reported already.
+    """
+    from ndcl_domainbed.testbed.datasets import get_dataset_class
+
+    try:
+        get_dataset_class(dataset, data_dir)(data_dir, [], {"data_augmentation": False})
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def _place(dataset: str, data_dir: str) -> Path:

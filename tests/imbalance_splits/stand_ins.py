@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
@@ -66,3 +67,15 @@ def write_images(root, domains=("art", "book", "clay"), sizes=None):
             folder.mkdir(parents=True)
             for i in range(count):
                 Image.new("RGB", (4, 4), (i, i, i)).save(folder / f"{i:03}.png")
+
+
+def write_list(path, images):
+    """Write a list, .json or .csv, of the first 15 images of every class."""
+    entries = [
+        (file.parent.parent.name, file.parent.name, str(file.relative_to(path.parent)))
+        for file in images.rglob("*.png")
+        if file.stem < "015"
+    ]
+    lines = ["domain,class,file", *map(",".join, entries)]
+    path.write_text(json.dumps(entries) if path.suffix == ".json" else "\n".join(lines))
+    return path

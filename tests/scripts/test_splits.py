@@ -12,7 +12,7 @@ from imbalance_splits.make_table import table_for
 from imbalance_splits.published import published_table
 from imbalance_splits.table import SplitTable
 from ndcl_domainbed.scripts.splits import main
-from tests.imbalance_splits.stand_ins import write_images
+from tests.imbalance_splits.stand_ins import write_images, write_list
 
 
 @pytest.fixture(autouse=True)
@@ -91,18 +91,6 @@ def test_make_passes_the_parameter_of_one_setting(tmp_path, images, flag, value)
     setting = {"--middle": "Cross", "--factor": "Exponential"}[flag]
     table = made(tmp_path, images, setting, flag, value)
     assert table.provenance["parameters"][flag.strip("-")] == value
-
-
-def write_list(path, images):
-    """Write a list, .json or .csv, of the first 15 images of every class."""
-    entries = [
-        (file.parent.parent.name, file.parent.name, str(file.relative_to(path.parent)))
-        for file in images.rglob("*.png")
-        if file.stem < "015"
-    ]
-    lines = ["domain,class,file", *map(",".join, entries)]
-    path.write_text(json.dumps(entries) if path.suffix == ".json" else "\n".join(lines))
-    return path
 
 
 def test_make_from_a_list_of_files(tmp_path, images):
@@ -209,45 +197,6 @@ def test_usage_errors_leave_with_status_2(argv, capsys):
     with pytest.raises(SystemExit) as caught:
         main(argv)
     assert caught.value.code == 2
-
-
-def test_verify_reports_and_returns_a_status(images, capsys):
-    assert main(["verify", str(images)]) == 0
-    out = capsys.readouterr().out
-    assert out == (
-        f"{images}: 150 images, all sound; there are no published counts to compare with\n"
-    )
-    (images / "art" / "cat" / "000.png").write_bytes(b"?")
-    assert main(["verify", str(images)]) == 1
-    out = capsys.readouterr().out.splitlines()
-    assert out[0] == "broken: art/cat/000.png (cannot identify image file)"
-    assert "150 images, 1 problems" in out[1]
-
-
-@pytest.mark.parametrize("name", ["mine.json", "mine.csv"])
-def test_verify_takes_a_list_of_files(tmp_path, images, monkeypatch, capsys, name):
-    path = write_list(tmp_path / name, images)
-    assert main(["verify", str(path)]) == 0
-    assert capsys.readouterr().out.startswith(f"{path}: 90 images, all sound;")
-    (images / "book" / "dog" / "003.png").write_bytes(b"?")
-    (images / "book" / "dog" / "004.png").unlink()
-    (images / "book" / "dog" / "019.png").write_bytes(b"?")  # not in the list
-    monkeypatch.chdir(images)  # so that the list is found below --data_dir only
-    assert main(["verify", name, "--data_dir", str(tmp_path)]) == 1
-    assert capsys.readouterr().out.splitlines() == [
-        f"missing: there is no file {images / 'book' / 'dog' / '004.png'}",
-        f"broken: {images / 'book' / 'dog' / '003.png'} (cannot identify image file)",
-        f"{path}: 89 images, 2 problems; there are no published counts to compare with",
-    ]
-
-
-def test_verify_compares_a_published_data_set(tmp_path, capsys):
-    write_images(tmp_path / "PACS", ("art_painting", "cartoon", "photo"), {"dog": 2})
-    assert main(["verify", "PACS", "--data_dir", str(tmp_path)]) == 1
-    out = capsys.readouterr().out
-    assert "missing: no folder for domain S (sketch)\n" in out
-    assert "missing: photo/dog has 2 images, 187 fewer than published\n" in out
-    assert "missing: cartoon/person, a class of 405 images\n" in out
 
 
 def test_help_and_show_do_not_import_torch():

@@ -64,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ndcl_domainbed.results import chosen, formats, leaderboards, selection, summary
     from ndcl_domainbed.results.reading import read_sweep
 
+    if args.latex and args.format not in (None, "latex"):
+        raise InputError(f"--latex and --format {args.format} contradict each other; give one")
     name = formats.chosen("latex" if args.latex else args.format, args.output)
     hparams = _hparams_path(args.hparams_out, args.output)
     whole = read_sweep(args.input_dir)

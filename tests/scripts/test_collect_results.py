@@ -97,6 +97,7 @@ def test_the_format_follows_the_flag_or_the_file(capsys, root, tmp_path):
     latex = collected(capsys, "--input_dir", root, "--latex")
     assert latex.startswith(r"\documentclass")
     assert collected(capsys, "--input_dir", root, "--format", "latex") == latex
+    assert collected(capsys, "--input_dir", root, "--format", "latex", "--latex") == latex
     path = tmp_path / "tables.md"
     assert "| Algorithm" in collected(capsys, "--input_dir", root, "--output", path)
 
@@ -220,6 +221,7 @@ def test_counts_and_statistics_and_report(capsys, root, tmp_path):
     ("flags", "message"),
     [
         (["--format", "latx"], "did you mean 'latex'"),
+        (["--latex", "--format", "csv"], "--latex and --format csv contradict each other"),
         (["--algorithms", "NDLC"], "did you mean 'NDCL'"),
         (["--datasets", "PASC"], "did you mean 'PACS'"),
         (["--imbalance", "Cross"], "unknown setting 'Cross'"),

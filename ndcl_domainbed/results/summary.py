@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import pandas as pd
 
 from ndcl_domainbed.results.folders import DONE, FAILED, UNFINISHED, WAITING
+from ndcl_domainbed.results.names import NO_SETTING
 from ndcl_domainbed.results.reading import Sweep
 
 MEANING = (
@@ -32,7 +34,7 @@ def no_record(sweep: Sweep) -> list[str]:
     if len(sweep.records):
         return []
     states = Counter(map(str, sweep.runs["state"]))
-    parts = [f"{count} run{'s' * (count > 1)} {state}" for state, count in states.items()]
+    parts = [_runs(count, state) for state, count in states.items()]
     return [f"No record yet: {', '.join(parts) or 'there is no such run'}."]
 
 
@@ -76,10 +78,30 @@ def _unreadable(count: int) -> str:
 
 
 def left_out(sweep: Sweep, *, partial: bool = False) -> list[str]:
-    """Name everything that is not in the tables: a line each."""
+    """Name everything that is not in the tables: a line each; runs that have not started, which
+    have no folder to look into, by data set, setting and algorithm.
+    """
     lines = [f"{path}: {_unreadable(count)}" for path, count in sweep.bad_lines.items()]
     lines += [f"{folder}: no record" for folder in sweep.empty]
     others = sweep.runs[~_is_counted(sweep, partial)]
+    waiting = others["state"] == WAITING
+    lines += _waiting(others[waiting])
+    others = others[~waiting]
     for folder, state, reason in zip(others["run"], others["state"], others["reason"], strict=True):
         lines.append(f"{folder}: {state}{f' ({reason})' if reason else ''}")
     return lines
+
+
+def _waiting(runs: pd.DataFrame) -> list[str]:
+    """Return "NDCL on PACS under Cross: 12 runs not started" of every such group, as listed."""
+    keys = ["algorithm", "dataset", "setting"]
+    counts = Counter(runs[keys].astype(str).itertuples(index=False, name=None))
+    return [
+        f"{algorithm} on {dataset}{'' if setting == NO_SETTING else f' under {setting}'}: "
+        f"{_runs(count, WAITING)}"
+        for (algorithm, dataset, setting), count in counts.items()
+    ]
+
+
+def _runs(count: int, state: str) -> str:
+    return f"{count} run{'s' * (count > 1)} {state}"

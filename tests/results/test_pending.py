@@ -75,6 +75,22 @@ def test_a_listed_job_without_a_record_is_left_out_even_if_unfinished_runs_count
     assert line == f"{folder_of(tmp_path, ARGS)}: failed (no such file: cat.png)"
 
 
+def test_runs_that_have_not_started_are_named_together(tmp_path):
+    full = {"0_in": 0.1, "0_out": 0.1}
+    folder = write_run(tmp_path / "run", [record(0, full, test_envs=[0])], done=False)
+    jobs = [{**ARGS, "trial_seed": trial, "algorithm": name}
+            for name in ("ERM", "NDCL") for trial in range(50)]  # fmt: skip
+    ordinary = {name: value for name, value in ARGS.items() if name != "imbalance"}
+    listed(tmp_path, *jobs, ordinary)
+    for partial in (False, True):
+        assert summary.left_out(read_sweep(tmp_path), partial=partial) == [
+            "ERM on PACS under Cross: 50 runs not started",
+            "NDCL on PACS under Cross: 50 runs not started",
+            "NDCL on PACS: 1 run not started",
+            *([] if partial else [f"{folder}: unfinished"]),
+        ]
+
+
 @pytest.mark.parametrize("partial", [False, True])
 def test_the_reason_of_an_empty_cell_is_the_run_that_is_missing(tmp_path, partial):
     here = {"dataset": "PACS", "imbalance": "Cross"}

@@ -39,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     for flags in (show, plot, make):
         flags.add_argument("--data_dir", metavar="DIR", help=_COUNTED)
     _parameters(make)
-    verify = _command(commands, "verify", "check that every image is there and sound", _DATASET)
+    verify = _command(commands, "verify", "check all images, and if training takes them", _DATASET)
     verify.add_argument("--data_dir", metavar="DIR", help="where the data set's folder is")
     return top
 

@@ -128,12 +128,15 @@ class Feed:
         # error, and the exit of this process waits for them.
         shut_down = getattr(self._read, "_shutdown_workers", None)
         if shut_down is not None:
-            with suppress(RuntimeError):  # torch's, of a process that was killed: it is over now
-                shut_down()
+            try:
+                with suppress(RuntimeError):  # torch's, of a process that was killed: it is over
+                    shut_down()
+            finally:
+                self._kill_processes()
 
     def _kill_processes(self) -> None:
-        """Kill the loader processes, which may be in the middle of what never ends."""
-        processes = getattr(self._read, "_workers", [])
+        """Kill the loader processes that there still are: one may be in what never ends."""
+        processes = [one for one in getattr(self._read, "_workers", []) if one.is_alive()]
         if not processes:
             return
         kept = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's raises when one dies

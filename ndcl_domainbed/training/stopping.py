@@ -53,7 +53,8 @@ class StopRequested(Exception):
 class StopRequest:
     """Within the block a first SIGINT or SIGTERM is noted in ``signal`` and nothing else.
 
-    A second one raises StoppedAtOnce wherever the run is, for its step may never end. Two
+    A second one raises StoppedAtOnce wherever the run is, for its step may never end; if that
+    becomes another error on its way, as it does in torch.save, it leaves the block as it was. Two
     interrupts are two whenever they come; else a signal within ``REPEATED`` seconds of the first
     is the same request. Outside the main thread, where signals cannot be caught, and for those
     that are ignored, nothing changes.
@@ -62,6 +63,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.signal: int | None = None
         self._noted = 0.0
+        self._leaving: StoppedAtOnce | None = None
         self._kept: dict[int, Any] = {}
 
     def __enter__(self) -> StopRequest:
@@ -71,9 +73,11 @@ class StopRequest:
                     self._kept[number] = signal.signal(number, self._note)
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, _trace: object) -> None:
         for number, handler in self._kept.items():
             signal.signal(number, handler)
+        if self._leaving is not None and error not in (None, self._leaving):
+            raise self._leaving from error
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.signal is None:
@@ -81,7 +85,8 @@ class StopRequest:
             # print() must not be used here: the signal may have come in the middle of one.
             os.write(2, b"finishing the step; a second signal leaves at once\n")
         elif number == self.signal == signal.SIGINT or time.monotonic() - self._noted >= REPEATED:
-            raise StoppedAtOnce(number)
+            self._leaving = StoppedAtOnce(number)
+            raise self._leaving
 
     def check(self) -> None:
         """Raise StopRequested if a signal has come."""

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import signal
 
 import pytest
 
 from ndcl_domainbed import registry
 from ndcl_domainbed.training.arguments import TrainArguments
-from ndcl_domainbed.training.feed import Feed
 from ndcl_domainbed.training.loop import train
 from tests.testbed.algorithms.battery import with_everything_on
 from tests.training.runs import assert_same_run
+from tests.training.stops import stop_at
 
 STEPS = 7
 CHECKPOINT_FREQ = 3
@@ -37,16 +36,7 @@ def _arguments(algorithm, output_dir):
 @pytest.mark.parametrize("algorithm", registry.algorithm_names())
 def test_stops_change_nothing(algorithm, tmp_path, monkeypatch):
     train(_arguments(algorithm, tmp_path / "alone"))
-    read = Feed.minibatches
-    steps = []
-
-    def read_and_stop(feed):
-        steps.append(len(steps))
-        if steps[-1] in STOPS_AFTER:
-            signal.raise_signal(signal.SIGTERM)
-        return read(feed)
-
-    monkeypatch.setattr(Feed, "minibatches", read_and_stop)
+    steps = stop_at(*STOPS_AFTER, patch=monkeypatch.setattr)
     for step in STOPS_AFTER:
         with pytest.raises(SystemExit) as stopped:
             train(_arguments(algorithm, tmp_path / "stopped"))

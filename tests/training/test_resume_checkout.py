@@ -22,19 +22,11 @@ pytestmark = [
 ]
 
 STOPPED_AT_STEP_1 = """
-import signal, sys
+import sys
 from ndcl_domainbed.scripts import train
-from ndcl_domainbed.training.feed import Feed
+from tests.training.stops import stop_at
 
-read, steps = Feed.minibatches, []
-
-def read_and_stop(feed):
-    steps.append(len(steps))
-    if steps[-1] == 1:
-        signal.raise_signal(signal.SIGTERM)
-    return read(feed)
-
-Feed.minibatches = read_and_stop
+stop_at(1)
 train.main(sys.argv[1:])
 """
 

@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+import torch
 
 from ndcl_domainbed.training import stopping
 from ndcl_domainbed.training.batches import StepBatches
@@ -17,6 +18,7 @@ from ndcl_domainbed.training.stopping import StoppedAtOnce, StopRequest, StopReq
 from tests.command_line import call
 from tests.training.processes import Command
 from tests.training.runs import assert_same_run, records
+from tests.training.stops import stop_at
 
 HPARAMS = '{"backbone": "small_cnn", "batch_size": 6, "resnet_dropout": 0.1}'
 TRAIN = ("train", "--dataset", "Debug28", "--algorithm", "NDCL", "--hparams", HPARAMS)
@@ -73,15 +75,7 @@ def test_a_stop_during_an_evaluation_keeps_the_step(tmp_path, monkeypatch, batch
 
 def test_a_torn_last_line_is_reported_and_written_again(tmp_path, monkeypatch):
     assert call(*FLAGS, tmp_path / "alone").status == 0
-    read = Feed.minibatches
-    steps = iter(range(5))
-
-    def read_and_stop(feed):
-        if next(steps) == 3:
-            signal.raise_signal(signal.SIGTERM)
-        return read(feed)
-
-    monkeypatch.setattr(Feed, "minibatches", read_and_stop)
+    stop_at(3, patch=monkeypatch.setattr)
     assert call(*FLAGS, tmp_path / "torn").status == 143
     path = tmp_path / "torn" / "results.jsonl"
     with path.open("a") as file:
@@ -152,6 +146,54 @@ def test_a_second_signal_leaves_a_step_that_never_ends(tmp_path, number, status,
     alone = Command(tmp_path / "alone", *command)
     assert alone.status() == 0, alone.said
     assert_same_run(tmp_path / "stopped", tmp_path / "alone")
+
+
+def _stop_while_a_loader_process_hangs(output_dir):
+    _hang_in_a_loader_process(output_dir)
+    torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL = 0.1  # how long torch waits for its end
+    update = _Steps._update
+
+    def update_and_stop(loop, step):
+        update(loop, step)
+        if step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    _Steps._update = update_and_stop
+
+
+def test_a_stop_does_not_wait_for_a_loader_process_that_hangs(tmp_path):
+    command = (*TRAIN, "--steps", 9, "--checkpoint_freq", 9, "--num_workers", 1)
+    run = Command(tmp_path, *command, before=_stop_while_a_loader_process_hangs)
+    assert run.status() == 143
+    assert run.said.splitlines()[-1].startswith("stopped by SIGTERM after step 4;")
+
+
+def test_leaving_at_once_stays_that_when_a_library_makes_an_error_of_it():
+    with pytest.raises(StoppedAtOnce) as leaving, StopRequest():
+        signal.raise_signal(signal.SIGINT)
+        try:
+            signal.raise_signal(signal.SIGINT)
+        finally:
+            raise RuntimeError("as torch.save does")
+    assert leaving.value.code == 130
+
+
+def test_no_resume_starts_an_unfinished_run_over(tmp_path, monkeypatch):
+    every = ("--save_model_every_checkpoint", "--diagnostics")
+    assert call(*FLAGS, tmp_path / "alone", *every, "--no_resume").status == 0
+    steps = stop_at(3, patch=monkeypatch.setattr)
+    assert call(*FLAGS, tmp_path / "stopped", *every).status == 143
+    assert steps == [0, 1, 2, 3]
+    (tmp_path / "stopped" / "model_step1.pkl").write_text("of an earlier run")
+    again = call(*FLAGS, tmp_path / "stopped", *every, "--no_resume")
+    assert again.status == 0, again.err
+    assert len(steps) == 4 + 5
+    assert "Going on" not in again.out
+    assert "will be made again" not in again.out
+    assert_same_run(tmp_path / "stopped", tmp_path / "alone")
+    names = [{path.name for path in (tmp_path / run).iterdir()} for run in ("stopped", "alone")]
+    assert names[0] == names[1]
+    assert (tmp_path / "stopped" / "err.txt").read_text() == ""
 
 
 @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])

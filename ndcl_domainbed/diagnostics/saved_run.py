@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Subset
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed import backend, registry
+from ndcl_domainbed.diagnostics.faults import no_shot_groups
 from ndcl_domainbed.diagnostics.request import Request
 from ndcl_domainbed.hparams import Hparams
 from ndcl_domainbed.training import seeding
@@ -68,9 +69,7 @@ class SavedRun:
     def shot_groups(self) -> list[str]:
         """Return the shot group of each class (K); InputError for a run without an imbalance."""
         if self.dataset.shot_groups is None:
-            raise InputError(
-                f"{self.folder} was trained without --imbalance: its classes have no shot groups."
-            )
+            raise no_shot_groups(self.folder)
         return self.dataset.shot_groups
 
     def split(self, env: int, name: str, images: int | None = None, seed: int = 0) -> Subset[Any]:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from imbalance_splits.errors import InputError
+from ndcl_domainbed.diagnostics.faults import no_shot_groups
 from ndcl_domainbed.diagnostics.request import Request
 from ndcl_domainbed.diagnostics.run_names import run_names
 from ndcl_domainbed.results.splits import FILE_NAME as SPLIT_FILE
@@ -50,9 +51,7 @@ class WatchedRun:
     def shot_pairs(self) -> pd.DataFrame:
         """Return ``pairs``; InputError for a run whose classes have no shot groups."""
         if self.pairs["shots"].isna().any():
-            raise InputError(
-                f"{self.folder} was trained without --imbalance: its classes have no shot groups."
-            )
+            raise no_shot_groups(self.folder)
         return self.pairs
 
     def caveats(self, name: str) -> list[str]:

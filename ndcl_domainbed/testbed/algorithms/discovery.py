@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import traceback
 from types import ModuleType
 
 from imbalance_splits.errors import InputError
+from ndcl_domainbed.hparams import Hparam
 
 
 def discover(package: ModuleType, base: type) -> dict[str, type]:
     """Return the algorithm classes that the modules of ``package`` define, by name.
 
     Every public subclass of ``base`` counts; its name is its name on the command line. Raises
-    InputError if two modules define the same name.
+    InputError for a module that cannot be imported, for hyper-parameters that are not declared as
+    :class:`Hparam`, and if two modules define the same name.
     """
     found: dict[str, type] = {}
     for info in pkgutil.iter_modules(package.__path__):
-        module = importlib.import_module(f"{package.__name__}.{info.name}")
+        module = _imported(f"{package.__name__}.{info.name}")
         for name, cls in vars(module).items():
             if not _is_algorithm(name, cls, module, base):
                 continue
@@ -26,6 +29,7 @@ def discover(package: ModuleType, base: type) -> dict[str, type]:
                     f"two modules define an algorithm {name}: {found[name].__module__} and "
                     f"{module.__name__}; rename one of them."
                 )
+            _check_hparams(cls)
             found[name] = cls
     return dict(sorted(found.items()))
 
@@ -39,3 +43,27 @@ def _is_algorithm(name: str, cls: object, module: ModuleType, base: type) -> boo
         and cls.__module__ == module.__name__
         and not name.startswith("_")
     )
+
+
+def _imported(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except InputError:
+        raise
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        if isinstance(error, SyntaxError) and error.filename:
+            where = traceback.FrameSummary(error.filename, error.lineno, "")
+        raise InputError(
+            f"the algorithms of {name} cannot be imported: {type(error).__name__}: {error} "
+            f"({where.filename}, line {where.lineno})"
+        ) from error
+
+
+def _check_hparams(cls: type) -> None:
+    for name, declared in vars(cls).get("HPARAMS", {}).items():
+        if not isinstance(declared, Hparam):
+            raise InputError(
+                f"{cls.__name__}.HPARAMS[{name!r}] is {declared!r}; it takes an Hparam, such as "
+                "Hparam(1.0) or Hparam(1.0, uniform(0.5, 2.0))."
+            )

@@ -70,6 +70,27 @@ def test_a_name_defined_twice_is_an_error(package):
         discover(imported_package(), Algorithm)
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("import nonexistent_package", r"mine.second cannot be imported: ModuleNotFound.*line 1\)"),
+        (
+            "x = 1\ndef broken(:",
+            r"mine.second cannot be imported: SyntaxError.*second.py, line 2\)",
+        ),
+        (
+            ERM_AGAIN.replace("Mine(Imported):", "Other(Imported):\n    HPARAMS = {'foo': 3}"),
+            r"Other.HPARAMS\['foo'\] is 3; it takes an Hparam",
+        ),
+    ],
+    ids=["import", "syntax", "hparams"],
+)
+def test_a_broken_file_is_named(package, content, message):
+    (package / "second.py").write_text(content)
+    with pytest.raises(InputError, match=message):
+        discover(imported_package(), Algorithm)
+
+
 def test_classes_are_sorted_and_not_abstract():
     names = list(algorithms.classes())
     assert names == sorted(names)

@@ -23,6 +23,7 @@ from ndcl_domainbed.training.acceleration import accelerate
 from ndcl_domainbed.training.arguments import TrainArguments
 from ndcl_domainbed.training.batches import in_memory
 from ndcl_domainbed.training.image_cache import use_image_cache
+from ndcl_domainbed.training.watchable import check_watchable
 
 SplitDataset = HoldoutDataset | ImbalancedDataset
 
@@ -58,6 +59,8 @@ def prepare(arguments: TrainArguments) -> Run:
         arguments.algorithm, getattr(dataset_class, "HPARAMS_LIKE", None) or arguments.dataset,
         arguments.hparams_seed, arguments.trial_seed, arguments.hparam_overrides(),
     )  # fmt: skip
+    if arguments.diagnostics:
+        check_watchable(arguments.algorithm, hparams)
     device = choose_device(arguments.device)
     seeding.seed_everything(arguments.seed)
     dataset = split_dataset(arguments, dataset_class, hparams)

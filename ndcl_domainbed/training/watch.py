@@ -28,6 +28,10 @@ _DIGITS = 7
 """Significant digits of the figures in the file."""
 
 
+class CannotWatch(InputError):
+    """An algorithm does not do with its minibatches what could be watched."""
+
+
 class Watch:
     """Watches the updates of an algorithm and adds up what its losses do to each pair (d, k).
 
@@ -60,7 +64,7 @@ class Watch:
         device: torch.device,
         state: dict[str, Any],
     ) -> None:
-        """Raise InputError if ``algorithm`` has no featurizer and classifier.
+        """Raise CannotWatch if ``algorithm`` has no featurizer and classifier.
 
         ``sources`` are the indices of the source domains, in the order of the minibatches.
         """
@@ -74,8 +78,8 @@ class Watch:
         self._checked = False
         self._layouts: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}
 
-    def _unfit(self, why: str) -> InputError:
-        return InputError(
+    def _unfit(self, why: str) -> CannotWatch:
+        return CannotWatch(
             f"--diagnostics cannot watch {type(self.algorithm).__name__}: {why}.\n"
             "It needs an algorithm that passes its minibatches as they are through its featurizer "
             "and classifier, like ERM and NDCL. Train without --diagnostics."
@@ -85,7 +89,7 @@ class Watch:
     def update(self, minibatches: Sequence[Batch]) -> Iterator[None]:
         """Watch the update that is made in the block.
 
-        Raises InputError after the first one if its passes are not those of the minibatches.
+        Raises CannotWatch after the first one if its passes are not those of the minibatches.
         """
         modules = self.algorithm.featurizer, self.algorithm.classifier
         with watched_passes(*modules, sum(len(y) for _, y in minibatches)) as passes:
@@ -99,7 +103,7 @@ class Watch:
                     self._add(seen, minibatches)
 
     def _check(self, passes: Passes, minibatches: Sequence[Batch]) -> None:
-        """Raise InputError unless the passes are of the minibatches, in order."""
+        """Raise CannotWatch unless the passes are of the minibatches, in order."""
         if not passes.passes:
             raise self._unfit("its update trains no pass through its featurizer")
         expected = torch.cat([x for x, _ in minibatches])

@@ -16,6 +16,7 @@ from imbalance_splits.errors import InputError
 from ndcl_domainbed import registry
 from ndcl_domainbed.training import pair_sums
 from ndcl_domainbed.training.watch import Watch
+from ndcl_domainbed.training.watchable import check_watchable
 from tests.losses.plain import members, plain_prototypes, plain_sums
 
 CPU = torch.device("cpu")
@@ -217,11 +218,26 @@ def test_every_algorithm_is_watched_or_refused():
         except InputError as error:
             assert f"cannot watch {name}" in str(error)
             refused.add(name)
+            with pytest.raises(InputError) as known:
+                check_watchable(name)
+            assert str(known.value) == str(error)
         else:
+            check_watchable(name)
             record = watch.record(1)
             assert record["updates"] >= 1
             assert all(row["grad_features"] > 0 for row in _rows(record).values())
     assert refused == CANNOT
+
+
+def test_the_trial_leaves_the_generators_and_other_errors_alone(monkeypatch):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    check_watchable("NDCL", registry.default_hparams("NDCL", "PACS"))
+    assert torch.equal(torch.rand(3), expected)
+    failing = {"of a checkout": lambda *_: 1 / 0}
+    monkeypatch.setattr(registry, "get_algorithm_class", failing.get)
+    check_watchable("of a checkout", {})
 
 
 def test_updates_that_see_other_images_are_not_counted():

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import random
 import signal
-import time
 
 import pytest
 
+from ndcl_domainbed.training import preparation
 from ndcl_domainbed.training.arguments import TrainArguments
 from ndcl_domainbed.training.loop import train
 from ndcl_domainbed.training.watch import Watch
 from tests.command_line import call
-from tests.training.processes import Command
+from tests.training.kills import killed_at_random, undisturbed
 from tests.training.runs import assert_same_run, lasting
 
 SMALL = '{"backbone": "small_cnn", "batch_size": 6, "resnet_dropout": 0.1}'
@@ -51,17 +50,8 @@ def test_a_run_that_is_killed_records_the_same(tmp_path):
         "train", "--dataset", "Debug28", "--algorithm", "NDCL", "--steps", 100, "--seed", 7,
         "--checkpoint_freq", 4, "--hparams", SMALL, "--diagnostics",
     )  # fmt: skip
-    alone = Command(tmp_path / "alone", *command)
-    assert alone.status() == 0, alone.said
-    delays = random.Random(1)
-    for _ in range(6):
-        attempt = Command(tmp_path / "killed", *command)
-        size = attempt.records_size()
-        attempt.wait_until(lambda run=attempt, size=size: run.records_size() > size)
-        time.sleep(delays.uniform(0.0, 0.02))  # so that it is killed anywhere between records
-        attempt.kill()
-    last = Command(tmp_path / "killed", *command)
-    assert last.status() == 0, last.said
+    pace = undisturbed(tmp_path / "alone", *command)
+    killed_at_random(tmp_path / "killed", *command, pace=pace, kills=8, seed=1)
     assert_same_run(tmp_path / "killed", tmp_path / "alone")
     files = [tmp_path / name / "diagnostics.jsonl" for name in ("killed", "alone")]
     assert files[0].read_bytes() == files[1].read_bytes()
@@ -91,8 +81,10 @@ def test_a_stop_between_records_keeps_what_was_added_up(tmp_path, monkeypatch):
     assert lines[0] == lines[1]
 
 
-def test_the_command_refuses_what_it_cannot_watch(tmp_path):
-    refused = _train(tmp_path / "mixup", "--diagnostics", algorithm="Mixup")
+def test_the_command_refuses_what_it_cannot_watch(tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:  # it is known before the data are read
+        patched.delattr(preparation, "split_dataset")
+        refused = _train(tmp_path / "mixup", "--diagnostics", algorithm="Mixup")
     assert refused.status == 2
     assert "cannot watch Mixup" in refused.err
     assert "Traceback" not in refused.err

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import functools
 import math
-import signal
 
 import numpy as np
 import pytest
@@ -17,11 +16,11 @@ from ndcl_domainbed.errors import InputError, RunFailure
 from ndcl_domainbed.testbed import networks
 from ndcl_domainbed.training import acceleration, precision
 from ndcl_domainbed.training.acceleration import accelerate, explain_compile_failure
-from ndcl_domainbed.training.feed import Feed
 from tests.command_line import call
 from tests.testbed.algorithms.battery import with_everything_on
 from tests.testbed.algorithms.building import SHAPE, build, hparams_for, random_minibatches
 from tests.training.runs import lasting, records
+from tests.training.stops import stop_at
 
 CPU = torch.device("cpu")
 
@@ -169,15 +168,7 @@ def test_a_compiled_run_is_the_run_without_and_can_be_stopped(tmp_path, monkeypa
         return graph.forward
 
     _compile_with(monkeypatch, compute_as_it_stands)
-    read, steps = Feed.minibatches, []
-
-    def read_and_stop(feed):
-        steps.append(len(steps))
-        if steps[-1] == 1:
-            signal.raise_signal(signal.SIGTERM)
-        return read(feed)
-
-    monkeypatch.setattr(Feed, "minibatches", read_and_stop)
+    steps = stop_at(1, patch=monkeypatch.setattr)
     for status in (143, 0):
         outcome = call(*FLAGS, "--compile", "--output_dir", tmp_path / "compiled")
         assert outcome.status == status, outcome.err
@@ -188,6 +179,19 @@ def test_a_compiled_run_is_the_run_without_and_can_be_stopped(tmp_path, monkeypa
         for record in run:
             del record["args"]["compile"]
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("name", registry.algorithm_names())
+def test_every_algorithm_trains_compiled_as_it_does_without(name, monkeypatch):
+    torch._dynamo.reset()
+    expected = _trained(_built(name, precision="bf16"))
+    graphs = []
+    _compile_with(monkeypatch, lambda graph, _inputs: graphs.append(graph) or graph.forward)
+    monkeypatch.setattr(acceleration, "_check_compiler", lambda _device: None)
+    found = _trained(_built(name, precision="bf16", compiled=True))
+    assert graphs
+    for values, others in zip(found, expected, strict=True):
+        assert values == pytest.approx(others, rel=1e-3, abs=1e-4)
 
 
 def test_a_network_that_cannot_be_compiled(tmp_path, monkeypatch):

@@ -1,0 +1,26 @@
+"""What a run saves is plain enough for a safe loader, whatever hyper-parameters were drawn."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ndcl_domainbed import registry
+from ndcl_domainbed.training.arguments import TrainArguments
+from ndcl_domainbed.training.loop import train
+from tests.training.runs import records
+
+
+@pytest.mark.parametrize("algorithm", registry.algorithm_names())
+def test_files_of_a_random_draw_load_safely(algorithm, tmp_path):
+    arguments = TrainArguments(
+        dataset="Debug28", algorithm=algorithm, hparams_seed=3, steps=1, keep_resume=True,
+        hparams='{"batch_size": 4, "backbone": "small_cnn"}', output_dir=str(tmp_path),
+    )  # fmt: skip
+    train(arguments)
+    model = torch.load(tmp_path / "model.pkl", weights_only=True)
+    drawn = registry.run_hparams(algorithm, "Debug28", 3, 0, arguments.hparam_overrides())
+    assert drawn != registry.run_hparams(algorithm, "Debug28", 0, 0, arguments.hparam_overrides())
+    assert model["model_hparams"] == drawn == records(tmp_path)[0]["hparams"]
+    assert all(type(value) in (bool, int, float, str) for value in model["model_hparams"].values())
+    assert torch.load(tmp_path / "resume.pt", weights_only=True)["step"] == 0

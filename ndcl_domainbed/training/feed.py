@@ -122,8 +122,10 @@ class Feed:
         return self
 
     def __exit__(self, kind: object, error: object, _trace: object) -> None:
-        if isinstance(error, StoppedAtOnce):
+        if self._workers and isinstance(error, StoppedAtOnce):
+            kept = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's raises when one dies
             self._kill_processes()
+            signal.signal(signal.SIGCHLD, kept)
         # Left to the garbage collector, the processes would live as long as the traceback of an
         # error, and the exit of this process waits for them.
         shut_down = getattr(self._read, "_shutdown_workers", None)
@@ -136,16 +138,9 @@ class Feed:
 
     def _kill_processes(self) -> None:
         """Kill the loader processes that there still are: one may be in what never ends."""
-        processes = [one for one in getattr(self._read, "_workers", []) if one.is_alive()]
-        if not processes:
-            return
-        kept = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's raises when one dies
-        try:
-            for process in processes:
-                process.kill()
-                process.join()
-        finally:
-            signal.signal(signal.SIGCHLD, kept)
+        for process in getattr(self._read, "_workers", []):
+            process.kill()
+            process.join()
 
     def minibatches(self) -> tuple[list[Batch], list[torch.Tensor] | None]:
         """Return the arguments of ``update`` for the next step."""

@@ -17,11 +17,8 @@ from ndcl_domainbed.errors import InputError
 from ndcl_domainbed.sweeping.grid import Grid, environments
 from ndcl_domainbed.sweeping.launchers import get_launcher
 from ndcl_domainbed.training.arguments import TrainArguments, parse_hparams
-
-NOT_WATCHED = frozenset(
-    {"ARM", "Fish", "MLDG", "MTL", "Mixup", "PGrad", "RSC", "SagNet", "SelfReg", "TCRI_HSIC"}
-)
-"""Algorithms that ``--diagnostics`` refuses in their first update: see :mod:`.training.watch`."""
+from ndcl_domainbed.training.watch import CannotWatch
+from ndcl_domainbed.training.watchable import check_watchable
 
 
 def completed(grid: Grid) -> Grid:
@@ -64,13 +61,21 @@ def check_grids(grids: Sequence[Grid], free_args: Mapping[str, Any]) -> None:
 
 def _check_watched(algorithms: Sequence[str]) -> None:
     """Raise InputError for algorithms whose updates cannot be watched."""
-    unfit = [name for name in algorithms if name in NOT_WATCHED]
+    unfit = [name for name in algorithms if not _is_watchable(name)]
     if unfit:
         raise InputError(
             f"--diagnostics cannot watch {', '.join(unfit)}: their updates are not of the "
             "minibatches as they are.\n"
             "Leave them out of --algorithms, or launch them without --diagnostics."
         )
+
+
+def _is_watchable(algorithm: str) -> bool:
+    try:
+        check_watchable(algorithm)
+    except CannotWatch:
+        return False
+    return True
 
 
 def _check_setting(setting: str, dataset: str) -> None:

@@ -10,8 +10,7 @@ import pytest
 
 from ndcl_domainbed.errors import InputError
 from ndcl_domainbed.scripts import sweep
-from ndcl_domainbed.sweeping import checking, claims
-from tests.training.test_watch import CANNOT
+from ndcl_domainbed.sweeping import claims
 
 GRID = ["--datasets", "Debug28", "--n_trials", "1", "--n_hparams", "1", "--single_test_envs"]
 CHEAP = [*GRID, "--steps", "2", "--hparams", '{"batch_size": 2}']
@@ -65,10 +64,6 @@ def test_data_in_memory_does_without_the_image_cache(run, tmp_path):
     assert "--image_cache is left out for Debug28: no image files to decode." in printed.out
     assert "6 jobs: 6 done" in printed.out
     assert len(list(cache.glob("*.rgb"))) == 3
-
-
-def test_the_algorithms_that_cannot_be_watched_are_those_that_training_refuses():
-    assert checking.NOT_WATCHED == CANNOT
 
 
 def test_data_that_were_moved_are_the_same_data(run, tmp_path):

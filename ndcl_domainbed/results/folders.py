@@ -17,7 +17,7 @@ MANIFEST = "jobs.jsonl"
 DONE, UNFINISHED, FAILED, WAITING = "done", "unfinished", "failed", "not started"
 
 _CLAIM = re.compile(r"claim\.\d+\.json")
-_STOPPED = ("KeyboardInterrupt", "SystemExit")
+_STOPPED = ("KeyboardInterrupt", "SystemExit", "stopped by ")
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,11 @@ def test_the_folder_itself_may_be_a_run(tmp_path):
         ("UserWarning: slow\n", "unfinished", ""),
         (TRACEBACK + "ValueError: bad\n", "failed", "ValueError: bad"),
         (TRACEBACK + "KeyboardInterrupt\n", "unfinished", ""),
+        (
+            TRACEBACK + "ValueError: bad\nstopped by SIGTERM after step 3; start again to go on.\n",
+            "unfinished",
+            "",
+        ),
         ("error: loss became nan at step 3.\n", "failed", "loss became nan at step 3."),
     ],
 )

@@ -16,7 +16,6 @@ _CONTEXT.set_forkserver_preload(["tests.training.warm"])
 LIMIT = 120.0
 """Seconds after which a command counts as hanging: far more than any takes."""
 
-
 NOBODY = 65534
 """The user without rights."""
 
@@ -59,9 +58,11 @@ class Command:
         self.process.join(LIMIT)
 
     def wait_until(self, condition):
-        """Return when ``condition()`` is true; fail if the process ends before."""
+        """Return when ``condition()`` is true; fail if the process ends before, or hangs."""
+        given_up = time.monotonic() + LIMIT
         while not condition():
             assert self.process.exitcode is None, self.said
+            assert time.monotonic() < given_up, f"it hangs: {self.said}"
             time.sleep(0.001)
 
     def records_size(self):

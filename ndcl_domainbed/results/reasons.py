@@ -34,10 +34,30 @@ class RunStates:
         self.why = dict(zip(failed["algorithm"], failed["reason"], strict=True))
         self._records = records
 
+    def numbers(self, algorithm: str, env: int, partial: bool) -> set[str]:
+        """Return the accuracies that are a number in any record of these runs.
+
+        ``partial``: whether runs that are not done count.
+        """
+        known = self._known.get((algorithm, env, True), set())
+        return known | self._known.get((algorithm, env, False), set()) if partial else known
+
     @cached_property
-    def records(self) -> pd.DataFrame:
-        """The records of these runs."""
-        return self._records()
+    def splits(self) -> set[str]:
+        """The splits, such as "in", that any record has an accuracy of."""
+        return {name.split("_")[1] for names in self._known.values() for name in names}
+
+    @cached_property
+    def _known(self) -> dict[tuple[str, int, bool], set[str]]:
+        """Algorithm, test domain, whether done -> accuracies that are a number in any record."""
+        records = self._records()
+        names = [name for name in records.columns if name.endswith("_acc")]
+        keys = [records[name] for name in ("algorithm", "test_env", "done")]
+        known = records[names].notna().groupby(keys, observed=True).any()
+        return {
+            (str(algorithm), int(env), bool(done)): set(known.columns[row])
+            for (algorithm, env, done), row in zip(known.index, known.to_numpy(), strict=True)
+        }
 
 
 @dataclass(frozen=True)
@@ -81,17 +101,14 @@ class RunsBehind:
 
         Where no run at all has one of a kind, runs of that kind are what is missing.
         """
-        records = self.there.records
-        mine = (records["algorithm"] == algorithm) & (records["test_env"] == env)
-        rows = records[mine if self.partial else mine & records["done"]]
         asked = [f"env{env}_in_acc"]
         split = _LOOKS_AT.get(self.criterion)
-        alike = [name for name in records.columns if name.endswith(f"_{split}_acc")]
-        if records[alike].notna().to_numpy().any():
+        if split in self.there.splits:
             others = (i for i in range(len(self.domains)) if i != env)
             envs = [env] if self.criterion == "oracle" else others
             asked += [f"env{i}_{split}_acc" for i in envs]
-        return [name for name in asked if name not in rows or rows[name].isna().all()]
+        known = self.there.numbers(algorithm, env, self.partial)
+        return [name for name in asked if name not in known]
 
     def lacking(self, selected: pd.DataFrame, algorithm: str, envs: Sequence[int]) -> Missing:
         """Return which of ``envs`` lack a figure, in any trial, and why; those alike together.

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from ndcl_domainbed.training.arguments import LOGS, NO_IMBALANCE, PRECISIONS, TASKS, TrainArguments
+from ndcl_domainbed.training.arguments import (
+    LOGS,
+    NO_IMBALANCE,
+    PRECISIONS,
+    TASKS,
+    TrainArguments,
+    setting_named,
+)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -20,7 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--dataset", default=defaults.dataset,
         help="a name, or a domain/class/image folder (%(default)s)")  # fmt: skip
     add("--algorithm", default=defaults.algorithm, help="for example NDCL (%(default)s)")
-    add("--imbalance", metavar="SETTING", type=lambda name: None if name == NO_IMBALANCE else name,
+    add("--imbalance", metavar="SETTING", type=setting_named,
         help=f"a setting such as TotalHeavyTail, or a table file ({NO_IMBALANCE})")  # fmt: skip
     add("--task", default=defaults.task, choices=TASKS)
     add("--hparams", metavar="JSON", help="hyper-parameters that override the registry's")

@@ -11,7 +11,7 @@ from typing import Any
 from imbalance_splits.seeds import seed_hash
 from ndcl_domainbed.errors import InputError
 from ndcl_domainbed.sweeping.jobs import Job, make_job
-from ndcl_domainbed.training.arguments import NO_IMBALANCE
+from ndcl_domainbed.training.arguments import NO_IMBALANCE, setting_named
 
 _ONLY_IF_GIVEN = (
     "steps", "hparams", "checkpoint_freq", "skip_model_save", "uda_holdout_fraction", "precision",
@@ -52,7 +52,7 @@ class Grid:
 
     def settings(self) -> list[str | None]:
         """Return the settings; None is DomainBed's ordinary split, which "none" stands for."""
-        return [None if one == NO_IMBALANCE else one for one in self.imbalance or [NO_IMBALANCE]]
+        return [setting_named(name) for name in self.imbalance or [NO_IMBALANCE]]
 
     def train_args(self) -> Iterator[dict[str, Any]]:
         """Yield the arguments of every run of the grid.

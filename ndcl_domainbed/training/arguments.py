@@ -109,6 +109,11 @@ class TrainArguments:
         return dataclasses.asdict(self)
 
 
+def setting_named(name: str) -> str | None:
+    """Return the setting of this name; None, the ordinary split, for "none"."""
+    return None if name == NO_IMBALANCE else name
+
+
 def parse_hparams(text: str | None) -> dict[str, Any]:
     """Return the hyper-parameters in a JSON text; none for None or an empty text.
 

@@ -17,7 +17,6 @@ from ndcl_domainbed.hparams import (
     SHARE,
     Hparam,
     Range,
-    by_dataset,
     choice,
     integer,
     power_uniform,
@@ -31,12 +30,7 @@ from ndcl_domainbed.testbed.algorithms.base import (
     sizes,
     step,
 )
-
-_LEARNING_RATE = Hparam(
-    by_dataset(small=1e-3, other=5e-5),
-    by_dataset(small=power_uniform(10, -4.5, -2.5), other=power_uniform(10, -5, -3.5)),
-    within=NOT_NEGATIVE,
-)
+from ndcl_domainbed.testbed.hparams_registry import SHARED
 
 
 class _DomainAdversarial(Algorithm):
@@ -55,11 +49,9 @@ class _DomainAdversarial(Algorithm):
         "mlp_width": Hparam(256, integer(power_uniform(2, 6, 10)), within=AT_LEAST_ONE),
         "mlp_depth": Hparam(3, choice([3, 4, 5]), within=Range(2)),
         "mlp_dropout": Hparam(0.0, choice([0.0, 0.1, 0.5]), within=SHARE),
-        "lr_g": _LEARNING_RATE,
-        "lr_d": _LEARNING_RATE,
-        "weight_decay_g": Hparam(
-            0.0, by_dataset(small=0.0, other=power_uniform(10, -6, -2)), within=NOT_NEGATIVE
-        ),
+        "lr_g": SHARED["lr"],
+        "lr_d": SHARED["lr"],
+        "weight_decay_g": SHARED["weight_decay"],
     }
 
     update_count: torch.Tensor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar
 
 import torch
@@ -44,14 +44,16 @@ class Settings:
     tau_align: float
     prototype_momentum: float
     prototype_min_count: int
+    ce_weight: float = 1.0
 
     @classmethod
     def of(cls, hparams: Mapping[str, Any]) -> Settings:
         """Return the settings in ``hparams``; InputError for one that is missing or unusable."""
-        names = [field.name for field in fields(cls)]
-        missing = ", ".join(name for name in names if name not in hparams)
+        required = [field.name for field in fields(cls) if field.default is MISSING]
+        missing = ", ".join(name for name in required if name not in hparams)
         if missing:
             raise InputError(f"NDCL lacks hyper-parameters: {missing}; the registry has them.")
+        names = [field.name for field in fields(cls) if field.name in hparams]
         return cls(**{name: hparams[name] for name in names})
 
     def __post_init__(self) -> None:
@@ -128,6 +130,7 @@ class NDCL(ERM):
     ``tau_align``             1             temperature of L_const
     ``prototype_momentum``    0             share of the earlier prototypes that is kept
     ``prototype_min_count``   1             fewest samples of a pair that makes a prototype
+    ``ce_weight``             1             weight of L_ce; 0 leaves it out (not in the paper)
     ========================  ============  =====================================================
 
     An update passes the real batch and then the hard negatives through the network, and reads
@@ -157,6 +160,7 @@ class NDCL(ERM):
         "tau_align": Hparam(1.0, within=POSITIVE),
         "prototype_momentum": Hparam(0.0, within=BELOW_ONE),
         "prototype_min_count": Hparam(1, within=AT_LEAST_ONE),
+        "ce_weight": Hparam(1.0, within=NOT_NEGATIVE),
     }
 
     def __init__(
@@ -196,7 +200,8 @@ class NDCL(ERM):
             loss_const = losses.prototype_alignment(
                 prototypes.vectors, y, prototypes.active, tau=self.settings.tau_align
             )
-        loss = loss_ce + self.settings.alpha * loss_con + self.settings.beta * loss_const
+        settings = self.settings
+        loss = settings.ce_weight * loss_ce + settings.alpha * loss_con + settings.beta * loss_const
         step(self.optimizer, loss)
         prototypes = prototypes._replace(vectors=prototypes.vectors.detach())
         self.last_step = LastStep(

@@ -39,6 +39,7 @@ VARIANTS = [
     {"prototype_momentum": 0.9, "prototype_min_count": 2},
     {"alpha": 0.0, "beta": 1.0},
     {"alpha": 1.0, "beta": 0.0},
+    {"ce_weight": 0.0, "alpha": 1.0},
 ]
 each_variant = pytest.mark.parametrize("variant", VARIANTS, ids=[str(v) for v in VARIANTS])
 

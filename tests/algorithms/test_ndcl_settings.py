@@ -30,6 +30,7 @@ def test_defaults_and_random_ranges():
         "tau_align": 1.0,
         "prototype_momentum": 0.0,
         "prototype_min_count": 1,
+        "ce_weight": 1.0,
     }
     assert {name: hparams[name] for name in wanted} == wanted
     drawn = [random_hparams("NDCL", "PACS", seed) for seed in range(200)]
@@ -78,6 +79,12 @@ def test_a_missing_hyper_parameter_is_named():
     del hparams["tau"], hparams["space"]
     with pytest.raises(InputError, match="space, tau"):
         NDCL((WIDTH,), K, 3, hparams)
+
+
+def test_the_weight_of_the_cross_entropy_which_the_paper_lacks_need_not_be_given():
+    hparams = make_hparams()
+    del hparams["ce_weight"]
+    assert NDCL((WIDTH,), K, 3, hparams).settings.ce_weight == 1.0
 
 
 @pytest.mark.parametrize("prior", ["inverse", "logit"])

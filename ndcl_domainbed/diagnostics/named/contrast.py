@@ -27,6 +27,7 @@ _CLEAR = 2.0
 
 _QUESTIONS = {
     (("alpha", 0), ("beta", 0)): "Contrast and alignment together (alpha, beta)",
+    (("ce_weight", 0),): "The cross-entropy L_ce (ce_weight)",
     (("alpha", 0),): "The contrast L_con (alpha)",
     (("beta", 0),): "The alignment L_const (beta)",
     (("contrast", "infonce"),): "Dominant negatives against InfoNCE",

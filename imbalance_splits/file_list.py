@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from imbalance_splits.errors import InputError
+from imbalance_splits.text_files import csv_rows, parse_json, read_text
 
 _FIELDS = ("domain", "class", "file")
 
@@ -44,11 +43,7 @@ def read_file_list(path: Path | str, absent: list[Path] | None = None) -> FileLi
     that is not there; with ``absent``, such files are left out and added to it instead.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
-        raise InputError(f"{path}: cannot be read as a list of files ({reason}).") from None
+    text = read_text(path, "a list of files")
     entries = (
         _csv_entries(text, path) if path.suffix.lower() == ".csv" else _json_entries(text, path)
     )
@@ -80,23 +75,12 @@ Entry = tuple[str, tuple[str, str, str]]
 
 
 def _csv_entries(text: str, path: Path) -> Iterator[Entry]:
-    reader = csv.DictReader(text.splitlines())
-    missing = [name for name in _FIELDS if name not in (reader.fieldnames or ())]
-    if missing:
-        raise InputError(
-            f"{path}: the first line must name the columns {','.join(_FIELDS)}; "
-            f"missing: {', '.join(missing)}."
-        )
-    for line in reader:
-        where = f"{path}, line {reader.line_num}"
-        yield where, _checked([line[name] for name in _FIELDS], where)
+    for where, values in csv_rows(text, path, _FIELDS):
+        yield where, _checked(values, where)
 
 
 def _json_entries(text: str, path: Path) -> Iterator[Entry]:
-    try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}, line {error.lineno}: not JSON ({error.msg}).") from None
+    data = parse_json(text, path)
     if not isinstance(data, list):
         raise InputError(f"{path}: expected a list of (domain, class, file).")
     for number, item in enumerate(data, start=1):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 from imbalance_splits.errors import InputError
 from imbalance_splits.settings.base import Setting
 from imbalance_splits.table import LabelCounts, SplitTable
+from imbalance_splits.text_files import csv_rows, parse_json, read_text
 
 FILE_SUFFIXES = (".json", ".csv")
 _COLUMNS = ("target", "source", "class", "count")
@@ -34,11 +33,7 @@ class FromFile(Setting):
         than ``label_counts`` have (where they are given).
         """
         path = Path(self.path)
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
-            raise InputError(f"{path}: cannot be read as a split table ({reason}).") from None
+        text = read_text(path, "a split table")
         data = _parse_csv(text, path) if path.suffix.lower() == ".csv" else _parse_json(text, path)
         table = SplitTable.from_json({"dataset": dataset, **data}, str(path), tuple(label_counts))
         _check_available(table, label_counts, path)
@@ -55,31 +50,19 @@ def _parse_json(text: str, path: Path) -> Mapping[str, Any]:
             raise InputError(f"{path}: {twice!r} occurs twice in the same place; keep one.")
         return found
 
-    try:
-        data = json.loads(text, object_pairs_hook=once)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}, line {error.lineno}: not JSON ({error.msg}).") from None
+    data = parse_json(text, path, once)
     if not isinstance(data, dict):
         raise InputError(f"{path}: expected a JSON object with 'train_counts'.")
     return data
 
 
 def _parse_csv(text: str, path: Path) -> Mapping[str, Any]:
-    reader = csv.DictReader(text.splitlines())
-    missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
-    if missing:
-        raise InputError(
-            f"{path}: the first line must name the columns {','.join(_COLUMNS)}; "
-            f"missing: {', '.join(missing)}."
-        )
-    counts: dict[str, dict[str, dict[str, int]]] = {}
-    for line in reader:
-        where = f"{path}, line {reader.line_num}"
-        target, source, name, count = (line[column] for column in _COLUMNS)
+    counts: dict[str | None, dict[str | None, dict[str | None, int]]] = {}
+    for where, (target, source, name, count) in csv_rows(text, path, _COLUMNS):
         row = counts.setdefault(target, {}).setdefault(source, {})
         if name in row:
             raise InputError(f"{where}: ({target}, {source}, {name}) occurs twice; keep one.")
-        if not (count or "").strip().isdecimal():
+        if count is None or not count.strip().isdecimal():
             raise InputError(f"{where}: count {count!r}; give a whole number >= 0.")
         row[name] = int(count)
     return {"train_counts": counts}

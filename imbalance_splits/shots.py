@@ -1,6 +1,8 @@
 """Many / Medium / Few / Zero, and the accuracies over classes and over groups of classes.
 
-An accuracy that no image stands behind is None: neither NaN nor 0.
+``correct`` and ``total`` are the correctly predicted and all images of each class, int (K), as
+:func:`count_correct` gives them. Accuracies are shares, in [0, 1]; one that no image stands behind
+is None: neither NaN nor 0.
 """
 
 from __future__ import annotations
@@ -37,7 +39,11 @@ def count_correct(
     predictions: Sequence[int] | np.ndarray,
     num_classes: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return (correct, total): the rightly predicted and all images of each class, int64 (K)."""
+    """Return (correct, total): the correctly predicted and all images of each class, int64 (K).
+
+    ``labels`` and ``predictions`` (N,) are classes in 0..K-1. Raises InputError if there are more
+    of one than of the other.
+    """
     labels = np.asarray(labels, dtype=np.int64)
     predictions = np.asarray(predictions, dtype=np.int64)
     if labels.shape != predictions.shape:
@@ -50,7 +56,7 @@ def count_correct(
 
 
 def overall_accuracy(correct: np.ndarray, total: np.ndarray) -> float | None:
-    """Return the share of images that are predicted rightly."""
+    """Return the share of all images that are predicted correctly."""
     images = int(np.sum(total))
     return int(np.sum(correct)) / images if images else None
 

@@ -25,7 +25,7 @@ _FIELDS = ("dataset", "setting", "thresholds", "validation_per_class", "train_co
 
 @dataclass(frozen=True)
 class Thresholds:
-    """A class is Many above ``many`` mean training images, Few below ``few``."""
+    """A class is Many above ``many`` mean training images, Few below ``few`` (0 <= few <= many)."""
 
     many: float
     few: float
@@ -77,6 +77,11 @@ class SplitTable:
         limits = self.thresholds.get(target)
         if limits is None or not (_is_number(limits.many) and _is_number(limits.few)):
             raise InputError(f"{where}: thresholds need two numbers >= 0, many and few.")
+        if limits.many < limits.few:
+            raise InputError(
+                f"{where}: Many above {limits.many:g} and Few below {limits.few:g} overlap; "
+                "give thresholds with many >= few."
+            )
 
     def sources(self, target: str) -> list[str]:
         """Return the source domains of ``target``, in the order of ``domains``."""
@@ -178,7 +183,9 @@ def _check_row(where: str, row: ClassCounts, classes: Sequence[str]) -> None:
     """Raise InputError unless ``row`` gives every one of ``classes`` a whole number >= 0."""
     missing = [name for name in classes if name not in row]
     extra = [name for name in row if name not in classes]
-    if missing or extra or not classes:
+    if not classes:
+        raise InputError(f"{where}: it has no class.")
+    if missing or extra:
         raise InputError(
             f"{where}: the classes differ from those of the other domains. "
             f"Missing: {_listed(missing)}; extra: {_listed(extra)}."

@@ -39,6 +39,13 @@ class Report:
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    def summary(self, compared: bool) -> str:
+        """Return one line; ``compared`` tells whether there were published counts."""
+        count = len(self.problems)
+        found = f"{count} problem{'s' * (count > 1)}" if count else "all sound"
+        against = "" if compared else "; there are no published counts to compare with"
+        return f"{self.images:,} images, {found}{against}"
+
 
 def verify_folder(
     root: Path | str, dataset: str | None, progress: Progress | None = None
@@ -49,14 +56,17 @@ def verify_folder(
     names every missing or surplus folder, every class with too few or too many images, every
     file that is no image and every image that cannot be decoded. Published counts say how many
     images there are and not what they are called, so a missing image is reported by its class.
-    Raises InputError if there is no such folder.
+    Raises InputError if there is no such folder, or if it cannot be read.
     """
     root = Path(root)
     if not root.is_dir():
         raise InputError(f"no folder {root}; name the directory that holds it.")
     report = Report()
-    found = {d: {c: _files(root / d / c) for c in _folders(root / d)} for d in _folders(root)}
-    for domain in _folders(root):
+    try:
+        found = {d: {c: _files(root / d / c) for c in _folders(root / d)} for d in _folders(root)}
+    except OSError as error:
+        raise InputError(f"{error.filename}: cannot be read ({error.strerror}).") from None
+    for domain in found:
         report.problems += [
             f"extra: {domain}/{path.name} lies outside the class folders"
             for path in sorted((root / domain).iterdir())

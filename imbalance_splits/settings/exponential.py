@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from imbalance_splits.settings.base import Counts, GeneratedSetting, descending
@@ -22,7 +23,7 @@ class Exponential(GeneratedSetting):
     def __post_init__(self) -> None:
         """Check the parameters."""
         super().__post_init__()
-        self.require(self.factor >= 1, "factor", ">= 1")
+        self.require(1 <= self.factor < math.inf, "factor", ">= 1 and finite")
 
     def train_counts(self, usable: Counts) -> TrainCounts:
         """Return the training counts of every target."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from imbalance_splits.settings.base import Counts, GeneratedSetting
@@ -22,7 +23,7 @@ class OpposedTails(GeneratedSetting):
     def __post_init__(self) -> None:
         """Check the parameters."""
         super().__post_init__()
-        self.require(self.c > 1, "c", "> 1")
+        self.require(1 < self.c < math.inf, "c", "> 1 and finite")
 
     def fit(self, wanted: float, available: int) -> int:
         """Return ``wanted`` as a count, within ``lower`` and the share that may be trained on."""

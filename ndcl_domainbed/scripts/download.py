@@ -85,9 +85,7 @@ def _verify(recipe: Recipe, place: Path, view: View) -> int:
         view.say(line)
     for line in [*found.notes, *([recipe.note] if recipe.note else [])]:
         view.say(f"note: {line}")
-    sound = f"{len(found.problems)} problems" if found.problems else "all sound"
-    compared = "" if published else "; there are no published counts to compare with"
-    view.say(f"{place}: {found.images:,} images, {sound}{compared}")
+    view.say(f"{place}: {found.summary(compared=published is not None)}")
     return 1 if found.problems else 0
 
 

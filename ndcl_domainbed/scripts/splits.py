@@ -144,17 +144,11 @@ def _make(args: argparse.Namespace) -> int:
 
 
 def _with_thresholds(table: Any, many: float | None, few: float | None) -> Any:
-    """Return the table with the given thresholds for every target."""
+    """Return the table with the given thresholds for every target; InputError if they overlap."""
     if many is None and few is None:
         return table
     given = {name: value for name, value in (("many", many), ("few", few)) if value is not None}
     thresholds = {t: dataclasses.replace(old, **given) for t, old in table.thresholds.items()}
-    for target, limits in thresholds.items():
-        if limits.many < limits.few:
-            raise InputError(
-                f"target {target}: Many above {limits.many:g} and Few below {limits.few:g} "
-                "overlap; give --many and --few with many >= few."
-            )
     return dataclasses.replace(table, thresholds=thresholds)
 
 
@@ -245,9 +239,7 @@ def _verify(args: argparse.Namespace) -> int:
         print(line)
     for line in report.notes:
         print(f"note: {line}")
-    compared = "" if published else "; there are no published counts to compare with"
-    found = f"{len(report.problems)} problems" if report.problems else "all sound"
-    print(f"{root}: {report.images} images, {found}{compared}")
+    print(f"{root}: {report.summary(compared=published is not None)}")
     return 1 if report.problems else 0
 
 

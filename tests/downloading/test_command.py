@@ -41,7 +41,7 @@ def test_a_broken_image_gives_status_1(host, tmp_path, capsys):
     assert call(toy_recipe(host.serve("/a", zipped(files))), tmp_path) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[-2].startswith("broken: ink/cat/0.png (")
-    assert lines[-1].startswith(f"{tmp_path}/toy_data: 12 images, 1 problems")
+    assert lines[-1].startswith(f"{tmp_path}/toy_data: 12 images, 1 problem;")
 
 
 def test_published_counts_are_compared(host, tmp_path, capsys):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -169,3 +170,17 @@ def test_the_cleaned_domainnet_is_recognised(tmp_path, monkeypatch):
 def test_no_folder(tmp_path):
     with pytest.raises(InputError, match="no folder"):
         verify_folder(tmp_path / "PACS", "PACS")
+
+
+def test_a_folder_that_may_not_be_read_is_named(pacs, monkeypatch):
+    closed = pacs / "cartoon"
+    iterdir = Path.iterdir
+
+    def refuse(folder):
+        if folder == closed:
+            raise PermissionError(13, "Permission denied", str(folder))
+        return iterdir(folder)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(InputError, match=r"cartoon: cannot be read \(Permission denied\)"):
+        verify_folder(pacs, "PACS")

@@ -30,7 +30,7 @@ def test_verify_reports_and_returns_a_status(images, capsys):
     assert main(["verify", str(images)]) == 1
     out = capsys.readouterr().out.splitlines()
     assert out[0] == "broken: art/cat/000.png (cannot identify image file)"
-    assert "150 images, 1 problems" in out[1]
+    assert "150 images, 1 problem;" in out[1]
 
 
 @pytest.mark.parametrize("name", ["mine.json", "mine.csv"])
@@ -75,7 +75,7 @@ def test_verify_reports_what_training_refuses(tmp_path, monkeypatch, capsys, fol
     *problems, summary = capsys.readouterr().out.splitlines()
     assert problems[0].startswith("training refuses it: ")
     assert message in problems[0]
-    assert "1 problems" in summary
+    assert " 1 problem" in summary
     with pytest.raises(InputError, match=re.escape(message)):
         train(["--dataset", str(root), "--output_dir", str(tmp_path / "run")])
     with pytest.raises(InputError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import math
 
 import pytest
 from hypothesis import assume, given, settings
@@ -120,11 +121,14 @@ def test_opposed_tails_need_two_sources(name):
         ("Balanced", {"lower": -1}, "lower is -1; it must be >= 0"),
         ("Balanced", {"validation": -1}, "validation is -1; it must be >= 0"),
         ("TotalHeavyTail", {"c": 1.0}, "TotalHeavyTail: c is 1.0; it must be > 1"),
+        ("TotalHeavyTail", {"c": math.inf}, "c is inf; it must be > 1 and finite"),
         ("Cross", {"c": 0.5}, "Cross: c is 0.5; it must be > 1"),
+        ("Duality", {"c": math.inf}, "c is inf; it must be > 1 and finite"),
         ("Cross", {"middle": 0.0}, "middle is 0.0; it must be > 0"),
         ("Duality", {"middle_range": (5, 4)}, r"middle_range is \(5, 4\)"),
         ("Duality", {"seed": -1}, "seed is -1"),
         ("Exponential", {"factor": 0.5}, "factor is 0.5; it must be >= 1"),
+        ("Exponential", {"factor": math.inf}, "factor is inf; it must be >= 1 and finite"),
         ("Cross", {"midle": 0.3}, "unknown parameter of Cross 'midle'; did you mean 'middle'?"),
         ("GINIDG", {"c": 3.0}, "setting GINIDG takes no parameters, not 'c'"),
         ("FromFile", {}, "needs a path: give the path of a table .* in place of the name"),

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imbalance_splits.errors import InputError
-from imbalance_splits.whole_files import write_whole
+from imbalance_splits.whole_files import make_folder, write_whole
 from ndcl_domainbed.version import __version__
 
 if TYPE_CHECKING:
@@ -53,10 +52,7 @@ class Findings:
             TABLE: self.table.to_csv(index=False),
             WORDS: json.dumps(words, indent=1, ensure_ascii=False) + "\n",
         }
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{folder}: cannot be made ({error.strerror}).") from None
+        make_folder(folder)
         for suffix, content in contents.items():
             write_whole(folder / f"{name}{suffix}", content)
         return [folder / f"{name}{suffix}" for suffix in contents]

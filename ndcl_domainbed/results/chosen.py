@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import orjson
 import pandas as pd
 
 from imbalance_splits.errors import InputError
+from imbalance_splits.whole_files import make_folder, write_whole
 from ndcl_domainbed.results.reading import Sweep
 from ndcl_domainbed.results.selection import best_of_each_draw, criterion_names, select
 
@@ -101,15 +103,17 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 
     Raises InputError if pyarrow is missing, or if the file cannot be written.
     """
+    content = table.to_csv(index=False) if path.suffix == ".csv" else _parquet(table)
+    make_folder(path.parent)
+    write_whole(path, content)
+
+
+def _parquet(table: pd.DataFrame) -> bytes:
+    file = io.BytesIO()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".csv":
-            table.to_csv(path, index=False)
-        else:
-            table.to_parquet(path, index=False)
+        table.to_parquet(file, index=False)
     except ImportError as error:
         raise InputError(
             "a .parquet file needs pyarrow: pip install pyarrow, or write a .csv file"
         ) from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
+    return file.getvalue()

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 import math
+import re
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -26,6 +28,9 @@ SIGN, TEXT = 7.2, 12
 
 POINT = 0.75
 """A pixel in points."""
+
+_NO_GLYPH = re.compile(r"Glyph (\d+) .*missing from")
+"""How matplotlib warns of a sign that its font lacks."""
 
 _ANCHORS = {"start": "left", "middle": "center", "end": "right"}
 
@@ -139,12 +144,16 @@ def svg(drawn: Diagram) -> str:
     return "\n".join([*lines, "</svg>"]) + "\n"
 
 
-def pdf(drawn: Diagram) -> bytes | None:
-    """Return the diagram as PDF, the same for the same ranks; None if matplotlib is missing."""
+def pdf(drawn: Diagram) -> tuple[bytes | None, str]:
+    """Return the diagram as PDF, and the signs in it that matplotlib's font lacks, "ABC".
+
+    It is the same for the same ranks; None if matplotlib is missing. Signs that are lacking are
+    boxes in it; a browser finds another font for the SVG.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        return None
+        return None, ""
     figure = Figure(figsize=(drawn.width * POINT / 72, drawn.height * POINT / 72))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, drawn.width), ylim=(drawn.height, 0))
@@ -165,8 +174,19 @@ def pdf(drawn: Diagram) -> bytes | None:
             parse_math=False,
         )
     file = io.BytesIO()
-    figure.savefig(file, format="pdf", metadata={"CreationDate": None})
-    return file.getvalue()
+    lacking = set()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        figure.savefig(file, format="pdf", metadata={"CreationDate": None})
+    for warning in told:
+        glyph = _NO_GLYPH.match(str(warning.message))
+        if glyph:  # one warning for each sign and place: the caller says it once
+            lacking.add(chr(int(glyph[1])))
+        else:
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+    return file.getvalue(), "".join(sorted(lacking))
 
 
 def diagrams(

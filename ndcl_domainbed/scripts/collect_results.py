@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imbalance_splits.errors import InputError, unknown_name
+from imbalance_splits.whole_files import make_folder, write_whole
 from ndcl_domainbed.scripts.cli import run
 
 if TYPE_CHECKING:
@@ -132,9 +133,12 @@ def _write_diagrams(args: argparse.Namespace, built: Sequence[Leaderboards]) -> 
     for name, drawn in rank_diagram.diagrams(built, _measures(args), args.reference):
         stem = f"{output.stem}_ranks_{name}"
         _write(output.with_name(f"{stem}.svg"), rank_diagram.svg(drawn))
-        pdf = rank_diagram.pdf(drawn)
+        pdf, lacking = rank_diagram.pdf(drawn)
         if pdf is not None:
             _write(output.with_name(f"{stem}.pdf"), pdf)
+        if lacking:
+            told = f"{stem}.pdf shows boxes for {lacking}, which its font lacks"
+            print(f"{told}; {stem}.svg has them", file=sys.stderr)
 
 
 def _hparams_path(asked: str | None, output: str | None) -> Path | None:
@@ -147,11 +151,8 @@ def _hparams_path(asked: str | None, output: str | None) -> Path | None:
 
 
 def _write(path: Path, content: str | bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}") from error
+    make_folder(path.parent)
+    write_whole(path, content)
 
 
 if __name__ == "__main__":

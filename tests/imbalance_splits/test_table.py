@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -44,6 +45,7 @@ def test_an_unknown_target_is_named():
         ({"domains": ("a", "c")}, "target c: unknown domains b"),
         ({"classes": ("x", "y", "z")}, "source b: the classes differ.*Missing: z; extra: none"),
         ({"thresholds": {}}, "target c: thresholds need two numbers"),
+        ({"thresholds": {"c": Thresholds(2, 4)}}, "target c: Many above 2 and Few below 4 overlap"),
         ({"validation_per_class": {}}, "target c: validation_per_class is None"),
         ({"train_counts": {}}, "it has no target domain"),
     ],
@@ -77,6 +79,21 @@ def test_default_thresholds_cut_thirds(row, sources):
     third = max(1, round(len(row) / 3))
     assert sum(n > limits.many for n in row) == third
     assert sum(n < limits.few for n in row) == third
+
+
+def test_a_pipe_is_written_to_and_stays_one(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    small().write(path)
+    assert json.loads(os.read(reader, 10_000)) == small().to_json()
+    os.close(reader)
+    assert path.is_fifo()
+
+
+def test_a_table_without_a_class_is_refused_in_these_words():
+    with pytest.raises(InputError, match=r"^t\.json, target c, source a: it has no class"):
+        SplitTable.from_json({"train_counts": {"c": {"a": {}}}}, "t.json")
 
 
 def test_default_thresholds_of_few_classes_and_of_ties():

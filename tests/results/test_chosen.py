@@ -73,5 +73,5 @@ def test_other_kinds_of_files_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"must end in \.csv or \.parquet"):
         table_path("table.xlsx")
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(InputError, match="cannot be made"):
         write_table(pd.DataFrame(), tmp_path / "file" / "table.csv")

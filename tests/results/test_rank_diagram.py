@@ -72,10 +72,19 @@ def test_the_svg_is_well_formed_whatever_the_names():
 
 def test_the_pdf_is_the_same_every_time_and_takes_any_name():
     drawn = diagram(ranks({NAME: 1.0, "NDCL": 2.0}), "NDCL")
-    assert pdf(drawn).startswith(b"%PDF")
-    assert pdf(drawn) == pdf(drawn)
+    content, lacking = pdf(drawn)
+    assert content.startswith(b"%PDF")
+    assert lacking == ""
+    assert pdf(drawn) == (content, "")
+
+
+def test_signs_that_the_font_of_the_pdf_lacks_are_told_and_not_warned_of(recwarn):
+    content, lacking = pdf(diagram(ranks({"我的方法": 1.0, "NDCL 法": 2.0}), "NDCL"))
+    assert content.startswith(b"%PDF")
+    assert lacking == "我方法的"
+    assert [str(one.message) for one in recwarn] == []
 
 
 def test_without_matplotlib_there_is_no_pdf(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    assert pdf(diagram(ranks(DEMSAR), "NDCL")) is None
+    assert pdf(diagram(ranks(DEMSAR), "NDCL")) == (None, "")

@@ -131,6 +131,17 @@ def test_the_metric_of_a_csv_row_is_the_measure_of_its_figure(capsys, tmp_path):
     assert len(measures) > 4
 
 
+def test_signs_that_the_diagram_cannot_show_are_told_in_one_line(capsys, tmp_path):
+    random_sweep(tmp_path / "sweep", algorithms=["我的方法", "ERM"], draws=1, trials=1, pairs=False)
+    flags = ["--input_dir", str(tmp_path / "sweep"), "--output", str(tmp_path / "t.txt")]
+    assert collect_results.main([*flags, "--statistics", "--selection", "training"]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        "t_ranks_training.pdf shows boxes for 我方法的, which its font lacks; "
+        "t_ranks_training.svg has them"
+    )
+
+
 @pytest.mark.parametrize("suffix", ["tex", "csv"])
 def test_names_of_all_kinds_reach_the_file_and_any_terminal(tmp_path, suffix):
     folder, path = tmp_path / "sweep", tmp_path / f"tables.{suffix}"
@@ -247,7 +258,7 @@ def test_only_the_reference_by_default_may_be_without_a_run(capsys, root):
 
 
 def test_an_output_that_cannot_be_written_is_an_error(root):
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(InputError, match="cannot be made"):
         collect_results.main(
             ["--input_dir", str(root), "--output", str(root / "run0000" / "done" / "x")]
         )

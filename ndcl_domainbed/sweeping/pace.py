@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 
-from ndcl_domainbed.sweeping import states
+from ndcl_domainbed.sweeping import claims, states
 from ndcl_domainbed.sweeping.jobs import Job
 from ndcl_domainbed.sweeping.states import State
 
@@ -42,7 +42,9 @@ def pace_of(found: Mapping[Job, State]) -> Pace:
     timed: dict[Kind, list[float]] = defaultdict(list)
     for job, state in found.items():
         claim = state.claim
-        if state.name != states.DONE or claim is None or claim.number > 0 or claim.end is None:
+        if claim is None or claim.end is None or claim.end.outcome != claims.DONE:
+            continue  # also a job that no sweep has finished
+        if state.name != states.DONE or claim.number > 0:
             continue
         seconds = claim.end.at - claim.since
         if seconds > 0:  # the clock may have been set back in the meantime

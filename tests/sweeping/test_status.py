@@ -69,6 +69,13 @@ def test_the_pace_is_that_of_the_kind_or_the_mean(jobs):
     assert pace.seconds_per_step(jobs[3]) == pace.seconds_per_step(jobs[4]) == pytest.approx(4.0)
 
 
+def test_a_job_that_no_sweep_finished_does_not_count(jobs):
+    claim = claims.latest(jobs[0].folder)
+    claim.finish(claims.INTERRUPTED)
+    rewrite(claim.path, since=100.0, at=101.0)
+    assert pace_of(status.read_all(jobs)).seconds == {}
+
+
 def test_a_clock_that_was_set_back_does_not_count(jobs):
     rewrite(claims.latest(jobs[0].folder).path, since=140.0, at=100.0)
     assert pace_of(status.read_all(jobs)).seconds == {}

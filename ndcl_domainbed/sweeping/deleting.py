@@ -6,9 +6,11 @@ import shutil
 import time
 from collections.abc import Sequence
 
+from ndcl_domainbed.errors import InputError
 from ndcl_domainbed.sweeping import claims, states
 from ndcl_domainbed.sweeping.claims import Watch
 from ndcl_domainbed.sweeping.jobs import Job
+from ndcl_domainbed.training.locks import locked
 
 
 def delete_all(jobs: Sequence[Job]) -> int:
@@ -34,7 +36,8 @@ def delete(job: Job, watch: Watch) -> bool:
 
     A job that is done, whose owner ``watch`` does not know to be dead, or that another process has
     just taken, is left alone. The folder is claimed and moved aside first, so that no launcher can
-    start the job in what is half deleted.
+    start the job in what is half deleted. A run that no sweep has started makes no claim, but holds
+    the lock of its folder: of such a folder a line says that it stays, and why.
     """
     state = states.read_state(job.folder, watch)
     if state.name in (states.DONE, states.RUNNING):
@@ -44,7 +47,13 @@ def delete(job: Job, watch: Watch) -> bool:
         return False
     aside = job.folder.with_name(f".deleted.{job.folder.name}")
     shutil.rmtree(aside, ignore_errors=True)
-    job.folder.rename(aside)
+    try:
+        with locked(job.folder / states.LOCK_FILE):
+            job.folder.rename(aside)
+    except InputError as error:
+        claim.finish(claims.INTERRUPTED)
+        print(f"Left alone: {str(error).splitlines()[0]}")
+        return False
     (aside / "results.jsonl").unlink(missing_ok=True)  # or a reader of results would count it
     shutil.rmtree(aside)
     return True

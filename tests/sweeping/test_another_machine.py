@@ -6,14 +6,18 @@ One of them has host name, process numbers and list of locks of its own (Linux n
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import socket
 import subprocess
+import sys
 from contextlib import ExitStack
 
 import pytest
 
 from ndcl_domainbed.sweeping import claims
+from ndcl_domainbed.sweeping.jobs import make_job
+from ndcl_domainbed.training.locks import locked
 from tests.sweeping import sweeps
 from tests.sweeping.test_claims import age
 
@@ -22,6 +26,13 @@ ANOTHER_MACHINE = (
     "unshare", "--pid", "--uts", "--mount-proc", "--fork", "--kill-child",
     "sh", "-c", f'hostname {NAME} && exec "$@"', "sh",
 )  # fmt: skip
+
+DELETE = """
+import sys
+from ndcl_domainbed.sweeping import deleting
+from ndcl_domainbed.sweeping.jobs import make_job
+print(deleting.delete_all([make_job({}, sys.argv[1], 10)]))
+"""
 
 
 @pytest.fixture
@@ -90,3 +101,17 @@ def test_a_job_of_a_machine_that_is_lost_is_taken_over_by_another(tmp_path, anot
     for folder in sweeps.job_folders(tmp_path):
         sweeps.assert_done_once(folder, 100, 20)
         assert hosts(folder) == [socket.gethostname()] * (folder == held.path.parent) + [NAME]
+
+
+def test_a_run_by_hand_is_not_deleted_by_another_machine(tmp_path, another_machine):
+    """The run has no claim, and its lock is not in the other machine's list."""
+    folder = make_job({}, str(tmp_path), 10).folder
+    folder.mkdir()
+    command = [*another_machine, sys.executable, "-c", DELETE, str(tmp_path)]
+    with locked(folder / ".lock"):
+        out = subprocess.check_output(command, text=True, timeout=sweeps.LIMIT)
+        assert (folder / ".lock").exists()
+    left = f"Left alone: {folder} is in use by process {os.getpid()} on {platform.node()}"
+    assert out.splitlines() == [f"{left}.", "0"]
+    assert subprocess.check_output(command, text=True, timeout=sweeps.LIMIT) == "1\n"
+    assert not folder.exists()

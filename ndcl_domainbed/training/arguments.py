@@ -117,6 +117,8 @@ def setting_named(name: str) -> str | None:
 def parse_hparams(text: str | None) -> dict[str, Any]:
     """Return the hyper-parameters in a JSON text; none for None or an empty text.
 
+    Raises InputError if the text is not a JSON object.
+
     >>> parse_hparams('{"lr": 0.01}')
     {'lr': 0.01}
     """

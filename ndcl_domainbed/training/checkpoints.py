@@ -140,9 +140,28 @@ def check_same_run(saved: dict[str, Any], arguments: TrainArguments, path: Path)
     for name in sorted(now.keys() - _FREE_TO_CHANGE):
         theirs = saved.get(name, defaults[name])
         if theirs != now[name]:
-            raise InputError(
-                f"{path} belongs to a run with --{name} {theirs}, not {now[name]}. {_AGAIN}"
-            )
+            difference = _difference(f"--{name}", theirs, now[name])
+            raise InputError(f"{path} belongs to a run {difference}. {_AGAIN}")
+
+
+def _difference(flag: str, theirs: Any, ours: Any) -> str:
+    """Return in what a run with ``theirs`` differs from one with ``ours``, as flags are typed.
+
+    >>> _difference("--test_envs", [0], [0, 1]), _difference("--steps", None, 300)
+    ('with --test_envs 0, not 0 1', 'without --steps, not with --steps 300')
+    """
+    given, now = (_as_typed(flag, value) for value in (theirs, ours))
+    if given and now:
+        return f"with {given}, not {now.removeprefix(flag).lstrip()}"
+    return f"with {given}, not without it" if given else f"without {flag}, not with {now}"
+
+
+def _as_typed(flag: str, value: Any) -> str:
+    """Return the flag as one types it for ``value``; an empty text if one leaves it out."""
+    if value is None or value is False:
+        return ""
+    values = value if isinstance(value, list) else [value]
+    return flag if value is True else f"{flag} {' '.join(map(str, values))}"
 
 
 def remove_progress(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -30,8 +29,8 @@ def train(arguments: TrainArguments) -> None:
     A run that has been killed goes on from where it last saved its progress; one that is done is
     left alone. On SIGTERM or SIGINT it saves its progress and leaves with the exit status that
     belongs to the signal; on a second one it leaves at once. Raises InputError for arguments or
-    data that cannot be used, or if another process works in the folder; RunFailure if the loss is
-    no longer a number, a file cannot be written, or a loader process dies.
+    data that cannot be used, or if another process works in the folder; RunFailure as
+    :func:`~ndcl_domainbed.training.steps.make_steps` does.
     """
     arguments.check()
     keep_freed_memory()
@@ -57,13 +56,9 @@ def train(arguments: TrainArguments) -> None:
 def _is_done(folder: Path, arguments: TrainArguments) -> bool:
     """Tell whether this run is complete. InputError if the folder holds another run's records."""
     path = folder / records.FILE_NAME
-    first = path.read_bytes().splitlines()[:1] if path.exists() else []
-    try:
-        theirs = json.loads(first[0])["args"] if first else {}
-    except (json.JSONDecodeError, KeyError):
-        theirs = {}
-    if theirs:
-        checkpoints.check_same_run(theirs, arguments, path)
+    for record in records.read(path)[:1]:
+        if "args" in record:
+            checkpoints.check_same_run(record["args"], arguments, path)
     return (folder / DONE_FILE).exists()
 
 

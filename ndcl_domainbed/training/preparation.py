@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from imbalance_splits.datasets import HoldoutDataset, ImbalancedDataset
+from imbalance_splits.datasets import HoldoutDataset, ImbalancedDataset, SplitDataset
 from imbalance_splits.errors import InputError
 from imbalance_splits.labels import label_counts_of
 from imbalance_splits.make_table import generated_table, table_for
@@ -22,10 +22,9 @@ from ndcl_domainbed.training import seeding
 from ndcl_domainbed.training.acceleration import accelerate
 from ndcl_domainbed.training.arguments import TrainArguments
 from ndcl_domainbed.training.batches import in_memory
+from ndcl_domainbed.training.checked_labels import with_checked_labels
 from ndcl_domainbed.training.image_cache import use_image_cache
 from ndcl_domainbed.training.watchable import check_watchable
-
-SplitDataset = HoldoutDataset | ImbalancedDataset
 
 
 @dataclass
@@ -90,12 +89,23 @@ def prepare(arguments: TrainArguments) -> Run:
 
 
 def split_dataset(arguments: TrainArguments, dataset_class: Any, hparams: Hparams) -> SplitDataset:
-    """Return the data set split as ``--imbalance`` says, or as DomainBed does without it."""
+    """Return the data set split as ``--imbalance`` says, or as DomainBed does without it.
+
+    Raises InputError if the data set cannot be read, has a label that is no class, or cannot be
+    split like that.
+    """
+    dataset_class = with_checked_labels(dataset_class)
     if arguments.imbalance is None:
-        return HoldoutDataset(
+        dataset = HoldoutDataset(
             dataset_class, arguments.data_dir, arguments.test_envs, hparams,
             arguments.trial_seed, arguments.holdout_fraction, arguments.uda_holdout_fraction,
         )  # fmt: skip
+        if arguments.task == "domain_adaptation" and not dataset.unlabeled_sets:
+            raise InputError(
+                f"--uda_holdout_fraction {arguments.uda_holdout_fraction} of the test domain is "
+                "not one image: there is nothing to train on without labels. Use a larger share."
+            )
+        return dataset
     table = split_table(arguments, dataset_class, hparams)
     seeding.seed_everything(arguments.seed)  # a data set that draws its images draws them again
     return ImbalancedDataset(

@@ -46,11 +46,8 @@ def append(path: Path, record: dict[str, Any]) -> None:
 
 def read(path: Path) -> list[dict[str, Any]]:
     """Return the whole records in a file, none if it is missing; what is torn is left out."""
-    found = []
-    for line in path.read_bytes().splitlines() if path.exists() else []:
-        with contextlib.suppress(json.JSONDecodeError):
-            found.append(json.loads(line))
-    return found
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    return [record for line in lines if (record := _parsed(line)) is not None]
 
 
 def truncate_after(path: Path, last_step: int) -> Repaired:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from numbers import Real
+from textwrap import shorten
 from typing import Any, NoReturn
+
+import torch
 
 from ndcl_domainbed import backend
 from ndcl_domainbed.errors import RunFailure
@@ -28,8 +32,9 @@ def make_steps(run: Run, progress: Progress, feed: Feed, log: Log, stop: StopReq
     """Make the steps of ``run`` that come after ``progress``.
 
     Raises Stopped, having saved the progress, if ``stop`` asks for it; RunFailure if a loss is no
-    longer a number, a file cannot be written, a loader process dies, or a compiled network fails;
-    InputError if ``--diagnostics`` cannot watch the algorithm.
+    longer a number, an update returns no dict of numbers, a file cannot be written, a loader
+    process dies, or a compiled network fails; InputError if ``--diagnostics`` cannot watch the
+    algorithm.
     """
     steps = _Steps(run, progress, feed, log, stop)
     try:
@@ -88,9 +93,9 @@ class _Steps:
         started = time.perf_counter()
         minibatches, unlabeled = self.feed.minibatches()
         with self._watching(step, minibatches):
-            values = run.algorithm.update(minibatches, unlabeled)
+            returned = run.algorithm.update(minibatches, unlabeled)
         means.setdefault("step_time", []).append(time.perf_counter() - started)
-        for name, value in values.items():
+        for name, value in _numbers(run.algorithm, returned, step).items():
             if not math.isfinite(value):
                 raise RunFailure(
                     f"{run.arguments.algorithm} on {run.arguments.dataset}: {name} became {value} "
@@ -141,13 +146,14 @@ class _Steps:
         parts = run.dataset.evaluation_sets.items()
         smallest = min(len(part) for (_, split), part in parts if split == "in")
         record: dict[str, Any] = {
+            name: sum(values) / len(values) for name, values in self.progress.means.items()
+        }
+        record |= evaluation.accuracies(run.dataset, self._count)
+        return record | {  # last: an algorithm may return values of these names
             "step": step,
             "epoch": step * run.hparams["batch_size"] / smallest,  # the target counts too
+            "mem_gb": environment.peak_memory_gb(run.device),
         }
-        for name, values in self.progress.means.items():
-            record[name] = sum(values) / len(values)
-        record |= evaluation.accuracies(run.dataset, self._count)
-        return record | {"mem_gb": environment.peak_memory_gb(run.device)}
 
     def _count(self, split: int) -> evaluation.ClassCounts:
         run, batches = self.run, self._until_stopped(split)
@@ -186,6 +192,32 @@ def _watch(run: Run, progress: Progress) -> Watch | None:
     dataset = run.dataset
     sources = [e for e in range(len(dataset.environments)) if e not in dataset.test_envs]
     return Watch(run.algorithm, sources, dataset.num_classes, run.device, progress.watched)
+
+
+def _numbers(algorithm: Any, returned: Any, step: int) -> dict[str, float]:
+    """Return what ``update`` returned as plain numbers, which may be NaN or infinite.
+
+    A tensor of one element counts as a number, as it does in DomainBed. Raises RunFailure if it
+    returned anything else than a dict of numbers.
+    """
+    if not isinstance(returned, Mapping):
+        raise _not_numbers(algorithm, repr(returned), step)
+    numbers = {}
+    for name, value in returned.items():
+        is_single = isinstance(value, torch.Tensor) and value.numel() == 1
+        number = value.item() if is_single else value
+        if not isinstance(name, str) or not isinstance(number, Real):
+            raise _not_numbers(algorithm, f"{name!r}: {value!r}", step)
+        numbers[name] = float(number)
+    return numbers
+
+
+def _not_numbers(algorithm: Any, returned: str, step: int) -> RunFailure:
+    """Return the error for an ``update`` that ``returned`` something else than numbers."""
+    return RunFailure(
+        f"{type(algorithm).__name__}.update() returned {shorten(returned, 80)} at step {step}.\n"
+        "It must return a dict of numbers, such as {'loss': loss.item()}."
+    )
 
 
 def _first_line(error: Exception) -> str:

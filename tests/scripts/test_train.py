@@ -176,15 +176,6 @@ def test_a_clock_that_goes_backwards_changes_nothing(folder, tmp_path, monkeypat
     assert all(0 < record["step_time"] < 60 for record in _records(tmp_path / "two"))
 
 
-def test_a_folder_with_another_run_is_refused_and_kept(folder, tmp_path):
-    _train(folder, tmp_path)
-    before = (tmp_path / "results.jsonl").read_bytes()
-    outcome = _train(folder, tmp_path, algorithm="CORAL")
-    assert outcome.status == 2
-    assert "belongs to a run with --algorithm ERM, not CORAL" in outcome.err
-    assert (tmp_path / "results.jsonl").read_bytes() == before
-
-
 def test_domain_adaptation_trains_on_the_unlabelled_share(folder, tmp_path):
     outcome = _train(folder, tmp_path, "--task", "domain_adaptation", "--uda_holdout_fraction", 0.5)
     assert outcome.status == 0, outcome.err
@@ -210,6 +201,7 @@ BAD_INPUT = [
     (["--holdout_fraction", "1.5"], "--holdout_fraction"),
     (["--device", "abacus"], "--device abacus"),
     (["--task", "domain_adaptation"], "--uda_holdout_fraction"),
+    (["--task", "domain_adaptation", "--uda_holdout_fraction", "0.001"], "is not one image"),
     (["--imbalance", "missing_table.json"], "missing_table.json"),
     (["--dataset", "PACS", "--data_dir", "/nowhere"], "/nowhere"),
 ]

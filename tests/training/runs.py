@@ -1,4 +1,4 @@
-"""What the folders of two runs have in common that end with the same numbers."""
+"""A short run, and what the folders of two runs have in common that end with the same numbers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,17 @@ import json
 
 import torch
 
+from tests.command_line import call
+
 VOLATILE = ("step_time", "mem_gb")
+
+
+def train_shortly(output, *more):
+    """Train ERM on random images for two steps, but for what ``more`` says; return the outcome."""
+    return call(
+        "train", "--dataset", "Debug28", "--algorithm", "ERM", "--steps", 2,
+        "--hparams", '{"backbone": "small_cnn", "batch_size": 4}', "--output_dir", output, *more,
+    )  # fmt: skip
 
 
 def records(folder):

@@ -48,6 +48,17 @@ def test_records_after_the_checkpoint_are_dropped(tmp_path):
     assert path.read_bytes() == b""
 
 
+@pytest.mark.parametrize("tail", [b'{"step": 20', b"\xff\xfe{", b"[]\n", b"\0" * 5])
+def test_reading_leaves_out_what_is_torn(tmp_path, tail):
+    path = tmp_path / "results.jsonl"
+    _write(path, [0, 10])
+    whole = path.read_bytes()
+    path.write_bytes(whole + tail)
+    assert [record["step"] for record in records.read(path)] == [0, 10]
+    assert path.read_bytes() == whole + tail
+
+
 def test_a_missing_file_has_no_records(tmp_path):
+    assert records.read(tmp_path / "results.jsonl") == []
     assert records.truncate_after(tmp_path / "results.jsonl", 5).kept == []
     assert not (tmp_path / "results.jsonl").exists()

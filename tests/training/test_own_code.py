@@ -1,0 +1,81 @@
+"""What a run says of mistakes in an algorithm or a data set that somebody has just written."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from ndcl_domainbed.testbed import datasets
+from ndcl_domainbed.testbed.algorithms.erm import ERM
+from ndcl_domainbed.testbed.datasets.debug import Debug28
+from tests.training.runs import records, train_shortly
+
+
+def _return_from_update(monkeypatch, returned):
+    monkeypatch.setattr(ERM, "update", lambda self, minibatches, unlabeled=None: returned)
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        (None, "ERM.update() returned None at step 0"),
+        (torch.tensor(0.5), "ERM.update() returned tensor(0.5000) at step 0"),
+        ({"loss": torch.ones(2)}, "ERM.update() returned 'loss': tensor([1., 1.]) at step 0"),
+        ({"loss": None}, "ERM.update() returned 'loss': None at step 0"),
+        ({1: 0.5}, "ERM.update() returned 1: 0.5 at step 0"),
+    ],
+    ids=["nothing", "tensor", "several", "none", "key"],
+)
+def test_an_update_that_returns_no_numbers_is_named(returned, said, tmp_path, monkeypatch):
+    _return_from_update(monkeypatch, returned)
+    outcome = train_shortly(tmp_path)
+    assert outcome.status == 1
+    assert outcome.err.startswith(f"error: {said}.\nIt must return a dict of numbers")
+    assert len(outcome.err.splitlines()) == 2
+
+
+def test_numbers_of_other_kinds_are_recorded_and_the_step_is_the_runs_own(tmp_path, monkeypatch):
+    loss = torch.tensor([0.5], requires_grad=True)
+    _return_from_update(monkeypatch, {"loss": loss, "norm": np.float32(2), "on": True, "step": 9})
+    outcome = train_shortly(tmp_path)
+    assert outcome.status == 0, outcome.err
+    first, last = records(tmp_path)
+    assert (first["loss"], first["norm"], first["on"]) == (0.5, 2.0, 1.0)
+    assert (first["step"], last["step"]) == (0, 1)
+
+
+@pytest.fixture
+def own_dataset(monkeypatch):
+    """Register a data set, whose images are Debug28's, and which a test spoils."""
+
+    class Own(Debug28):
+        spoilt = (0, 0, 0)
+
+        def __init__(self, root, test_envs, hparams):
+            super().__init__(root, test_envs, hparams)
+            domain, image, label = self.spoilt
+            self.datasets[domain].targets[image] = label
+            self.datasets[domain].tensors[1][image] = label
+
+    monkeypatch.setitem(datasets._CLASSES, "Own", Own)
+    return Own
+
+
+@pytest.mark.parametrize("imbalance", ["none", "TotalHeavyTail"])
+@pytest.mark.parametrize("spoilt", [(0, 3, 2), (2, 5, -1)], ids=["target", "source"])
+def test_a_label_that_is_no_class_is_named(own_dataset, spoilt, imbalance, tmp_path):
+    own_dataset.spoilt = spoilt
+    outcome = train_shortly(
+        tmp_path, "--dataset", "Own", "--test_envs", 0, "--imbalance", imbalance
+    )
+    domain, image, label = spoilt
+    assert outcome.status == 2
+    assert f"Own, domain {domain}: image {image} has the label {label}, " in outcome.err
+    assert "labels are 0 to 1, for num_classes = 2" in outcome.err
+    assert len(outcome.err.splitlines()) == 2
+
+
+def test_labels_that_are_classes_are_taken(own_dataset, tmp_path):
+    outcome = train_shortly(tmp_path, "--dataset", "Own")
+    assert outcome.status == 0, outcome.err

@@ -1,0 +1,37 @@
+"""A folder that holds a run already: it is gone on with if it is the same run, else refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.training.runs import assert_same_run, train_shortly
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "said"),
+    [
+        ((), ("--algorithm", "CORAL"), "with --algorithm ERM, not CORAL."),
+        ((), ("--steps", 4), "with --steps 2, not 4."),
+        ((), ("--skip_model_save",), "without --skip_model_save, not with --skip_model_save."),
+        (("--imbalance", "Duality"), (), "with --imbalance Duality, not without it."),
+        ((), ("--test_envs", 0, 1), "with --test_envs 0, not 0 1."),
+    ],
+    ids=["other", "longer", "switch", "left out", "several"],
+)
+def test_another_run_is_told_by_its_flags_and_kept(tmp_path, then, now, said):
+    assert train_shortly(tmp_path, *then).status == 0
+    before = (tmp_path / "results.jsonl").read_bytes()
+    outcome = train_shortly(tmp_path, *now)
+    assert outcome.status == 2
+    assert f"belongs to a run {said} Use another --output_dir, or start over" in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+    assert (tmp_path / "results.jsonl").read_bytes() == before
+
+
+def test_records_that_a_power_cut_has_filled_with_zeros_are_made_again(tmp_path):
+    assert train_shortly(tmp_path / "whole").status == 0
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "results.jsonl").write_bytes(b"\0" * 5)
+    outcome = train_shortly(tmp_path / "run")
+    assert outcome.status == 0, outcome.err
+    assert_same_run(tmp_path / "run", tmp_path / "whole")

@@ -13,6 +13,7 @@ from ndcl_domainbed.sweeping.flags import free_args, parse
 from ndcl_domainbed.sweeping.jobs import Job, cores
 from ndcl_domainbed.sweeping.launchers import get_launcher
 from ndcl_domainbed.sweeping.pace import Pace, kind_of, pace_of
+from ndcl_domainbed.sweeping.queued import Queue
 from ndcl_domainbed.sweeping.running import stopped_by_sigterm
 from ndcl_domainbed.sweeping.states import State
 
@@ -93,7 +94,7 @@ def show_status(jobs: Sequence[Job], options: Namespace) -> int:
             f"{options.output_dir} has no {manifest.FILE_NAME}, in which a launch notes its jobs: "
             "say with the flags of the launch which runs to look for."
         )
-    status.watch(jobs) if options.watch else status.print_status(jobs)
+    status.watch(jobs) if options.watch else status.print_status(jobs, Queue())
     return 0
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from ndcl_domainbed.sweeping import states
 from ndcl_domainbed.sweeping.jobs import Job
 from ndcl_domainbed.sweeping.pace import pace_of
-from ndcl_domainbed.sweeping.queued import not_queued
+from ndcl_domainbed.sweeping.queued import Queue
 from ndcl_domainbed.sweeping.states import State, read_state
 from ndcl_domainbed.sweeping.view import duration, outcome
 
@@ -22,43 +22,47 @@ QUEUE_PERIOD = 30.0
 
 
 def watch(jobs: Sequence[Job]) -> None:
-    """Show the status until no job runs and none waits in a queue; on a terminal, in place."""
+    """Show the status until no job runs and none waits in a queue; on a terminal, in place.
+
+    Raises RunFailure if the queue cannot be asked for long.
+    """
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
 
+    queue = Queue()
     if not sys.stdout.isatty():
-        while pause := print_status(jobs):
+        while pause := print_status(jobs, queue):
             time.sleep(pause)
         return
     console = Console()
     with Live(console=console, auto_refresh=False, vertical_overflow="ellipsis") as live:
         while True:
-            lines, pause = look(jobs)
+            lines, pause = look(jobs, queue)
             live.update(Text("\n".join(lines)), refresh=True)
             if not pause:
                 return
             time.sleep(pause)
 
 
-def print_status(jobs: Sequence[Job]) -> float:
+def print_status(jobs: Sequence[Job], queue: Queue) -> float:
     """Print the status once; return when to look again, as :func:`look` does."""
-    lines, pause = look(jobs)
+    lines, pause = look(jobs, queue)
     print("\n".join(lines), flush=True)
     return pause
 
 
-def look(jobs: Sequence[Job]) -> tuple[list[str], float]:
+def look(jobs: Sequence[Job], queue: Queue) -> tuple[list[str], float]:
     """Return the status in lines, and the seconds after which to look again.
 
-    They are 0 if there is nothing to wait for: no job runs, and none is in a queue.
+    They are 0 if there is nothing to wait for: no job runs, and none is known to be in the queue
+    or may be.
     """
     found = read_all(jobs)
     if _running(found):
         return describe(found), PERIOD
-    unfinished = [job for job, state in found.items() if state.name != states.DONE]
-    queued = len(unfinished) - len(not_queued(unfinished))
-    return describe(found, queued), QUEUE_PERIOD if queued else 0.0
+    queued, again = queue.look([job for job, state in found.items() if state.name != states.DONE])
+    return describe(found, queued), QUEUE_PERIOD if again else 0.0
 
 
 def read_all(jobs: Sequence[Job]) -> dict[Job, State]:

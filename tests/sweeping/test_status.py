@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import time
 from types import SimpleNamespace
 
 import pytest
 
-from ndcl_domainbed.errors import InputError
+from ndcl_domainbed.errors import InputError, RunFailure
 from ndcl_domainbed.scripts import sweep
 from ndcl_domainbed.sweeping import claims, manifest, queued, status
 from ndcl_domainbed.sweeping.jobs import make_job
@@ -110,7 +111,7 @@ def queue(tmp_path, monkeypatch):
     queue = tmp_path / "queue"
     program = tmp_path / "programs" / "squeue"
     program.parent.mkdir()
-    program.write_text(f"#!/bin/sh\ncat {queue}\n")
+    program.write_text(f"#!/bin/sh\ncat {queue}\n")  # without the file, it fails
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
     return queue
@@ -141,6 +142,58 @@ def test_watching_goes_on_while_jobs_wait_in_a_queue(jobs, queue, capsys, monkey
     assert "In Slurm's queue: 3 jobs." in out
     assert "In Slurm's queue: 1 jobs." in out
     assert "1 running" in out
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_watching_goes_on_while_slurm_does_not_answer(jobs, queue, capsys, monkeypatch, known):
+    claims.latest(jobs[2].folder).finish(claims.INTERRUPTED)
+    queued.note({"7_0": jobs[3:5]}, jobs[0].folder.parent / queued.FOLDER)
+    if known:
+        queue.write_text("7_0\n")
+    looks = []
+
+    def next_look(seconds):
+        looks.append(seconds)
+        if len(looks) == 4:
+            queue.write_text("")
+        else:
+            queue.unlink(missing_ok=True)
+
+    monkeypatch.setattr(status, "time", SimpleNamespace(time=time.time, sleep=next_look))
+    status.watch(jobs)
+    assert looks == [status.QUEUE_PERIOD] * 4
+    printed = capsys.readouterr()
+    assert printed.err.count("Slurm does not tell what is in its queue: squeue ended with") == 1
+    assert printed.err.count("No such file or directory") == 1
+    assert printed.out.count("In Slurm's queue: 2 jobs.") == (4 if known else 0)
+
+
+def test_watching_ends_when_slurm_does_not_answer_for_long(jobs, queue, capsys, monkeypatch):
+    claims.latest(jobs[2].folder).finish(claims.INTERRUPTED)
+    queued.note({"7_0": jobs[3:5]}, jobs[0].folder.parent / queued.FOLDER)
+    looks = []
+    clock = SimpleNamespace(time=time.time, sleep=looks.append)
+    monkeypatch.setattr(status, "time", clock)
+    with pytest.raises(RunFailure, match=r"(?s)does not tell what is in its queue.*asked 21 times"):
+        status.watch(jobs)
+    assert len(looks) == queued.MOST_FAILURES == 20
+
+
+def test_where_there_is_no_slurm_it_is_not_waited_for(jobs, tmp_path, capsys, monkeypatch):
+    claims.latest(jobs[2].folder).finish(claims.INTERRUPTED)
+    queued.note({"7_0": jobs[3:5]}, jobs[0].folder.parent / queued.FOLDER)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    status.watch(jobs)
+    assert "nothing runs" in capsys.readouterr().out
+
+
+def test_a_slow_answer_is_no_answer(jobs, monkeypatch):
+    def run(command, timeout, **rest):
+        raise subprocess.TimeoutExpired(command, timeout)
+
+    monkeypatch.setattr(queued.subprocess, "run", run)
+    with pytest.raises(queued.NoAnswer, match="squeue took longer than 60 seconds"):
+        queued.tasks_in_queue()
 
 
 def test_a_task_in_the_queue_whose_jobs_are_done_is_not_waited_for(jobs, queue, monkeypatch):

@@ -50,10 +50,11 @@ def add_flags(group: _ArgumentGroup) -> None:
 def launch(jobs: Sequence[Job], options: Namespace) -> bool:
     """Submit the jobs that no task in the queue has, and return.
 
-    ``--jobs`` limits how many tasks run at a time. Raises InputError without submitit or Slurm.
+    ``--jobs`` limits how many tasks run at a time. Raises InputError without submitit or Slurm,
+    and if Slurm does not tell what is in its queue.
     """
     folder = jobs[0].folder.parent / queued.FOLDER
-    jobs = queued.not_queued(jobs)
+    jobs = not_queued(jobs)
     if not jobs:
         print("All of them are in Slurm's queue already.")
         return False
@@ -65,6 +66,17 @@ def launch(jobs: Sequence[Job], options: Namespace) -> bool:
         "`ndcl-domainbed sweep status --output_dir DIR --watch` shows how far they are."
     )
     return False
+
+
+def not_queued(jobs: Sequence[Job]) -> list[Job]:
+    """Return those of ``jobs`` that no task in the queue has. InputError if that is not known."""
+    try:
+        return queued.not_queued(jobs)
+    except queued.NoAnswer as error:
+        raise InputError(
+            f"Slurm does not tell what is in its queue: {error}\n"
+            "Launch again once it does: now jobs might be submitted twice."
+        ) from error
 
 
 def submit(jobs: Sequence[Job], options: Namespace, executor: Any) -> dict[str, list[Job]]:

@@ -104,6 +104,17 @@ def test_jobs_in_the_queue_are_not_submitted_again(fake_slurm, capsys):
     assert all(states.read_state(job.folder).name == states.WAITING for job in jobs)
 
 
+def test_while_slurm_does_not_tell_its_queue_nothing_is_submitted_again(fake_slurm, capsys):
+    jobs = grid_jobs(fake_slurm / "out")
+    flags = Namespace(jobs=None, retries=1)
+    slurm.launch(jobs, flags)
+    (fake_slurm / "queue").unlink()
+    (fake_slurm / "batch.sh").unlink()
+    with pytest.raises(InputError, match=r"(?s)Slurm does not tell.*exit status 1.*Launch again"):
+        slurm.launch(jobs, flags)
+    assert not (fake_slurm / "batch.sh").exists()
+
+
 def test_what_slurm_does_not_accept_is_an_error(fake_slurm):
     reason = "sbatch: error: Batch job submission failed: Invalid feature specification"
     (fake_slurm / "programs" / "sbatch").write_text(f"#!/bin/sh\necho {reason} >&2\nexit 1\n")

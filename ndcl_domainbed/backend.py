@@ -39,6 +39,16 @@ BACKENDS = ("embedded", "domainbed")
 _DISTRIBUTIONS = {"PIL": "pillow", "backpack": "backpack-for-pytorch", "sklearn": "scikit-learn"}
 """Packages that are installed under another name than they are imported."""
 
+_ONLY_IN_DOMAINBED = (
+    *("ColoredMNIST", "RotatedMNIST", "SVIRO", "WILDSCamelyon", "WILDSFMoW"),
+    *(
+        f"Spawrious{kind}_{level}"
+        for kind in ("O2O", "M2M")
+        for level in ("easy", "medium", "hard")
+    ),
+)
+"""DomainBed's data sets that the embedded testbed has not got."""
+
 
 def _chosen() -> str:
     name = os.environ.get("NDCL_BACKEND") or "embedded"
@@ -61,7 +71,7 @@ def _import_checkout(module: str) -> ModuleType:
         return importlib.import_module(module)
     except InputError:
         raise
-    except Exception as error:
+    except Exception as error:  # what a user's own code raises when it is imported
         raise InputError(_why_not(module, error)) from error
 
 
@@ -166,7 +176,32 @@ def get_dataset_class(name: str, data_dir: str | None = None) -> Any:
     """
     if NAME == "domainbed" and name in _their_datasets:
         return _plain_errors(getattr(_datasets, name))
-    return embedded_datasets.get_dataset_class(name, data_dir)
+    try:
+        return embedded_datasets.get_dataset_class(name, data_dir)
+    except InputError as error:
+        is_path = Path(name).exists() or Path(data_dir or "", name).exists()
+        hint = "" if is_path else _elsewhere(name)
+        if not hint:
+            raise
+        raise InputError(f"unknown dataset {name!r}: {hint}") from error
+
+
+def _elsewhere(name: str) -> str:
+    """Return where a data set that is not known by ``name`` is to be had; nothing if nowhere."""
+    from imbalance_splits.settings import setting_names
+
+    if NAME == "embedded" and name in _ONLY_IN_DOMAINBED:
+        return (
+            "it is one of DomainBed's own and runs with a checkout.\n"
+            "Set NDCL_BACKEND=domainbed, and DOMAINBED_HOME to the folder of the checkout."
+        )
+    dataset, _, setting = name.rpartition("_")
+    if dataset in (*dataset_names(), *_ONLY_IN_DOMAINBED) and setting in setting_names():
+        return (
+            f"it is {dataset} under the setting {setting}, which is given by itself.\n"
+            f"To train: --dataset {dataset} --imbalance {setting} (for a sweep: --datasets)."
+        )
+    return ""
 
 
 @functools.cache

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.scripts.cli import run
+from ndcl_domainbed.training.arguments import DEFAULT_DATA_DIR
 
 if TYPE_CHECKING:
     from ndcl_domainbed.testbed.datasets.digits import Images
@@ -21,7 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("dataset", help="for example DigitsDG")
-    add("--data_dir", default="./data", help="folder of the data sets (%(default)s)")
+    add("--data_dir", default=DEFAULT_DATA_DIR, help="folder of the data sets (%(default)s)")
     add("--output", metavar="FOLDER", help="write FOLDER/domain/class/image")
     add("--format", choices=("png", "jpeg"), default="png",
         help="png keeps every pixel, jpeg does not (%(default)s)")  # fmt: skip

@@ -87,6 +87,8 @@ _PARAMETERS = ("c", "q", "validation", "lower", "middle", "middle_range", "facto
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status. Raises InputError for bad input."""
     args = build_parser().parse_args(argv)
+    if not getattr(args, "dataset", "none").strip():  # as a path it would be the working directory
+        raise InputError(f"DATASET is empty: give {_DATASET}.")
     commands = {"list": _list, "show": _show, "make": _make, "plot": _plot, "verify": _verify}
     return commands[args.command](args)
 

@@ -177,6 +177,8 @@ def test_a_table_in_csv_is_checked_against_the_data_set(tmp_path, images):
         ),
         (["make", "TerraIncognita", "Cross", "--output", "t.json"], "no folder .*--data_dir"),
         (["show", "OfficeHome", "GINIDG"], "it has: PACS, VLCS"),
+        (["show", "", "Cross"], "^DATASET is empty: give a data set's name, a folder"),
+        (["verify", " "], "^DATASET is empty"),
         (["verify", "PACS", "--data_dir", "none"], "no folder none/PACS"),
         (["verify", "none.json"], "unknown dataset 'none.json'.*\nAny other name must be the path"),
         (["verify", "DigitsDG"], "DigitsDG has no folder of images"),

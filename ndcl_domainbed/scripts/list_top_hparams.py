@@ -12,6 +12,8 @@ from ndcl_domainbed.scripts.cli import run
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ndcl_domainbed.results.reading import Sweep
+
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line: DomainBed's flags, and this project's."""
@@ -46,14 +48,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     if len(settings) > 1:
         raise InputError(f"there are runs of {len(settings)} settings; choose one with "
                          f"--imbalance: {', '.join(settings)}")  # fmt: skip
+    _check_test_env(args.test_env, sweep)
     records = sweep.frame()
     print("\n".join([f"Total records: {len(records)}", *summary.no_record(sweep)]))
+    listed = False
     for criterion in args.selection or selection.criterion_names():
         best = selection.best_of_each_draw(records, criterion, partial=args.partial)
         best = best[best["test_env"] == args.test_env]
         if args.selection or len(best):
             _print(selection.CRITERIA[criterion].title, chosen.with_hparams(best, sweep), args.top)
+            listed = True
+    if len(records) and not listed:
+        print("no run that any criterion applies to; --partial also takes runs that are not done")
     return 0
+
+
+def _check_test_env(env: int, sweep: Sweep) -> None:
+    """Raise InputError if no run, not even one that is still to start, has this test domain."""
+    there = sorted({int(one) for one in sweep.runs["test_env"] if one >= 0})
+    if env not in there:
+        listed = ", ".join(map(str, there)) or "none"
+        raise InputError(f"no run has the test domain {env} alone; there are: {listed}")
 
 
 def _print(title: str, table: pd.DataFrame, top: int | None) -> None:

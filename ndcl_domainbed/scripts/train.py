@@ -16,12 +16,19 @@ from ndcl_domainbed.training.arguments import (
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    defaults = TrainArguments()
     parser = argparse.ArgumentParser(
         prog="ndcl-domainbed train",
         description="Train and evaluate one algorithm; records go to OUTPUT_DIR/results.jsonl.",
         allow_abbrev=False,
     )
+    defaults = TrainArguments()
+    _add_run(parser, defaults)
+    _add_manner(parser, defaults)
+    return parser
+
+
+def _add_run(parser: argparse.ArgumentParser, defaults: TrainArguments) -> None:
+    """Add what a run is a function of: data, algorithm, seeds, length."""
     add = parser.add_argument
     add("--data_dir", default=defaults.data_dir, help="folder of the data sets (%(default)s)")
     add("--dataset", default=defaults.dataset,
@@ -38,13 +45,19 @@ def build_parser() -> argparse.ArgumentParser:
     add("--checkpoint_freq", type=int, metavar="N", help="evaluate every N steps")
     add("--test_envs", "--test_env", type=int, nargs="+", default=[0], metavar="ENV",
         help="indices of the domains to leave out and test on (0)")  # fmt: skip
-    add("--output_dir", default=defaults.output_dir, help="folder of the run (%(default)s)")
     add("--holdout_fraction", type=float, default=defaults.holdout_fraction, metavar="SHARE",
         help="of a domain, held out on an ordinary split (%(default)s)")  # fmt: skip
     add("--uda_holdout_fraction", type=float, default=0.0, metavar="SHARE",
         help="share of the test domain to train on without labels")  # fmt: skip
-    add("--skip_model_save", action="store_true")
-    add("--save_model_every_checkpoint", action="store_true")
+
+
+def _add_manner(parser: argparse.ArgumentParser, defaults: TrainArguments) -> None:
+    """Add where and how it is computed, and what is kept of it."""
+    add = parser.add_argument
+    add("--output_dir", default=defaults.output_dir, help="folder of the run (%(default)s)")
+    add("--skip_model_save", action="store_true", help="keep no model.pkl")
+    add("--save_model_every_checkpoint", action="store_true",
+        help="keep the model of every evaluation too, not only that of the end")  # fmt: skip
     add("--device", help="cpu, cuda, cuda:1, mps (default: CUDA where there is one, else the CPU)")
     add("--num_workers", type=int, help="loader processes (default: what the cores can feed)")
     add("--no_resume", action="store_true", help="start over instead of going on")
@@ -56,7 +69,6 @@ def build_parser() -> argparse.ArgumentParser:
     add("--log", metavar="KIND", help=f"log losses and accuracies as well to: {', '.join(LOGS)}")
     add("--diagnostics", action="store_true",
         help="record gradients and prototypes by class, for the command diagnose")  # fmt: skip
-    return parser
 
 
 def main(argv: list[str] | None = None) -> int:

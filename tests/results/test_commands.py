@@ -54,11 +54,19 @@ def test_criteria_that_do_not_apply_are_listed_only_if_asked(capsys, root):
     )
 
 
+def test_runs_that_are_not_done_are_told_of(capsys, root):
+    for path in root.glob("run*/done"):
+        path.unlink()
+    assert listed(capsys, root)[-1].startswith("no run that any criterion applies to; --partial")
+    assert any(line.startswith("val_acc") for line in listed(capsys, root, "--partial"))
+
+
 def test_bad_requests_are_errors_in_plain_words(capsys, root):
     for flags, message in (
         (["--selection", "orcale"], "did you mean 'oracle'"),
         (["--top", "0"], "--top must be at least 1"),
         (["--imbalance", "Cross"], "unknown setting 'Cross'"),
+        (["--test_env", "3"], "no run has the test domain 3 alone; there are: 0"),
     ):
         with pytest.raises(InputError, match=message):
             listed(capsys, root, *flags)

@@ -13,9 +13,8 @@ from ndcl_domainbed.results.reading import Sweep
 from ndcl_domainbed.results.reasons import RunsBehind, RunStates
 from ndcl_domainbed.results.selection import CRITERIA, select
 from ndcl_domainbed.results.splits import SplitInfo, split_info
-from ndcl_domainbed.results.tables import AVERAGE, Cell, Table
+from ndcl_domainbed.results.tables import AVERAGE, SELECTION, Cell, Table
 
-SELECTION = "model selection method"
 Row = tuple[str, list[Cell]]
 
 

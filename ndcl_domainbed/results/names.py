@@ -61,9 +61,6 @@ METRIC_TITLES = {
     "worst": "Worst class",
 }
 
-GROUP_KEYS = {"many": "0many", "medium": "1median", "few": "2few", "zero": "3zero"}
-"""Metric -> the end of its record key, ``env{i}_in_{end}``."""
-
 
 def ordered(names: Iterable[str], known: Iterable[str]) -> list[str]:
     """Return ``names`` without repeats: the ``known`` first, in their order, then the others.

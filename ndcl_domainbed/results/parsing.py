@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 import orjson
 
+from imbalance_splits.shots import RECORD_SUFFIXES
 from ndcl_domainbed.results.identity import is_whole
-from ndcl_domainbed.results.names import GROUP_KEYS
 
 _ACCURACY = re.compile(r"env(\d+)_(?:in|out|val|uda)_acc")
-_PLAIN = ("step", "epoch", "step_time", "mem_gb")
+PLAIN_KEYS = ("step", "epoch", "step_time", "mem_gb")
+"""What a record has once, and not for every domain and split."""
+
 _NUMBER = (int, float)
 _CLASS_ACC = re.compile(rb'"class_acc": ?\{')
 _GETTERS: dict[tuple[object, ...], tuple[tuple[str, ...], Callable[[Any], Any]]] = {}
@@ -141,11 +143,11 @@ def _getter(
     """Return the columns that a record of these keys has, and what takes them from it."""
     shape = (target, *record)
     if shape not in _GETTERS:
-        groups = {f"env{target}_in_{end}": metric for metric, end in GROUP_KEYS.items()}
+        groups = {f"env{target}_in_{end}": metric for metric, end in RECORD_SUFFIXES.items()}
         wanted = {
             key: groups.get(key, key)
             for key in record
-            if key in _PLAIN or key in groups or _ACCURACY.fullmatch(key)
+            if key in PLAIN_KEYS or key in groups or _ACCURACY.fullmatch(key)
         }
         get = itemgetter(*wanted) if len(wanted) > 1 else lambda r: (r["step"],)
         _GETTERS[shape] = (*wanted.values(), "balanced", "worst"), get

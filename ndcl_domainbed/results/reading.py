@@ -19,13 +19,13 @@ from ndcl_domainbed.results.cache import read_files
 from ndcl_domainbed.results.folders import Found
 from ndcl_domainbed.results.identity import Identity, identity
 from ndcl_domainbed.results.names import METRICS
+from ndcl_domainbed.results.parsing import PLAIN_KEYS
 from ndcl_domainbed.results.pending import pending_jobs
 from ndcl_domainbed.results.store import Store
 
 Folders = str | Path | Iterable[str | Path]
 
 _ENVIRONMENT = re.compile(r"env(\d+)_")
-_PLAIN = ("step", "epoch", "step_time", "mem_gb")
 
 
 @dataclass
@@ -177,13 +177,13 @@ def _records(store: Store) -> pd.DataFrame:
     run = np.repeat(np.arange(len(store.run_rows), dtype=np.int32), store.run_rows)
     columns = {name: store.columns[name] for name in sorted(store.columns, key=_column_order)}
     if not len(run):  # what every record has is there, so that no reader need ask
-        columns = dict.fromkeys(_PLAIN, np.empty(0))
+        columns = dict.fromkeys(PLAIN_KEYS, np.empty(0))
     return pd.DataFrame({"run": run, **columns}, copy=False)
 
 
 def _column_order(name: str) -> tuple[int, int, str]:
-    if name in _PLAIN:
-        return 0, _PLAIN.index(name), ""
+    if name in PLAIN_KEYS:
+        return 0, PLAIN_KEYS.index(name), ""
     match = _ENVIRONMENT.match(name)
     if match:
         return 1, int(match[1]), name

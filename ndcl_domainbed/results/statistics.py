@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from ndcl_domainbed.results import names
-from ndcl_domainbed.results.tables import Cell, Table
+from ndcl_domainbed.results.tables import SELECTION, Cell, Table
 
 if TYPE_CHECKING:
     from ndcl_domainbed.results.leaderboards import Leaderboards
@@ -222,20 +222,21 @@ def _table(criterion: str, metric: str, cells: Cells, reference: str) -> Table:
         (name, _row(float(ranks.ranks[name]), float(figures[name].mean()), compared.get(name)))
         for name in figures.columns
     ]
-    title = {"Statistics": "", "model selection method": CRITERIA[criterion].title}
+    title = {"Statistics": "", SELECTION: CRITERIA[criterion].title}
     if metric != "overall":
         title["measure"] = names.METRIC_TITLES[metric]
     versus = [f"{reference} minus it", "95% interval", "won/lost", "p (Wilcoxon)", "p (Holm)"]
+    notes = [*cells.dropped, *warnings(ranks.n_cells, figures.shape[1])]
     if not compared:
         rows = [(name, row[:2]) for name, row in rows]
-        cells.dropped.append(f"no run of {reference} to compare with")
+        notes.insert(len(cells.dropped), f"no run of {reference} to compare with")
     return Table(
         "statistics",
         title,
         ["Average rank", "Mean", *(versus if compared else [])],
         rows,
         head=_head(ranks),
-        notes=[*cells.dropped, *warnings(ranks.n_cells, figures.shape[1])],
+        notes=notes,
     )
 
 

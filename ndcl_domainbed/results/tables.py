@@ -13,6 +13,9 @@ import numpy as np
 import pandas as pd
 
 AVERAGE = "Avg"
+SELECTION = "model selection method"
+"""The key of the criterion in the title of a table."""
+
 NO_CLASS = "no class of the test domains is in this group, or the records lack the measure"
 NO_TRIAL = "no trial has all the test domains of this table"
 
@@ -53,11 +56,6 @@ class Table:
     rows: list[tuple[str, list[Cell]]]
     head: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is no figure in it at all."""
-        return all(cell.mean is None for _, cells in self.rows for cell in cells)
 
     def reasons(self) -> dict[str, list[tuple[str, str]]]:
         """Return why figures are missing: reason -> the places, (row, column)."""

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-from ndcl_domainbed.results.tables import Table
+from ndcl_domainbed.results.tables import SELECTION, Table
 
 BETWEEN = " | "
 """Stands between lines in one field: a line end there is too much for some readers."""
@@ -33,7 +33,7 @@ def page(head: Sequence[str], tables: Sequence[Table], counts: bool) -> str:
             table.kind,
             title.get("Dataset", ""),
             title.get("imbalance", "none"),
-            title.get("model selection method", ""),
+            title.get(SELECTION, ""),
         )
         metric = title.get("measure", "Overall")
         said = [BETWEEN.join(lines) for lines in (table.head, table.notes, head)]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from ndcl_domainbed.results.formats.common import best_and_second, figure, notes, title_line
-from ndcl_domainbed.results.tables import Table
+from ndcl_domainbed.results.tables import SELECTION, Table
 
 _SIGNS = {
     "\\": r"\textbackslash{}",
@@ -72,8 +72,8 @@ def _body(head: Sequence[str], tables: Sequence[Table], counts: bool) -> list[st
     ]
     method = None
     for table in tables:
-        if table.title.get("model selection method") != method:
-            method = table.title.get("model selection method")
+        if table.title.get(SELECTION) != method:
+            method = table.title.get(SELECTION)
             lines += ["", rf"\subsection*{{Model selection: {escape(str(method))}}}"]
         lines += ["", *_table(table, counts)]
     return lines

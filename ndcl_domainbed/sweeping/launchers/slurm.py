@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from argparse import ArgumentTypeError, Namespace, _ArgumentGroup
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,13 +58,12 @@ def launch(jobs: Sequence[Job], options: Namespace) -> bool:
     if not jobs:
         print("All of them are in Slurm's queue already.")
         return False
-    submitted = submit(jobs, options, slurm_executor(folder, options))
-    queued.note(submitted, folder)
-    ids = ", ".join(dict.fromkeys(name.split("_")[0] for name in submitted))
-    print(
-        f"Submitted {len(jobs)} jobs in {len(submitted)} tasks: Slurm job {ids}.\n"
-        "`ndcl-domainbed sweep status --output_dir DIR --watch` shows how far they are."
-    )
+    for array in submit(jobs, options, slurm_executor(folder, options)):
+        queued.note(array, folder)  # at once: the next may not be accepted
+        count = sum(map(len, array.values()))
+        (job_id,) = {name.split("_")[0] for name in array}
+        print(f"Submitted {count} jobs in {len(array)} tasks: Slurm job {job_id}.", flush=True)
+    print("`ndcl-domainbed sweep status --output_dir DIR --watch` shows how far they are.")
     return False
 
 
@@ -79,10 +78,12 @@ def not_queued(jobs: Sequence[Job]) -> list[Job]:
         ) from error
 
 
-def submit(jobs: Sequence[Job], options: Namespace, executor: Any) -> dict[str, list[Job]]:
-    """Give the jobs to ``executor`` in arrays of tasks; return the jobs of each task by its id.
+def submit(
+    jobs: Sequence[Job], options: Namespace, executor: Any
+) -> Iterator[dict[str, list[Job]]]:
+    """Give the jobs to ``executor`` in arrays of tasks; yield the jobs of each task by its id.
 
-    Raises InputError if Slurm does not accept them.
+    They are yielded array by array, once Slurm has it. Raises InputError if it does not accept one.
     """
     from submitit.core.utils import FailedJobError
 
@@ -94,7 +95,6 @@ def submit(jobs: Sequence[Job], options: Namespace, executor: Any) -> dict[str, 
         Task(list(jobs[first : first + each]), threads, options.retries)
         for first in range(0, len(jobs), each)
     ]
-    submitted: dict[str, list[Job]] = {}
     for first in range(0, len(tasks), ARRAY):
         try:
             with executor.batch():
@@ -104,9 +104,7 @@ def submit(jobs: Sequence[Job], options: Namespace, executor: Any) -> dict[str, 
             raise InputError(
                 f"Slurm did not accept the jobs: {reason}\nCheck the flags that begin with --slurm."
             ) from error
-        for task, made in zip(tasks[first : first + ARRAY], array, strict=True):
-            submitted[made.job_id] = task.jobs
-    return submitted
+        yield {made.job_id: task.jobs for task, made in zip(tasks[first:], array, strict=False)}
 
 
 def slurm_executor(folder: Path, options: Namespace) -> Any:

@@ -40,9 +40,9 @@ def test_a_task_that_is_preempted_goes_on_in_a_new_one(tmp_path):
     kept = []
     real = executor.submit
     executor.submit = lambda task: kept.append(real(task)) or kept[-1]
-    submitted = slurm.submit(jobs, Namespace(slurm_jobs_per_task=3, retries=0), executor)
+    submitted = list(slurm.submit(jobs, Namespace(slurm_jobs_per_task=3, retries=0), executor))
     (task,) = kept
-    assert submitted == {task.job_id: jobs}
+    assert submitted == [{task.job_id: jobs}]
 
     first = sweeps.wait_for(lambda: sweeps.running(tmp_path), task._process)[0]
     server = sweeps.parent(first.owner.pid)
@@ -123,6 +123,23 @@ def test_what_slurm_does_not_accept_is_an_error(fake_slurm):
     with pytest.raises(InputError, match=r"(?s)Invalid feature specification.*--slurm"):
         slurm.launch(jobs, flags)
     assert queued.not_queued(jobs) == jobs
+
+
+def test_an_array_that_is_not_accepted_does_not_undo_those_before(fake_slurm, capsys, monkeypatch):
+    monkeypatch.setattr(slurm, "ARRAY", 2)
+    sbatch = fake_slurm / "programs" / "sbatch"
+    accepting = sbatch.read_text()
+    sbatch.write_text(f"{accepting}echo '#!/bin/sh\nexit 1' > $0\n")
+    jobs = grid_jobs(fake_slurm / "out")
+    flags = Namespace(jobs=None, retries=1)
+    with pytest.raises(InputError, match="did not accept"):
+        slurm.launch(jobs, flags)
+    assert "Submitted 2 jobs in 2 tasks: Slurm job 4711." in capsys.readouterr().out
+    (fake_slurm / "queue").write_text("4711_0\n4711_1\n")
+    assert queued.not_queued(jobs) == jobs[2:]
+    sbatch.write_text(accepting)
+    slurm.launch(jobs, flags)
+    assert "Submitted 1 jobs in 1 tasks: Slurm job 4711." in capsys.readouterr().out
 
 
 def test_without_slurm_it_is_an_error(tmp_path, monkeypatch):

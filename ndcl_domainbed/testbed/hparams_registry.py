@@ -14,6 +14,7 @@ from ndcl_domainbed.hparams import (
     SHARE,
     Hparam,
     Range,
+    Value,
     by_dataset,
     choice,
     integer,
@@ -79,3 +80,24 @@ def hparams_of(algorithm_class: type) -> dict[str, Hparam]:
                 hparam = replace(hparam, within=declared[name].within)
             declared[name] = hparam
     return declared
+
+
+def default_hparams(algorithm: str, dataset: str) -> dict[str, Value]:
+    """Return the default hyper-parameters of ``algorithm`` on ``dataset``, as DomainBed does.
+
+    Of a name that the testbed does not know they are the shared ones.
+    """
+    declared = _hparams_of_name(algorithm)
+    return {name: hparam.default_for(dataset) for name, hparam in declared.items()}
+
+
+def random_hparams(algorithm: str, dataset: str, seed: int) -> dict[str, Value]:
+    """Return the hyper-parameters that ``seed`` draws; of an unknown name the shared ones."""
+    declared = _hparams_of_name(algorithm)
+    return {name: hparam.random_for(dataset, name, seed) for name, hparam in declared.items()}
+
+
+def _hparams_of_name(algorithm: str) -> dict[str, Hparam]:
+    from ndcl_domainbed.testbed import algorithms  # these import this module
+
+    return hparams_of(algorithms.classes().get(algorithm, object))

@@ -6,8 +6,9 @@ import pytest
 from imbalance_splits.errors import InputError
 from imbalance_splits.seeds import seed_hash
 from ndcl_domainbed import algorithms as additions
-from ndcl_domainbed import registry
+from ndcl_domainbed import backend, registry
 from ndcl_domainbed.testbed import algorithms as embedded
+from ndcl_domainbed.testbed import hparams_registry
 from ndcl_domainbed.testbed.hparams_registry import SHARED, hparams_of
 
 CLASSES = {**embedded.classes(), **additions.classes()}
@@ -30,6 +31,13 @@ def test_published_check_values():
     assert value("ERM", "PACS", "resnet_dropout", seed) == 0.5
     assert value("IRM", "PACS", "irm_lambda", seed) == 65030.52212762795
     assert value("IRM", "PACS", "irm_penalty_anneal_iters", seed) == 2
+
+
+@pytest.mark.parametrize("name", ["ERM", "Fishr", "NoSuchAlgorithm"])
+def test_domainbeds_functions_agree_with_the_backends(name):
+    default, random = hparams_registry.default_hparams, hparams_registry.random_hparams
+    assert default(name, "PACS") == backend.shared_hparams(name, "PACS", None)
+    assert random(name, "PACS", 5) == backend.shared_hparams(name, "PACS", 5)
 
 
 @pytest.mark.parametrize("dataset", ["DigitsDG", "PACS", "DomainNet", "TerraIncognita"])

@@ -1,9 +1,15 @@
-"""The algorithms of the embedded testbed: a family of algorithms a file."""
+"""The algorithms of the embedded testbed: a family of algorithms a file.
+
+``ALGORITHMS`` and :func:`get_algorithm_class` are what DomainBed's module of this name has. They
+know the testbed's own algorithms; :mod:`ndcl_domainbed.registry` knows all, NDCL included.
+"""
 
 from __future__ import annotations
 
 import functools
 import sys
+
+from imbalance_splits.errors import unknown_name
 
 
 @functools.cache
@@ -13,3 +19,17 @@ def classes() -> dict[str, type]:
     from ndcl_domainbed.testbed.algorithms.discovery import discover
 
     return discover(sys.modules[__name__], Algorithm)
+
+
+def get_algorithm_class(name: str) -> type:
+    """Return the class of the algorithm ``name``; InputError if there is none."""
+    if name not in classes():
+        raise unknown_name("algorithm", name, classes())
+    return classes()[name]
+
+
+def __getattr__(name: str) -> list[str]:
+    """Return ``ALGORITHMS``, the names, when it is asked for: it takes importing them all."""
+    if name == "ALGORITHMS":
+        return list(classes())
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -78,7 +78,10 @@ def test_a_new_data_set_is_one_new_file(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets, "__path__", [*datasets.__path__, str(tmp_path)])
     assert set(datasets._discover()) == {*DATASETS, "Fresh"}
     (tmp_path / "added_again.py").write_text(text)
-    with pytest.raises(TypeError, match=r"added_here and .*added_again both define Fresh"):
+    with pytest.raises(InputError, match=r"a data set Fresh: .*added_again and .*added_here; ren"):
+        datasets._discover()
+    (tmp_path / "added_broken.py").write_text("x = 1\ndef broken(:")
+    with pytest.raises(InputError, match=r"added_broken cannot be imported: .*broken.py, line 2\)"):
         datasets._discover()
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import pkgutil
-import traceback
 from types import ModuleType
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.hparams import Hparam
+from ndcl_domainbed.testbed.importing import imported
 
 
 def discover(package: ModuleType, base: type) -> dict[str, type]:
@@ -20,7 +19,7 @@ def discover(package: ModuleType, base: type) -> dict[str, type]:
     """
     found: dict[str, type] = {}
     for info in pkgutil.iter_modules(package.__path__):
-        module = _imported(f"{package.__name__}.{info.name}")
+        module = imported(f"{package.__name__}.{info.name}", "algorithms")
         for name, cls in vars(module).items():
             if not _is_algorithm(name, cls, module, base):
                 continue
@@ -43,21 +42,6 @@ def _is_algorithm(name: str, cls: object, module: ModuleType, base: type) -> boo
         and cls.__module__ == module.__name__
         and not name.startswith("_")
     )
-
-
-def _imported(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except InputError:
-        raise
-    except Exception as error:
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        if isinstance(error, SyntaxError) and error.filename:
-            where = traceback.FrameSummary(error.filename, error.lineno, "")
-        raise InputError(
-            f"the algorithms of {name} cannot be imported: {type(error).__name__}: {error} "
-            f"({where.filename}, line {where.lineno})"
-        ) from error
 
 
 def _check_hparams(cls: type) -> None:

@@ -7,30 +7,36 @@ share lives in sub-packages. Importing this package does not import torch.
 
 from __future__ import annotations
 
-import importlib
 import pkgutil
 from pathlib import Path
 
 from imbalance_splits.errors import InputError, unknown_name
 from ndcl_domainbed.testbed.datasets.base import MultiDomainDataset
+from ndcl_domainbed.testbed.importing import imported
 
 DatasetClass = type[MultiDomainDataset]
 
 
 def _discover() -> dict[str, DatasetClass]:
-    """Return the data sets that the modules of this package define, by class name."""
+    """Return the data sets that the modules of this package define, by class name.
+
+    Raises InputError for a module that cannot be imported, and if two define the same name.
+    """
     found: dict[str, DatasetClass] = {}
     for module in pkgutil.iter_modules(__path__, f"{__name__}."):
         if module.ispkg:
             continue
-        for cls in vars(importlib.import_module(module.name)).values():
+        for cls in vars(imported(module.name, "data sets")).values():
             if not isinstance(cls, type) or not issubclass(cls, MultiDomainDataset):
                 continue
             if cls.__module__ != module.name or not cls.ENVIRONMENTS:
                 continue
             if cls.__name__ in found:
                 other = found[cls.__name__].__module__
-                raise TypeError(f"{module.name} and {other} both define {cls.__name__}")
+                raise InputError(
+                    f"two modules define a data set {cls.__name__}: {other} and {module.name}; "
+                    "rename one of them."
+                )
             found[cls.__name__] = cls
     return found
 

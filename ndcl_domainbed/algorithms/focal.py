@@ -16,6 +16,7 @@ from ndcl_domainbed.testbed.algorithms.base import Minibatch, joined, scalars, s
 def focal_loss(logits: torch.Tensor, y: torch.Tensor, gamma: float) -> torch.Tensor:
     """Return the mean of (1 - p_y)^γ · (-log p_y) over samples, with p the softmax.
 
+    ``logits`` are (B, K), ``y`` (B,), γ = ``gamma`` ≥ 0 (Eq. 4, without its class weights).
     1 - p_y is kept above 1e-12, so the gradient is finite for γ < 1 and a perfect prediction.
     """
     losses = F.cross_entropy(logits, y, reduction="none")

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.backend import ERM
-from ndcl_domainbed.testbed.algorithms.base import Minibatch, joined, scalars, sizes
+from ndcl_domainbed.testbed.algorithms.base import Minibatch, domain_indices, joined, scalars
 
 _LATENT = 64
 _COPIES = 6
@@ -130,10 +130,7 @@ class GINIDG(ERM):
     ) -> dict[str, float]:
         """Make one step; ``loss`` is the classification loss plus the domain loss."""
         x, y = joined(minibatches)
-        domain_sizes = sizes(minibatches)
-        domains = torch.repeat_interleave(
-            torch.arange(len(domain_sizes)), torch.tensor(domain_sizes)
-        ).to(y.device)
+        domains = domain_indices(minibatches)
         factor = 2 / (1 + math.exp(-10 * self.updates / self.last_update)) - 1
         z = self.featurizer(x)
         generated, sources = self._generated(z, class_groups(y, domains))

@@ -17,6 +17,7 @@ from ndcl_domainbed.testbed.algorithms.base import Minibatch, mean, scalars, ste
 def class_margins(counts: np.ndarray, largest: float) -> np.ndarray:
     """Return margins (M, K) proportional to count^(-1/4), the largest of a domain ``largest``.
 
+    ``counts`` are float64 (M, K), the training images of each source domain and class.
     A class that a domain lacks has margin 0 there.
     """
     margins = np.power(counts, -0.25, out=np.zeros_like(counts), where=counts > 0)
@@ -27,7 +28,10 @@ def class_margins(counts: np.ndarray, largest: float) -> np.ndarray:
 def margin_cross_entropy(
     logits: torch.Tensor, y: torch.Tensor, margins: torch.Tensor, scale: float
 ) -> torch.Tensor:
-    """Return the mean CE of scale·(f - m_y e_y): the true class is handicapped by its margin."""
+    """Return the mean CE of scale·(f - m_y e_y): the true class is handicapped by its margin.
+
+    ``logits`` f are (B, K), ``y`` (B,), ``margins`` m (K,).
+    """
     handicap = torch.zeros_like(logits).scatter(1, y[:, None], margins[y][:, None])
     return F.cross_entropy(scale * (logits - handicap), y)
 

@@ -17,6 +17,7 @@ from ndcl_domainbed.testbed.algorithms.base import Minibatch, mean, scalars, ste
 def inverse_frequencies(counts: np.ndarray) -> np.ndarray:
     """Return weights (M, K) proportional to 1/count within each domain, with sum K.
 
+    ``counts`` are float64 (M, K), the training images of each source domain and class.
     A class that a domain lacks weighs nothing there.
     """
     present = counts > 0
@@ -28,7 +29,10 @@ def inverse_frequencies(counts: np.ndarray) -> np.ndarray:
 def weighted_cross_entropy(
     logits: torch.Tensor, y: torch.Tensor, class_weights: torch.Tensor
 ) -> torch.Tensor:
-    """Return Σ w_y ℓ / Σ w_y over samples; zero, with a gradient, if no sample has a weight."""
+    """Return Σ w_y ℓ / Σ w_y over samples; zero, with a gradient, if no sample has a weight.
+
+    ``logits`` are (B, K), ``y`` (B,), ``class_weights`` w (K,); ℓ is the cross-entropy.
+    """
     weights = class_weights[y]
     losses = F.cross_entropy(logits, y, reduction="none")
     return (weights * losses).sum() / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)

@@ -53,9 +53,9 @@ def class_dependence(
 ) -> torch.Tensor:
     """Return how dependent two representations (n, D) are, given the class: a sum of HSICs.
 
-    For each class, the sum over the entries of the product of the two centred kernel matrices;
-    the sum over classes is divided by n and by the number of classes present. A class with one
-    sample adds nothing.
+    ``y`` (n,) are the classes. For each, the sum over the entries of the product of the two
+    centred kernel matrices; the sum over classes is divided by n and by the number of classes
+    present. A class with one sample adds nothing.
     """
     same = (y[:, None] == y).to(a.dtype)
     shares = same / same.sum(dim=1)

@@ -25,9 +25,9 @@ from ndcl_domainbed.testbed import networks
 from ndcl_domainbed.testbed.algorithms.base import (
     Algorithm,
     Minibatch,
+    domain_indices,
     joined,
     scalars,
-    sizes,
     step,
 )
 from ndcl_domainbed.testbed.hparams_registry import SHARED
@@ -102,7 +102,7 @@ class _DomainAdversarial(Algorithm):
         trains_discriminator = int(self.update_count) % (1 + d_steps) < d_steps
         x, y = joined(minibatches)
         z = self.featurizer(x)
-        disc_loss = self._discriminator_loss(z, y, sizes(minibatches))
+        disc_loss = self._discriminator_loss(z, y, domain_indices(minibatches))
         if trains_discriminator:
             step(self.disc_opt, disc_loss)
             return scalars(disc_loss=disc_loss)
@@ -111,13 +111,9 @@ class _DomainAdversarial(Algorithm):
         return scalars(gen_loss=gen_loss)
 
     def _discriminator_loss(
-        self, z: torch.Tensor, y: torch.Tensor, domain_sizes: list[int]
+        self, z: torch.Tensor, y: torch.Tensor, domains: torch.Tensor
     ) -> torch.Tensor:
         """Return the loss of telling the domains, with a penalty on its gradient."""
-        counts = torch.tensor(domain_sizes, device=y.device)
-        domains = torch.repeat_interleave(
-            torch.arange(len(domain_sizes), device=y.device), counts, output_size=len(y)
-        )
         seen = self.discriminator_input(z, y)
         logits = self.discriminator(seen)
         loss = self.domain_loss(logits, domains, y)

@@ -13,7 +13,8 @@ from ndcl_domainbed.hparams import NOT_NEGATIVE, Hparam, power_uniform
 from ndcl_domainbed.testbed.algorithms.base import Minibatch, mean, scalars, step
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
-MMD_BANDWIDTHS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
+MMD_GAMMAS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
+"""γ of each Gaussian kernel exp(-γ|u - v|²) in the sum."""
 
 _NEGLIGIBLE = -80.0
 """exp of less is taken for exp of this, 1.8e-35: where exp underflows it is ten times slower."""
@@ -77,25 +78,26 @@ def squared_distances(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return torch.addmm(norms_b.T, a, b.T, alpha=-2).add(norms_a).clamp(min=1e-30)
 
 
-def mean_discrepancy(features: Sequence[torch.Tensor], bandwidths: Sequence[float]) -> torch.Tensor:
+def mean_discrepancy(features: Sequence[torch.Tensor], gammas: Sequence[float]) -> torch.Tensor:
     """Return the squared maximum mean discrepancy, averaged over all pairs of domains.
 
     ``features`` are (n_d, D). The biased estimate, with the diagonals of the kernel matrices; the
-    kernel is the sum of the Gaussian ones exp(-γ|u - v|²). Zero if there is one domain.
+    kernel is the sum of the Gaussian ones exp(-γ|u - v|²), γ in ``gammas``. Zero if there is one
+    domain.
     """
     if len(features) == 1:
         return features[0].new_zeros(())
     rows, sizes = torch.cat(list(features)), [len(z) for z in features]
     distances = squared_distances(rows, rows)
     kernels = torch.zeros_like(distances)
-    for gamma in bandwidths:
+    for gamma in gammas:
         kernels = kernels + (-gamma * distances).clamp(min=_NEGLIGIBLE).exp()
     return (kernels * _pair_weights(rows, sizes, [1 / n for n in sizes])).sum()
 
 
-def discrepancy(a: torch.Tensor, b: torch.Tensor, bandwidths: Sequence[float]) -> torch.Tensor:
-    """Return the squared maximum mean discrepancy of two samples (n, D) and (m, D)."""
-    return mean_discrepancy([a, b], bandwidths)
+def discrepancy(a: torch.Tensor, b: torch.Tensor, gammas: Sequence[float]) -> torch.Tensor:
+    """Return :func:`mean_discrepancy` of two samples (n, D) and (m, D)."""
+    return mean_discrepancy([a, b], gammas)
 
 
 class _Alignment(ERM):
@@ -154,4 +156,4 @@ class MMD(_Alignment):
     @staticmethod
     def distance(features: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return :func:`mean_discrepancy` with seven bandwidths."""
-        return mean_discrepancy(features, MMD_BANDWIDTHS)
+        return mean_discrepancy(features, MMD_GAMMAS)

@@ -69,6 +69,16 @@ def sizes(minibatches: Sequence[Minibatch]) -> list[int]:
     return [len(y) for _, y in minibatches]
 
 
+def domain_indices(minibatches: Sequence[Minibatch]) -> torch.Tensor:
+    """Return the index of the domain of each sample of :func:`joined`, int64 (B,)."""
+    counts, device = sizes(minibatches), minibatches[0][1].device
+    return torch.repeat_interleave(
+        torch.arange(len(counts), device=device),
+        torch.tensor(counts, device=device),
+        output_size=sum(counts),
+    )
+
+
 def mean(values: Sequence[torch.Tensor]) -> torch.Tensor:
     """Return the mean of tensors of one shape."""
     return torch.stack(list(values)).mean(dim=0)

@@ -11,7 +11,14 @@ from torch.nn import functional as F
 
 from ndcl_domainbed.hparams import SHARE, Hparam, by_dataset, choice, integer, power_uniform
 from ndcl_domainbed.testbed import networks
-from ndcl_domainbed.testbed.algorithms.base import Algorithm, Minibatch, joined, scalars, step
+from ndcl_domainbed.testbed.algorithms.base import (
+    Algorithm,
+    Minibatch,
+    joined,
+    scalars,
+    sizes,
+    step,
+)
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
 
@@ -143,7 +150,7 @@ class ARM(ERM):
     ) -> dict[str, float]:
         """Make one step on the mean cross-entropy of all samples, each in its domain's context."""
         x, y = joined(minibatches)
-        contexts = self.context_net(x).split([len(y) for _, y in minibatches])
+        contexts = self.context_net(x).split(sizes(minibatches))
         context = torch.cat([c.mean(dim=0, keepdim=True).expand_as(c) for c in contexts])
         loss = F.cross_entropy(self.network(torch.cat([x, context], dim=1)), y)
         step(self.optimizer, loss)

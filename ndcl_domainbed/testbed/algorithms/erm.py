@@ -36,10 +36,10 @@ class ERM(Algorithm):
         self.network = torch.nn.Sequential(self.featurizer, self.classifier)
         self.optimizer: torch.optim.Optimizer = self._adam(self.network.parameters())
 
-    def _adam(self, parameters: Iterable[torch.Tensor]) -> torch.optim.Adam:
-        """Return a new Adam with the shared learning rate and weight decay."""
+    def _adam(self, parameters: Iterable[torch.Tensor], lr: str = "lr") -> torch.optim.Adam:
+        """Return a new Adam whose learning rate is the hyper-parameter ``lr``."""
         return torch.optim.Adam(
-            parameters, lr=self.hparams["lr"], weight_decay=self.hparams["weight_decay"]
+            parameters, lr=self.hparams[lr], weight_decay=self.hparams["weight_decay"]
         )
 
     def update(

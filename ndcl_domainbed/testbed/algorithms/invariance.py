@@ -35,7 +35,10 @@ class _RiskInvariance(AnnealedPenalty, ERM):
 
 
 def scale_derivative(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Return d/ds of the mean cross-entropy of s·logits at s = 1; zero for no samples."""
+    """Return d/ds of the mean cross-entropy of s·logits at s = 1; zero for no samples.
+
+    ``logits`` are (n, K), ``y`` (n,). Differentiable in the logits.
+    """
     if len(y) == 0:
         return logits.sum()
     scale = torch.ones((), device=logits.device, dtype=logits.dtype, requires_grad=True)

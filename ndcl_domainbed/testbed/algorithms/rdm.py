@@ -22,7 +22,7 @@ from ndcl_domainbed.testbed.algorithms.annealing import AnnealedPenalty
 from ndcl_domainbed.testbed.algorithms.base import Minibatch, joined, mean, scalars, sizes, step
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
-_BANDWIDTHS = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
+_GAMMAS = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 
 
 def variance(values: torch.Tensor) -> torch.Tensor:
@@ -98,7 +98,7 @@ class RDM(AnnealedPenalty, ERM):
         means = torch.stack([domain.mean() for domain in domains])
         worst = domains[int(means.argmax())]
         with torch.set_grad_enabled(is_on):
-            matching = discrepancy(worst[:, None], risks[:, None], _BANDWIDTHS)
+            matching = discrepancy(worst[:, None], risks[:, None], _GAMMAS)
             spread = variance(risks) + variance(worst)
         weight = self.hparams["rdm_lambda"] if is_on else 0.0
         loss = means.mean()
@@ -115,8 +115,4 @@ class RDM(AnnealedPenalty, ERM):
         )
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(
-            self.network.parameters(),
-            lr=self.hparams["rdm_lr"],
-            weight_decay=self.hparams["weight_decay"],
-        )
+        return self._adam(self.network.parameters(), lr="rdm_lr")

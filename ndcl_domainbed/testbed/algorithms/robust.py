@@ -142,8 +142,4 @@ class EQRM(AnnealedPenalty, ERM):
         return scalars(loss=loss)
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(
-            self.network.parameters(),
-            lr=self.hparams["eqrm_lr"],
-            weight_decay=self.hparams["weight_decay"],
-        )
+        return self._adam(self.network.parameters(), lr="eqrm_lr")

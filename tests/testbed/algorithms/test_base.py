@@ -8,7 +8,7 @@ import torch
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.testbed import algorithms
-from ndcl_domainbed.testbed.algorithms.base import Algorithm, scalars
+from ndcl_domainbed.testbed.algorithms.base import Algorithm, domain_indices, scalars
 from ndcl_domainbed.testbed.algorithms.discovery import discover
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
@@ -89,6 +89,20 @@ def test_a_broken_file_is_named(package, content, message):
     (package / "second.py").write_text(content)
     with pytest.raises(InputError, match=message):
         discover(imported_package(), Algorithm)
+
+
+def test_domainbeds_names_are_there():
+    assert list(algorithms.classes()) == algorithms.ALGORITHMS
+    assert algorithms.get_algorithm_class("ERM") is ERM
+    with pytest.raises(InputError, match="unknown algorithm 'EMR'; did you mean 'ERM'"):
+        algorithms.get_algorithm_class("EMR")
+    with pytest.raises(AttributeError, match="no attribute 'ALGORITHM'"):
+        _ = algorithms.ALGORITHM
+
+
+def test_domain_indices_go_with_the_joined_samples():
+    minibatches = [(torch.zeros(n, 1), torch.zeros(n)) for n in (2, 0, 3)]
+    assert domain_indices(minibatches).tolist() == [0, 0, 2, 2, 2]
 
 
 def test_classes_are_sorted_and_not_abstract():

@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image, features
 
 from imbalance_splits.errors import InputError
-from ndcl_domainbed.testbed.datasets.images.reading import read_rgb
+from ndcl_domainbed.testbed.datasets.images.reading import image_size, read_rgb
 from ndcl_domainbed.training import output
 from ndcl_domainbed.training.files import whole_file, writing
 from ndcl_domainbed.training.locks import locked
@@ -152,12 +152,8 @@ def _mapped(
 
 def _decoded_size(source: str) -> int:
     """Return how many bytes an image takes when it is decoded; only its head is read."""
-    try:
-        with Image.open(source) as image:
-            return 3 * image.size[0] * image.size[1]
-    except Exception:
-        read_rgb(source)  # says in plain words what is wrong
-        raise
+    width, height = image_size(source)
+    return 3 * width * height
 
 
 def _check_space(folder: Path, needed: int) -> None:

@@ -12,6 +12,9 @@ from imbalance_splits.folder_scan import IMAGE_EXTENSIONS, is_image
 Samples = list[tuple[str, int]]
 """Images of a domain: path and label, in the order of the labels, then of the paths."""
 
+_NAMED = 5
+"""How many names an error lists before it counts the rest."""
+
 
 def subfolders(folder: Path) -> list[str]:
     """Return the names of the sub-folders, sorted; names that begin with a dot are skipped.
@@ -99,8 +102,8 @@ def check_domains(root: Path, dataset: str, usual: Sequence[str]) -> list[str]:
     )
 
 
-def _some(names: Iterable[str], limit: int = 5) -> str:
+def _some(names: Iterable[str]) -> str:
     """Return the first few of ``names``, and how many more there are."""
     ordered = sorted(names)
-    more = f" and {len(ordered) - limit} more" if len(ordered) > limit else ""
-    return ", ".join(ordered[:limit]) + more
+    more = f" and {len(ordered) - _NAMED} more" if len(ordered) > _NAMED else ""
+    return ", ".join(ordered[:_NAMED]) + more

@@ -33,16 +33,24 @@ def read_rgb(path: str) -> Image.Image:
         _refuse(path, error)
 
 
-def kept_size(path: str) -> int:
-    """Return the size at which to use images like the one at ``path``: 28, 32 or 224.
+def image_size(path: str) -> tuple[int, int]:
+    """Return width and height of an image; only the head of the file is read.
 
-    Only the head of the file is read. Raises InputError, with the path, if that fails.
+    Raises InputError, with the path, if that fails.
     """
     try:
         with Image.open(path) as image:
-            width, height = image.size
+            return image.size
     except _UNREADABLE as error:
         _refuse(path, error)
+
+
+def kept_size(path: str) -> int:
+    """Return the size at which to use images like the one at ``path``: 28, 32 or 224.
+
+    Raises InputError, with the path, if that cannot be read.
+    """
+    width, height = image_size(path)
     return width if width == height and width in SMALL_SIZES else LARGE
 
 

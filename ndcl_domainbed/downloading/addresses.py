@@ -32,12 +32,13 @@ def hub_file(repository: str, revision: str, path: str) -> str:
     return f"{hub()}/datasets/{repository}/resolve/{revision}/{path}"
 
 
-def hub_parquet(repository: str, revision: str = "main") -> tuple[RemoteFile, ...]:
+def hub_parquet(repository: str) -> tuple[RemoteFile, ...]:
     """Ask the Hub for the Parquet files of a data set, with their sizes and SHA-256 digests.
 
-    Raises SourceFailure if it does not answer or has none.
+    They are those of its newest version, whose commit is in their addresses. Raises SourceFailure
+    if the Hub does not answer or has none.
     """
-    url = f"{hub()}/api/datasets/{repository}/revision/{revision}?blobs=true"
+    url = f"{hub()}/api/datasets/{repository}/revision/main?blobs=true"
     try:
         with closing(connect(url, {}, _TIMEOUT)) as response, reading():
             answer = json.loads(response.read())

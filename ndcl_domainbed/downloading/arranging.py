@@ -14,15 +14,15 @@ from ndcl_domainbed.downloading.view import View
 _DEEPEST = 3  # how far down in an archive the domains' folders may lie
 
 
-def from_archives(recipe: Recipe, files: Sequence[Path], workshop: Path, view: View) -> Path:
+def from_archives(recipe: Recipe, files: Sequence[Path], staging: Path, view: View) -> Path:
     """Unpack archives of image folders; the domains' folders may lie anywhere in them.
 
     Copies of a data set differ in what lies around the domains and in how they spell names:
     only the domains' folders are taken, and domains and classes get their usual names. Raises
     BadArchive if a domain, or a class of one, is missing.
     """
-    unpacked, arranged = workshop / "unpacked", workshop / "arranged"
-    with local_files(workshop):
+    unpacked, arranged = staging / "unpacked", staging / "arranged"
+    with local_files(staging):
         unpacked.mkdir()
         arranged.mkdir()
     for archive in files:

@@ -21,7 +21,7 @@ from ndcl_domainbed.downloading.recipe import Recipe, RemoteFile, Way
 from ndcl_domainbed.downloading.transfer import Patience
 from ndcl_domainbed.downloading.view import View
 
-WORKSHOPS = ".download"
+STAGING = ".download"
 """The folder of the data directory in which downloads are made ready."""
 
 EXTRA = "pip install 'ndcl-domainbed[download]'"
@@ -53,22 +53,22 @@ def obtain(
     address and its failure), if the disk does not take it, or if another process is at it.
     """
     place = data_dir / recipe.folder
-    workshop = data_dir / WORKSHOPS / recipe.folder
+    staging = data_dir / STAGING / recipe.folder
     with local_files(data_dir):
-        workshop.mkdir(parents=True, exist_ok=True)
-    with _alone(workshop, recipe, data_dir), local_files(data_dir):
+        staging.mkdir(parents=True, exist_ok=True)
+    with _alone(staging, recipe, data_dir), local_files(data_dir):
         if is_there(recipe, data_dir) and not force:
             return place
-        ready = _by_any_way(recipe, workshop, view, leave_out, patience or Patience())
-        _put_in_place(ready, place, workshop / "replaced")
-        shutil.rmtree(workshop)
+        ready = _by_any_way(recipe, staging, view, leave_out, patience or Patience())
+        _put_in_place(ready, place, staging / "replaced")
+        shutil.rmtree(staging)
     return place
 
 
 @contextmanager
-def _alone(workshop: Path, recipe: Recipe, data_dir: Path) -> Iterator[None]:
+def _alone(staging: Path, recipe: Recipe, data_dir: Path) -> Iterator[None]:
     """Keep other processes off this download."""
-    lock = FileLock(f"{workshop}.lock")
+    lock = FileLock(f"{staging}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -80,7 +80,7 @@ def _alone(workshop: Path, recipe: Recipe, data_dir: Path) -> Iterator[None]:
 
 
 def _by_any_way(
-    recipe: Recipe, workshop: Path, view: View, leave_out: Sequence[str], patience: Patience
+    recipe: Recipe, staging: Path, view: View, leave_out: Sequence[str], patience: Patience
 ) -> Path:
     """Return the arranged data set of the first way that succeeds."""
     tried: list[Tried] = []
@@ -92,15 +92,15 @@ def _by_any_way(
             files = _files_of(way, leave_out)
             if files is None:
                 continue
-            fetched = {fetch(file, workshop, view, patience): file for file in files}
+            fetched = {fetch(file, staging, view, patience): file for file in files}
             if way.note is not None:
                 view.say(f"note: {way.note}")
-            return _arranged(way, recipe, fetched, workshop, view)
+            return _arranged(way, recipe, fetched, staging, view)
         except NotFetched as failure:
             tried += failure.tried
         except SourceFailure as failure:
             tried.append(Tried("list of files", str(failure)))
-    raise _nothing_helped(recipe, workshop, tried)
+    raise _nothing_helped(recipe, staging, tried)
 
 
 def _files_of(way: Way, leave_out: Sequence[str]) -> list[RemoteFile] | None:
@@ -114,18 +114,18 @@ def _files_of(way: Way, leave_out: Sequence[str]) -> list[RemoteFile] | None:
 
 
 def _arranged(
-    way: Way, recipe: Recipe, fetched: Mapping[Path, RemoteFile], workshop: Path, view: View
+    way: Way, recipe: Recipe, fetched: Mapping[Path, RemoteFile], staging: Path, view: View
 ) -> Path:
     """Arrange the data set in an empty folder.
 
     Raises NotFetched for a file that is no good. It is not kept, unless its digest shows that it
     is the one that was meant: then fetching it again would not help.
     """
-    bench = workshop / "bench"
-    _remove(bench)
-    bench.mkdir()
+    arranging = staging / "bench"
+    _remove(arranging)
+    arranging.mkdir()
     try:
-        return way.arrange(recipe, list(fetched), bench, view)
+        return way.arrange(recipe, list(fetched), arranging, view)
     except BadArchive as failure:
         named = failure.archive
         suspects = [named] if named is not None and named in fetched else list(fetched)
@@ -159,13 +159,13 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _nothing_helped(recipe: Recipe, workshop: Path, tried: Sequence[Tried]) -> InputError:
+def _nothing_helped(recipe: Recipe, staging: Path, tried: Sequence[Tried]) -> InputError:
     """Return the error that lists all that was tried."""
     lines = [f"{recipe.dataset} could not be downloaded. Tried:"]
     lines += [f"  {what}: {reason}" for what, reason in tried]
-    kept = f", which goes on with what is kept in {workshop}" if any(workshop.iterdir()) else ""
+    kept = f", which goes on with what is kept in {staging}" if any(staging.iterdir()) else ""
     lines.append(
         f"Run the command again later{kept}, or put the images into "
-        f"{workshop.parents[1] / recipe.folder}/<domain>/<class>/ by hand."
+        f"{staging.parents[1] / recipe.folder}/<domain>/<class>/ by hand."
     )
     return InputError("\n".join(lines))

@@ -28,7 +28,7 @@ def address_beyond(page: str, url: str) -> str:
     if reader.action is None:
         raise refusal(page)
     address = urlsplit(urljoin(url, reader.action))
-    if not _same_house(address.hostname, urlsplit(url).hostname):
+    if not _same_site(address.hostname, urlsplit(url).hostname):
         raise SourceFailure(f"sent a web page that leads elsewhere, to {address.hostname}")
     query = dict(parse_qsl(address.query)) | reader.fields
     return urlunsplit(address._replace(query=urlencode(query)))
@@ -42,7 +42,7 @@ def refusal(page: str) -> SourceFailure:
     return SourceFailure(f"sent a web page and not the file{said}")
 
 
-def _same_house(host: str | None, other: str | None) -> bool:
+def _same_site(host: str | None, other: str | None) -> bool:
     """Say whether two hosts are the same, or both Google's."""
     return host == other or all((name or "").endswith(".google.com") for name in (host, other))
 

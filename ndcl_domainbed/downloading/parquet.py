@@ -15,12 +15,18 @@ from ndcl_domainbed.downloading.part import local_files
 from ndcl_domainbed.downloading.recipe import Recipe
 from ndcl_domainbed.downloading.view import View
 
+OTHER_ORDER = (
+    "this copy may name and order the images otherwise than DomainBed's, so that the same seeds "
+    "split other images"
+)
+"""What a user should know of a data set that comes from Parquet files."""
+
 _COLUMNS = ["image", "domain", "label"]
 _BATCH = 64
 _SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"BM": ".bmp", b"II*\0": ".tif"}
 
 
-def from_parquet(recipe: Recipe, files: Sequence[Path], workshop: Path, view: View) -> Path:
+def from_parquet(recipe: Recipe, files: Sequence[Path], staging: Path, view: View) -> Path:
     """Write each row's image, byte by byte as it is, into the folder of its domain and class.
 
     The columns are ``image`` (bytes and path), ``domain`` and ``label``, a class's number; the
@@ -30,7 +36,7 @@ def from_parquet(recipe: Recipe, files: Sequence[Path], workshop: Path, view: Vi
     """
     arrow = importlib.import_module("pyarrow")
     parquet = importlib.import_module("pyarrow.parquet")
-    arranged = workshop / "arranged"
+    arranged = staging / "arranged"
     try:
         tables = [parquet.ParquetFile(path) for path in files]
         total = sum(table.metadata.num_rows for table in tables)

@@ -276,5 +276,5 @@ def test_the_note_of_a_part_says_where_it_came_from(host, tmp_path):
     cut = host.serve("/cut", ZIP, cuts=[100] + [0] * HASTY.fruitless)
     with pytest.raises(InputError):
         get(toy_recipe(cut), tmp_path)
-    note = json.loads((tmp_path / obtaining.WORKSHOPS / "toy_data/toy0.part.json").read_text())
+    note = json.loads((tmp_path / obtaining.STAGING / "toy_data/toy0.part.json").read_text())
     assert note == {"url": cut, "validator": '"1"', "total": len(ZIP)}

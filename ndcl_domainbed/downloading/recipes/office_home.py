@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ndcl_domainbed.downloading.addresses import google_drive, hub_parquet
 from ndcl_domainbed.downloading.arranging import from_archives
-from ndcl_domainbed.downloading.parquet import from_parquet
+from ndcl_domainbed.downloading.parquet import OTHER_ORDER, from_parquet
 from ndcl_domainbed.downloading.recipe import GB, Recipe, RemoteFile, Way
 
 RECIPE = Recipe(
@@ -55,10 +55,7 @@ RECIPE = Recipe(
             lambda: hub_parquet("flwrlabs/office-home"),
             from_parquet,
             needs="pyarrow",
-            note=(
-                "this copy may name and order the images otherwise than DomainBed's, so that "
-                "the same seeds split other images"
-            ),
+            note=OTHER_ORDER,
         ),
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ndcl_domainbed.downloading.addresses import google_drive, hub_file
 from ndcl_domainbed.downloading.arranging import from_archives
-from ndcl_domainbed.downloading.parquet import from_parquet
+from ndcl_domainbed.downloading.parquet import OTHER_ORDER, from_parquet
 from ndcl_domainbed.downloading.recipe import GB, Recipe, RemoteFile, Way
 
 _ZIPS = (
@@ -69,10 +69,7 @@ RECIPE = Recipe(
             ),
             from_parquet,
             needs="pyarrow",
-            note=(
-                "this copy may name and order the images otherwise than DomainBed's, so that "
-                "the same seeds split other images"
-            ),
+            note=OTHER_ORDER,
         ),
     ),
 )

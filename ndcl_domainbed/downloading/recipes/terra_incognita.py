@@ -24,7 +24,7 @@ def _file(name: str, size: int, md5: str) -> RemoteFile:
     return RemoteFile(name, tuple(f"{cloud}/{name}" for cloud in _CLOUDS), f"md5:{md5}", size)
 
 
-def arrange(recipe: Recipe, files: Sequence[Path], workshop: Path, view: View) -> Path:
+def arrange(recipe: Recipe, files: Sequence[Path], staging: Path, view: View) -> Path:
     """Sort the images of the four places by the animal that the annotations see in them.
 
     ``files`` are the archives of the images and of the annotations. An image with two animals
@@ -32,20 +32,20 @@ def arrange(recipe: Recipe, files: Sequence[Path], workshop: Path, view: View) -
     do not fit each other.
     """
     images, annotations = files
-    notes, unpacked, arranged = (workshop / name for name in ("notes", "unpacked", "arranged"))
+    notes, unpacked, arranged = (staging / name for name in ("notes", "unpacked", "arranged"))
     with view.progress(f"{annotations.name}: unpacking") as report:
         unpack(annotations, notes, report, largest=recipe.largest)
-    homes = _homes(notes, recipe)
+    folders_of = _class_folders(notes, recipe)
     with view.progress(f"{images.name}: unpacking") as report:
         unpack(
             images, unpacked, report,
-            largest=recipe.largest, wanted=lambda path: path.name in homes,
+            largest=recipe.largest, wanted=lambda path: path.name in folders_of,
         )  # fmt: skip
-    paths = {path.name: path for path in unpacked.rglob("*") if path.name in homes}
-    if len(paths) < len(homes):
-        raise BadArchive(f"lacks {len(homes) - len(paths)} of the annotated images", images)
+    paths = {path.name: path for path in unpacked.rglob("*") if path.name in folders_of}
+    if len(paths) < len(folders_of):
+        raise BadArchive(f"lacks {len(folders_of) - len(paths)} of the annotated images", images)
     with local_files(arranged):
-        for name, folders in homes.items():
+        for name, folders in folders_of.items():
             for folder in sorted(folders):
                 (arranged / folder).mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(paths[name], arranged / folder / name)
@@ -53,9 +53,9 @@ def arrange(recipe: Recipe, files: Sequence[Path], workshop: Path, view: View) -
     return arranged
 
 
-def _homes(notes: Path, recipe: Recipe) -> dict[str, set[str]]:
+def _class_folders(notes: Path, recipe: Recipe) -> dict[str, set[str]]:
     """Return file name -> ``domain/class`` for the images of the places and classes in use."""
-    homes: dict[str, set[str]] = {}
+    folders_of: dict[str, set[str]] = {}
     try:
         for path in sorted(notes.rglob("*.json")):
             table = json.loads(path.read_text(encoding="utf-8"))
@@ -66,13 +66,13 @@ def _homes(notes: Path, recipe: Recipe) -> dict[str, set[str]]:
                 domain, animal = f"location_{image['location']}", animals[item["category_id"]]
                 if domain in recipe.domains and animal in recipe.classes:
                     name = PurePosixPath(image["file_name"]).name
-                    homes.setdefault(name, set()).add(f"{domain}/{animal}")
+                    folders_of.setdefault(name, set()).add(f"{domain}/{animal}")
     except (ValueError, LookupError, TypeError) as error:
         raise BadArchive(f"has annotations of another form ({error})") from None
-    found = {folder.partition("/")[0] for folders in homes.values() for folder in folders}
+    found = {folder.partition("/")[0] for folders in folders_of.values() for folder in folders}
     if found != set(recipe.domains):
         raise BadArchive(f"has annotated images of {len(found)} of {len(recipe.domains)} places")
-    return homes
+    return folders_of
 
 
 RECIPE = Recipe(

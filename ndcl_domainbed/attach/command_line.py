@@ -136,7 +136,10 @@ def _is_dataset(name: str, data_dir: str | None) -> bool:
 
 
 def _is_usable(name: str, data_dir: str | None) -> bool:
-    """Tell the same; False for a folder that holds something else, where that is an error."""
+    """Tell whether :func:`_is_dataset` has a data set ``name``.
+
+    A folder that holds something else, or is broken, is none here and not an error.
+    """
     try:
         return _is_dataset(name, data_dir)
     except InputError:

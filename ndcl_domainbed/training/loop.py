@@ -29,8 +29,9 @@ def train(arguments: TrainArguments) -> None:
     A run that has been killed goes on from where it last saved its progress; one that is done is
     left alone. On SIGTERM or SIGINT it saves its progress and leaves with the exit status that
     belongs to the signal; on a second one it leaves at once. Raises InputError for arguments or
-    data that cannot be used, or if another process works in the folder; RunFailure as
-    :func:`~ndcl_domainbed.training.steps.make_steps` does.
+    data that cannot be used, or if another process works in the folder; RunFailure if the loss is
+    no longer a number, an update returns no numbers, a file cannot be written, or a loader process
+    dies.
     """
     arguments.check()
     keep_freed_memory()

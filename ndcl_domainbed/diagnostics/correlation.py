@@ -11,7 +11,10 @@ RESAMPLES = 1000
 
 
 class RankCorrelation(NamedTuple):
-    """Spearman's ρ with the ends of its 95 % bootstrap interval; NaN where it has no meaning."""
+    """Spearman's ρ with the ends of its 95 % bootstrap interval; NaN where it has no meaning.
+
+    ``images`` is how many pairs of values it is over.
+    """
 
     rho: float
     low: float
@@ -19,7 +22,9 @@ class RankCorrelation(NamedTuple):
     images: int
 
     def signed(self) -> str:
-        """Return ρ with its interval and signs, as "+0.20 [-0.10, +0.50]"."""
+        """Return ρ with its interval and signs, as "+0.20 [-0.10, +0.50]", or "unknown"."""
+        if np.isnan(self.rho):
+            return "unknown"
         return f"{self.rho:+.2f} [{self.low:+.2f}, {self.high:+.2f}]"
 
     def falls(self, rises: str) -> str:

@@ -13,7 +13,7 @@ from torch.utils.data import Subset, TensorDataset
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.algorithms.ndcl import NDCL
 from ndcl_domainbed.diagnostics.probes import FOLDS
-from ndcl_domainbed.diagnostics.saved_run import SavedRun, Seen
+from ndcl_domainbed.diagnostics.saved_run import Outputs, SavedRun
 from ndcl_domainbed.hard_negatives import fixed_class_budget, hard_negatives
 from ndcl_domainbed.training import seeding
 from ndcl_domainbed.training.batches import StepBatches, fetch
@@ -25,12 +25,12 @@ STEPS_PER_FOLD = 20
 class Samples(NamedTuple):
     """What a model makes of n samples.
 
-    The labels of ``seen`` are classes: a mixed sample's is the one that it is a negative for.
+    The labels of ``outputs`` are classes: a mixed sample's is the one that it is a negative for.
     ``folds`` (n,) says which fold of the training images a sample was made from; no image is in
     two. ``shares`` (n,) is the part that the weaker of two mixed images has, in [0, 0.5].
     """
 
-    seen: Seen
+    outputs: Outputs
     folds: np.ndarray
     shares: np.ndarray
 
@@ -47,7 +47,7 @@ class _Pool(NamedTuple):
     """Training images of one domain, in memory, what the model makes of them, and their folds."""
 
     images: Tensor
-    seen: Seen
+    outputs: Outputs
     folds: np.ndarray
     subset: Subset[Any]
     """The same images, for drawing minibatches from."""
@@ -67,7 +67,7 @@ def draw_samples(run: SavedRun, images: int, seed: int) -> Drawn:
     Minibatches of the run's batch size are drawn, as in training, from at most ``images`` training
     images of each source domain, and mixed with NDCL's hyper-parameters: those of the run, or for
     another algorithm their defaults. The real images come from all domains alike. Raises
-    InputError if every minibatch holds a single class, or a domain fewer than five images.
+    InputError if no minibatch holds two classes.
     """
     pools = [_pool(run, domain, images, seed) for domain in range(len(run.dataset.train_sets))]
     batches = FOLDS * STEPS_PER_FOLD
@@ -99,7 +99,7 @@ def _pool(run: SavedRun, domain: int, images: int, seed: int) -> _Pool:
     seeds = [seed + place for place in range(len(order))]
     with seeding.generators_restored():
         x, y = fetch(subset, np.arange(len(order)), seeds)
-    return _Pool(x, run.see(TensorDataset(x, y)), np.arange(len(order)) % FOLDS, subset)
+    return _Pool(x, run.outputs(TensorDataset(x, y)), np.arange(len(order)) % FOLDS, subset)
 
 
 def _minibatches(
@@ -126,7 +126,7 @@ def _minibatches(
 def _joined(pools: list[_Pool], rows: list[np.ndarray]) -> tuple[Tensor, Tensor, Tensor]:
     """Return the given rows of every pool as one batch, domains in order."""
     picked = [
-        (pool.images[places], pool.seen.labels[places], pool.seen.logits[places])
+        (pool.images[places], pool.outputs.labels[places], pool.outputs.logits[places])
         for pool, places in zip(pools, map(torch.as_tensor, rows), strict=True)
     ]
     x, y, logits = (torch.cat(column) for column in zip(*picked, strict=True))
@@ -161,17 +161,17 @@ def _samples(run: SavedRun, mixed: list[_Mixed], folds: np.ndarray) -> Samples:
     """Return what the model makes of mixed samples."""
     inputs, classes, lambdas = (torch.cat(column) for column in zip(*mixed, strict=True))
     shares = torch.minimum(lambdas, 1 - lambdas).double().numpy()
-    return Samples(run.see(TensorDataset(inputs, classes)), folds, shares)
+    return Samples(run.outputs(TensorDataset(inputs, classes)), folds, shares)
 
 
 def _real(pools: list[_Pool], images: int, seed: int) -> Samples:
-    """Return ``images`` real images, as many from every pool as it has and all have."""
+    """Return about ``images`` real images: an equal share of every pool, of a small one all."""
     each = -(-images // len(pools))
     parts, folds = [], []
     for pool in pools:
         rows = np.random.RandomState(seed).permutation(len(pool.folds))[:each]
-        parts.append(Seen(*(column[torch.as_tensor(rows)] for column in pool.seen)))
+        parts.append(Outputs(*(column[torch.as_tensor(rows)] for column in pool.outputs)))
         folds.append(pool.folds[rows])
-    seen = Seen(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    outputs = Outputs(*(torch.cat(column) for column in zip(*parts, strict=True)))
     where = np.concatenate(folds)
-    return Samples(seen, where, np.zeros(len(where)))
+    return Samples(outputs, where, np.zeros(len(where)))

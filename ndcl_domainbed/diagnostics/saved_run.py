@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from ndcl_domainbed.training.preparation import SplitDataset, choose_device, spl
 MODEL_FILE = "model.pkl"
 
 
-class Seen(NamedTuple):
+class Outputs(NamedTuple):
     """What a model makes of n images, on the CPU: features (n, F), logits (n, K), labels (n,)."""
 
     features: Tensor
@@ -91,22 +90,22 @@ class SavedRun:
         for x, y in loader:
             yield x.to(self.device), torch.as_tensor(y).to(self.device)
 
-    def see(self, subset: Any) -> Seen:
+    def outputs(self, subset: Any) -> Outputs:
         """Return what the model makes of the images in ``subset``.
 
         Raises InputError if the algorithm does not predict by a ``featurizer`` and ``classifier``.
         """
         featurizer, classifier = self.modules()
-        parts: list[Seen] = []
+        parts: list[Outputs] = []
         with torch.inference_mode():
             for x, y in self.batches(subset):
                 if not parts:
                     self._check_modules(x)
                 features = featurizer(x)
-                parts.append(Seen(features.cpu(), classifier(features).cpu(), y.cpu()))
+                parts.append(Outputs(features.cpu(), classifier(features).cpu(), y.cpu()))
         if not parts:
             raise InputError(f"{self.folder}: a split that is needed here holds no images.")
-        return Seen(*(torch.cat(column) for column in zip(*parts, strict=True)))
+        return Outputs(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
     def modules(self) -> tuple[nn.Module, nn.Module]:
         """Return the featurizer and the classifier; InputError if the algorithm has them not."""
@@ -175,13 +174,15 @@ def _read_model(folder: Path) -> dict[str, Any]:
             "given --skip_model_save."
         )
     try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        raise InputError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
-    missing = {"args", "model_hparams", "model_dict"} - content.keys()
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # of a file that is none of its own torch raises whatever it meets
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise InputError(f"{path} cannot be read as a saved model: {reason}") from error
+    known = content.keys() if isinstance(content, dict) else set()
+    missing = {"args", "model_hparams", "model_dict"} - known
     if missing:
         raise InputError(f"{path} is no saved model: it has no {', '.join(sorted(missing))}.")
-    return content
+    return dict(content)
 
 
 def _algorithm(folder: Path, saved: dict[str, Any], hparams: Hparams, dataset: SplitDataset) -> Any:

@@ -69,6 +69,22 @@ def test_a_run_without_a_factor_has_its_gradients_compared(tmp_path):
     assert len(_diagnose("gradients", erm).picture.axes) == 4
 
 
+@pytest.mark.parametrize("shots", [["medium"] * 8, ["many"] * 8, ["few"] * 8])
+def test_groups_without_a_class_are_unknown_and_not_a_number(shots, tmp_path):
+    run = write_watched(tmp_path / "run", _figures(True), shots=shots)
+    text = " ".join(_diagnose("gradients", run).sentences)
+    assert "unknown for a" in text
+    assert "nan" not in text
+
+
+def test_gradients_of_zero_have_no_ratio(tmp_path):
+    def figure_of(name, env, k, step):
+        return 0.0 if k < 2 else 1.0
+
+    sentence = _diagnose("gradients", write_watched(tmp_path / "run", figure_of)).sentences[0]
+    assert "is 1 for a Few sample and 0 for a Many sample (rank correlation" in sentence
+
+
 def test_the_command_says_what_is_missing(tmp_path):
     def plain(name, env, k, step):
         return 1.0

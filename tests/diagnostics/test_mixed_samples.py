@@ -63,13 +63,13 @@ def drawn(run):
 
 
 def margins(run, samples):
-    seen = samples.seen
+    seen = samples.outputs
     return feature_distances(run.algorithm.classifier, seen.features, seen.logits).numpy()
 
 
 def parents(samples):
     """Return the images that each sample was mixed from."""
-    return [set(np.flatnonzero(row[1:]).tolist()) for row in samples.seen.features.numpy()]
+    return [set(np.flatnonzero(row[1:]).tolist()) for row in samples.outputs.features.numpy()]
 
 
 def test_margin_of_a_hard_negative_is_what_its_weight_leaves(run, drawn):
@@ -105,9 +105,9 @@ def test_no_image_is_in_two_folds(drawn):
 
 def test_the_seed_decides(run, drawn):
     again = draw_samples(run, images=2 * IMAGES, seed=0)
-    assert torch.equal(again.hard.seen.features, drawn.hard.seen.features)
+    assert torch.equal(again.hard.outputs.features, drawn.hard.outputs.features)
     other = draw_samples(run, images=2 * IMAGES, seed=1)
-    assert not torch.equal(other.hard.seen.features, drawn.hard.seen.features)
+    assert not torch.equal(other.hard.outputs.features, drawn.hard.outputs.features)
 
 
 def test_a_single_class_cannot_be_mixed():

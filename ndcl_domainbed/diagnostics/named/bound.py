@@ -121,7 +121,7 @@ def _read(run: SavedRun, env: int, split: str, request: Request) -> _Images:
     whole = run.split(env, split)
     labels = _labels(whole)
     drawn = bound_terms.evenly_drawn(labels, request.images, request.seed)
-    seen = run.see(Subset(whole, drawn.tolist()))
+    seen = run.outputs(Subset(whole, drawn.tolist()))
     posteriors = seen.logits.double().softmax(dim=1).numpy()
     return _Images(seen.features.numpy(), posteriors, seen.labels.numpy())
 

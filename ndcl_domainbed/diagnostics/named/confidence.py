@@ -71,7 +71,7 @@ def diagnose(request: Request) -> Findings:
 def _measure(run: SavedRun, index: int, env: int, request: Request) -> _Domain:
     """Measure the images of a domain that is trained on, or that the run is tested on."""
     subset = run.split(env, "in", request.images, request.seed)
-    seen = run.see(subset)
+    seen = run.outputs(subset)
     odds = log_odds(seen.logits).numpy()
     found = [crossing_distances(run.algorithm.predict, x).cpu() for x, _ in run.batches(subset)]
     _, classifier = run.modules()
@@ -96,7 +96,7 @@ def _sentences(names: list[str], domains: list[_Domain]) -> list[str]:
 
 def _sentence(name: str, space: str, domains: list[_Domain]) -> str:
     found = [
-        f"{domain.name}{' (unseen)' * domain.unseen} {_interval(domain.correlations[space])}"
+        f"{domain.name}{' (unseen)' * domain.unseen} {domain.correlations[space].signed()}"
         for domain in domains
     ]
     correlations = [domain.correlations[space] for domain in domains]
@@ -106,10 +106,6 @@ def _sentence(name: str, space: str, domains: list[_Domain]) -> str:
         + ", ".join(found)
         + f"; above 0 beyond its 95 % interval in {above} of {len(correlations)} domains."
     )
-
-
-def _interval(found: RankCorrelation) -> str:
-    return f"{found.rho:.2f} [{found.low:.2f}, {found.high:.2f}]"
 
 
 def _missed(domains: list[_Domain]) -> str:

@@ -154,6 +154,8 @@ def _crowding(seen: _Seen, shots: list[str]) -> str:
 
 def _gap(found: Reliability) -> str:
     difference = _mean_confidence(found) - _accuracy(found)
+    if abs(difference) < 0.0005:  # the figures that follow read the same
+        return "as often as it is confident"
     return f"{'less' if difference > 0 else 'more'} often than it is confident"
 
 

@@ -85,9 +85,10 @@ def _gradient_sentence(one: _Looked) -> str:
     parts = []
     for figure, title in GRADIENTS.items():
         many, few = (_over_training(one, group, figure) for group in _LINES)
+        times = f"{few / many:.2g} times; " if many > 0 and not np.isnan(few) else ""
         parts.append(
-            f"the {title} is {few:.3g} for a Few sample and {many:.3g} for a Many sample "
-            f"({few / many:.2g} times; rank correlation with training images over the classes "
+            f"the {title} is {_known(few)} for a Few sample and {_known(many)} for a Many sample "
+            f"({times}rank correlation with training images over the classes "
             f"{one.trends[figure].signed()})"
         )
     return f"{one.name}: {', '.join(parts)}."
@@ -102,7 +103,7 @@ def _factor_sentences(one: _Looked) -> list[str]:
     answer = trend.falls("No, it shrinks")
     sentences = [
         f"{one.name}: does the amplification factor grow for minority anchors? {answer}: "
-        f"it is {few:.3g} for Few and {many:.3g} for Many anchors; its rank correlation with "
+        f"it is {few:.3g} for Few and {_known(many)} for Many anchors; its rank correlation with "
         f"training images is {trend.signed()} over {trend.images} classes. {_course(one)}"
     ]
     many, few = (_over_training(one, group, "crowding") for group in _LINES)
@@ -110,9 +111,14 @@ def _factor_sentences(one: _Looked) -> list[str]:
     return [
         *sentences,
         f"{one.name}: with means in place of the factor's sums, so without the effect of how many "
-        f"positives an anchor has, it is {few:.3g} for Few and {many:.3g} for Many; rank "
+        f"positives an anchor has, it is {_known(few)} for Few and {_known(many)} for Many; rank "
         f"correlation {trend.signed()}. Above 1 the negatives are nearer than the positives.",
     ]
+
+
+def _known(value: float) -> str:
+    """Return a figure as text; that of a group without a class or an anchor is not known."""
+    return "unknown" if np.isnan(value) else f"{value:.3g}"
 
 
 def _course(one: _Looked) -> str:

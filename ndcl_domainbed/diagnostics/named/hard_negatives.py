@@ -25,7 +25,7 @@ from ndcl_domainbed.diagnostics.probes import (
 )
 from ndcl_domainbed.diagnostics.request import Request
 from ndcl_domainbed.diagnostics.run_names import run_names
-from ndcl_domainbed.diagnostics.saved_run import SavedRun, Seen, load_runs
+from ndcl_domainbed.diagnostics.saved_run import Outputs, SavedRun, load_runs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,7 +84,7 @@ def _look(run: SavedRun, name: str, request: Request) -> _Seen:
     _, classifier = run.modules()
     kinds = drawn._asdict()
     margins = {
-        kind: feature_distances(classifier, one.seen.features, one.seen.logits).numpy()
+        kind: feature_distances(classifier, one.outputs.features, one.outputs.logits).numpy()
         for kind, one in kinds.items()
     }
     probed = {"random": drawn.random, "hard": drawn.hard, "strong": _strong(drawn.hard)}
@@ -100,8 +100,8 @@ def _look(run: SavedRun, name: str, request: Request) -> _Seen:
 def _strong(samples: Samples) -> Samples:
     """Return the strongly mixed ones of ``samples``."""
     rows = np.flatnonzero(samples.shares >= STRONG)
-    seen = Seen(*(column[rows] for column in samples.seen))
-    return Samples(seen, samples.folds[rows], samples.shares[rows])
+    outputs = Outputs(*(column[rows] for column in samples.outputs))
+    return Samples(outputs, samples.folds[rows], samples.shares[rows])
 
 
 def _gaps(samples: Samples) -> np.ndarray:
@@ -114,8 +114,8 @@ def _gaps(samples: Samples) -> np.ndarray:
 def _vectors(samples: Samples, space: str) -> np.ndarray:
     """Return features (n, F) or posteriors (n, K)."""
     if space == "feature":
-        return np.asarray(samples.seen.features)
-    return np.asarray(samples.seen.logits.double().softmax(dim=1))
+        return np.asarray(samples.outputs.features)
+    return np.asarray(samples.outputs.logits.double().softmax(dim=1))
 
 
 def _probe(real: Samples, mixed: Samples, space: str) -> ProbeAccuracy:
@@ -205,7 +205,7 @@ def _draw_plane(axis: Any, seen: _Seen, space: str, seed: int) -> Any:
     points = tsne_plane(np.concatenate([_vectors(real, space), _vectors(hard, space)]), seed)
     own, mixed = points[: len(real.folds)], points[len(real.folds) :]
     rank = np.argsort(np.argsort(-seen.run.class_counts, kind="stable"))
-    shown = axis.scatter(*own.T, c=rank[real.seen.labels.numpy()], cmap="viridis", s=14, vmin=0,
+    shown = axis.scatter(*own.T, c=rank[real.outputs.labels.numpy()], cmap="viridis", s=14, vmin=0,
                          vmax=len(rank) - 1, label="real image (colour: its class)")  # fmt: skip
     axis.scatter(*mixed.T, color=RUN_COLOURS[1], marker="x", s=14, linewidth=0.9, alpha=0.8,
                  label="hard negative")  # fmt: skip

@@ -6,6 +6,7 @@ whose machine is lost goes on elsewhere from its last checkpoint.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from argparse import Namespace, _ArgumentGroup
@@ -29,6 +30,9 @@ QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
 
 ANSWER = 10.0
 """Seconds in which a cluster must answer."""
+
+GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""How a gRPC connection, and so one with Ray, begins (RFC 9113, 3.4); the other side answers."""
 
 _servers: dict[int, JobServer] = {}
 
@@ -66,7 +70,10 @@ def launch(jobs: Sequence[Job], options: Namespace) -> bool:
 
 
 def connect(address: str | None) -> Any:
-    """Return the module ray, connected to the cluster at ``address`` or to one made here."""
+    """Return the module ray, connected to the cluster at ``address`` or to one made here.
+
+    Raises InputError without Ray, or for whatever keeps Ray from it.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
@@ -81,19 +88,23 @@ def connect(address: str | None) -> Any:
             ray.init("local", num_cpus=cores(), include_dashboard=False, **QUIET)
         else:
             ray.init(address, **QUIET)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"no Ray cluster answers at {address}: {reason}") from error
+    except Exception as error:  # Ray raises many kinds, plain Exception among them
+        reason = " ".join(str(error).split()) or type(error).__name__
+        where = f"answers at {address}" if address else "can be started here"
+        raise InputError(f"no Ray cluster {where}: {reason}") from error
     return ray
 
 
 def check_answers(address: str) -> None:
-    """Raise InputError if nothing listens at ``address``, for which Ray waits many minutes."""
+    """Raise InputError if nothing answers at ``address``, for which Ray waits many minutes."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if not (host and port.isdigit()):
         raise InputError(f"--ray_address {address}: give it as HOST:PORT or ray://HOST:PORT")
     try:
-        socket.create_connection((host, int(port)), timeout=ANSWER).close()
+        link = socket.create_connection((host, int(port)), timeout=ANSWER)
+        with link, contextlib.suppress(ConnectionError):  # one that wants TLS may hang up
+            link.sendall(GREETING)
+            link.recv(1)
     except OSError as error:
         raise InputError(f"no Ray cluster answers at {address}: {error}") from error
 

@@ -34,8 +34,9 @@ def leaderboard(
     """Return one leaderboard as numbers in percent, a row per algorithm.
 
     The columns are pairs: a domain, "Avg" or a measure ("Many", ...) over "mean", "error" (the
-    standard error over trials) and "trials". ``dataset`` and ``setting`` ("none" for the
-    ordinary split) may be left out where the records have only one.
+    standard error over trials) and "trials"; a figure that there is not is NaN, as is the error
+    of "Avg". ``dataset`` and ``setting`` ("none" for the ordinary split) may be left out where
+    the records have only one.
 
     Raises InputError for an unknown criterion, data set or setting, if one must be chosen, or
     without any record.
@@ -59,7 +60,8 @@ def leaderboard(
     columns = [*domains, AVERAGE, *(names.METRIC_TITLES[metric] for metric in metrics)]
     index = pd.MultiIndex.from_product([columns, ["mean", "error", "trials"]])
     frame = pd.DataFrame.from_dict(figures, orient="index", columns=index)
-    return frame.rename_axis(index="algorithm")
+    numbers = {key: "int64" if key[1] == "trials" else "float64" for key in index}
+    return frame.astype(numbers).rename_axis(index="algorithm")
 
 
 def _the_one(kind: str, records: pd.DataFrame, wanted: str | None) -> str:

@@ -30,6 +30,15 @@ def test_the_numbers_are_those_of_the_tables(tmp_path):
             assert board.loc[name, (column, "mean")] == cell.mean
 
 
+def test_what_is_missing_is_no_number_among_numbers(tmp_path):
+    random_sweep(tmp_path, draws=1, trials=1, pairs=False)
+    # on the ordinary split there is nothing to choose by
+    frame = results.leaderboard(results.load(tmp_path), "balanced")
+    assert set(frame.dtypes.map(str)) == {"float64", "int64"}
+    assert frame.xs("mean", axis=1, level=1).isna().all(axis=None)
+    assert (frame.xs("trials", axis=1, level=1) == 0).all(axis=None)
+
+
 def test_one_data_set_must_be_chosen(tmp_path):
     random_sweep(tmp_path, draws=1, trials=1, pairs=False)
     random_sweep(tmp_path, draws=1, trials=1, pairs=False, dataset="VLCS", prefix="v")

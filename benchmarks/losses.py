@@ -1,6 +1,6 @@
 """Time and memory of NDCL's own work: hard negatives and the three losses, without networks.
 
-    python -m benchmarks.losses [--rounds 200] [--threads 1] [--clock cpu]
+    python -m benchmarks.losses [--rounds 200] [--threads 1] [--clock cpu] [--compile]
 
 Each round times every case once, one after the other, so that a slow moment of the machine falls
 on all of them; the table gives medians in milliseconds. On a machine that others use as well, take
@@ -8,7 +8,9 @@ the clock 'cpu', which counts the time that this process was given. ``ce``, ``co
 forward passes, ``backward`` is that of all three together, ``sum`` is everything. The batch has
 three domains and labels drawn uniformly from K classes, its inputs are 3 x 28 x 28. The peak of
 memory is that of the tensors that losses and backward pass allocate beyond their inputs, in batches
-of which one class has 90 %.
+of which one class has 90 %. With --compile the three losses, forward and backward, are also timed
+compiled, as ``train --compile`` has them: ``difference`` is the largest one of a value or gradient
+to what it is without, relative to the largest entry.
 """
 
 from __future__ import annotations
@@ -84,6 +86,12 @@ class Case:
         self.logits.grad = self.mixed_logits.grad = None
         return [1000 * (end - start) for start, end in itertools.pairwise(marks)]
 
+    def all_losses(self, made: HardNegatives) -> torch.Tensor:
+        """Return L."""
+        posterior = self.logits.softmax(dim=1)
+        contrast, alignment = self.contrast(posterior, made), self.alignment(posterior)
+        return self.cross_entropy() + 0.1 * contrast + 0.1 * alignment
+
     def peak(self) -> float:
         """Return the peak of memory that losses and backward pass allocate, in MiB."""
         made = self.mix(self.logits.softmax(dim=1))
@@ -126,18 +134,60 @@ def print_memory() -> None:
         print(f"{k:>5}{n:>5}{Case(labels, k).peak():>16.1f}")
 
 
+def print_compiled(rounds: int, clock: Callable[[], float]) -> None:
+    """Print what the losses take compiled and not, in turn, and how far they differ."""
+    titles = ("as they are", "compiled", "to compile, s", "difference")
+    print(f"\n{'K':>5}{'N':>5}" + "".join(f"{title:>16}" for title in titles))
+    for k, n in [(10, 96), (345, 96)]:
+        case = Case(torch.randint(k, (n,)), k)
+        made = case.mix(case.logits.softmax(dim=1))
+        variants = (case.all_losses, torch.compile(case.all_losses))
+        values, times = [], []
+        for losses_of in variants:
+            times.append(spent(case, losses_of, made, time.perf_counter))
+            values.append((losses_of(made).detach(), *gradients(case, losses_of, made)))
+        pairs = zip(*values, strict=True)
+        difference = max(float((one - other).abs().max() / one.abs().max()) for one, other in pairs)
+        seen = [[spent(case, one, made, clock) for one in variants] for _ in range(rounds)]
+        plain, compiled = (statistics.median(column) for column in zip(*seen, strict=True))
+        took = times[1] / 1000
+        print(f"{k:>5}{n:>5}{plain:>16.2f}{compiled:>16.2f}{took:>16.1f}{difference:>16.1e}")
+
+
+def gradients(
+    case: Case, losses_of: Callable[[HardNegatives], torch.Tensor], made: HardNegatives
+) -> list[torch.Tensor]:
+    """Return the gradients of the losses in the outputs of the network."""
+    return list(torch.autograd.grad(losses_of(made), [case.logits, case.mixed_logits]))
+
+
+def spent(
+    case: Case,
+    losses_of: Callable[[HardNegatives], torch.Tensor],
+    made: HardNegatives,
+    clock: Callable[[], float],
+) -> float:
+    """Return the milliseconds of the losses and their backward pass."""
+    start = clock()
+    gradients(case, losses_of, made)
+    return 1000 * (clock() - start)
+
+
 def main() -> None:
     """Read the flags and print both tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=200, help="how often each case is timed")
     parser.add_argument("--threads", type=int, default=1, help="threads that torch may use")
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help="what is measured")
+    parser.add_argument("--compile", action="store_true", help="time the compiled losses too")
     flags = parser.parse_args()
     torch.set_num_threads(flags.threads)
     keep_freed_memory()  # as training does
     torch.manual_seed(0)
     print_times(flags.rounds, CLOCKS[flags.clock])
     print_memory()
+    if flags.compile:
+        print_compiled(flags.rounds, CLOCKS[flags.clock])
 
 
 if __name__ == "__main__":

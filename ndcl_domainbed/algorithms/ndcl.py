@@ -193,21 +193,39 @@ class NDCL(ERM):
         logits, anchors = self._embed(x)
         mixed, mixed_classes = self._mixed(x, y, logits, anchors, max(sizes(minibatches)))
         with torch.autocast(x.device.type, enabled=False):
-            prior = losses.DomainClassPrior(self.prior_weights, self.prior_offsets)
-            loss_ce = losses.reweighted_cross_entropy(logits, y, domains, prior)
-            loss_con = self._contrast(anchors, y, mixed, mixed_classes)
-            prototypes = self._prototypes(anchors, y, domains)
-            loss_const = losses.prototype_alignment(
-                prototypes.vectors, y, prototypes.active, tau=self.settings.tau_align
+            loss, (loss_ce, loss_con, loss_const), prototypes = self._losses(
+                logits, anchors, y, domains, mixed, mixed_classes
             )
-        settings = self.settings
-        loss = settings.ce_weight * loss_ce + settings.alpha * loss_con + settings.beta * loss_const
         step(self.optimizer, loss)
         prototypes = prototypes._replace(vectors=prototypes.vectors.detach())
         self.last_step = LastStep(
             y, domains, anchors.detach(), mixed.detach(), mixed_classes, prototypes, self.settings
         )
         return scalars(loss=loss, loss_ce=loss_ce, loss_con=loss_con, loss_const=loss_const)
+
+    def compile_losses(self) -> None:
+        """Compile what an update computes from the outputs of the network."""
+        self._losses = torch.compile(self._losses)  # type: ignore[method-assign]
+
+    def _losses(
+        self,
+        logits: Tensor,
+        anchors: Tensor,
+        y: Tensor,
+        domains: Tensor,
+        mixed: Tensor,
+        mixed_classes: Tensor,
+    ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor], losses.Prototypes]:
+        """Return L, its three terms without their weights, and the prototypes aligned."""
+        settings = self.settings
+        prior = losses.DomainClassPrior(self.prior_weights, self.prior_offsets)
+        loss_ce = losses.reweighted_cross_entropy(logits, y, domains, prior)
+        loss_con = self._contrast(anchors, y, mixed, mixed_classes)
+        prototypes = self._prototypes(anchors, y, domains)
+        aligned = (prototypes.vectors, y, prototypes.active)
+        loss_const = losses.prototype_alignment(*aligned, tau=settings.tau_align)
+        loss = settings.ce_weight * loss_ce + settings.alpha * loss_con + settings.beta * loss_const
+        return loss, (loss_ce, loss_con, loss_const), prototypes
 
     def _embed(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (B, K) and the vectors (B, F) of the space that contrasts live in."""

@@ -64,7 +64,11 @@ def _add_manner(parser: argparse.ArgumentParser, defaults: TrainArguments) -> No
     add("--keep_resume", action="store_true", help="keep the resume file when the run is done")
     add("--precision", default=defaults.precision, metavar="NAME",
         help=f"of the networks: {' or '.join(PRECISIONS)} (%(default)s)")  # fmt: skip
-    add("--compile", action="store_true", help="compile the network with torch.compile")
+    add(
+        "--compile",
+        action="store_true",
+        help="compile the network, and NDCL's losses, with torch.compile",
+    )
     add("--image_cache", metavar="DIR", help="keep decoded images there, for all runs")
     add("--log", metavar="KIND", help=f"log losses and accuracies as well to: {', '.join(LOGS)}")
     add("--diagnostics", action="store_true",

@@ -41,14 +41,15 @@ def accelerate(
         _check_compiler(device)
         functorch_config.donated_buffer = False  # GINIDG goes back through a network twice
         _image_network(algorithm).compile(dynamic=True)  # one kernel for batches of all sizes
+        if (compile_losses := getattr(algorithm, "compile_losses", None)) is not None:
+            compile_losses()
 
 
 def explain_compile_failure(error: RuntimeError, algorithm: str) -> None:
-    """Raise RunFailure if it was a compiled network that raised ``error``."""
+    """Raise RunFailure if it was what was compiled that raised ``error``."""
     if type(error).__module__.startswith(_COMPILERS) or "torch.compile" in str(error):
         raise RunFailure(
-            f"the network of {algorithm} cannot be compiled: {_reason(error)}\n"
-            "Start over without --compile."
+            f"{algorithm} cannot be compiled: {_reason(error)}\nStart over without --compile."
         ) from error
 
 

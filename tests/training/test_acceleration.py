@@ -16,6 +16,7 @@ from ndcl_domainbed.errors import InputError, RunFailure
 from ndcl_domainbed.testbed import networks
 from ndcl_domainbed.training import acceleration, precision
 from ndcl_domainbed.training.acceleration import accelerate, explain_compile_failure
+from tests.algorithms.ndcl_cases import ORDINARY, each_variant, make_algorithm, minibatches_of
 from tests.command_line import call
 from tests.testbed.algorithms.battery import with_everything_on
 from tests.testbed.algorithms.building import SHAPE, build, hparams_for, random_minibatches
@@ -194,6 +195,23 @@ def test_every_algorithm_trains_compiled_as_it_does_without(name, monkeypatch):
         assert values == pytest.approx(others, rel=1e-3, abs=1e-4)
 
 
+@each_variant
+def test_the_losses_of_ndcl_are_compiled_whole_and_are_the_same(variant, monkeypatch):
+    torch._dynamo.reset()
+    algorithm = make_algorithm(**variant)
+    twin = copy.deepcopy(algorithm)
+    graphs = []
+    _compile_with(monkeypatch, lambda graph, _inputs: graphs.append(graph) or graph.forward)
+    twin.compile_losses()
+    for seed in range(3):
+        minibatches = minibatches_of(*ORDINARY, seed=seed)
+        wanted, found = algorithm.update(minibatches), twin.update(minibatches)
+        assert found == pytest.approx(wanted, rel=1e-6, abs=1e-12)
+        for one, other in zip(algorithm.parameters(), twin.parameters(), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-9)
+    assert len(graphs) == 1
+
+
 def test_a_network_that_cannot_be_compiled(tmp_path, monkeypatch):
     def fail(graph, inputs):
         if len(inputs) > 1:  # the network, and not the trial of the compiler before it
@@ -205,7 +223,7 @@ def test_a_network_that_cannot_be_compiled(tmp_path, monkeypatch):
     assert outcome.status == 1
     said = "backend='fail' raised: ValueError: no kernel for this"
     assert outcome.err.splitlines() == [
-        f"error: the network of ERM cannot be compiled: {said}",
+        f"error: ERM cannot be compiled: {said}",
         "Start over without --compile.",
     ]
     monkeypatch.undo()
@@ -236,6 +254,6 @@ def test_without_a_compiler_the_error_says_so(monkeypatch):
 
 def test_only_failures_of_the_compiler_are_put_down_to_it():
     double = RuntimeError("torch.compile with aot_autograd does not support double backward\nmore")
-    with pytest.raises(RunFailure, match=r"of IRM cannot be compiled: torch.compile .* backward\n"):
+    with pytest.raises(RunFailure, match=r"IRM cannot be compiled: torch.compile .* backward\n"):
         explain_compile_failure(double, "IRM")
     explain_compile_failure(RuntimeError("mat1 and mat2 shapes cannot be multiplied"), "IRM")

@@ -99,7 +99,10 @@ def show_status(jobs: Sequence[Job], options: Namespace) -> int:
 
 
 def plan(jobs: Sequence[Job], options: Namespace) -> int:
-    """Print how many jobs and steps there are to do, and how long they will take."""
+    """Print how many jobs and steps there are to do, and how long they will take.
+
+    Raises InputError if no job could be timed.
+    """
     from ndcl_domainbed.sweeping import planning
 
     found = status.read_all(jobs)
@@ -112,7 +115,9 @@ def plan(jobs: Sequence[Job], options: Namespace) -> int:
         print(f"Timing {kinds} kinds of jobs, each with two short runs.")
     measured, reasons = planning.measure(untimed, at_a_time) if untimed else (Pace({}), {})
     pace = Pace({**measured.seconds, **pace.seconds})
-    print("\n".join(planning.describe(found, pace, reasons, at_a_time)))
+    print("\n".join(planning.describe(found, pace, reasons, at_a_time)), flush=True)
+    if reasons and not pace.seconds:
+        raise InputError("no job could be timed, for the reasons above.")
     return 0
 
 

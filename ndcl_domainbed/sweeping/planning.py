@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ndcl_domainbed.sweeping import claims, states
@@ -47,12 +49,12 @@ def checkpoints(job: Job) -> int:
 def measure(jobs: Sequence[Job], at_a_time: int) -> tuple[Pace, dict[Kind, str]]:
     """Time the first job of each kind by two short runs, one evaluated at every step.
 
-    Returns the pace, and why a kind could not be timed.
+    Returns the pace, and why a kind could not be timed; the folders of runs that failed are kept.
     """
     first = {kind_of(job): job for job in reversed(jobs)}
     seconds: dict[Kind, float] = {}
     reasons: dict[Kind, str] = {}
-    with tempfile.TemporaryDirectory(prefix="ndcl-plan-") as folder:
+    with _temporary_unless_failed() as folder:
         short = {
             (kind, freq): _short(job, freq, folder)
             for kind, job in first.items()
@@ -68,6 +70,20 @@ def measure(jobs: Sequence[Job], at_a_time: int) -> tuple[Pace, dict[Kind, str]]
             else:
                 reasons[kind] = " ".join(state.reason.split())
     return Pace(seconds), reasons
+
+
+@contextlib.contextmanager
+def _temporary_unless_failed() -> Iterator[str]:
+    """Make a folder for jobs; in the end only those of jobs that have failed are left in it."""
+    folder = Path(tempfile.mkdtemp(prefix="ndcl-plan-"))
+    try:
+        yield str(folder)
+    finally:
+        for job_folder in folder.iterdir():
+            if states.read_state(job_folder).name != states.FAILED:
+                shutil.rmtree(job_folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # some have failed
+            folder.rmdir()
 
 
 def _short(job: Job, checkpoint_freq: int, folder: str) -> Job:

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+from pathlib import Path
 
 import pytest
 
+from ndcl_domainbed.errors import InputError
 from ndcl_domainbed.scripts import sweep
 from ndcl_domainbed.sweeping import claims, planning
 from ndcl_domainbed.sweeping.jobs import make_job
@@ -68,13 +71,32 @@ def test_jobs_that_cannot_be_timed_are_named():
     assert "The times below are for the 1 jobs that could be timed." in lines
 
 
-def test_the_command_measures_what_it_has_no_records_of(tmp_path, capsys):
+def test_if_nothing_can_be_timed_it_says_so_and_keeps_what_it_names(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(planning.tempfile, "tempdir", str(tmp_path))
+    flags = [
+        "--datasets", "PACS", "--algorithms", "ERM", "--single_test_envs", "--n_trials", "1",
+        "--n_hparams", "1", "--data_dir", str(tmp_path), "--output_dir", str(tmp_path / "out"),
+    ]  # fmt: skip
+    with pytest.raises(InputError, match="no job could be timed"):
+        sweep.main(["plan", *flags, "--jobs", "2"])
+    out = capsys.readouterr().out
+    named = re.findall(r"\(see (.*)\)", out)
+    assert len(named) == 2
+    for folder in named:
+        assert "no folder" in (Path(folder) / "err.txt").read_text()
+    assert "no time for PACS ERM: no folder" in out
+
+
+def test_the_command_measures_what_it_has_no_records_of(tmp_path, capsys, monkeypatch):
     flags = [
         "--datasets", "Debug28", "PACS", "--algorithms", "ERM", "--single_test_envs", "--n_trials",
         "1", "--n_hparams", "1", "--hparams", '{"batch_size": 2}', "--steps", "100",
         "--data_dir", str(tmp_path), "--output_dir", str(tmp_path / "out"),
     ]  # fmt: skip
+    monkeypatch.setattr(planning.tempfile, "tempdir", str(tmp_path))
     assert sweep.main(["plan", *flags, "--jobs", "2"]) == 0
+    (left,) = tmp_path.glob("ndcl-plan-*")
+    assert len(list(left.iterdir())) == 2  # those of PACS
     out = capsys.readouterr().out
     assert "7 jobs: 0 done, 0 running, 0 failed, 7 waiting." in out
     assert "To do: 7 jobs, 700 steps." in out

@@ -153,7 +153,9 @@ def _difference(flag: str, theirs: Any, ours: Any) -> str:
     given, now = (_as_typed(flag, value) for value in (theirs, ours))
     if given and now:
         return f"with {given}, not {now.removeprefix(flag).lstrip()}"
-    return f"with {given}, not without it" if given else f"without {flag}, not with {now}"
+    if given:
+        return f"with {given}, not without it"
+    return f"without {flag}, not with {'it' if now == flag else now}"
 
 
 def _as_typed(flag: str, value: Any) -> str:

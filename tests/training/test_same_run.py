@@ -12,7 +12,7 @@ from tests.training.runs import assert_same_run, train_shortly
     [
         ((), ("--algorithm", "CORAL"), "with --algorithm ERM, not CORAL."),
         ((), ("--steps", 4), "with --steps 2, not 4."),
-        ((), ("--skip_model_save",), "without --skip_model_save, not with --skip_model_save."),
+        ((), ("--skip_model_save",), "without --skip_model_save, not with it."),
         (("--imbalance", "Duality"), (), "with --imbalance Duality, not without it."),
         ((), ("--test_envs", 0, 1), "with --test_envs 0, not 0 1."),
     ],

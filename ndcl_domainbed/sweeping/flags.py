@@ -182,7 +182,8 @@ def read_file(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return the flags that a YAML file gives to all its blocks, and those of each block.
 
     The keys are the names of the flags; ``blocks``, if it is there, is a list of mappings of the
-    flags that say which runs. Raises InputError for anything else.
+    flags that say which runs. Raises InputError for anything else, and for a file without a key,
+    which would mean every default.
     """
     import yaml
 
@@ -193,9 +194,9 @@ def read_file(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
         raise InputError(f"--sweep {path} is not valid YAML: {reason}") from error
-    content = {} if content is None else content
-    if not isinstance(content, dict):
-        raise InputError(f"--sweep {path}: it must hold names of flags and their values.")
+    if not isinstance(content, dict) or not content:
+        is_empty = " is empty" if not content else ""
+        raise InputError(f"--sweep {path}{is_empty}: it must hold names of flags and their values.")
     blocks = content.pop(BLOCKS, [{}])
     if not (isinstance(blocks, list) and blocks and all(isinstance(b, dict) for b in blocks)):
         raise InputError(f"--sweep {path}: {BLOCKS} must be a list of groups of flags.")

@@ -78,7 +78,10 @@ def test_flags_win_over_blocks_and_blocks_over_the_file(tmp_path):
         ("n_trials:", "n_trials has no value"),
         ("single_test_envs: 3", "sweep.yaml: "),
         ("sweep: other.yaml", "unknown key .* 'sweep'"),
-        ("[1, 2]", "names of flags"),
+        ("[1, 2]", "sweep.yaml: it must hold names of flags"),
+        ("", "sweep.yaml is empty: it must hold names of flags"),
+        ("# algorithms: [ERM]\n---\n", "sweep.yaml is empty: "),
+        ("{}", "sweep.yaml is empty: "),
         ("a: b: c", "not valid YAML"),
     ],
 )

@@ -57,11 +57,12 @@ def launch(jobs: Sequence[Job], options: Namespace) -> int:
     found = show(jobs)
     to_launch = [job for job, state in found.items() if _is_to_launch(state, options.retries)]
     print(f"About to launch {len(to_launch)} jobs.")
-    if to_launch and confirmed(options):
+    launcher = get_launcher(options.command_launcher)
+    if to_launch and (not getattr(launcher, "STARTS_JOBS", True) or confirmed(options)):
         manifest.record(jobs, options.output_dir)
         random.Random(options.seed).shuffle(to_launch)
         with stopped_by_sigterm():
-            ended = get_launcher(options.command_launcher).launch(to_launch, options)
+            ended = launcher.launch(to_launch, options)
         if not ended:
             return 0
         found = status.read_all(jobs)
@@ -146,7 +147,10 @@ def confirmed(options: Namespace) -> bool:
     if options.skip_confirmation:
         return True
     if not sys.stdin.isatty():
-        raise InputError("nobody can be asked here: add --skip_confirmation to go on.")
+        raise InputError(
+            "nobody can be asked here, and an answer is read from a terminal only: "
+            "add --skip_confirmation to go on."
+        )
     if input("Are you sure? (y/n) ").strip().lower().startswith("y"):
         return True
     print("Nothing was done.")

@@ -140,20 +140,38 @@ def test_dummy_prints_commands_for_a_shell(run, tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["jobs.jsonl"]
 
 
-def test_without_a_terminal_nobody_is_asked(tmp_path, monkeypatch):
+@pytest.fixture
+def launched(monkeypatch):
+    """What the local launcher is given; it starts nothing."""
+    jobs = []
+    local = sweep.get_launcher("local")
+    monkeypatch.setattr(local, "launch", lambda given, options: jobs.extend(given))
+    return jobs
+
+
+HERE = [*GRID, "--algorithms", "ERM", "--data_dir", "d"]
+
+
+def test_without_a_terminal_nobody_is_asked(tmp_path, monkeypatch, launched):
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
-    flags = [*GRID, "--algorithms", "ERM", "--output_dir", str(tmp_path), "--data_dir", "d"]
-    with pytest.raises(InputError, match="--skip_confirmation"):
-        sweep.main(["launch", *flags, "--command_launcher", "dummy"])
+    with pytest.raises(InputError, match="read from a terminal only: add --skip_confirmation"):
+        sweep.main(["launch", *HERE, "--output_dir", str(tmp_path)])
+    assert (launched, list(tmp_path.iterdir())) == ([], [])
 
 
-@pytest.mark.parametrize(("answer", "launched"), [("y", True), ("", False), ("no", False)])
-def test_the_answer_counts(tmp_path, monkeypatch, capsys, answer, launched):
+def test_nobody_is_asked_before_commands_are_printed(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    flags = ["--output_dir", str(tmp_path), "--command_launcher", "dummy"]
+    assert sweep.main(["launch", *HERE, *flags]) == 0
+    assert capsys.readouterr().out.count(sys.executable) == 3
+
+
+@pytest.mark.parametrize(("answer", "jobs"), [("y", 3), ("", 0), ("no", 0)])
+def test_the_answer_counts(tmp_path, monkeypatch, launched, answer, jobs):
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", lambda question: answer)
-    flags = [*GRID, "--algorithms", "ERM", "--output_dir", str(tmp_path), "--data_dir", "d"]
-    assert sweep.main(["launch", *flags, "--command_launcher", "dummy"]) == 0
-    assert (sys.executable in capsys.readouterr().out) == launched
+    assert sweep.main(["launch", *HERE, "--output_dir", str(tmp_path)]) == 0
+    assert len(launched) == jobs
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@
 
 Its name is the name of the file. It has a docstring, whose first line is shown in the help,
 ``add_flags(group)``, which adds its own flags to the command line, and ``launch(jobs, options)``,
-which starts the jobs and tells whether they have ended. Importing a launcher must be cheap: what it
-needs, it imports when it starts.
+which starts the jobs and tells whether they have ended. One that starts none has ``STARTS_JOBS =
+False``: then nobody is asked before. Importing a launcher must be cheap: what it needs, it imports
+when it starts.
 """
 
 from __future__ import annotations

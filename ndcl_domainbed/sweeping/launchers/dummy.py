@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 from ndcl_domainbed.sweeping.jobs import Job
 
+STARTS_JOBS = False
+
 
 def add_flags(group: _ArgumentGroup) -> None:
     """It has none."""

@@ -139,3 +139,19 @@ def check_folders(jobs: Iterable[Job]) -> None:
                 f"no folder {Path(data_dir) / name}, where {dataset} is looked for. "
                 "Name the directory above it with --data_dir."
             )
+
+
+def check_splits(jobs: Iterable[Job]) -> None:
+    """Raise InputError if a setting makes no split of a data set's images, such as of too few.
+
+    Each setting is tried once on each data set here, as every run of them would.
+    """
+    from ndcl_domainbed import registry
+    from ndcl_domainbed.training.preparation import split_table
+
+    split = (job.arguments() for job in jobs if "imbalance" in job.train_args)
+    first = {(args.dataset, args.data_dir, args.imbalance): args for args in split}
+    for args in first.values():
+        data = dataset_class(args.dataset, args.data_dir)
+        like = getattr(data, "HPARAMS_LIKE", None) or args.dataset
+        split_table(args, data, registry.run_hparams(args.algorithm, like))

@@ -211,6 +211,15 @@ def test_a_missing_data_set_is_an_error_where_the_jobs_would_run(run):
     assert run("launch", *flags, "--command_launcher", "dummy")[0] == 0
 
 
+def test_too_few_images_for_a_setting_are_an_error_before_any_job(run, tmp_path):
+    folder = image_folder(tmp_path)
+    flags = ["--algorithms", "ERM", "--datasets", "Debug28", str(folder), "--imbalance", "none",
+             "TotalHeavyTail"]  # fmt: skip
+    with pytest.raises(InputError, match=r"images.*class 0 has 1 images"):
+        run("launch", *CHEAP, *flags)
+    assert job_folders(tmp_path) == []
+
+
 def test_by_default_all_algorithms_and_all_real_data_sets(run):
     from ndcl_domainbed.backend import dataset_names
     from ndcl_domainbed.registry import algorithm_names

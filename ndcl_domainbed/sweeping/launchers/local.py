@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace, _ArgumentGroup
 from collections.abc import Sequence
 
-from ndcl_domainbed.sweeping.grid import check_folders
+from ndcl_domainbed.sweeping.grid import check_folders, check_splits
 from ndcl_domainbed.sweeping.jobs import Job, cores
 from ndcl_domainbed.sweeping.running import run_jobs
 
@@ -17,9 +17,10 @@ def add_flags(group: _ArgumentGroup) -> None:
 def launch(jobs: Sequence[Job], options: Namespace) -> bool:
     """Run the jobs, and wait until all of them have ended, those of other launchers too.
 
-    Raises InputError if the folder of a data set is missing.
+    Raises InputError if the folder of a data set is missing, or if it cannot be split as asked.
     """
     check_folders(jobs)
+    check_splits(jobs)
     at_a_time = options.jobs or cores()
     slots: list[dict[str, str]] = [{}] * min(at_a_time, len(jobs))
     run_jobs(jobs, slots, max(1, cores() // at_a_time), options.retries)

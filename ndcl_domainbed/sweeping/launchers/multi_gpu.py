@@ -7,7 +7,7 @@ from argparse import Namespace, _ArgumentGroup
 from collections.abc import Sequence
 
 from ndcl_domainbed.errors import InputError
-from ndcl_domainbed.sweeping.grid import check_folders
+from ndcl_domainbed.sweeping.grid import check_folders, check_splits
 from ndcl_domainbed.sweeping.jobs import Job, cores
 from ndcl_domainbed.sweeping.running import run_jobs
 
@@ -22,9 +22,11 @@ def add_flags(group: _ArgumentGroup) -> None:
 def launch(jobs: Sequence[Job], options: Namespace) -> bool:
     """Run the jobs, and wait until all of them have ended, those of other launchers too.
 
-    Raises InputError if there is no GPU, or if the folder of a data set is missing.
+    Raises InputError if there is no GPU, if the folder of a data set is missing, or if it cannot
+    be split as asked.
     """
     check_folders(jobs)
+    check_splits(jobs)
     per_gpu = getattr(options, "jobs_per_gpu", 1)
     if per_gpu < 1:
         raise InputError(f"--jobs_per_gpu must be at least 1; it was given {per_gpu}")

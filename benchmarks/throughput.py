@@ -149,14 +149,20 @@ def plain_loop(options: argparse.Namespace) -> None:
     """Train as DomainBed does: eight loader processes for each training set and each split."""
     import torch
     from torch.utils.data import DataLoader, RandomSampler, Subset
-    from torchvision import models
+    from torchvision import models, transforms
     from torchvision.datasets import ImageFolder
-
-    from ndcl_domainbed.testbed.datasets.images import transforms
 
     torch.manual_seed(0)
     folders = [Path(options.data_dir, "PACS", domain) for domain in DOMAINS]
-    plain, augmenting = transforms.plain(224), transforms.augmenting(224)
+    scaled = (
+        transforms.ToTensor(),
+        transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+    )
+    plain = transforms.Compose([transforms.Resize((224, 224)), *scaled])
+    augmenting = transforms.Compose([
+        transforms.RandomResizedCrop(224, scale=(0.7, 1.0)), transforms.RandomHorizontalFlip(),
+        transforms.ColorJitter(0.3, 0.3, 0.3, 0.3), transforms.RandomGrayscale(0.1), *scaled,
+    ])  # fmt: skip
     train_loaders, split_loaders = [], []
     for env, folder in enumerate(folders):
         dataset = ImageFolder(str(folder), plain if env == 0 else augmenting)

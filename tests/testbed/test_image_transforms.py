@@ -1,0 +1,101 @@
+"""Transforms of large images are torchvision's, bit for bit: all colours, all shifts, any seed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision import transforms as torchvision_transforms
+from torchvision.transforms import functional
+
+from ndcl_domainbed.testbed.datasets.images import transforms
+from ndcl_domainbed.testbed.datasets.images.hue import shift_hue
+
+SIDE = 512
+SCALED = (
+    torchvision_transforms.ToTensor(),
+    torchvision_transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+)
+
+
+def _colours(first):
+    """An image of SIDE x SIDE colours from the number ``first`` on."""
+    number = np.arange(first, first + SIDE * SIDE, dtype=np.int64)
+    channels = [number >> shift & 255 for shift in (0, 8, 16)]
+    return Image.fromarray(np.stack(channels, -1).astype(np.uint8).reshape(SIDE, SIDE, 3))
+
+
+def _photograph(seed, size=(227, 190)):
+    rng = np.random.RandomState(seed)
+    coarse = Image.fromarray(rng.randint(0, 256, (9, 11, 3), dtype=np.uint8))
+    return coarse.resize(size, Image.Resampling.BICUBIC)
+
+
+@pytest.mark.parametrize("turn", [0.3, -0.117])
+def test_the_hue_of_every_colour_is_shifted_as_torchvision_does(turn):
+    for first in range(0, 256**3, SIDE * SIDE):
+        image = _colours(first)
+        expected = np.asarray(functional.adjust_hue(image, turn))
+        assert np.array_equal(np.asarray(shift_hue(image, int(turn * 255))), expected), first
+
+
+def test_every_shift_of_random_colours():
+    rng = np.random.RandomState(0)
+    for shift in range(256):
+        pixels = rng.randint(0, 256, (128, 256, 3), dtype=np.uint8)
+        pixels[:9] //= 64  # nearly black
+        pixels[9:18, :, 1] = pixels[9:18, :, 0]  # two channels alike
+        image = Image.fromarray(pixels)
+        hsv = np.array(image.convert("HSV"))
+        hsv[..., 0] += np.uint8(shift)
+        expected = np.asarray(Image.fromarray(hsv, "HSV").convert("RGB"))
+        assert np.array_equal(np.asarray(shift_hue(image, shift)), expected), shift
+        assert np.array_equal(np.asarray(shift_hue(image, shift - 256)), expected), shift
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 7), (500, 375)])
+def test_images_of_any_size_keep_it(size):
+    image = _photograph(0, size)
+    assert shift_hue(image, 5).size == size
+    assert shift_hue(image, 0).mode == "RGB"
+
+
+def test_normalized_is_to_tensor_and_normalize():
+    ramp = np.stack([np.arange(256), np.arange(256)[::-1], np.arange(256) ^ 85], -1)
+    image = Image.fromarray(ramp.astype(np.uint8).reshape(8, 32, 3))
+    expected = torchvision_transforms.Compose(SCALED)(image)
+    found = transforms.Normalized(transforms.IMAGENET_MEAN, transforms.IMAGENET_STD)(image)
+    assert found.equal(expected)
+    assert found.dtype == torch.float32
+    assert found.is_contiguous()
+
+
+def test_training_and_evaluation_see_what_torchvisions_transforms_give():
+    augmenting = torchvision_transforms.Compose(
+        [
+            torchvision_transforms.RandomResizedCrop(224, scale=(0.7, 1.0)),
+            torchvision_transforms.RandomHorizontalFlip(),
+            torchvision_transforms.ColorJitter(0.3, 0.3, 0.3, 0.3),
+            torchvision_transforms.RandomGrayscale(0.1),
+            *SCALED,
+        ]
+    )
+    plain = torchvision_transforms.Compose([torchvision_transforms.Resize((224, 224)), *SCALED])
+    for seed in range(12):
+        image = _photograph(seed)
+        torch.manual_seed(seed)
+        expected, state = augmenting(image), torch.get_rng_state()
+        torch.manual_seed(seed)
+        assert transforms.augmenting(224)(image).equal(expected), seed
+        assert torch.get_rng_state().equal(state)
+        assert transforms.plain(224)(image).equal(plain(image))
+
+
+def test_a_jitter_of_some_properties_leaves_the_others():
+    for wanted in ((0.3, 0, 0, 0), (0, 0.3, 0, 0), (0, 0, 0.3, 0), (0, 0, 0, 0.3)):
+        torch.manual_seed(1)
+        expected = torchvision_transforms.ColorJitter(*wanted)(_photograph(3))
+        torch.manual_seed(1)
+        found = transforms.ColorJitter(*wanted)(_photograph(3))
+        assert np.array_equal(np.asarray(found), np.asarray(expected))

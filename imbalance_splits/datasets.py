@@ -14,6 +14,7 @@ from torch.utils.data import Subset, TensorDataset
 
 from imbalance_splits.errors import InputError
 from imbalance_splits.labels import (
+    class_labels,
     class_names,
     environment_names,
     folder_name,
@@ -63,7 +64,12 @@ class SplitDataset:
                 f"{type(self._augmented).__name__}: {len(self.classes)} class names "
                 f"for {self.num_classes} classes."
             )
-        self._labels = [labels_of(domain) for domain in self._domains(self._augmented)]
+        named = zip(self.environments, self._domains(self._augmented), strict=True)
+        title = type(self._augmented).__name__
+        self._labels = [
+            class_labels(domain, self.num_classes, f"{title}, domain {name}")
+            for name, domain in named
+        ]
         self._plain = self._plain_dataset(dataset_class, root, hparams)
         self.train_sets: list[Subset] = []
         self.unlabeled_sets: list[Subset] = []

@@ -28,6 +28,23 @@ def labels_of(domain: Any) -> np.ndarray:
     return np.asarray(labels).astype(np.int64)
 
 
+def class_labels(domain: Any, num_classes: int, name: str) -> np.ndarray:
+    """Return the labels of a domain, int64 (N), all in 0..K-1 with K = ``num_classes``.
+
+    Raises InputError, which calls the domain ``name``, for a label that is no class: in training
+    it would be an index out of range deep in a loss, and on a GPU an error that names neither.
+    """
+    labels = labels_of(domain)
+    odd = np.flatnonzero((labels < 0) | (labels >= num_classes))
+    if len(odd):
+        raise InputError(
+            f"{name}: image {odd[0]} has the label {labels[odd[0]]}, but labels are 0 to "
+            f"{num_classes - 1}, for num_classes = {num_classes}.\n"
+            "Correct the labels (targets) of the data set, or its num_classes."
+        )
+    return labels
+
+
 def environment_names(dataset: Any) -> list[str]:
     """Return the names of the domains, in order.
 
@@ -88,11 +105,7 @@ def label_counts_of(dataset: Any) -> dict[str, dict[str, int]]:
     classes = class_names(dataset)
     counts = {}
     for i, name in enumerate(environment_names(dataset)):
-        sizes = np.bincount(labels_of(dataset[i]), minlength=len(classes))
-        if len(sizes) > len(classes):
-            raise InputError(
-                f"{type(dataset).__name__}, domain {name}: label {len(sizes) - 1}, "
-                f"but only {len(classes)} classes."
-            )
+        labels = class_labels(dataset[i], len(classes), f"{type(dataset).__name__}, domain {name}")
+        sizes = np.bincount(labels, minlength=len(classes))
         counts[name] = dict(zip(classes, sizes.tolist(), strict=True))
     return counts

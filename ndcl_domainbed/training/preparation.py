@@ -22,7 +22,6 @@ from ndcl_domainbed.training import seeding
 from ndcl_domainbed.training.acceleration import accelerate
 from ndcl_domainbed.training.arguments import TrainArguments
 from ndcl_domainbed.training.batches import in_memory
-from ndcl_domainbed.training.checked_labels import with_checked_labels
 from ndcl_domainbed.training.image_cache import use_image_cache
 from ndcl_domainbed.training.watchable import check_watchable
 
@@ -94,7 +93,6 @@ def split_dataset(arguments: TrainArguments, dataset_class: Any, hparams: Hparam
     Raises InputError if the data set cannot be read, has a label that is no class, or cannot be
     split like that.
     """
-    dataset_class = with_checked_labels(dataset_class)
     if arguments.imbalance is None:
         dataset = HoldoutDataset(
             dataset_class, arguments.data_dir, arguments.test_envs, hparams,

@@ -9,7 +9,7 @@ from PIL import Image
 from torchvision import transforms as torchvision_transforms
 from torchvision.transforms import functional
 
-from ndcl_domainbed.testbed.datasets.images import transforms
+from ndcl_domainbed.testbed.datasets.images import jitter, transforms
 from ndcl_domainbed.testbed.datasets.images.hue import shift_hue
 
 SIDE = 512
@@ -90,6 +90,15 @@ def test_training_and_evaluation_see_what_torchvisions_transforms_give():
         assert transforms.augmenting(224)(image).equal(expected), seed
         assert torch.get_rng_state().equal(state)
         assert transforms.plain(224)(image).equal(plain(image))
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.7, 1.0, 1.3, 4.0])
+def test_brightness_and_contrast_are_torchvisions(factor):
+    flat = Image.new("RGB", (5, 3), (255, 0, 128))
+    for image in (flat, *map(_photograph, range(4))):
+        for name in ("adjust_brightness", "adjust_contrast"):
+            expected = np.asarray(getattr(functional, name)(image, factor))
+            assert np.array_equal(np.asarray(getattr(jitter, name)(image, factor)), expected)
 
 
 def test_a_jitter_of_some_properties_leaves_the_others():

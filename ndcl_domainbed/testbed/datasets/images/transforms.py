@@ -2,7 +2,7 @@
 
 Large images (224 x 224) are treated as in DomainBed (Gulrajani and Lopez-Paz, 2021). Small ones
 (28 x 28 or 32 x 32) keep their size, are never augmented, and are scaled to [-1, 1]. Random
-transforms draw from torch's global generator only. :class:`ColorJitter` and :class:`Normalized`
+transforms draw from torch's global generator only. Those of :mod:`~.jitter` and :class:`Normalized`
 are torchvision's, to the last bit, in less time: a fast accelerator waits for nothing else.
 """
 
@@ -16,7 +16,7 @@ from PIL import Image
 from torchvision import transforms
 from torchvision.transforms import functional
 
-from ndcl_domainbed.testbed.datasets.images.hue import shift_hue
+from ndcl_domainbed.testbed.datasets.images.jitter import ColorJitter
 from ndcl_domainbed.testbed.datasets.images.reading import LARGE
 
 Transform = Callable[[Image.Image], torch.Tensor]
@@ -40,31 +40,6 @@ class SmallImage:
         if image.size != (self.size, self.size):
             image = image.resize((self.size, self.size), Image.Resampling.BILINEAR)
         return scale_pixels(functional.pil_to_tensor(image))
-
-
-class ColorJitter(transforms.ColorJitter):
-    """torchvision's, with the hue of an RGB image shifted by :func:`shift_hue`."""
-
-    def forward(self, img: Image.Image) -> Image.Image:
-        """Return the RGB image ``img`` with what :meth:`get_params` draws, in its order."""
-        order, brightness, contrast, saturation, hue = self.get_params(
-            self.brightness, self.contrast, self.saturation, self.hue
-        )
-        steps = (
-            (functional.adjust_brightness, brightness),
-            (functional.adjust_contrast, contrast),
-            (functional.adjust_saturation, saturation),
-            (_adjust_hue, hue),
-        )
-        for place in order.tolist():
-            adjust, amount = steps[place]
-            if amount is not None:
-                img = adjust(img, amount)
-        return img
-
-
-def _adjust_hue(image: Image.Image, turn: float) -> Image.Image:
-    return shift_hue(image, int(turn * 255))
 
 
 class Normalized:

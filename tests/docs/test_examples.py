@@ -12,7 +12,12 @@ from tests.docs.commands import PAGES, ROOT, blocks
 from tests.docs.workspaces import AFTER_A_SWEEP, IN_A_CHECKOUT, add_finished_sweep
 
 EXAMPLES = [
-    pytest.param(page.name, text, id=f"{page.name}-{number}")
+    pytest.param(
+        page.name,
+        text,
+        id=f"{page.name}-{number}",
+        marks=[pytest.mark.domainbed] if "attach" in text else [],
+    )
     for page in PAGES
     if page.name not in IN_A_CHECKOUT
     for number, (language, text) in enumerate(blocks(page))
@@ -24,8 +29,6 @@ EXAMPLES = [
 @pytest.mark.parametrize(("page", "example"), EXAMPLES)
 def test_the_example_runs(page, example, workspace, capsys):
     if "attach" in example:  # it must come before any other import of the package
-        if "DOMAINBED_HOME" not in os.environ:
-            pytest.skip("needs a DomainBed checkout, named by DOMAINBED_HOME")
         subprocess.run(
             [sys.executable, "-c", example], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
         )

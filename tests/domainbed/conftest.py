@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.domainbed.warm_python import WarmPython
+from tests.git_command import git
 
 ALGORITHM = '''
 
@@ -51,8 +51,6 @@ class Tiny28(MultipleDomainDataset):
 @pytest.fixture(scope="session")
 def fork(tmp_path_factory):
     """The folder of the fork, a git repository."""
-    if not os.environ.get("DOMAINBED_HOME"):
-        pytest.skip("DOMAINBED_HOME names no DomainBed checkout")
     home = tmp_path_factory.mktemp("fork")
     source = Path(os.environ["DOMAINBED_HOME"], "domainbed")
     shutil.copytree(
@@ -63,15 +61,8 @@ def fork(tmp_path_factory):
             file.write(addition)
     git(home, "init", "--quiet")
     git(home, "add", "domainbed/algorithms.py")
-    name = ("-c", "user.name=a user", "-c", "user.email=user@localhost")
-    git(home, *name, "commit", "--quiet", "--no-gpg-sign", "--message", "Mine")
+    git(home, "commit", "--quiet", "--no-gpg-sign", "--message", "Mine")
     return home
-
-
-def git(folder: Path, *arguments: str) -> str:
-    """Run git in ``folder`` and return what it prints."""
-    command = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,9 @@ import sys
 import pytest
 
 from ndcl_domainbed.scripts import collect_results
-from tests.domainbed.conftest import git
 from tests.domainbed.warm_python import ROOT
+from tests.git_command import git
+from tests.results.printed import table_lines
 
 
 def launch(environment, cwd):
@@ -161,13 +162,6 @@ def test_our_sweep_gives_the_same_tables_with_both_collectors(our_sweep, python)
     with contextlib.redirect_stdout(printed):
         collect_results.main(["--input_dir", str(our_sweep)])
     assert table_lines(printed.getvalue()) == theirs
-
-
-def table_lines(text):
-    """Return the lines of DomainBed's tables, without trailing blanks and without our notes."""
-    lines = [line.rstrip() for line in text.splitlines()]
-    start = next(i for i, line in enumerate(lines) if line.startswith("--------"))
-    return [line for line in lines[start:] if line and not line.startswith("  ")]
 
 
 @pytest.mark.domainbed

@@ -41,7 +41,6 @@ def listed(text: str) -> list[tuple[str, str, str, str, dict[str, str], set[str]
 
 
 @pytest.mark.domainbed
-@pytest.mark.skipif(not HOME, reason="DOMAINBED_HOME does not name a checkout")
 def test_the_draws_are_listed_as_domainbed_lists_them(capsys, tmp_path):
     sweep = str(Path(HOME, "domainbed", "misc", "test_sweep_data").resolve())
     command = [sys.executable, "-m", "domainbed.scripts.list_top_hparams", "--input_dir", sweep]

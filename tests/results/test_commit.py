@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-from pathlib import Path
-
 import pytest
 
 import ndcl_domainbed
@@ -12,14 +9,8 @@ from ndcl_domainbed.results import read_sweep
 from ndcl_domainbed.results.leaderboards import build
 from ndcl_domainbed.results.report import page
 from ndcl_domainbed.results.report.commit import commit
+from tests.git_command import git
 from tests.results.builder import record, write_run
-
-NAME = ("-c", "user.name=a user", "-c", "user.email=user@localhost")
-
-
-def git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), *NAME, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 @pytest.fixture

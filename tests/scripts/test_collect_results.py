@@ -15,11 +15,9 @@ import pytest
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.scripts import collect_results
 from tests.results.builder import random_sweep, record, write_run
+from tests.results.printed import table_lines
 
 DOMAINBED_HOME = os.environ.get("DOMAINBED_HOME", "")
-needs_domainbed = pytest.mark.skipif(
-    not DOMAINBED_HOME, reason="DOMAINBED_HOME does not name a checkout"
-)
 
 
 def collected(capsys, *argv) -> str:
@@ -27,15 +25,7 @@ def collected(capsys, *argv) -> str:
     return capsys.readouterr().out
 
 
-def table_lines(text: str) -> list[str]:
-    """Return the lines of the tables, without trailing blanks and without our notes below them."""
-    lines = [line.rstrip() for line in text.splitlines()]
-    start = next(i for i, line in enumerate(lines) if line.startswith("--------"))
-    return [line for line in lines[start:] if line and not line.startswith("  ")]
-
-
 @pytest.mark.domainbed
-@needs_domainbed
 def test_the_tables_of_the_sweep_that_domainbed_ships(capsys):
     misc = Path(DOMAINBED_HOME) / "domainbed" / "misc"
     expected = (misc / "test_sweep_results.txt").read_text()
@@ -45,7 +35,6 @@ def test_the_tables_of_the_sweep_that_domainbed_ships(capsys):
 
 
 @pytest.mark.domainbed
-@needs_domainbed
 def test_the_tables_that_domainbed_makes_of_a_random_sweep_with_ties_and_gaps(capsys, tmp_path):
     random_sweep(tmp_path, seed=1, digits=1, draws=4, steps=(0, 5, 10, 15))
     random_sweep(tmp_path, seed=2, digits=1, n_envs=6, dataset="DomainNet", prefix="net", trials=3)

@@ -16,10 +16,7 @@ from tests.training.runs import assert_same_run
 
 HOME = os.environ.get("DOMAINBED_HOME")
 
-pytestmark = [
-    pytest.mark.domainbed,
-    pytest.mark.skipif(not HOME, reason="DOMAINBED_HOME names no DomainBed checkout"),
-]
+pytestmark = pytest.mark.domainbed
 
 STOPPED_AT_STEP_1 = """
 import sys

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 
 import pytest
 
-from ndcl_domainbed.training.feed import Feed
 from tests.command_line import call
 from tests.training.runs import lasting, records
+from tests.training.stops import stop_at
 
 FLAGS = (
     "train", "--dataset", "Debug28", "--algorithm", "CORAL", "--steps", 8, "--checkpoint_freq", 3,
@@ -49,15 +48,7 @@ def test_losses_and_accuracies_are_logged_and_nothing_else_changes(tmp_path):
 
 def test_a_run_that_goes_on_logs_no_step_twice(tmp_path, monkeypatch):
     pytest.importorskip("tensorboard")
-    read = Feed.minibatches
-    stops = iter((False, False, False, False, True))
-
-    def read_and_stop(feed):
-        if next(stops, False):
-            signal.raise_signal(signal.SIGTERM)
-        return read(feed)
-
-    monkeypatch.setattr(Feed, "minibatches", read_and_stop)
+    stop_at(4, patch=monkeypatch.setattr)
     assert call(*FLAGS, "--output_dir", tmp_path).status == 143
     # As if the kill had come between the record of step 3 and the saving of its progress.
     resume = (tmp_path / "resume.pt").read_bytes()

@@ -1,8 +1,8 @@
 """How long ``collect_results`` takes, and how much memory, on a sweep of a real one's size.
 
-    python benchmarks/collect.py                 47,520 runs of 17 records, DomainBed's keys
-    python benchmarks/collect.py --imbalanced    with shot groups and class accuracies
-    DOMAINBED_HOME=... python benchmarks/collect.py --n_hparams 2 --domainbed
+    python -m benchmarks.collect                 47,520 runs of 17 records, DomainBed's keys
+    python -m benchmarks.collect --imbalanced    with shot groups and class accuracies
+    DOMAINBED_HOME=... python -m benchmarks.collect --n_hparams 2 --domainbed
 
 The sweep is generated in a temporary folder (about 1 GB by default). Figures are ratios and
 seconds of this machine; they are no test.

@@ -1,6 +1,6 @@
 """How long it takes to start a job: in a sweep, and as a command of its own.
 
-    python benchmarks/startup.py [--runs 10] [--dataset Debug28] [--data_dir DIR]
+    python -m benchmarks.startup [--runs 10] [--dataset Debug28] [--data_dir DIR]
 
 Measured is the time from a job's start to its first record, with runs of a single step: the start
 is the moment when the job before it ended, for the jobs of a sweep with one job at a time, and the

@@ -25,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -145,15 +146,10 @@ def memory_share(process: int) -> float:
     return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 2**20
 
 
-def plain_loop(options: argparse.Namespace) -> None:
-    """Train as DomainBed does: eight loader processes for each training set and each split."""
-    import torch
-    from torch.utils.data import DataLoader, RandomSampler, Subset
-    from torchvision import models, transforms
-    from torchvision.datasets import ImageFolder
+def torchvision_transforms() -> tuple[Any, Any]:
+    """Return DomainBed's transforms for evaluation and for training, of torchvision's parts."""
+    from torchvision import transforms
 
-    torch.manual_seed(0)
-    folders = [Path(options.data_dir, "PACS", domain) for domain in DOMAINS]
     scaled = (
         transforms.ToTensor(),
         transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
@@ -163,6 +159,19 @@ def plain_loop(options: argparse.Namespace) -> None:
         transforms.RandomResizedCrop(224, scale=(0.7, 1.0)), transforms.RandomHorizontalFlip(),
         transforms.ColorJitter(0.3, 0.3, 0.3, 0.3), transforms.RandomGrayscale(0.1), *scaled,
     ])  # fmt: skip
+    return plain, augmenting
+
+
+def plain_loop(options: argparse.Namespace) -> None:
+    """Train as DomainBed does: eight loader processes for each training set and each split."""
+    import torch
+    from torch.utils.data import DataLoader, RandomSampler, Subset
+    from torchvision import models
+    from torchvision.datasets import ImageFolder
+
+    torch.manual_seed(0)
+    folders = [Path(options.data_dir, "PACS", domain) for domain in DOMAINS]
+    plain, augmenting = torchvision_transforms()
     train_loaders, split_loaders = [], []
     for env, folder in enumerate(folders):
         dataset = ImageFolder(str(folder), plain if env == 0 else augmenting)

@@ -125,7 +125,7 @@ def _add_grid_flags(group: argparse._ArgumentGroup) -> None:
         help="leave out single domains only (default: pairs too)")  # fmt: skip
     add("--checkpoint_freq", type=int, metavar="N", help="evaluate every N steps")
     add("--precision", metavar="NAME", help=f"of the networks: {' or '.join(PRECISIONS)}")
-    add("--compile", action="store_true", help="compile the networks with torch.compile")
+    add("--compile", action="store_true", help="compile the networks, and NDCL's losses")
     add("--skip_model_save", action="store_true")
     add("--diagnostics", action="store_true", help="record gradients and prototypes by class")
 

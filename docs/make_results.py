@@ -33,6 +33,8 @@ DOCS = Path(__file__).parent
 FILE = DOCS / "results" / "digits.csv"
 MACHINE = DOCS / "results" / "machine.json"
 ABLATION = DOCS / "results" / "ablation.csv"
+DIFFERENCE = ("_minus_ndcl", "_minus_ndcl_error")
+"""Ends of its columns: what a variant has more than NDCL as it is, and the standard error."""
 PAGE = DOCS / "results.md"
 README = DOCS.parent / "README.md"
 SWEEP = DOCS.parent / "sweeps" / "digits.yaml"
@@ -69,7 +71,8 @@ def this_machine() -> dict[str, str]:
 def take_ablation(table: Path) -> None:
     """Keep the variants of the table that `diagnose contrast` wrote."""
     found = pd.read_csv(table)
-    found = found[found["part"] == "variant"][["variant", "runs", *MEASURES]]
+    columns = [name + end for name in MEASURES for end in ("", *DIFFERENCE)]
+    found = found[found["part"] == "variant"][["variant", "runs", *columns]]
     found.to_csv(ABLATION, index=False, float_format="%.4f")
 
 
@@ -80,8 +83,12 @@ def ablation_table() -> str:
     columns = [names.METRIC_TITLES[name] for name in shown]
     rows = []
     for variant, figures in table.iterrows():
-        more = figures[shown] - table.loc[REFERENCE, shown]
-        texts = [f"{figures[name]:.1f} ({more[name]:+.1f})" for name in shown]
+        texts = [f"{figures[name]:.1f}" for name in shown]
+        if variant != REFERENCE:
+            more = [[figures[name + end] for end in DIFFERENCE] for name in shown]
+            texts = [
+                f"{text} ({m:+.1f} ± {e:.1f})" for text, (m, e) in zip(texts, more, strict=True)
+            ]
         rows.append((str(variant), [Cell(mean=float("nan"), text=text) for text in texts]))
     return _bare(render("markdown", [], [Table("statistics", {}, columns, rows)]))
 

@@ -42,7 +42,7 @@ class Tiny(torch.nn.Module):
         super().__init__()
         self.conv1, self.fc = torch.nn.Identity(), torch.nn.Linear(512, 512)
     def forward(self, x):
-        return self.fc(torch.nn.functional.adaptive_avg_pool2d(x, 14).flatten(1)[:, :512])
+        return self.fc(x[:, :, ::16, ::16].flatten(1)[:, :512])
 module, network, *sys.argv[1:] = sys.argv[1:]
 if network == "tiny":
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""torchvision's ColorJitter for RGB images: the same pixels, in little more than half the time.
+"""torchvision's ColorJitter for RGB images: the same pixels, in half the time.
 
 Brightness and contrast mix every channel with one grey, so that its 256 values can be looked up;
 what they become, Pillow's own blend says. The hue is :mod:`~.hue`'s.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,8 +111,13 @@ class Held:
         return self.claim.path.parent
 
     def let_go(self) -> None:
-        """Let the process of the job run again."""
-        os.kill(self.claim.owner.pid, signal.SIGCONT)
+        """Let the process of the job run again.
+
+        Slurm may have done so, and the job may have ended: a task that is told to leave gets
+        SIGCONT as well, with all its processes.
+        """
+        with suppress(ProcessLookupError):
+            os.kill(self.claim.owner.pid, signal.SIGCONT)
 
 
 def hold_two(folder: Path) -> list[Held]:

@@ -154,11 +154,9 @@ def shared_hparams(algorithm: str, dataset: str, seed: int | None) -> dict[str, 
         else:
             values = _their_random_hparams(algorithm, dataset, seed)
         return {name: getattr(value, "item", lambda v=value: v)() for name, value in values.items()}
-    cls = algorithm_classes().get(algorithm, Algorithm)
-    declared = _hparams_registry.hparams_of(cls)
     if seed is None:
-        return {name: hparam.default_for(dataset) for name, hparam in declared.items()}
-    return {name: hparam.random_for(dataset, name, seed) for name, hparam in declared.items()}
+        return _hparams_registry.default_hparams(algorithm, dataset)
+    return _hparams_registry.random_hparams(algorithm, dataset, seed)
 
 
 def dataset_names() -> list[str]:

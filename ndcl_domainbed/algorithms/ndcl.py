@@ -24,7 +24,14 @@ from ndcl_domainbed.hparams import (
     uniform,
 )
 from ndcl_domainbed.losses.pieces import unit_rows, zero_with_gradient
-from ndcl_domainbed.testbed.algorithms.base import Minibatch, joined, scalars, sizes, step
+from ndcl_domainbed.testbed.algorithms.base import (
+    Minibatch,
+    domain_indices,
+    joined,
+    scalars,
+    sizes,
+    step,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,13 +196,12 @@ class NDCL(ERM):
     ) -> dict[str, float]:
         """Make one step on L; return it as ``loss``, and its terms without their weights."""
         x, y = joined(minibatches)
-        domains = torch.cat([y.new_full((n,), d) for d, n in enumerate(sizes(minibatches))])
+        domains = domain_indices(minibatches)
         logits, anchors = self._embed(x)
         mixed, mixed_classes = self._mixed(x, y, logits, anchors, max(sizes(minibatches)))
+        batch = (logits, anchors, y, domains, mixed, mixed_classes)
         with torch.autocast(x.device.type, enabled=False):
-            loss, (loss_ce, loss_con, loss_const), prototypes = self._losses(
-                logits, anchors, y, domains, mixed, mixed_classes
-            )
+            loss, (loss_ce, loss_con, loss_const), prototypes = self._losses(*batch)
         step(self.optimizer, loss)
         prototypes = prototypes._replace(vectors=prototypes.vectors.detach())
         self.last_step = LastStep(
@@ -248,15 +254,9 @@ class NDCL(ERM):
             return none
         posterior = anchors if settings.space == "prediction" else logits.softmax(dim=1)
         made = hard_negatives(
-            x,
-            y,
-            posterior.detach(),
-            settings.mixup,
-            self.generator,
-            budget=settings.budget,
-            per_class=fixed_class_budget(largest),
-            per_pair=settings.mixup_per_pair,
-        )
+            x, y, posterior.detach(), settings.mixup, self.generator, budget=settings.budget,
+            per_class=fixed_class_budget(largest), per_pair=settings.mixup_per_pair,
+        )  # fmt: skip
         return (self._embed(made.inputs)[1], made.classes) if len(made.classes) else none
 
     def _contrast(self, anchors: Tensor, y: Tensor, mixed: Tensor, classes: Tensor) -> Tensor:

@@ -71,12 +71,8 @@ def sizes(minibatches: Sequence[Minibatch]) -> list[int]:
 
 def domain_indices(minibatches: Sequence[Minibatch]) -> torch.Tensor:
     """Return the index of the domain of each sample of :func:`joined`, int64 (B,)."""
-    counts, device = sizes(minibatches), minibatches[0][1].device
-    return torch.repeat_interleave(
-        torch.arange(len(counts), device=device),
-        torch.tensor(counts, device=device),
-        output_size=sum(counts),
-    )
+    labels = [y for _, y in minibatches]
+    return torch.cat([y.new_full((len(y),), domain) for domain, y in enumerate(labels)])
 
 
 def mean(values: Sequence[torch.Tensor]) -> torch.Tensor:

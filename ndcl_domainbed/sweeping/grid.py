@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from imbalance_splits.seeds import seed_hash
+from imbalance_splits.table import LabelCounts
 from ndcl_domainbed.errors import InputError
 from ndcl_domainbed.sweeping.jobs import Job, make_job
 from ndcl_domainbed.training.arguments import NO_IMBALANCE, setting_named
@@ -144,14 +146,19 @@ def check_folders(jobs: Iterable[Job]) -> None:
 def check_splits(jobs: Iterable[Job]) -> None:
     """Raise InputError if a setting makes no split of a data set's images, such as of too few.
 
-    Each setting is tried once on each data set here, as every run of them would.
+    Each setting is tried once on each data set here, as every run of them would. A data set is
+    read once for all its settings: it takes a while if it has many folders.
     """
     from ndcl_domainbed import registry
-    from ndcl_domainbed.training.preparation import split_table
+    from ndcl_domainbed.training.preparation import label_counts, split_table
 
     split = (job.arguments() for job in jobs if "imbalance" in job.train_args)
     first = {(args.dataset, args.data_dir, args.imbalance): args for args in split}
+    counts: dict[tuple[str, str], Callable[[], LabelCounts]] = {}
     for args in first.values():
         data = dataset_class(args.dataset, args.data_dir)
         like = getattr(data, "HPARAMS_LIKE", None) or args.dataset
-        split_table(args, data, registry.run_hparams(args.algorithm, like))
+        hparams = registry.run_hparams(args.algorithm, like)
+        reading = functools.partial(label_counts, args.data_dir, data, hparams)
+        once = counts.setdefault((args.dataset, args.data_dir), functools.cache(reading))
+        split_table(args, data, once)

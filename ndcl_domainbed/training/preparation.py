@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from imbalance_splits.errors import InputError
 from imbalance_splits.labels import label_counts_of
 from imbalance_splits.make_table import generated_table, table_for
 from imbalance_splits.published import published_datasets, published_table
-from imbalance_splits.table import SplitTable
+from imbalance_splits.table import LabelCounts, SplitTable
 from ndcl_domainbed import backend, registry
 from ndcl_domainbed.hparams import Hparams
 from ndcl_domainbed.training import seeding
@@ -104,7 +105,9 @@ def split_dataset(arguments: TrainArguments, dataset_class: Any, hparams: Hparam
                 "not one image: there is nothing to train on without labels. Use a larger share."
             )
         return dataset
-    table = split_table(arguments, dataset_class, hparams)
+    table = split_table(
+        arguments, dataset_class, lambda: label_counts(arguments.data_dir, dataset_class, hparams)
+    )
     seeding.seed_everything(arguments.seed)  # a data set that draws its images draws them again
     return ImbalancedDataset(
         dataset_class, arguments.data_dir, arguments.test_envs, hparams, table,
@@ -118,17 +121,26 @@ def domains_of(dataset: SplitDataset) -> list[Any]:
     return list({id(subset.dataset): subset.dataset for subset in subsets}.values())
 
 
-def split_table(arguments: TrainArguments, dataset_class: Any, hparams: Hparams) -> SplitTable:
-    """Return the published table, or the one that the setting makes of the data set's counts."""
+def split_table(
+    arguments: TrainArguments, dataset_class: Any, counts: Callable[[], LabelCounts]
+) -> SplitTable:
+    """Return the published table, or the one that the setting makes of the data set's counts.
+
+    Only the latter calls ``counts``, which reads the data set as :func:`label_counts` does.
+    """
     name, setting = arguments.dataset, str(arguments.imbalance)
     published = published_table(name, setting)
     if published is not None:
         return published
-    everywhere = list(range(len(dataset_class.ENVIRONMENTS)))
-    counts = label_counts_of(dataset_class(arguments.data_dir, everywhere, hparams))
     if name in published_datasets():
-        return table_for(name, setting, counts)
-    return generated_table(dataset_class.__name__, setting, counts)
+        return table_for(name, setting, counts())
+    return generated_table(dataset_class.__name__, setting, counts())
+
+
+def label_counts(data_dir: str, dataset_class: Any, hparams: Hparams) -> LabelCounts:
+    """Read a data set and return its label counts. Raises InputError if it cannot be read."""
+    everywhere = list(range(len(dataset_class.ENVIRONMENTS)))
+    return label_counts_of(dataset_class(data_dir, everywhere, hparams))
 
 
 def choose_device(name: str | None) -> torch.device:

@@ -6,8 +6,11 @@ import hashlib
 import pytest
 
 from imbalance_splits.seeds import seed_hash
-from ndcl_domainbed.sweeping.grid import Grid, expand
+from ndcl_domainbed.errors import InputError
+from ndcl_domainbed.sweeping.grid import Grid, check_splits, expand
 from ndcl_domainbed.sweeping.jobs import folder_name
+from ndcl_domainbed.testbed.datasets.images.dataset import ImageFileDataset
+from tests.image_folders import write_images
 
 GRID = Grid(
     datasets=["PACS", "VLCS"], algorithms=["ERM", "IRM"], data_dir="/data",
@@ -84,3 +87,29 @@ def test_none_is_the_ordinary_split_beside_settings():
     jobs = [job.train_args for job in expand([both], "out")]
     assert [args for args in jobs if "imbalance" not in args] == plain
     assert len(jobs) == 2 * len(plain)
+
+
+def test_a_launch_reads_each_data_set_once_for_all_its_settings(tmp_path, monkeypatch):
+    readings = []
+    read = ImageFileDataset.__init__
+
+    def counted(self, root, test_envs, hparams):
+        readings.append((type(self).__name__, root))
+        read(self, root, test_envs, hparams)
+
+    monkeypatch.setattr(ImageFileDataset, "__init__", counted)
+    for name in ("one", "two"):
+        write_images(tmp_path / name, ["a", "b", "c"], ["x", "y", "z"], 7)
+    grid = dataclasses.replace(
+        GRID, datasets=["one", "two"], data_dir=str(tmp_path), imbalance=["Duality", "Cross"]
+    )
+    check_splits(expand([grid], "out"))
+    assert readings == [("one", str(tmp_path)), ("two", str(tmp_path))]
+
+
+def test_a_setting_that_makes_no_split_is_found_after_one_that_does(tmp_path):
+    write_images(tmp_path / "one", ["a", "b", "c"], ["x", "y", "z"], 7)
+    grid = dataclasses.replace(GRID, datasets=["one"], data_dir=str(tmp_path))
+    check_splits(expand([dataclasses.replace(grid, imbalance=["Duality"])], "out"))
+    with pytest.raises(InputError, match="setting GINIDG is a fixed table and has none"):
+        check_splits(expand([dataclasses.replace(grid, imbalance=["Duality", "GINIDG"])], "out"))

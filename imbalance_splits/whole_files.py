@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from imbalance_splits.errors import InputError
@@ -17,6 +19,30 @@ def make_folder(path: Path) -> None:
         raise InputError(f"{path}: cannot be made ({error.strerror}).") from None
 
 
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a path to write to; rename it to ``path`` when the block ends without an error.
+
+    The written file reaches the disk before the rename, so ``path`` holds the old content or the
+    new one whatever happens in between. On an error the partial file is removed. Its name is its
+    own: two machines that share a folder may have processes of the same number.
+    """
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def remove_partial_files(folder: Path) -> None:
+    """Remove what processes that were killed while writing left aside in ``folder``."""
+    for path in folder.glob(".*.partial"):
+        path.unlink(missing_ok=True)
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write ``content`` beside ``path`` and rename it into place.
 
@@ -28,16 +54,13 @@ def write_whole(path: Path, content: str | bytes) -> None:
         if path.exists() and not path.is_file():
             path.write_bytes(data)
             return
-        handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            umask = os.umask(0)
-            os.umask(umask)
-            Path(aside).chmod(0o666 & ~umask)  # mkstemp makes files that only the owner may read
-            Path(aside).replace(path)
-        except BaseException:
-            Path(aside).unlink(missing_ok=True)
-            raise
+        with whole_file(path) as partial:
+            partial.write_bytes(data)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}).") from None
+
+
+def write_in_folder(path: Path, content: str | bytes) -> None:
+    """Do as :func:`write_whole`, having made the folder of ``path`` if it is missing."""
+    make_folder(path.parent)
+    write_whole(path, content)

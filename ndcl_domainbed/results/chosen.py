@@ -11,7 +11,7 @@ import orjson
 import pandas as pd
 
 from imbalance_splits.errors import InputError
-from imbalance_splits.whole_files import make_folder, write_whole
+from imbalance_splits.whole_files import write_in_folder
 from ndcl_domainbed.results.reading import Sweep
 from ndcl_domainbed.results.selection import best_of_each_draw, criterion_names, select
 
@@ -104,8 +104,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     Raises InputError if pyarrow is missing, or if the file cannot be written.
     """
     content = table.to_csv(index=False) if path.suffix == ".csv" else _parquet(table)
-    make_folder(path.parent)
-    write_whole(path, content)
+    write_in_folder(path, content)
 
 
 def _parquet(table: pd.DataFrame) -> bytes:

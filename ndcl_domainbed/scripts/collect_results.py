@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imbalance_splits.errors import InputError, unknown_name
-from imbalance_splits.whole_files import make_folder, write_whole
+from imbalance_splits.whole_files import write_in_folder
 from ndcl_domainbed.scripts.cli import run
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     text = formats.render(name, head, _tables(args, built), counts=args.counts)
     _say(text)
     if args.output:
-        _write(Path(args.output), text)
+        write_in_folder(Path(args.output), text)
         if args.statistics:
             _write_diagrams(args, built)
     if hparams:
@@ -92,7 +92,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.html:
         from ndcl_domainbed.results import report
 
-        _write(Path(args.html), report.page(sweep, built, args.reference, partial=args.partial))
+        write_in_folder(
+            Path(args.html), report.page(sweep, built, args.reference, partial=args.partial)
+        )
     return 0
 
 
@@ -132,10 +134,10 @@ def _write_diagrams(args: argparse.Namespace, built: Sequence[Leaderboards]) -> 
     output = Path(args.output)
     for name, drawn in rank_diagram.diagrams(built, _measures(args), args.reference):
         stem = f"{output.stem}_ranks_{name}"
-        _write(output.with_name(f"{stem}.svg"), rank_diagram.svg(drawn))
+        write_in_folder(output.with_name(f"{stem}.svg"), rank_diagram.svg(drawn))
         pdf, lacking = rank_diagram.pdf(drawn)
         if pdf is not None:
-            _write(output.with_name(f"{stem}.pdf"), pdf)
+            write_in_folder(output.with_name(f"{stem}.pdf"), pdf)
         if lacking:
             told = f"{stem}.pdf shows boxes for {lacking}, which its font lacks"
             print(f"{told}; {stem}.svg has them", file=sys.stderr)
@@ -148,11 +150,6 @@ def _hparams_path(asked: str | None, output: str | None) -> Path | None:
     if asked:
         return table_path(asked)
     return Path(output).with_name(f"{Path(output).stem}_hparams.csv") if output else None
-
-
-def _write(path: Path, content: str | bytes) -> None:
-    make_folder(path.parent)
-    write_whole(path, content)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from ndcl_domainbed.sweeping.processes import Process, this_process
-from ndcl_domainbed.training.files import write_whole
+from ndcl_domainbed.training.files import whole_file
 
 HEARTBEAT = 15.0
 """Seconds from one touch of a claim to the next."""
@@ -69,7 +69,8 @@ class Claim:
     def finish(self, outcome: str, reason: str = "", *, crashed: bool = False) -> None:
         """Write how the attempt ended. Only for its owner, or for the one who saw it die."""
         ended = dataclasses.replace(self, end=End(outcome, reason, crashed, time.time()))
-        write_whole(self.path, lambda partial: partial.write_text(_to_json(ended)))
+        with whole_file(self.path) as partial:
+            partial.write_text(_to_json(ended))
 
     def touch(self) -> None:
         """Show that the owner lives: set the file's time by the file system's clock."""

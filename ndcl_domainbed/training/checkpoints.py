@@ -13,7 +13,7 @@ import torch
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.training import seeding, state
 from ndcl_domainbed.training.arguments import TrainArguments
-from ndcl_domainbed.training.files import write_whole
+from ndcl_domainbed.training.files import whole_file
 
 RESUME_FILE = "resume.pt"
 _AGAIN = "Use another --output_dir, or start over with --no_resume."
@@ -65,7 +65,8 @@ def save_model(
         "model_label_counts": dataset.label_counts.tolist(),
         "model_dict": {name: tensor.cpu() for name, tensor in algorithm.state_dict().items()},
     }
-    write_whole(path, lambda partial: _save(content, partial))
+    with whole_file(path) as partial:
+        _save(content, partial)
 
 
 def save_progress(
@@ -85,7 +86,8 @@ def save_progress(
         "algorithm": state.capture(algorithm),
         "generators": generators,
     }
-    write_whole(path, lambda partial: _save(content, partial))
+    with whole_file(path) as partial:
+        _save(content, partial)
 
 
 def _save(content: dict[str, Any], path: Path) -> None:

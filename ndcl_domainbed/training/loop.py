@@ -11,7 +11,7 @@ from ndcl_domainbed.training.arguments import TrainArguments
 from ndcl_domainbed.training.batches import StepBatches
 from ndcl_domainbed.training.checkpoints import Progress
 from ndcl_domainbed.training.feed import Feed, Item, Source, evaluation_batch_size, plan
-from ndcl_domainbed.training.files import remove_partial_files, write_whole, writing
+from ndcl_domainbed.training.files import remove_partial_files, whole_file, writing
 from ndcl_domainbed.training.locks import locked
 from ndcl_domainbed.training.memory import keep_freed_memory
 from ndcl_domainbed.training.preparation import Run, prepare, split_description
@@ -102,8 +102,8 @@ def _train(run: Run) -> None:
 
 
 def _write_text(path: Path, text: str, when: str) -> None:
-    with writing(path, when):
-        write_whole(path, lambda partial: partial.write_text(text))
+    with writing(path, when), whole_file(path) as partial:
+        partial.write_text(text)
 
 
 def _repair_records(path: Path, progress: Progress) -> None:

@@ -34,7 +34,7 @@ DatasetClass = Callable[[Any, list[int], Any], Any]
 class SplitDataset:
     """What :class:`HoldoutDataset` and :class:`ImbalancedDataset` share.
 
-    - ``input_shape``, ``num_classes``, ``classes``, ``environments``, ``test_envs``;
+    - ``input_shape``, ``num_classes``, ``classes``, ``environments``, ``test_envs``, ``sources``;
     - ``train_sets``: one subset per source domain, in order, with training transforms;
     - ``unlabeled_sets``: subsets of the test domains for domain adaptation, else empty;
     - ``evaluation_sets``: (domain, split) -> subset with plain transforms, split one of 'in',
@@ -75,6 +75,11 @@ class SplitDataset:
         self.unlabeled_sets: list[Subset] = []
         self.evaluation_sets: dict[tuple[int, str], Subset] = {}
         self.label_counts = np.zeros((0, self.num_classes), dtype=np.int64)
+
+    @property
+    def sources(self) -> list[int]:
+        """The domains that are trained on, those of ``train_sets``: all but the test domains."""
+        return [env for env in range(len(self.environments)) if env not in self.test_envs]
 
     def _domains(self, dataset: Any) -> list[Any]:
         return [dataset[env] for env in range(len(self.environments))]
@@ -174,8 +179,7 @@ class ImbalancedDataset(SplitDataset):
             raise InputError("an imbalanced split needs a test domain: name one in test_envs.")
         names = self._names_in(table)
         target = names[self.test_envs[0]]
-        sources = [env for env in range(len(names)) if env not in self.test_envs]
-        wanted = self._counts(table, target, [names[env] for env in sources])
+        wanted = self._counts(table, target, [names[env] for env in self.sources])
         for env in range(len(names)):
             seed = seed_hash(int(trial_seed), env)
             if env in self.test_envs:
@@ -183,7 +187,7 @@ class ImbalancedDataset(SplitDataset):
                 self._evaluate_on(env, "in", inside)
                 self._evaluate_on(env, "out", outside)
             else:
-                counts = wanted[sources.index(env)]
+                counts = wanted[self.sources.index(env)]
                 self._split_source(env, counts, table.validation_per_class[target], seed)
         self.thresholds = table.thresholds[target]
         self.shot_groups = shot_groups(self.label_counts, self.thresholds)

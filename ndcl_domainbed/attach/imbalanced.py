@@ -78,10 +78,9 @@ class ImbalancedVersion:
         # Its own split, with the trial seed 0, is of no use here: its counts are.
         split = ImbalancedDataset(lambda *_: self, root, test_envs, hparams, table, trial_seed=0)
         validation = table.validation_per_class[table.domains[split.test_envs[0]]]
-        sources = [env for env in range(len(split.environments)) if env not in split.test_envs]
         self._sources = {
             env: SourceDomain(self[env], counts, validation, split.environments[env], split.classes)
-            for env, counts in zip(sources, split.label_counts, strict=True)
+            for env, counts in zip(split.sources, split.label_counts, strict=True)
         }
 
     def __getitem__(self, index: int) -> Any:

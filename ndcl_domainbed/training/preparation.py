@@ -179,14 +179,13 @@ def loader_workers(
 
 def split_description(dataset: SplitDataset) -> str:
     """Return what stands in ``split.json``: training counts and shot groups, as JSON."""
-    sources = [e for e in range(len(dataset.environments)) if e not in dataset.test_envs]
     limits = dataset.thresholds
     content = {
         "environments": list(dataset.environments),
         "classes": list(dataset.classes),
         "train_counts": {
             dataset.environments[env]: [int(n) for n in counts]
-            for env, counts in zip(sources, dataset.label_counts, strict=True)
+            for env, counts in zip(dataset.sources, dataset.label_counts, strict=True)
         },
         "thresholds": limits and {"many": limits.many, "few": limits.few},
         "shots": dataset.shot_groups,

@@ -190,8 +190,7 @@ def _watch(run: Run, progress: Progress) -> Watch | None:
     if not run.arguments.diagnostics:
         return None
     dataset = run.dataset
-    sources = [e for e in range(len(dataset.environments)) if e not in dataset.test_envs]
-    return Watch(run.algorithm, sources, dataset.num_classes, run.device, progress.watched)
+    return Watch(run.algorithm, dataset.sources, dataset.num_classes, run.device, progress.watched)
 
 
 def _numbers(algorithm: Any, returned: Any, step: int) -> dict[str, float]:

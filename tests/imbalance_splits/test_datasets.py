@@ -38,6 +38,7 @@ def places(subset):
 def check_promises(split, domains):
     """What both kinds of split promise."""
     sources = [env for env in range(len(domains)) if env not in split.test_envs]
+    assert split.sources == sources
     assert len(split.train_sets) == len(sources)
     assert split.label_counts.shape == (len(sources), split.num_classes)
     assert split.label_counts.dtype == np.int64

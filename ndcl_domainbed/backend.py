@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import importlib
 import os
-import subprocess
 import sys
 import traceback
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from imbalance_splits.errors import InputError, unknown_name
+from ndcl_domainbed.git import NoAnswer, short_commit
 from ndcl_domainbed.hparams import SMALL_IMAGES, Value
 from ndcl_domainbed.testbed import datasets as embedded_datasets
 
@@ -99,12 +99,10 @@ def _why_not(module: str, error: Exception) -> str:
 
 def _commit_of(folder: Path) -> str:
     """Return the short commit of the git checkout in ``folder``, or 'unknown'."""
-    command = ["git", "-C", str(folder), "rev-parse", "--short", "HEAD"]
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
+        return short_commit(folder)
+    except NoAnswer:
         return "unknown"
-    return answer.stdout.strip()
 
 
 NAME = _chosen()

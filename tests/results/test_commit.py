@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 import ndcl_domainbed
+from ndcl_domainbed import backend
 from ndcl_domainbed.results import read_sweep
 from ndcl_domainbed.results.leaderboards import build
 from ndcl_domainbed.results.report import page
@@ -43,6 +46,18 @@ def test_variables_of_git_do_not_lead_elsewhere(checkout, tmp_path, monkeypatch)
     expected = commit(checkout)
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "nowhere"))
     assert commit(checkout) == expected != ""
+    assert backend._commit_of(checkout) == expected.removeprefix("commit ")
+
+
+def test_a_git_that_does_not_answer_is_not_waited_for(checkout, tmp_path, monkeypatch):
+    silent = tmp_path / "git"
+    silent.write_text("#!/bin/sh\nread line < pipe\n")
+    silent.chmod(0o755)
+    os.mkfifo(checkout / "pipe")
+    monkeypatch.setattr("ndcl_domainbed.git.SECONDS", 0.1)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.chdir(checkout)
+    assert (commit(checkout), backend._commit_of(checkout)) == ("", "unknown")
 
 
 def test_without_a_checkout_nothing_is_said(checkout, tmp_path, monkeypatch):

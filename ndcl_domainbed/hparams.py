@@ -7,6 +7,7 @@ An algorithm declares its own hyper-parameters beside itself, in a class attribu
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -97,14 +98,17 @@ class Hparam:
                 return value
         elif self._is_usable(value, _is_count(usual)):
             return int(value) if _is_count(usual) else float(value)
-        raise InputError(
-            f"hyper-parameter {name} takes {self._wanted(usual)}; it was given {value!r}."
-        )
+        given = reprlib.repr(value)  # a number may have hundreds of digits
+        wanted = self._wanted(usual)
+        raise InputError(f"hyper-parameter {name} takes {wanted}; it was given {given}.")
 
     def _is_usable(self, value: Any, is_count: bool) -> bool:
         if isinstance(value, bool) or not isinstance(value, int | float | np.number):
             return False
-        number = float(value)
+        try:
+            number = float(value)
+        except OverflowError:  # a whole number of more than 308 digits
+            return False
         if not math.isfinite(number) or (is_count and number % 1 != 0):
             return False
         return self.within is None or number in self.within

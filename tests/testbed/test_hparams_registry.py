@@ -72,6 +72,8 @@ def test_defaults_and_draws_are_values_that_may_be_given(name, dataset):
         ("PGrad", "batch_size", 0, "a whole number from 1"),  # declared anew, the range is not
         ("ERM", "lr", -1.0, "a number >= 0"),
         ("ERM", "lr", float("nan"), "a number >= 0; it was given nan"),
+        ("ERM", "lr", 10**400, r"a number >= 0; it was given 10{17}\.\.\.0{19}\.$"),
+        ("ERM", "batch_size", -(10**400), r"a whole number .* it was given -10{16}\.\.\.0{19}\.$"),
         ("ERM", "resnet_dropout", 2, "a number from 0 to 1"),
         ("ERM", "freeze_bn", 1, "true or false"),
         ("ERM", "backbone", 18, "a text such as 'small_cnn'"),

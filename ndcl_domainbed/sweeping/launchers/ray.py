@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import socket
+import threading
+import time
 from argparse import Namespace, _ArgumentGroup
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
-from ndcl_domainbed.errors import InputError
+from ndcl_domainbed.errors import InputError, RunFailure
 from ndcl_domainbed.sweeping import states, view
 from ndcl_domainbed.sweeping.job_client import JobServer
 from ndcl_domainbed.sweeping.jobs import Job, cores
@@ -30,6 +34,9 @@ QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
 
 ANSWER = 10.0
 """Seconds in which a cluster must answer."""
+
+SILENCE = 30.0
+"""Seconds without an answer after which a cluster is lost; after 60 Ray ends the process itself."""
 
 GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 """How a gRPC connection, and so one with Ray, begins (RFC 9113, 3.4); the other side answers."""
@@ -51,14 +58,14 @@ def launch(jobs: Sequence[Job], options: Namespace) -> bool:
     """Run the jobs on the cluster, and wait until all of them have ended.
 
     ``--jobs`` limits how many are handed to Ray at a time. Raises InputError without Ray, or if
-    the cluster cannot be reached or has no room for a job.
+    the cluster cannot be reached; RunFailure if it is lost later.
     """
     ray = connect(getattr(options, "ray_address", None) or os.environ.get("RAY_ADDRESS"))
     try:
         cpus = getattr(options, "ray_cpus", 1)
         gpus = getattr(options, "ray_gpus", None)
         if gpus is None:
-            gpus = float(ray.cluster_resources().get("GPU", 0) > 0)
+            gpus = float(resources(ray).get("GPU", 0) > 0)
         task = ray.remote(
             num_cpus=cpus, num_gpus=gpus, max_calls=0, max_retries=LOST_MACHINES,
         )(run_one)  # fmt: skip
@@ -66,7 +73,8 @@ def launch(jobs: Sequence[Job], options: Namespace) -> bool:
             hand_out(ray, task, jobs, options, cpus, display)
         return True
     finally:
-        ray.shutdown()
+        with contextlib.suppress(Exception):  # of a cluster that is lost there is nothing to leave
+            ray.shutdown()
 
 
 def connect(address: str | None) -> Any:
@@ -109,27 +117,94 @@ def check_answers(address: str) -> None:
         raise InputError(f"no Ray cluster answers at {address}: {error}") from error
 
 
+def resources(ray: Any) -> dict[str, float]:
+    """Return what the machines of the cluster have together. Raises RunFailure if it is lost.
+
+    A cluster without any machine may still get one.
+    """
+    deadline = time.monotonic() + SILENCE
+    while (left := deadline - time.monotonic()) > 0:
+        with unless_lost(ray):
+            found = _asked(ray, left)
+        if found:
+            return found
+        time.sleep(min(1.0, left))
+    raise lost(f"it has not answered for {SILENCE:g} seconds")
+
+
+def _asked(ray: Any, seconds: float) -> dict[str, float]:
+    """Return the cluster's resources; none if it does not answer in time.
+
+    It is asked in a thread: Ray's own call does not return while a cluster does not answer.
+    """
+    answers: queue.SimpleQueue[dict[str, float] | Exception] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(ray.cluster_resources())
+        except Exception as error:
+            answers.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = answers.get(timeout=seconds)
+    except queue.Empty:
+        return {}
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+@contextlib.contextmanager
+def unless_lost(ray: Any) -> Iterator[None]:
+    """Raise RunFailure for what Ray raises in the block when its cluster is lost."""
+    try:
+        yield
+    except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
+        raise lost(" ".join(str(error).split()) or type(error).__name__) from error
+
+
+def lost(reason: str) -> RunFailure:
+    """Return the error for a cluster that was there and is no longer."""
+    return RunFailure(
+        f"the Ray cluster is lost: {shorten(reason, 200)}\n"
+        "Launch again once there is one: the jobs go on from their last checkpoints."
+    )
+
+
 def hand_out(
     ray: Any, task: Any, jobs: Sequence[Job], options: Namespace, cpus: int, display: view.View
 ) -> None:
-    """Keep as many jobs with Ray as there is room for, and some more, until all have ended."""
+    """Keep as many jobs with Ray as there is room for, and some more, until all have ended.
+
+    Raises RunFailure if the cluster is lost.
+    """
     to_do = list(reversed(jobs))
     handed: dict[Any, Job] = {}
     while to_do or handed:
-        room = options.jobs or 2 * max(1, int(ray.cluster_resources().get("CPU", 1)) // cpus)
+        found = resources(ray)  # also with --jobs: it tells that the cluster is still there
+        room = options.jobs or 2 * max(1, int(found.get("CPU", 1)) // cpus)
         while to_do and len(handed) < room:
             job = to_do.pop()
             display.started(job, states.read_state(job.folder))
-            handed[task.remote(job, str(Path.cwd()), cpus, options.retries)] = job
-        ended, _ = ray.wait(list(handed), timeout=1.0)
+            with unless_lost(ray):
+                handed[task.remote(job, str(Path.cwd()), cpus, options.retries)] = job
+        with unless_lost(ray):
+            ended, _ = ray.wait(list(handed), timeout=1.0)
         for reference in ended:
             job = handed.pop(reference)
-            try:
-                ray.get(reference)
-            except ray.exceptions.RayError as error:  # too many machines were lost, or Ray's fault
-                print(f"Ray gave up {job.title()}: {str(error).splitlines()[0]}")
+            take_back(ray, reference, job)
             display.ended(job, states.read_state(job.folder))
         display.refresh(list(handed.values()))
+
+
+def take_back(ray: Any, reference: Any, job: Job) -> None:
+    """Say so if Ray gave up a job that has ended. Raises RunFailure if the cluster is lost."""
+    with unless_lost(ray):
+        try:
+            ray.get(reference)
+        except ray.exceptions.RayError as error:  # too many machines were lost, or Ray's fault
+            print(f"Ray gave up {job.title()}: {str(error).splitlines()[0]}")
 
 
 def run_one(job: Job, folder: str, threads: int, retries: int) -> None:

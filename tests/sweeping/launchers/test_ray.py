@@ -7,17 +7,20 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from argparse import Namespace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from ndcl_domainbed.errors import InputError
-from ndcl_domainbed.sweeping import claims
+from ndcl_domainbed.errors import InputError, RunFailure
+from ndcl_domainbed.sweeping import claims, view
+from ndcl_domainbed.sweeping.jobs import make_job
 from ndcl_domainbed.sweeping.launchers import ray as launcher
 from tests.sweeping import sweeps
 
-pytest.importorskip("ray")
+exceptions = pytest.importorskip("ray.exceptions")
 
 FLAGS = ["--steps", "100", "--checkpoint_freq", "5", "--n_trials", "1"]
 
@@ -34,6 +37,17 @@ print("lost", flush=True)
 sys.stdin.readline()
 cluster.shutdown()
 """
+
+IMPATIENT = """
+import sys
+from ndcl_domainbed.scripts import cli, sweep
+from ndcl_domainbed.sweeping.launchers import ray
+ray.SILENCE = 5.0
+cli.run(sweep.main, sys.argv[4:])
+"""
+"""A sweep that soon gives up a silent cluster; its arguments come after those of a command."""
+
+LOST = r"^the Ray cluster is lost: {}\nLaunch again once there is one: the jobs go on from"
 
 
 @pytest.fixture
@@ -78,6 +92,95 @@ def test_a_job_that_is_killed_on_a_ray_of_this_machine_goes_on(tmp_path):
     for folder in sweeps.job_folders(tmp_path):
         sweeps.assert_done_once(folder, 100, 5)
     assert len(claims.all_claims(victim.path.parent)) == 2
+
+
+def test_a_ray_that_is_lost_ends_the_launch_and_the_next_one_goes_on(tmp_path):
+    flags = [*FLAGS, "--command_launcher", "ray", "--ray_address", "local"]
+    sweep = sweeps.start("launch", tmp_path, *flags, within=(sys.executable, "-c", IMPATIENT))
+    sweeps.wait_for(lambda: sweeps.running(tmp_path), sweep)
+    (head,) = [pid for pid in sweeps.children(sweep.pid) if _program(pid) == "gcs_server"]
+    os.kill(head, signal.SIGKILL)
+    _, err = sweep.communicate(timeout=sweeps.LIMIT)
+    assert sweep.returncode == 1
+    assert err.splitlines() == [
+        "error: the Ray cluster is lost: it has not answered for 5 seconds",
+        "Launch again once there is one: the jobs go on from their last checkpoints.",
+    ]
+    again = sweeps.start("launch", tmp_path, *FLAGS)
+    _, err = again.communicate(timeout=sweeps.LIMIT)
+    assert again.returncode == 0, err
+    for folder in sweeps.job_folders(tmp_path):
+        sweeps.assert_done_once(folder, 100, 5)
+
+
+def _program(pid):
+    return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode().rpartition("/")[2]
+
+
+def lost_ray(**calls):
+    """Return what stands for the module ray, whose ``calls`` are not those of a whole cluster."""
+    whole = {
+        "cluster_resources": lambda: {"CPU": 2.0},
+        "wait": lambda handed, timeout: ([], handed),
+    }
+    return SimpleNamespace(exceptions=exceptions, **{**whole, **calls})
+
+
+def raising(error):
+    def call(*args, **flags):
+        raise error
+
+    return call
+
+
+def hand_out(ray, remote=lambda *args: "reference"):
+    args = {"dataset": "Debug28", "algorithm": "ERM", "test_envs": [0], "hparams_seed": 0}
+    jobs = [make_job({**args, "trial_seed": 0}, "out", 1)]
+    options = Namespace(jobs=1, retries=0)
+    launcher.hand_out(ray, SimpleNamespace(remote=remote), jobs, options, 1, view.PlainView(jobs))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionError("Failed to reconnect\nwithin 30 s"),
+        RuntimeError("the client is gone"),
+        exceptions.RaySystemError("no raylet"),
+    ],
+)
+def test_whatever_ray_raises_when_its_cluster_is_lost_is_an_error(error):
+    reason = LOST.format(" ".join(str(error).split()))
+    for name in ("cluster_resources", "wait"):
+        with pytest.raises(RunFailure, match=reason):
+            hand_out(lost_ray(**{name: raising(error)}))
+    with pytest.raises(RunFailure, match=reason):
+        hand_out(lost_ray(), raising(error))
+
+
+def test_a_job_cannot_be_taken_back_from_a_cluster_that_is_lost(capsys):
+    def wait(handed, timeout):
+        return handed, []
+
+    with pytest.raises(RunFailure, match=LOST.format("gone")):
+        hand_out(lost_ray(wait=wait, get=raising(ConnectionError("gone"))))
+    hand_out(lost_ray(wait=wait, get=raising(exceptions.WorkerCrashedError())))
+    assert capsys.readouterr().out.startswith("Ray gave up ERM on Debug28")
+
+
+def test_a_cluster_that_answers_no_longer_is_lost(monkeypatch):
+    monkeypatch.setattr(launcher, "SILENCE", 0.1)
+    never = threading.Event()
+    with pytest.raises(RunFailure, match=LOST.format("it has not answered for 0.1 seconds")):
+        hand_out(lost_ray(cluster_resources=never.wait))
+    never.set()
+    with pytest.raises(RunFailure, match=LOST.format("it has not answered for 0.1 seconds")):
+        hand_out(lost_ray(cluster_resources=dict))  # none of its machines is left
+
+
+def test_a_cluster_may_be_without_a_machine_for_a_while(monkeypatch):
+    monkeypatch.setattr(launcher.time, "sleep", lambda seconds: None)
+    answers = iter([{}, {}, {"CPU": 4.0}])
+    assert launcher.resources(lost_ray(cluster_resources=lambda: next(answers))) == {"CPU": 4.0}
 
 
 def test_without_ray_it_is_an_error(monkeypatch):

@@ -30,7 +30,7 @@ os.register_at_fork(after_in_child=_close_in_child)
 
 @contextmanager
 def locked(path: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold the lock file ``path`` during the block, and remove it at the end.
+    """Hold the lock file ``path`` during the block, and remove it at the end if it is still there.
 
     If another process holds it, wait for that one's end with ``wait``, else raise InputError with
     who it is. Where there are no locks, say so on standard error and go on without. Raises
@@ -45,7 +45,8 @@ def locked(path: Path, *, wait: bool = False) -> Iterator[None]:
     finally:
         if handle is not None:
             with suppress(OSError):  # a lock file that stays locks nobody out
-                path.unlink(missing_ok=True)
+                if _is_at(handle, path):  # else the folder was moved, and this is another's lock
+                    path.unlink(missing_ok=True)
             _held.discard(handle)
             os.close(handle)
 

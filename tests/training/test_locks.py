@@ -78,6 +78,22 @@ def test_waiting_for_a_lock_that_is_removed_meanwhile(tmp_path, capsys):
     assert not path.exists()
 
 
+def test_the_lock_of_another_in_a_new_folder_of_the_name_is_left_alone(tmp_path):
+    """As when a folder is moved aside to be deleted, and a launcher starts its job again."""
+    folder = tmp_path / "job"
+    folder.mkdir()
+    with locked(folder / ".lock"):
+        folder.rename(tmp_path / "aside")
+        folder.mkdir()
+        other = locked(folder / ".lock")
+        other.__enter__()
+    assert (folder / ".lock").exists()
+    with pytest.raises(InputError, match="job is in use by process"), locked(folder / ".lock"):
+        pass
+    other.__exit__(None, None, None)
+    assert not list(folder.iterdir())
+
+
 def test_without_locks_the_work_goes_on_and_says_so(tmp_path, monkeypatch, capsys):
     def refuse(handle, operation):
         raise OSError(errno.ENOLCK, "No locks available")

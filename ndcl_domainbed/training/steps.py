@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -13,8 +14,9 @@ from typing import Any, NoReturn
 
 import torch
 
+from imbalance_splits.shots import RECORD_SUFFIXES
 from ndcl_domainbed import backend
-from ndcl_domainbed.errors import RunFailure
+from ndcl_domainbed.errors import InputError, RunFailure
 from ndcl_domainbed.training import checkpoints, environment, evaluation, output, records, seeding
 from ndcl_domainbed.training.acceleration import explain_compile_failure
 from ndcl_domainbed.training.batches import Batch
@@ -27,14 +29,20 @@ from ndcl_domainbed.training.stopping import Stopped, StopRequest, StopRequested
 from ndcl_domainbed.training.watch import EVERY, Watch
 from ndcl_domainbed.training.watch import FILE_NAME as WATCH_FILE
 
+_OWN_NAMES = re.compile(
+    "step|epoch|step_time|mem_gb|class_acc|hparams|args|backend"
+    rf"|env\d+_(in|out|val|uda)_(acc|{'|'.join(RECORD_SUFFIXES.values())})"
+)
+"""What a record holds besides the values that updates return."""
+
 
 def make_steps(run: Run, progress: Progress, feed: Feed, log: Log, stop: StopRequest) -> None:
     """Make the steps of ``run`` that come after ``progress``.
 
     Raises Stopped, having saved the progress, if ``stop`` asks for it; RunFailure if a loss is no
     longer a number, an update returns no dict of numbers, a file cannot be written, a loader
-    process dies, or a compiled network fails; InputError if ``--diagnostics`` cannot watch the
-    algorithm.
+    process dies, or a compiled network fails; InputError if an update returns a value under a name
+    that a record has already, or if ``--diagnostics`` cannot watch the algorithm.
     """
     steps = _Steps(run, progress, feed, log, stop)
     try:
@@ -149,7 +157,7 @@ class _Steps:
             name: sum(values) / len(values) for name, values in self.progress.means.items()
         }
         record |= evaluation.accuracies(run.dataset, self._count)
-        return record | {  # last: an algorithm may return values of these names
+        return record | {
             "step": step,
             "epoch": step * run.hparams["batch_size"] / smallest,  # the target counts too
             "mem_gb": environment.peak_memory_gb(run.device),
@@ -197,7 +205,8 @@ def _numbers(algorithm: Any, returned: Any, step: int) -> dict[str, float]:
     """Return what ``update`` returned as plain numbers, which may be NaN or infinite.
 
     A tensor of one element counts as a number, as it does in DomainBed. Raises RunFailure if it
-    returned anything else than a dict of numbers.
+    returned anything else than a dict of numbers; InputError for a name that is not free, whose
+    values would be lost among the run's own, or spoil them.
     """
     if not isinstance(returned, Mapping):
         raise _not_numbers(algorithm, repr(returned), step)
@@ -207,6 +216,11 @@ def _numbers(algorithm: Any, returned: Any, step: int) -> dict[str, float]:
         number = value.item() if is_single else value
         if not isinstance(name, str) or not isinstance(number, Real):
             raise _not_numbers(algorithm, f"{name!r}: {value!r}", step)
+        if _OWN_NAMES.fullmatch(name):
+            raise InputError(
+                f"{type(algorithm).__name__}.update() returned {name!r} at step {step}, a name "
+                "that the run's own records use: return the value under another name."
+            )
         numbers[name] = float(number)
     return numbers
 

@@ -35,14 +35,33 @@ def test_an_update_that_returns_no_numbers_is_named(returned, said, tmp_path, mo
     assert len(outcome.err.splitlines()) == 2
 
 
-def test_numbers_of_other_kinds_are_recorded_and_the_step_is_the_runs_own(tmp_path, monkeypatch):
+@pytest.mark.parametrize("more", ([], ["--imbalance", "Balanced"]), ids=["plain", "imbalanced"])
+def test_an_update_cannot_use_a_name_that_a_record_has_already(more, tmp_path, monkeypatch):
+    """Every name that a record has, but for those that ERM returns."""
+    plain, spoilt = tmp_path / "plain", tmp_path / "spoilt"
+    assert train_shortly(plain, *more).status == 0
+    names = records(plain)[0].keys() - {"loss"}
+    assert {"step", "step_time", "epoch", "args", "env0_in_acc", "env2_out_acc"} <= names
+    for name in sorted(names):
+        _return_from_update(monkeypatch, {"loss": 0.5, name: 1.0})
+        outcome = train_shortly(spoilt, *more)
+        assert outcome.status == 2
+        assert outcome.err == (
+            f"error: ERM.update() returned '{name}' at step 0, a name that the run's own records "
+            "use: return the value under another name.\n"
+        )
+    assert not (spoilt / "results.jsonl").exists()
+
+
+def test_numbers_of_other_kinds_are_recorded(tmp_path, monkeypatch):
     loss = torch.tensor([0.5], requires_grad=True)
-    _return_from_update(monkeypatch, {"loss": loss, "norm": np.float32(2), "on": True, "step": 9})
+    returned = {"loss": loss, "norm": np.float32(2), "on": True, "env0_risk": 9}
+    _return_from_update(monkeypatch, returned)
     outcome = train_shortly(tmp_path)
     assert outcome.status == 0, outcome.err
     first, last = records(tmp_path)
-    assert (first["loss"], first["norm"], first["on"]) == (0.5, 2.0, 1.0)
-    assert (first["step"], last["step"]) == (0, 1)
+    expected = {"loss": 0.5, "norm": 2.0, "on": 1.0, "env0_risk": 9.0}
+    assert first.items() >= expected.items() <= last.items()
 
 
 @pytest.fixture

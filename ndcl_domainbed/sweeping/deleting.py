@@ -49,6 +49,9 @@ def delete(job: Job, watch: Watch) -> bool:
     shutil.rmtree(aside, ignore_errors=True)
     try:
         with locked(job.folder / states.LOCK_FILE):
+            if (job.folder / states.DONE_FILE).exists():  # its run has ended in the meantime
+                claim.finish(claims.INTERRUPTED)
+                return False
             job.folder.rename(aside)
     except InputError as error:
         claim.finish(claims.INTERRUPTED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,9 @@ from ndcl_domainbed.sweeping.processes import holds_lock
 
 DONE, RUNNING, FAILED, WAITING = "done", "running", "failed", "waiting"
 STATES = (DONE, RUNNING, FAILED, WAITING)
+
+DONE_FILE = "done"
+"""The file that a run writes when it is done."""
 
 LOCK_FILE = ".lock"
 """The file that a run locks in its folder."""
@@ -55,8 +58,16 @@ def read_state(folder: Path, watch: Watch | None = None) -> State:
     whether the owner lives; without one, a claim of another machine counts once it is stale.
     """
     names = claims.files_in(folder)
+    state = _state_of(folder, names, watch)
+    if state.name == WAITING and names and (folder / DONE_FILE).exists():
+        return State(DONE, claims.latest(folder))  # it has ended since its files were listed
+    return state
+
+
+def _state_of(folder: Path, names: Sequence[str], watch: Watch | None) -> State:
+    """Return the state of the job in ``folder``, whose files had these names a moment ago."""
     claim = claims.latest(folder, names)
-    if "done" in names:
+    if DONE_FILE in names:
         return State(DONE, claim)
     if LOCK_FILE in names and holds_lock(folder / LOCK_FILE):
         return State(RUNNING, claim)  # perhaps without a claim: by train itself

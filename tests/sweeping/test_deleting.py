@@ -86,3 +86,19 @@ def test_a_job_that_is_claimed_in_between_is_left_alone(jobs, monkeypatch):
     assert [path.name for path in jobs[0].folder.parent.glob(".deleted*")] == []
     claim = claims.latest(jobs[0].folder)
     assert (claim.number, claim.owner.machine) == (0, "another")
+
+
+def test_a_job_that_is_done_in_between_is_left_alone(jobs, monkeypatch):
+    real = states.read_state
+
+    def then_it_is_done(folder, watch):
+        state = real(folder, watch)
+        (folder / "done").write_text("done")
+        return state
+
+    monkeypatch.setattr(deleting.states, "read_state", then_it_is_done)
+    assert not deleting.delete(jobs[0], Watch())
+    monkeypatch.undo()
+    assert (jobs[0].folder / "results.jsonl").exists()
+    assert states.read_state(jobs[0].folder).name == states.DONE
+    assert not (jobs[0].folder / ".lock").exists()

@@ -52,6 +52,21 @@ def test_done_is_done_whatever_the_claim_says(tmp_path, claimed):
     assert read_state(tmp_path).name == "done"
 
 
+def test_a_job_that_ends_while_its_state_is_read_is_done(tmp_path, monkeypatch):
+    claim = claims.take(tmp_path, 0)
+    listed = claims.files_in
+
+    def then_it_ends(folder):
+        names = listed(folder)
+        (folder / "done").write_text("done")
+        claim.finish(claims.DONE)
+        return names
+
+    monkeypatch.setattr(claims, "files_in", then_it_ends)
+    state = read_state(tmp_path)
+    assert (state.name, state.claim.end.outcome) == ("done", "done")
+
+
 def test_progress_is_that_of_the_last_whole_record(tmp_path):
     assert finished_steps(tmp_path) == 0
     path = tmp_path / "results.jsonl"

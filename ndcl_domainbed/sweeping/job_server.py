@@ -7,6 +7,7 @@ so this one only imports, and works with one file descriptor and the ends of its
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import multiprocessing
@@ -55,7 +56,8 @@ def serve(launcher: Connection) -> None:
             if isinstance(ready, int):
                 key, process = running.pop(ready)
                 process.join()
-                launcher.send((key, process.exitcode))
+                with contextlib.suppress(BrokenPipeError):  # what it will read next is the end
+                    launcher.send((key, process.exitcode))
                 continue
             try:
                 message = launcher.recv()

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
-from multiprocessing.connection import Pipe
+from multiprocessing.connection import Pipe, wait
 from pathlib import Path
 
 import pytest
@@ -93,6 +93,29 @@ def test_a_server_that_died_is_noticed(tmp_path, server):
         server.start(1, job(tmp_path), 0, {})
     server.stop()
     assert not server.runs
+
+
+def test_a_job_that_ends_as_the_launcher_dies_does_not_leave_the_others_alone(
+    tmp_path, monkeypatch
+):
+    """The server sees both at once, and the end of the job first."""
+    ours, theirs = Pipe()
+    stopped = []
+
+    def both(waiting):
+        launcher, *ends = waiting
+        if not ends:
+            return [launcher]
+        ours.close()
+        return [*wait(ends), launcher]
+
+    monkeypatch.setattr(job_server, "warm_up", lambda: None)
+    monkeypatch.setattr(job_server, "wait", both)
+    monkeypatch.setattr(job_server, "_run", lambda *arguments: None)
+    monkeypatch.setattr(job_server, "stop", stopped.append)
+    ours.send(("key", job(tmp_path), 0, {}))
+    job_server.serve(theirs)
+    assert stopped == [[]]
 
 
 def _run(sending, environment, folder):

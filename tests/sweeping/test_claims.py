@@ -5,6 +5,7 @@ import errno
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 import time
@@ -222,6 +223,28 @@ def test_the_local_wall_clock_does_not_matter(tmp_path, clock, monkeypatch):
     assert not watch.owner_is_dead(claim)
     clock.now += 1e6
     assert not watch.owner_is_dead(claim)
+
+
+def test_who_may_not_write_to_the_folder_sees_the_state_all_the_same(tmp_path, monkeypatch):
+    """As a colleague on another machine, who looks at a sweep in a shared folder."""
+    claim = take_as(tmp_path, 0, machine="another")
+    opened = claims.Path.open
+
+    def refuse(path, mode="r", *args, **flags):
+        if "w" in mode:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(path, mode, *args, **flags)
+
+    monkeypatch.setattr(claims.Path, "open", refuse)
+    assert states.read_state(tmp_path).name == states.RUNNING
+    age(claim.path, claims.TIMEOUT + 60)
+    assert states.read_state(tmp_path).name == states.WAITING
+
+
+def test_the_claim_of_a_folder_that_has_just_been_deleted_is_stale(tmp_path):
+    claim = take_as(tmp_path / "job", 0, machine="another")
+    shutil.rmtree(tmp_path / "job")
+    assert claims.is_stale(claim)
 
 
 def test_a_claim_that_cannot_be_read_belongs_to_somebody(tmp_path, clock):

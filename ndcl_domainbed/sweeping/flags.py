@@ -191,7 +191,7 @@ def read_file(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read --sweep {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # such as a date that there is not
         reason = " ".join(str(error).split())
         raise InputError(f"--sweep {path} is not valid YAML: {reason}") from error
     if not isinstance(content, dict) or not content:
@@ -220,15 +220,16 @@ def _converted(values: Mapping[Any, Any], place: str, known: Sequence[str]) -> d
     """Return a file's values as the command line would have made them."""
     words = ["launch"]
     plain: dict[str, Any] = {}
+    parser = build_parser(FileParser)
+    parser.place = place
+    switches = {action.dest for action in parser._actions if action.nargs == 0}
     for name, value in values.items():
         if name not in known:
             raise unknown_name(f"key in {place}", name, known)
-        if value is False:
+        if value is False and name in switches:
             plain[name] = False
         else:
             words += [f"--{name}", *_words(name, value, place)]
-    parser = build_parser(FileParser)
-    parser.place = place
     parsed = vars(parser.parse_args(words))
     del parsed["command"]
     return parsed | plain
@@ -240,5 +241,8 @@ def _words(name: str, value: Any, place: str) -> list[str]:
     if value is None:
         raise InputError(f"{place}: {name} has no value.")
     if isinstance(value, dict):
-        return [json.dumps(value, sort_keys=True)]
+        try:
+            return [json.dumps(value, sort_keys=True)]
+        except TypeError:
+            raise InputError(f"{place}: {name} must hold names and plain values.") from None
     return [str(item) for item in value] if isinstance(value, list) else [str(value)]

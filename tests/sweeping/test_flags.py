@@ -83,11 +83,22 @@ def test_flags_win_over_blocks_and_blocks_over_the_file(tmp_path):
         ("# algorithms: [ERM]\n---\n", "sweep.yaml is empty: "),
         ("{}", "sweep.yaml is empty: "),
         ("a: b: c", "not valid YAML"),
+        ("seed: 2026-13-45", "not valid YAML: month must be in 1..12"),
+        ("n_trials: false", "sweep.yaml: .*--n_trials.* invalid int value: 'False'"),
+        ("hparams: {lr: 2026-12-24}", "sweep.yaml: hparams must hold names and plain values"),
+        ("hparams: {1: 2, lr: 3}", "sweep.yaml: hparams must hold names and plain values"),
     ],
 )
 def test_a_bad_file_is_an_error(tmp_path, text, message):
     with pytest.raises(InputError, match=message):
         parse(written(tmp_path, text))
+
+
+def test_a_file_that_is_no_text_is_an_error(tmp_path):
+    argv = written(tmp_path, "")
+    (tmp_path / "sweep.yaml").write_bytes(b"algorithms: [ERM] # \xff")
+    with pytest.raises(InputError, match=r"sweep\.yaml is not valid YAML: 'utf-8' codec"):
+        parse(argv)
 
 
 def test_a_missing_file_is_an_error(tmp_path):

@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from argparse import Namespace, _ArgumentGroup
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -31,6 +31,9 @@ DEVICES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"
 """Variables by which Ray gives devices to a task."""
 
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+
+OF_THIS_MACHINE = (None, "local")
+"""Addresses for which a Ray of this machine alone is started."""
 
 ANSWER = 10.0
 """Seconds in which a cluster must answer."""
@@ -57,15 +60,21 @@ def add_flags(group: _ArgumentGroup) -> None:
 def launch(jobs: Sequence[Job], options: Namespace) -> bool:
     """Run the jobs on the cluster, and wait until all of them have ended.
 
-    ``--jobs`` limits how many are handed to Ray at a time. Raises InputError without Ray, or if
-    the cluster cannot be reached; RunFailure if it is lost later.
+    ``--jobs`` limits how many are handed to Ray at a time. Raises InputError without Ray, if the
+    cluster cannot be reached, or if a job asks for what cannot be had; RunFailure if the cluster
+    is lost later.
     """
-    ray = connect(getattr(options, "ray_address", None) or os.environ.get("RAY_ADDRESS"))
+    cpus = getattr(options, "ray_cpus", 1)
+    gpus = getattr(options, "ray_gpus", None)
+    check_request(cpus, gpus)
+    address = getattr(options, "ray_address", None) or os.environ.get("RAY_ADDRESS")
+    ray = connect(address)
     try:
-        cpus = getattr(options, "ray_cpus", 1)
-        gpus = getattr(options, "ray_gpus", None)
+        there = resources(ray)
         if gpus is None:
-            gpus = float(resources(ray).get("GPU", 0) > 0)
+            gpus = float(there.get("GPU", 0) > 0)
+        if address in OF_THIS_MACHINE:  # a cluster may get larger machines
+            check_room(there, cpus, gpus)
         task = ray.remote(
             num_cpus=cpus, num_gpus=gpus, max_calls=0, max_retries=LOST_MACHINES,
         )(run_one)  # fmt: skip
@@ -75,6 +84,23 @@ def launch(jobs: Sequence[Job], options: Namespace) -> bool:
     finally:
         with contextlib.suppress(Exception):  # of a cluster that is lost there is nothing to leave
             ray.shutdown()
+
+
+def check_request(cpus: int, gpus: float | None) -> None:
+    """Raise InputError for numbers of cores and GPUs that no job can ask for."""
+    if cpus < 1:
+        raise InputError(f"--ray_cpus must be at least 1; it was given {cpus}")
+    if gpus is not None and not (0 <= gpus <= 1 or (gpus > 1 and gpus.is_integer())):
+        raise InputError(f"--ray_gpus is a share of a GPU or a whole number; it was given {gpus}")
+
+
+def check_room(there: Mapping[str, float], cpus: int, gpus: float) -> None:
+    """Raise InputError if this machine has not got what a job asks for: it would wait for ever."""
+    for flag, asked, name in (("--ray_cpus", cpus, "CPU"), ("--ray_gpus", gpus, "GPU")):
+        if asked > there.get(name, 0):
+            raise InputError(
+                f"{flag} {asked:g} is more than the {there.get(name, 0):g} that this machine has."
+            )
 
 
 def connect(address: str | None) -> Any:
@@ -89,10 +115,10 @@ def connect(address: str | None) -> Any:
         raise InputError(
             "--command_launcher ray needs Ray: pip install 'ndcl-domainbed[ray]'"
         ) from error
-    if address not in (None, "local", "auto"):
+    if address not in (*OF_THIS_MACHINE, "auto"):
         check_answers(address)
     try:
-        if address in (None, "local"):
+        if address in OF_THIS_MACHINE:
             ray.init("local", num_cpus=cores(), include_dashboard=False, **QUIET)
         else:
             ray.init(address, **QUIET)

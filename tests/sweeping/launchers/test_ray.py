@@ -183,6 +183,25 @@ def test_a_cluster_may_be_without_a_machine_for_a_while(monkeypatch):
     assert launcher.resources(lost_ray(cluster_resources=lambda: next(answers))) == {"CPU": 4.0}
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"ray_cpus": 0}, "--ray_cpus must be at least 1; it was given 0"),
+        ({"ray_gpus": -0.5}, "--ray_gpus is a share of a GPU or a whole number"),
+        ({"ray_gpus": 1.5}, "--ray_gpus is a share of a GPU or a whole number"),
+        ({"ray_gpus": float("inf")}, "--ray_gpus is a share of a GPU or a whole number"),
+        ({"ray_cpus": 3}, "--ray_cpus 3 is more than the 2 that this machine has"),
+        ({"ray_gpus": 0.5}, r"--ray_gpus 0\.5 is more than the 0 that this machine has"),
+    ],
+)
+def test_what_no_job_can_be_given_is_an_error(monkeypatch, flags, message):
+    """It would wait for ever."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(launcher, "connect", lambda address: lost_ray())
+    with pytest.raises(InputError, match=message):
+        launcher.launch([], Namespace(jobs=None, retries=1, **flags))
+
+
 def test_without_ray_it_is_an_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r"ndcl-domainbed\[ray\]"):

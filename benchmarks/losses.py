@@ -77,9 +77,9 @@ class Case:
         marks.append(clock())
         loss = self.cross_entropy()
         marks.append(clock())
-        loss = loss + 0.1 * self.contrast(posterior, made)
+        loss = loss.add(self.contrast(posterior, made), alpha=0.1)
         marks.append(clock())
-        loss = loss + 0.1 * self.alignment(posterior)
+        loss = loss.add(self.alignment(posterior), alpha=0.1)
         marks.append(clock())
         loss.backward()
         marks.append(clock())
@@ -90,7 +90,7 @@ class Case:
         """Return L."""
         posterior = self.logits.softmax(dim=1)
         contrast, alignment = self.contrast(posterior, made), self.alignment(posterior)
-        return self.cross_entropy() + 0.1 * contrast + 0.1 * alignment
+        return self.cross_entropy().add(contrast, alpha=0.1).add(alignment, alpha=0.1)
 
     def peak(self) -> float:
         """Return the peak of memory that losses and backward pass allocate, in MiB."""

@@ -63,9 +63,16 @@ class HardNegatives(NamedTuple):
 
 
 class _Selection(NamedTuple):
-    """What is mixed, (M,) each; ``draws`` says which draw of λ a sample takes."""
+    """What is mixed: for the j-th sample the batch's ranks ``first`` and ``second`` in ``row``.
 
+    ``order`` (G, N) holds the batch as ranked for each of ``classes`` (G,), of which one without
+    negatives is -1. ``row``, ``first``, ``second`` and ``draws``, which draw of λ a sample takes,
+    are (M,).
+    """
+
+    order: Tensor
     classes: Tensor
+    row: Tensor
     first: Tensor
     second: Tensor
     draws: Tensor
@@ -95,21 +102,17 @@ def hard_negatives(
     back whether there are any would cost a synchronisation in every other step), and with 'fixed'
     there are none. Raises ValueError for an unknown budget.
     """
-    classes = _classes(labels, probabilities.shape[1])
-    positive = labels == classes[:, None]
-    counts = positive.sum(dim=1)
-    budgets = class_budgets(counts, budget, per_class)
-    total = len(labels) if budget != "fixed" else int(budgets.sum())
-    ranked = _ranked(probabilities, classes, positive)
-    picked = _select(ranked, classes, counts, budgets, total)
-    draws = beta_draws(rho, total, generator).to(inputs.dtype)
-    draws = draws.to(inputs.device, non_blocking=True)  # else the host waits for the device
-    lambdas = draws if per_pair else draws.index_select(0, picked.draws)
-    mixed = inputs.index_select(0, picked.second)  # a copy, and the only memory of this size kept
-    mixed = mixed.lerp_(
-        inputs.index_select(0, picked.first), lambdas.view(-1, *[1] * (inputs.dim() - 1))
-    )
-    return HardNegatives(mixed, picked.classes, picked.first, picked.second, lambdas)
+    with torch.inference_mode():  # a tenth less for each of a hundred operators
+        chosen = _choose(labels, probabilities, budget, per_class)
+        draws = beta_draws(rho, len(chosen.row), generator).to(inputs.dtype)
+        draws = draws.to(inputs.device, non_blocking=True)  # else the host waits for the device
+    # of what follows, training may keep tensors for its backward pass
+    classes = chosen.classes.index_select(0, chosen.row)
+    first, second = chosen.order[chosen.row, chosen.first], chosen.order[chosen.row, chosen.second]
+    lambdas = draws.clone() if per_pair else draws.index_select(0, chosen.draws)
+    mixed = inputs.index_select(0, second)  # a copy, and the only memory of this size kept
+    mixed = mixed.lerp_(inputs.index_select(0, first), lambdas.view(-1, *[1] * (inputs.dim() - 1)))
+    return HardNegatives(mixed, classes, first, second, lambdas)
 
 
 def fixed_class_budget(samples_per_domain: int) -> int:
@@ -123,22 +126,22 @@ def class_budgets(counts: Tensor, budget: str, per_class: int) -> Tensor:
     ``counts`` (G,) holds the samples of each class in the batch; 0 gets 0. The sum is that of
     ``counts`` for 'frequency' and 'equal'; with 'fixed' a class that is alone gets 0.
     """
-    present = counts > 0
     if budget == "fixed":
+        present = counts > 0
         return torch.where(present & (present.sum() > 1), per_class, 0)
-    number = counts.sum()
+    exact = _most_exact(counts.device)
+    counts = counts.to(exact)
+    number, shares = counts.sum(), counts.clamp(max=1)
     if budget == "frequency":
-        shares = torch.exp(counts.double() / number) * present
-    elif budget == "equal":
-        shares = present.double()
-    else:
+        shares.mul_((counts / number).exp_())
+    elif budget != "equal":
         raise ValueError(f"unknown budget {budget!r}; there are: {', '.join(BUDGETS)}")
-    shares = shares * (number / shares.sum())
+    shares.mul_(number / shares.sum())
     whole = shares.floor()
     by_remainder = torch.argsort(whole - shares, stable=True)
     missing = number - whole.sum()
-    added = torch.arange(len(counts), device=counts.device) < missing
-    return whole.scatter_add_(0, by_remainder, added.to(whole.dtype)).long()
+    added = torch.arange(len(counts), dtype=exact, device=counts.device).lt_(missing)
+    return whole.scatter_add_(0, by_remainder, added).long()
 
 
 def beta_draws(rho: float, number: int, generator: torch.Generator) -> Tensor:
@@ -150,8 +153,24 @@ def beta_draws(rho: float, number: int, generator: torch.Generator) -> Tensor:
     shape = torch.full((2, number), rho + 1, dtype=torch.float64, device=generator.device)
     gammas = torch._standard_gamma(shape, generator=generator)
     uniforms = shape.uniform_(generator=generator)  # in [0, 1)
-    x, y = gammas.log_() + uniforms.neg_().log1p_().div_(rho)
-    return torch.sigmoid(x - y)
+    x, y = uniforms.neg_().log1p_().div_(rho).add_(gammas.log_())
+    return (x - y).sigmoid_()
+
+
+def _most_exact(device: torch.device) -> torch.dtype:
+    """Return float64, or float32 on MPS, which has no wider type."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+def _choose(labels: Tensor, probabilities: Tensor, budget: str, per_class: int) -> _Selection:
+    """Return what is mixed, as the head of this module says."""
+    classes = _classes(labels, probabilities.shape[1])
+    positive = labels == classes.unsqueeze(1)
+    counts = positive.sum(dim=1)
+    budgets = class_budgets(counts, budget, per_class)
+    total = len(labels) if budget != "fixed" else int(budgets.sum())
+    ranked = _ranked(probabilities, classes, positive)
+    return _select(ranked, classes, counts, budgets, total)
 
 
 def _classes(labels: Tensor, number_of_classes: int) -> Tensor:
@@ -201,16 +220,15 @@ def _select(
     number = ranked.order.shape[1]
     negatives = number - counts
     pool, reach = _pool_and_reach(counts, negatives, ranked.strong, ranked.weak, budgets)
-    start = budgets.cumsum(0) - budgets
+    ends = budgets.cumsum(0)
+    start = ends - budgets
     named = classes.masked_fill(negatives == 0, -1)
-    row = torch.arange(len(classes), device=classes.device)
-    row = row.repeat_interleave(budgets, output_size=total)
-    per_class = torch.stack([named, counts, negatives, pool, reach, start])
-    named, counts, negatives, pool, reach, start = per_class.index_select(1, row).unbind()
     own = torch.arange(total, device=classes.device)
+    row = torch.searchsorted(ends, own, right=True)
+    per_class = torch.stack([counts, negatives, pool, reach, start])
+    counts, negatives, pool, reach, start = per_class.index_select(1, row).unbind()
     first, second, place, is_later = _deal(own - start, counts, negatives, pool, reach)
-    order = ranked.order
-    return _Selection(named, order[row, first], order[row, second], (own - place) * is_later)
+    return _Selection(ranked.order, named, row, first, second, (own - place) * is_later)
 
 
 def _pool_and_reach(
@@ -220,19 +238,19 @@ def _pool_and_reach(
 
     ``fill`` is how many negatives fill the budget, of a single positive a third of it.
     """
-    quarters = torch.arange(1, 4, device=counts.device)[:, None] * counts
-    pools = ((quarters + 3) // 4).clamp_min(2)
-    too_small = (pools[:2] * negatives < budgets).sum(dim=0)  # 2: even half of the positives
-    pool = pools.gather(0, too_small[None])[0]
+    quarters = torch.arange(1, 4, device=counts.device).unsqueeze(1) * counts
+    pools = quarters.add_(3).floor_divide_(4).clamp_min_(2)
+    too_small = (pools[:2] * negatives < budgets).sum(dim=0, keepdim=True)  # 2: even half of them
+    pool = pools.gather(0, too_small)[0]
 
     alone = counts == 1
     parts = pool.masked_fill(alone, 3)
-    fill = (budgets + parts - 1) // parts
+    fill = (budgets + parts).sub_(1).floor_divide_(parts)
     reach = torch.where(alone, negatives, torch.minimum(fill, negatives))
     reach = torch.where(weak >= fill, weak, reach)
     reach = torch.where(alone & (2 * fill <= negatives), fill, reach)
     reach = torch.where(strong >= fill, strong, reach)
-    return pool.masked_fill(alone, 1), reach.clamp_min(1)
+    return pool.masked_fill_(alone, 1), reach.clamp_min_(1)
 
 
 def _deal(
@@ -250,9 +268,9 @@ def _deal(
     among_negatives = is_later & (torch.minimum(counts, negatives) > 1)
     size = torch.where(among_negatives, negatives, pairs)
     place = torch.where(is_later, later % size, place)
-    positive = negatives + place % pool
-    negative = (place + place // torch.lcm(pool, reach)) % reach
-    step = 1 + (later // size) % (negatives - 1).clamp_min(1)
-    first = torch.where(among_negatives, (place + step) % size, positive)
+    positive = (place % pool).add_(negatives)
+    negative = (place // torch.lcm(pool, reach)).add_(place).remainder_(reach)
+    step = (later // size).remainder_((negatives - 1).clamp_min_(1)).add_(1)
+    first = torch.where(among_negatives, step.add_(place).remainder_(size), positive)
     second = torch.where(among_negatives, place, negative)
     return first, second, place, is_later

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ndcl_domainbed import hard_negatives as module
 from ndcl_domainbed.hard_negatives import BUDGETS, hard_negatives
 from tests.losses.plain_selection import Batch, generator_of, make_batch, mix, plain_selection
 from tests.losses.watching import Watch
@@ -164,7 +165,7 @@ def test_only_the_fixed_budget_reads_back_from_the_device(mode):
     generator = generator_of(0)
     with Watch() as watch:
         hard_negatives(*batch, 0.2, generator, budget=mode)
-    assert watch.waits == (["_local_scalar_dense"] if mode == "fixed" else [])
+    assert watch.waits == (["item"] if mode == "fixed" else [])
 
 
 @pytest.mark.parametrize("per_pair", [False, True])
@@ -174,6 +175,27 @@ def test_it_runs_where_tensors_have_no_values_and_on_no_other_device(mode, per_p
     made = hard_negatives(*batch, 0.2, generator_of(0), budget=mode, per_pair=per_pair)
     assert all(tensor.device.type == "meta" for tensor in made)
     assert made.inputs.shape == batch[0].shape
+
+
+@pytest.mark.parametrize("mode", ["frequency", "equal"])
+def test_a_device_without_float64_is_given_none(mode, monkeypatch):
+    assert module._most_exact(torch.device("mps")) == torch.float32
+    monkeypatch.setattr(module, "_most_exact", lambda device: torch.float32)
+    inputs, labels, p = (tensor.to("meta") for tensor in make_batch([0, 0, 3, 1], 9))
+    batch = inputs.float(), labels, p.float()
+    with Watch() as watch:
+        hard_negatives(*batch, 0.2, generator_of(0), budget=mode)
+    assert "meta" in {device for device, _ in watch.made}
+    assert ("meta", torch.float64) not in watch.made
+
+
+def test_what_is_made_can_be_trained_on():
+    batch = make_batch([0, 0, 3, 1], 9)
+    made = mix(batch)
+    assert not any(tensor.is_inference() for tensor in made)
+    weights = torch.ones(9, requires_grad=True)
+    (made.lambdas.sum() * weights[made.classes].sum() * weights[made.first].sum()).backward()
+    assert weights.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("k", [7, 345])

@@ -24,7 +24,7 @@ from ndcl_domainbed.hparams import (
     required_label_counts,
     uniform,
 )
-from ndcl_domainbed.losses.pieces import masked_logsumexp
+from ndcl_domainbed.losses.pieces import logsumexp_of_rest
 from ndcl_domainbed.testbed.algorithms.alignment import coral_distance, squared_distances
 from ndcl_domainbed.testbed.algorithms.base import Minibatch, mean, scalars, step
 
@@ -56,10 +56,11 @@ def boda_loss(
     scales = -counts.flatten().pow(nu) / (own.pow(1 + nu) * temperature)
     affinities = distances * scales  # (n, M·K)
     pairs = torch.arange(num_domains * num_classes, device=z.device)
-    others = (counts.flatten() > 0) & (pairs != (domains * num_classes + y)[:, None])
-    log_total = masked_logsumexp(affinities, others)[:, None]
+    own_pair = (domains * num_classes + y)[:, None]
+    left_out = (counts.flatten() == 0).to(z.dtype).repeat(len(y), 1).scatter_(1, own_pair, 1)
+    log_total = logsumexp_of_rest(affinities, left_out)[:, None]
     same_class = y[:, None] + pairs[::num_classes]  # (n, M): in each of the domains
-    positive = others.gather(1, same_class)
+    positive = left_out.gather(1, same_class) == 0
     terms = torch.where(positive, log_total - affinities.gather(1, same_class), 0.0)
     return terms.sum() / positive.sum().clamp(min=1)
 
@@ -123,7 +124,7 @@ class BoDA(ERM):
                 "BoDA needs the training sets, for the centroids of their features, and was given "
                 "none: pass Hparams(...) with train_sets set, as train does."
             )
-        counts = torch.from_numpy(required_label_counts(hparams, "BoDA"))
+        counts = torch.from_numpy(required_label_counts(hparams, "BoDA")).float()
         self.register_buffer("n_samples_table", counts)
         rows = counts.numel()
         self.register_buffer("train_centroids", torch.zeros(rows, self.featurizer.n_outputs))

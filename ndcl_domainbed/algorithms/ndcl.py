@@ -23,7 +23,8 @@ from ndcl_domainbed.hparams import (
     required_label_counts,
     uniform,
 )
-from ndcl_domainbed.losses.pieces import unit_rows, zero_with_gradient
+from ndcl_domainbed.losses.cosines import unit_rows
+from ndcl_domainbed.losses.pieces import zero_with_gradient
 from ndcl_domainbed.testbed.algorithms.base import (
     Minibatch,
     domain_indices,
@@ -140,12 +141,12 @@ class NDCL(ERM):
     ``ce_weight``             1             weight of L_ce; 0 leaves it out (not in the paper)
     ========================  ============  =====================================================
 
-    An update passes the real batch and then the hard negatives through the network, and reads
-    back from the device once (twice with ``budget`` 'fixed', whose number of hard negatives
-    depends on the batch). With ``contrast`` 'none' or ``alpha`` 0 there is no second pass and
-    ``loss_con`` is 0. ``generator``, seeded from torch's global one at construction, draws the
-    mixing weights; ``last_step`` serves diagnostics. Raises InputError for unusable
-    hyper-parameters, and for a ``class_prior`` other than 'none' without label counts.
+    An update passes the real batch and then the hard negatives through the network, and reads back
+    from the device once (twice with ``budget`` 'fixed': how many there are is up to the batch).
+    With ``contrast`` 'none' or ``alpha`` 0 there is no second pass and ``loss_con`` is 0.
+    ``generator``, seeded from torch's global one at construction, draws the mixing weights;
+    ``last_step`` serves diagnostics. Raises InputError for unusable hyper-parameters, and for a
+    ``class_prior`` other than 'none' without label counts.
     """
 
     prior_weights: Tensor | None
@@ -230,7 +231,8 @@ class NDCL(ERM):
         prototypes = self._prototypes(anchors, y, domains)
         aligned = (prototypes.vectors, y, prototypes.active)
         loss_const = losses.prototype_alignment(*aligned, tau=settings.tau_align)
-        loss = settings.ce_weight * loss_ce + settings.alpha * loss_con + settings.beta * loss_const
+        loss = settings.ce_weight * loss_ce
+        loss = loss.add(loss_con, alpha=settings.alpha).add(loss_const, alpha=settings.beta)
         return loss, (loss_ce, loss_con, loss_const), prototypes
 
     def _embed(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -30,7 +30,7 @@ def principal_gradient(trajectory: torch.Tensor) -> torch.Tensor:
     of ``trajectory`` are centered in place: a copy would cost as much as the rest.
     """
     centered = trajectory.sub_(trajectory.mean(dim=0))
-    gram = (centered @ centered.T).double()
+    gram = (centered @ centered.T).cpu().double()  # T is some ten: no work for an accelerator
     values, vectors = torch.linalg.eigh(gram)
     values, vectors = values.flip(0)[:_DIRECTIONS].clamp(min=0), vectors.flip(1)[:, :_DIRECTIONS]
     along = gram[0] @ vectors - gram[-1] @ vectors  # ⟨δ, Cᵀu_j⟩
@@ -40,7 +40,7 @@ def principal_gradient(trajectory: torch.Tensor) -> torch.Tensor:
     tiny = torch.finfo(values.dtype).tiny
     weights = torch.where(lengths > floor, values, 0.0)
     weights = weights / weights.norm().clamp(min=tiny) / lengths.clamp(min=tiny)
-    direction = (vectors @ (weights * signs)).to(trajectory.dtype) @ centered
+    direction = (vectors @ (weights * signs)).to(trajectory.dtype).to(trajectory.device) @ centered
     return (centered[0] - centered[-1]).norm() * direction
 
 

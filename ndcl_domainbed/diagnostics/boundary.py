@@ -65,7 +65,7 @@ def feature_distances(classifier: nn.Module, features: Tensor, logits: Tensor) -
 
 
 def crossing_distances(predict: Predict, inputs: Tensor, *, steps: int = STEPS) -> Tensor:
-    """Return the length of a perturbation that changes the prediction, float64 (N,).
+    """Return the length of a perturbation that changes the prediction, float64 (N,), on the CPU.
 
     An upper bound of the Euclidean distance of each of ``inputs`` (N, ...) to the boundary; NaN
     where ``steps`` steps of DeepFool did not cross it. The perturbed inputs are not kept within
@@ -74,8 +74,8 @@ def crossing_distances(predict: Predict, inputs: Tensor, *, steps: int = STEPS) 
     with torch.no_grad():
         predicted = predict(inputs).argmax(dim=1)
     shifts, crossed = _crossing_shifts(predict, inputs, predicted, steps)
-    lengths = _shortened(predict, inputs, shifts, predicted).flatten(1).double().norm(dim=1)
-    return torch.where(crossed, lengths, torch.nan)
+    lengths = _shortened(predict, inputs, shifts, predicted).flatten(1).cpu().double().norm(dim=1)
+    return torch.where(crossed.cpu(), lengths, torch.nan)
 
 
 def _crossing_shifts(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from ndcl_domainbed.losses.pieces import cosines, keep, softmax_and_logsumexp, zero_with_gradient
+from ndcl_domainbed.losses.cosines import cosine_loss
+from ndcl_domainbed.losses.pieces import (
+    apart,
+    leave_out,
+    softmax_and_logsumexp,
+    zero_with_gradient,
+)
 
 
 def prototype_alignment(
@@ -27,34 +30,27 @@ def prototype_alignment(
     """
     if len(prototypes) == 0:
         return zero_with_gradient(prototypes)
-    same = classes[:, None] == classes
-    if active is not None:
-        same = same & active
-    number = same.sum(dim=1, dtype=prototypes.dtype)
-    kept = number >= 2 if active is None else (number >= 2) & active
+    different = apart(classes, classes, prototypes.dtype)
+    active = torch.ones_like(classes) if active is None else active
+    takes_part = active.to(prototypes.dtype)
+    number = takes_part.sum() - different @ takes_part
+    kept = (number >= 2) * takes_part
     weights = kept / number.clamp_min(1)
     weights = weights / weights.sum().clamp_min(1)  # each class that is left weighs 1 / |C'|
-    return _Consistency.apply(cosines(prototypes) / tau, same, kept, weights)
+    arguments = different, kept, weights
+    return cosine_loss(_consistency, arguments, prototypes, scale=1 / tau)
 
 
-class _Consistency(torch.autograd.Function):
-    """L_const = Σ_a w_a (log Σ_b exp(s_ab) - log Σ_{b: k(b) = k(a)} exp(s_ab)), with its gradient.
+def _consistency(
+    scores: Tensor, different: Tensor, kept: Tensor, weights: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return L_const = Σ_a w_a (log Σ_b exp(s_ab) - log Σ_{b: k(b) = k(a)} exp(s_ab)), and slope.
 
-    Of rows that ``kept`` (M,) leaves out the weight is 0. The slopes of the two are the softmax
+    Of rows where ``kept`` (M,) is 0 the weight is 0. The slopes of the two sums are the softmax
     over all others and that over those of the same class.
     """
-
-    @staticmethod
-    def forward(ctx: Any, scores: Tensor, same: Tensor, kept: Tensor, weights: Tensor) -> Tensor:
-        lowest = torch.finfo(scores.dtype).min
-        scores = scores.masked_fill(~kept, lowest).fill_diagonal_(lowest)
-        of_all, log_all = softmax_and_logsumexp(scores)
-        of_same, log_same = softmax_and_logsumexp(keep(scores, same))
-        ctx.save_for_backward(weights[:, None] * (of_all - of_same))
-        return torch.dot(weights, log_all - log_same)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        (slope,) = ctx.saved_tensors
-        return gradient * slope, None, None, None
+    scores = leave_out(scores, 1 - kept).fill_diagonal_(torch.finfo(scores.dtype).min)
+    of_all, log_all = softmax_and_logsumexp(scores)
+    of_same, log_same = softmax_and_logsumexp(leave_out(scores, different))
+    slope = of_all.sub_(of_same).mul_(weights.unsqueeze(1))
+    return torch.dot(weights, log_all - log_same), slope

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ndcl_domainbed.losses.pieces import masked_softmax
+from ndcl_domainbed.losses.pieces import apart, softmax_of_rest
 from ndcl_domainbed.losses.priors import DomainClassPrior
 
 
@@ -33,8 +33,8 @@ def reweighted_cross_entropy(
     if prior is not None:
         logits, weights = _with_prior(logits, labels, domains, prior)
     losses = F.cross_entropy(logits, labels, reduction="none")
-    same = labels[:, None] == labels
-    hardness = masked_softmax(losses.detach(), same).diagonal()
+    detached = losses.detach()
+    hardness = softmax_of_rest(detached, apart(labels, labels, losses.dtype)).diagonal()
     number_of_classes = hardness.sum()  # each class sums to 1
     if weights is not None:
         hardness = hardness * weights

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ndcl_domainbed.losses.cosines import cosines
 from ndcl_domainbed.losses.pieces import (
-    anchor_pairs,
-    masked_logsumexp,
+    Pairs,
+    logsumexp_of_rest,
     mean_over_classes,
     zero_with_gradient,
 )
@@ -35,11 +36,11 @@ def infonce_contrast(
     """
     if len(anchors) == 0:
         return zero_with_gradient(anchors, negatives)
-    pairs = anchor_pairs(anchors, labels, negatives, negative_classes)
+    pairs = Pairs.of(labels, negative_classes, anchors.dtype)
     number = len(anchors)
-    scores = pairs.similarity / tau
-    opponents = torch.cat([~pairs.same[:, :number], pairs.synthetic()], dim=1)
-    log_negative = masked_logsumexp(scores, opponents)
+    scores = cosines(anchors, negatives, scale=1 / tau)
+    of_class = torch.cat([1 - pairs.apart[:, :number], pairs.apart[:, number:]], dim=1)
+    log_negative = logsumexp_of_rest(scores, of_class)
     terms = -F.logsigmoid(scores[:, :number] - log_negative[:, None])
     summed = torch.where(pairs.positives(), terms, 0.0).sum(dim=1)
     losses = summed / (pairs.class_sizes - 1).clamp_min(1)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from ndcl_domainbed.losses.cosines import cosine_loss, cosines
 from ndcl_domainbed.losses.pieces import (
-    anchor_pairs,
+    Pairs,
     class_weights,
-    keep,
+    leave_out,
     softmax_and_logsumexp,
     zero_with_gradient,
 )
@@ -49,9 +49,11 @@ def negatives_contrast(
     """
     if len(anchors) == 0 or len(negatives) == 0:
         return zero_with_gradient(anchors, negatives)
-    pairs = anchor_pairs(anchors, labels, negatives, negative_classes)
-    scores = _log_kernel(pairs.similarity, kernel, tau)
-    return _MeanLogOnePlusFactor.apply(scores, *pairs[1:])
+    _check(kernel)
+    pairs = Pairs.of(labels, negative_classes, anchors.dtype)
+    if kernel == "exp":
+        return cosine_loss(_mean_log, (*pairs,), anchors, negatives, scale=-1 / tau)
+    return cosine_loss(_mean_log_linear, (*pairs, tau), anchors, negatives)
 
 
 def amplification_factor(
@@ -73,63 +75,70 @@ def amplification_factor(
     """
     if len(anchors) == 0 or len(negatives) == 0:
         return anchors.new_zeros(len(anchors))
-    pairs = anchor_pairs(anchors, labels, negatives, negative_classes)
-    scores = _log_kernel(pairs.similarity, kernel, tau)
-    factors = _Factors.of(scores, pairs.same)
-    has_loss = factors.has_negative & (pairs.class_sizes > 1)
+    _check(kernel)
+    pairs = Pairs.of(labels, negative_classes, anchors.dtype)
+    scores = cosines(anchors, negatives, scale=-1 / tau if kernel == "exp" else 1)
+    scores = scores if kernel == "exp" else _linear_kernel(scores, tau).log()
+    factors = _Factors.of(scores, pairs.apart)
+    has_loss = (factors.has_negative > 0) & (pairs.class_sizes > 1)
     return torch.where(has_loss, factors.log_factor, -torch.inf).exp()
 
 
 class _Factors(NamedTuple):
-    """log A_i (N,), finite for every anchor, with its slopes in the scores (N, N) and (N, M).
+    """log A_i (N,), finite for every anchor, with its ``slopes`` (N, N+M) in the scores.
 
-    The slope in the scores of the real samples is ``near``, that in those of the synthetic ones is
-    -``far``. ``has_negative`` (N,) leaves out anchors without any, whose A_i means nothing; that of
+    ``has_negative`` (N,) is 0 for anchors without any, whose A_i means nothing, else 1; the A_i of
     an anchor without positives is next to nothing.
     """
 
     log_factor: Tensor
-    near: Tensor
-    far: Tensor
+    slopes: Tensor
     has_negative: Tensor
 
     @classmethod
-    def of(cls, scores: Tensor, same: Tensor) -> _Factors:
-        """Take ``scores`` log φ and the mask ``same``, both (N, N+M), of :class:`Pairs`."""
+    def of(cls, scores: Tensor, apart: Tensor) -> _Factors:
+        """Take the ``scores`` log φ and ``apart``, both (N, N+M), of :class:`Pairs`."""
         lowest = torch.finfo(scores.dtype).min
-        kept = keep(scores, same).fill_diagonal_(lowest)  # an anchor is not its own positive
-        number = len(same)
-        near, log_positive = softmax_and_logsumexp(kept[:, :number])
-        far, log_negative = softmax_and_logsumexp(kept[:, number:])
-        has_negative = log_negative > lowest / 2
-        return cls(log_positive - log_negative, near, far, has_negative)
+        kept = leave_out(scores, apart).fill_diagonal_(lowest)  # none is its own positive
+        number, width = kept.shape
+        if width == 2 * number:  # as with every budget but 'fixed': both sums in one call
+            slopes, logs = softmax_and_logsumexp(kept.view(number, 2, number))
+            slopes.select(1, 1).neg_()
+            slopes, (log_positive, log_negative) = slopes.view(number, width), logs.unbind(1)
+        else:
+            near, log_positive = softmax_and_logsumexp(kept[:, :number])
+            far, log_negative = softmax_and_logsumexp(kept[:, number:])
+            slopes = torch.cat([near, far.neg_()], dim=1)
+        log_factor = log_positive - log_negative
+        return cls(log_factor, slopes, log_negative.gt_(lowest / 2))
 
 
-class _MeanLogOnePlusFactor(torch.autograd.Function):
-    """L_con = Σ_i w_i log(1 + A_i) of the scores log φ, w_i = 1/(|C| n_k), with its gradient.
+def _mean_log(scores: Tensor, apart: Tensor, class_sizes: Tensor) -> tuple[Tensor, Tensor]:
+    """Return L_con = Σ_i w_i log(1 + A_i) of the scores log φ, w_i = 1/(|C| n_k), and its slope.
 
     The slope of log(1 + A) in log A is A / (1 + A).
     """
-
-    @staticmethod
-    def forward(ctx: Any, scores: Tensor, same: Tensor, class_sizes: Tensor) -> Tensor:
-        factors = _Factors.of(scores, same)
-        weights = class_weights(class_sizes) * factors.has_negative
-        slope = (weights * factors.log_factor.sigmoid())[:, None]
-        ctx.save_for_backward(torch.cat([slope * factors.near, -slope * factors.far], dim=1))
-        return torch.dot(weights, F.softplus(factors.log_factor))
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        (slope,) = ctx.saved_tensors
-        return gradient * slope, None, None
+    factors = _Factors.of(scores, apart)
+    weights = class_weights(class_sizes) * factors.has_negative
+    slope = weights * factors.log_factor.sigmoid()
+    value = torch.dot(weights, F.softplus(factors.log_factor))
+    return value, factors.slopes.mul_(slope.unsqueeze(1))
 
 
-def _log_kernel(similarity: Tensor, kernel: str, tau: float) -> Tensor:
-    """Return log φ((1 - s)/τ), but for a constant that A_i does not see."""
-    if kernel == "exp":
-        return similarity / -tau
-    if kernel == "linear":
-        return torch.log((1 - similarity).clamp_min(0) / tau + EPSILON)
-    raise ValueError(f"unknown kernel {kernel!r}; there are: {', '.join(KERNELS)}")
+def _mean_log_linear(
+    similarity: Tensor, apart: Tensor, class_sizes: Tensor, tau: float
+) -> tuple[Tensor, Tensor]:
+    """Return the same for φ(u) = u + EPSILON, of the cosines."""
+    kernel = _linear_kernel(similarity, tau)
+    value, slope = _mean_log(kernel.log(), apart, class_sizes)
+    return value, slope.div_(kernel).div_(-tau).mul_(similarity <= 1)
+
+
+def _linear_kernel(similarity: Tensor, tau: float) -> Tensor:
+    return (1 - similarity).clamp_min(0) / tau + EPSILON
+
+
+def _check(kernel: str) -> None:
+    """Raise ValueError for an unknown kernel."""
+    if kernel not in KERNELS:
+        raise ValueError(f"unknown kernel {kernel!r}; there are: {', '.join(KERNELS)}")

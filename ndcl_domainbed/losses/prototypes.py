@@ -7,12 +7,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ndcl_domainbed.losses.pieces import alike
+
 
 class Prototypes(NamedTuple):
     """The prototypes of a batch, in N rows: as many as samples, whatever the number of pairs.
 
     Row i holds the prototype of sample i's domain-class pair in ``vectors`` (N, F), with its
-    ``domains``, ``classes`` and ``counts`` (samples of the pair in the batch), all (N,).
+    ``domains``, ``classes`` and ``counts`` (samples of the pair in the batch), all (N,); counts are
+    of the type of the vectors.
     ``active`` (N,) marks one row for each pair with enough samples: its first sample. So the size
     is known without looking at the labels, and memory grows with N, not with the number of classes.
     """
@@ -27,17 +30,21 @@ class Prototypes(NamedTuple):
 def batch_prototypes(
     vectors: Tensor, labels: Tensor, domains: Tensor, min_count: int = 1
 ) -> Prototypes:
-    """Return μ_dk = mean of the rows of ``vectors`` (N, F) over the samples of each (d, k).
+    """Return μ_dk = mean of the rows of ``vectors`` (..., N, F) over the samples of each (d, k).
 
-    ``labels`` and ``domains`` are (N,). Pairs with fewer than ``min_count`` samples in the batch
-    are not active. Source: Cao, Liu & Chen, ICML 2026, arXiv:2601.21999, the prototypes of the
-    prediction-central alignment.
+    ``labels`` and ``domains`` are (..., N), of one batch or of several at once. Pairs with fewer
+    than ``min_count`` samples in the batch are not active. Source: Cao, Liu & Chen, ICML 2026,
+    arXiv:2601.21999, the prototypes of the prediction-central alignment.
     """
-    same = (labels[:, None] == labels) & (domains[:, None] == domains)
-    counts = same.sum(dim=1)
-    first = same.tril().sum(dim=1) == 1  # the sample is the only one up to itself
-    means = (same.to(vectors.dtype) / counts[:, None]) @ vectors
-    return Prototypes(means, domains, labels, counts, first & (counts >= min_count))
+    if labels.shape[-1] == 0:
+        return Prototypes(vectors, domains, labels, vectors[..., 0], labels.bool())
+    pairs = labels * (domains.amax(dim=-1, keepdim=True) + 1) + domains
+    same = alike(pairs, pairs, vectors.dtype)
+    counts = same.sum(dim=-1)
+    first = same.tril().sum(dim=-1) == 1  # the sample is the only one up to itself
+    means = (same / counts.unsqueeze(-1)) @ vectors
+    active = first if min_count <= 1 else first & (counts >= min_count)
+    return Prototypes(means, domains, labels, counts, active)
 
 
 def kept_prototypes(
@@ -86,7 +93,7 @@ def prototype_table(prototypes: Prototypes) -> dict[str, Tensor]:
     columns = {
         "domain": prototypes.domains,
         "class": prototypes.classes,
-        "count": prototypes.counts,
+        "count": prototypes.counts.long(),
         "norm": prototypes.vectors.norm(dim=1),
         "distance": prototype_distances(prototypes),
     }

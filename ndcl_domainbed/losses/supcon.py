@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ndcl_domainbed.losses.cosines import cosines
 from ndcl_domainbed.losses.pieces import (
-    anchor_pairs,
-    masked_logsumexp,
+    Pairs,
+    logsumexp_of_rest,
     mean_over_classes,
     zero_with_gradient,
 )
@@ -34,12 +35,13 @@ def supcon_contrast(
     """
     if len(anchors) == 0:
         return zero_with_gradient(anchors, negatives)
-    pairs = anchor_pairs(anchors, labels, negatives, negative_classes)
+    pairs = Pairs.of(labels, negative_classes, anchors.dtype)
     number = len(anchors)
-    scores = pairs.similarity / tau
+    scores = cosines(anchors, negatives, scale=1 / tau)
     synthetic, positives = pairs.synthetic(), pairs.positives()
-    others = ~torch.eye(number, dtype=torch.bool, device=anchors.device)
-    log_all = masked_logsumexp(scores, torch.cat([others, synthetic], dim=1))
+    itself = torch.eye(number, dtype=anchors.dtype, device=anchors.device)
+    left_out = torch.cat([itself, pairs.apart[:, number:]], dim=1)
+    log_all = logsumexp_of_rest(scores, left_out)
     number_of_positives = pairs.class_sizes - 1
     summed = torch.where(positives, scores[:, :number], 0.0).sum(dim=1)
     losses = log_all - summed / number_of_positives.clamp_min(1)

@@ -110,7 +110,7 @@ def _of_batches(seen: BatchSeen, kind: torch.dtype) -> tuple[Tensor, Tensor]:
     predictions = seen.logits.softmax(dim=-1)
     confidence = predictions.gather(-1, labels[..., None])
     both = torch.cat([confidence, seen.figures, predictions], dim=-1)
-    found = torch.vmap(losses.batch_prototypes)(both, labels, domains)
+    found = losses.batch_prototypes(both, labels, domains)
     means, vectors = found.vectors.to(kind).split([len(_OF_SAMPLES), classes], dim=-1)
     prototypes = found._replace(vectors=vectors)
     sums = torch.cat([means * found.counts[..., None], _of_prototypes(prototypes)], dim=-1)

@@ -4,41 +4,61 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch.nn import functional as F
 
 from ndcl_domainbed.losses.pieces import (
-    SMALLEST_NORM,
-    anchor_pairs,
+    Pairs,
+    alike,
+    apart,
     class_weights,
-    cosines,
-    masked_logsumexp,
-    masked_softmax,
+    logsumexp_of_rest,
     mean_over_classes,
+    softmax_of_rest,
     zero_with_gradient,
 )
 
 
-def scores_and_mask(shape=(6, 9)):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_who_is_of_the_class_of_whom(dtype):
+    generator = torch.Generator().manual_seed(0)
+    labels, others = (torch.randint(-1, 4, (2, n), generator=generator) for n in (5, 7))
+    wanted = [
+        [[float(a != b) for b in other] for a in row]
+        for row, other in zip(labels, others, strict=True)
+    ]
+    found = apart(labels, others, dtype)
+    assert found.tolist() == wanted
+    assert found.dtype == dtype
+    assert alike(labels, others, dtype).equal(1 - found)
+    assert apart(labels, labels, dtype).equal(apart(labels, labels.clone(), dtype))
+
+
+def test_classes_are_told_apart_as_long_as_their_numbers_are_exact():
+    labels = torch.tensor([2**24 - 1, 2**24 - 2, 0])
+    assert apart(labels, labels, torch.float32).equal(1 - torch.eye(3))
+
+
+def scores_and_left_out(shape=(6, 9)):
     generator = torch.Generator().manual_seed(0)
     scores = 5 * torch.randn(shape, generator=generator, dtype=torch.float64)
-    mask = torch.rand(shape, generator=generator) < 0.5
-    mask[:, 0] = True
-    return scores.requires_grad_(), mask
+    left_out = (torch.rand(shape, generator=generator) < 0.5).double()
+    left_out[:, 0] = 0
+    return scores.requires_grad_(), left_out
 
 
-def test_masked_logsumexp_is_that_of_the_entries_kept():
-    scores, mask = scores_and_mask()
-    wanted = torch.stack([row[kept].logsumexp(0) for row, kept in zip(scores, mask, strict=True)])
-    torch.testing.assert_close(masked_logsumexp(scores, mask), wanted)
-    assert torch.autograd.gradcheck(lambda s: masked_logsumexp(s, mask), scores)
+def test_logsumexp_is_that_of_the_entries_left():
+    scores, left_out = scores_and_left_out()
+    rows = zip(scores, left_out == 0, strict=True)
+    wanted = torch.stack([row[kept].logsumexp(0) for row, kept in rows])
+    torch.testing.assert_close(logsumexp_of_rest(scores, left_out), wanted)
+    assert torch.autograd.gradcheck(lambda s: logsumexp_of_rest(s, left_out), scores)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
-def test_masked_logsumexp_of_rows_without_entries_is_low_and_finite(dtype, scale):
+def test_logsumexp_of_rows_without_entries_is_low_and_finite(dtype, scale):
     scores = (scale * torch.randn(3, 4, dtype=dtype)).requires_grad_()
-    mask = torch.tensor([[True] * 4, [False] * 4, [False] * 4])
-    value = masked_logsumexp(scores, mask)
+    left_out = torch.tensor([[0] * 4, [1] * 4, [1] * 4]).to(dtype)
+    value = logsumexp_of_rest(scores, left_out)
     assert value.isfinite().all()
     assert value[1] < -1e38
     assert value[2] - value[1] == 0
@@ -46,12 +66,20 @@ def test_masked_logsumexp_of_rows_without_entries_is_low_and_finite(dtype, scale
     assert scores.grad.isfinite().all()
 
 
-def test_masked_softmax_is_that_of_the_entries_kept():
-    scores, mask = scores_and_mask()
-    weights = masked_softmax(scores, mask)
-    assert (weights[~mask] == 0).all()
-    for row, kept, found in zip(scores, mask, weights, strict=True):
+def test_softmax_is_that_of_the_entries_left():
+    scores, left_out = scores_and_left_out()
+    weights = softmax_of_rest(scores, left_out)
+    assert (weights[left_out == 1] == 0).all()
+    for row, kept, found in zip(scores, left_out == 0, weights, strict=True):
         torch.testing.assert_close(found[kept], row[kept].softmax(0))
+
+
+def test_a_second_derivative_is_refused_and_not_wrong():
+    scores, left_out = scores_and_left_out()
+    value = logsumexp_of_rest(scores, left_out)
+    (gradient,) = torch.autograd.grad(value.pow(2).sum(), scores, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
 
 
 def test_mean_over_classes_counts_each_class_once():
@@ -65,52 +93,6 @@ def test_class_weights_give_each_class_the_same():
     torch.testing.assert_close(weights, torch.tensor([3, 6, 2, 3, 2, 2]) / 18)
 
 
-def rows_of(number, width=5, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(number, width, generator=generator, dtype=torch.float64).requires_grad_()
-
-
-@pytest.mark.parametrize("number_of_others", [None, 0, 4])
-def test_cosines_and_their_gradient(number_of_others):
-    anchors = rows_of(6)
-    others = None if number_of_others is None else rows_of(number_of_others, seed=1)
-    columns = anchors if others is None else torch.cat([anchors, others])
-    wanted = F.cosine_similarity(anchors[:, None], columns, dim=2)
-    torch.testing.assert_close(cosines(anchors, others), wanted)
-    assert torch.autograd.gradcheck(cosines, anchors if others is None else (anchors, others))
-
-
-def test_cosines_of_short_and_zero_rows_have_the_gradient_of_the_division():
-    with torch.no_grad():
-        anchors, others = rows_of(4), rows_of(3, seed=1)
-        anchors[0], others[2] = 0, 0
-        anchors[1] *= 0.1 * SMALLEST_NORM / anchors[1].norm()
-    found = cosines(anchors, others)
-    unit = F.normalize(torch.cat([anchors, others]), dim=1, eps=SMALLEST_NORM)
-    wanted = unit[:4] @ unit.T
-    torch.testing.assert_close(found, wanted)
-    slope = torch.randn_like(found)
-    ours, plain = (torch.autograd.grad(s, (anchors, others), slope) for s in (found, wanted))
-    torch.testing.assert_close(ours, plain)
-
-
-def test_a_backward_pass_within_autocast_is_in_the_precision_of_the_forward_pass():
-    anchors = rows_of(6).float().detach().requires_grad_()
-    (wanted,) = torch.autograd.grad(cosines(anchors).exp().sum(), anchors)
-    loss = cosines(anchors).exp().sum()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        (gradient,) = torch.autograd.grad(loss, anchors)
-    assert gradient.equal(wanted)
-
-
-@pytest.mark.parametrize("function", [cosines, lambda x: masked_logsumexp(x, x > 0)])
-def test_a_second_derivative_is_refused_and_not_wrong(function):
-    x = rows_of(4)
-    (gradient,) = torch.autograd.grad(function(x).pow(2).sum(), x, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        gradient.sum().backward()
-
-
 def test_zero_with_gradient():
     a, b = torch.rand(3, requires_grad=True), torch.rand(2, 2, requires_grad=True)
     zero = zero_with_gradient(a, b)
@@ -121,13 +103,8 @@ def test_zero_with_gradient():
 
 
 def test_pairs_say_who_is_whose_positive_and_negative():
-    anchors = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 3.0]])
-    pairs = anchor_pairs(
-        anchors, torch.tensor([0, 1, 0]), torch.tensor([[0.0, 5.0]]), torch.tensor([1])
-    )
-    half = 0.5**0.5
-    wanted = [[1, 0, half, 0], [0, 1, half, 1], [half, half, 1, half]]
-    torch.testing.assert_close(pairs.similarity, torch.tensor(wanted))
+    pairs = Pairs.of(torch.tensor([0, 1, 0]), torch.tensor([1]), torch.float32)
+    assert pairs.apart.tolist() == [[0, 1, 0, 1], [1, 0, 1, 0], [0, 1, 0, 1]]
     assert pairs.class_sizes.tolist() == [2, 1, 2]
     assert pairs.positives().tolist() == [[False, False, True], [False] * 3, [True, False, False]]
     assert pairs.synthetic().tolist() == [[False], [True], [False]]

@@ -5,17 +5,21 @@ from __future__ import annotations
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "equal", "bincount")
+WAITING = ("_local_scalar_dense", "item", "nonzero", "masked_select", "unique", "equal", "bincount")
 """Parts of the names of operators that make a host wait for an accelerator."""
 
 
 class Watch(TorchDispatchMode):
-    """Counts operators, records those that make the host wait, and the largest tensor made."""
+    """Counts operators, records those that make the host wait, and which tensors are made.
+
+    ``largest`` is the size of the largest one in bytes, ``made`` the devices and types of all.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.waits: list[str] = []
         self.largest = 0
+        self.made: set[tuple[str, torch.dtype]] = set()
         self.operators = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
@@ -28,6 +32,7 @@ class Watch(TorchDispatchMode):
         for made in result if isinstance(result, tuple | list) else [result]:
             if isinstance(made, torch.Tensor):
                 self.largest = max(self.largest, made.untyped_storage().size())
+                self.made.add((made.device.type, made.dtype))
         return result
 
 

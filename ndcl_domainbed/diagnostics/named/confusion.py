@@ -97,7 +97,7 @@ def _predictions(run: SavedRun) -> tuple[np.ndarray, np.ndarray]:
     logits, labels = [], []
     with torch.inference_mode():
         for x, y in run.batches(shuffled):
-            logits.append(run.algorithm.predict(x).double().softmax(dim=1).cpu())
+            logits.append(run.algorithm.predict(x).cpu().double().softmax(dim=1))
             labels.append(y.cpu())
     return torch.cat(logits).numpy(), torch.cat(labels).numpy()
 

@@ -54,9 +54,9 @@ def scalars(**values: torch.Tensor | float) -> dict[str, float]:
     All tensors are copied from their device together, so there is one synchronization.
     """
     tensors = {k: v.detach().reshape(()) for k, v in values.items() if torch.is_tensor(v)}
-    read = torch.stack([v.to(torch.float64) for v in tensors.values()]).tolist() if tensors else []
-    found = dict(zip(tensors, read, strict=True))
-    return {key: found.get(key, value) for key, value in values.items()}
+    read = torch.stack(list(tensors.values())).tolist() if tensors else []
+    found: dict[str, float] = {k: float(v) for k, v in zip(tensors, read, strict=True)}
+    return {k: found[k] if torch.is_tensor(v) else v for k, v in values.items()}
 
 
 def joined(minibatches: Sequence[Minibatch]) -> Minibatch:

@@ -81,7 +81,7 @@ def _share_of_quantile(
     level: float,
 ) -> float:
     """Return where in [low, high], as a share, the density's distribution reaches ``level``."""
-    values = torch.cat([risks, torch.stack([bandwidth, low, high])]).to("cpu", torch.float64)
+    values = torch.cat([risks, torch.stack([bandwidth, low, high])]).cpu().double()
     centers, (width, start, end) = values[:-3], values[-3:].tolist()
     left, right = 0.0, 1.0
     for _ in range(40):
@@ -123,8 +123,7 @@ class EQRM(AnnealedPenalty, ERM):
         hparams: Mapping[str, Any],
     ) -> None:
         super().__init__(input_shape, num_classes, num_domains, hparams)
-        level = torch.tensor(self.hparams["eqrm_quantile"], dtype=torch.float64)
-        self.register_buffer("alpha", level)
+        self.register_buffer("alpha", torch.tensor(float(self.hparams["eqrm_quantile"])))
 
     def update(
         self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
@@ -135,7 +134,7 @@ class EQRM(AnnealedPenalty, ERM):
         )
         risks = torch.stack([F.cross_entropy(self.predict(x), y) for x, y in minibatches])
         if after_burn_in and len(risks) > 1:
-            loss = kernel_quantile(risks, float(self.alpha))
+            loss = kernel_quantile(risks, self.hparams["eqrm_quantile"])
         else:
             loss = risks.mean()
         step(self.optimizer, loss)

@@ -61,8 +61,7 @@ class Settings:
         missing = ", ".join(name for name in required if name not in hparams)
         if missing:
             raise InputError(f"NDCL lacks hyper-parameters: {missing}; the registry has them.")
-        names = [field.name for field in fields(cls) if field.name in hparams]
-        return cls(**{name: hparams[name] for name in names})
+        return cls(**{f.name: hparams[f.name] for f in fields(cls) if f.name in hparams})
 
     def __post_init__(self) -> None:
         for name, hparam in NDCL.HPARAMS.items():
@@ -250,8 +249,7 @@ class NDCL(ERM):
 
         M is 0 if there is no second pass; ``largest`` is the size of the largest minibatch.
         """
-        settings = self.settings
-        none = anchors[:0], y[:0]
+        settings, none = self.settings, (anchors[:0], y[:0])
         if settings.contrast == "none" or settings.alpha == 0:
             return none
         posterior = anchors if settings.space == "prediction" else logits.softmax(dim=1)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
@@ -25,10 +27,12 @@ from ndcl_domainbed.hparams import (
     uniform,
 )
 from ndcl_domainbed.losses.pieces import logsumexp_of_rest
-from ndcl_domainbed.testbed.algorithms.alignment import coral_distance, squared_distances
+from ndcl_domainbed.testbed.algorithms.alignment import coral_distance
 from ndcl_domainbed.testbed.algorithms.base import Minibatch, mean, scalars, step
 
 _REFRESH_BATCH = 64
+_SMALLEST_SQUARE = 1e-30
+"""A squared distance is at least this: rounding can make it negative."""
 
 
 def boda_loss(
@@ -49,10 +53,75 @@ def boda_loss(
     of the softmax of the affinity to the same class in another domain, over all pairs but the
     sample's own. Pairs without images take no part (ECCV 2022, Eq. 5).
     """
+    return _aligned(z, y, domains, _Centroids.of(centroids.flatten(0, 1)), counts, nu, temperature)
+
+
+@dataclass(frozen=True, slots=True)
+class _Centroids:
+    """What distances to the centroids (M·K, D) need of them, which is the same between refreshes.
+
+    Distances are made of products, which are precise near 0: ``middle`` (D,) is the mean of the
+    centroids, ``centered`` (M·K, D) what is left of them and ``squares`` (1, M·K) their lengths,
+    squared. ``made_of`` are the centroids and how often they had been changed.
+    """
+
+    middle: torch.Tensor
+    centered: torch.Tensor
+    squares: torch.Tensor
+    made_of: tuple[torch.Tensor, int]
+
+    @classmethod
+    def of(cls, centroids: torch.Tensor) -> _Centroids:
+        middle = centroids.mean(dim=0)
+        centered = centroids - middle
+        squares = centered.pow(2).sum(dim=1)[None]
+        return cls(middle, centered, squares, (centroids, centroids._version))
+
+    def are_still(self, centroids: torch.Tensor) -> bool:
+        """Return whether ``centroids`` are those that this was made of, unchanged."""
+        tensor, version = self.made_of
+        return tensor is centroids and version == centroids._version
+
+
+class _Distances(torch.autograd.Function):
+    """The Euclidean distances (n, m) of rows A (n, D) to others B (m, D) of squared lengths |B|².
+
+    With G their slope over the distances, that of A is A times the sums of G's rows, less G B.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, rows: torch.Tensor, others: torch.Tensor, squares: torch.Tensor
+    ) -> torch.Tensor:
+        own = rows.pow(2).sum(dim=1, keepdim=True)
+        found = torch.addmm(squares, rows, others.T, alpha=-2).add_(own)
+        distances = found.clamp_(min=_SMALLEST_SQUARE).sqrt_()
+        ctx.save_for_backward(rows, others, distances)
+        return distances
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        rows, others, distances = ctx.saved_tensors
+        # where rows coincide there is no slope
+        halved = gradient / F.threshold(distances, 2 * _SMALLEST_SQUARE**0.5, torch.inf).mul_(2)
+        of_rows = (halved @ others).mul_(-2)
+        return of_rows.add_(halved.sum(dim=1, keepdim=True) * (2 * rows)), None, None
+
+
+def _aligned(
+    z: torch.Tensor,
+    y: torch.Tensor,
+    domains: torch.Tensor,
+    centroids: _Centroids,
+    counts: torch.Tensor,
+    nu: float,
+    temperature: float,
+) -> torch.Tensor:
+    """Return :func:`boda_loss`."""
     num_domains, num_classes = counts.shape
     own = counts[domains, y].clamp(min=1)[:, None]  # (n, 1)
-    middle = centroids.flatten(0, 1).mean(dim=0)  # distances from products are precise near 0
-    distances = squared_distances(z - middle, centroids.flatten(0, 1) - middle).sqrt()
+    distances = _Distances.apply(z - centroids.middle, centroids.centered, centroids.squares)
     scales = -counts.flatten().pow(nu) / (own.pow(1 + nu) * temperature)
     affinities = distances * scales  # (n, M·K)
     pairs = torch.arange(num_domains * num_classes, device=z.device)
@@ -129,6 +198,7 @@ class BoDA(ERM):
         rows = counts.numel()
         self.register_buffer("train_centroids", torch.zeros(rows, self.featurizer.n_outputs))
         self.updates = 0
+        self._centroids: _Centroids | None = None
 
     def update(
         self, minibatches: Sequence[Minibatch], unlabeled: Sequence[Any] | None = None
@@ -157,11 +227,12 @@ class BoDA(ERM):
     ) -> torch.Tensor:
         """Return the mean alignment term; zero if there is none."""
         counts = self.n_samples_table.to(features[0].dtype)
-        centroids = self.train_centroids.unflatten(0, counts.shape)
+        if self._centroids is None or not self._centroids.are_still(self.train_centroids):
+            self._centroids = _Centroids.of(self.train_centroids)
         nu, temperature = self.hparams["nu"], self.hparams["temperature"]
         domains = [torch.full_like(y, domain) for domain, y in enumerate(labels)]
         z, y, domain = torch.cat(list(features)), torch.cat(list(labels)), torch.cat(domains)
-        return boda_loss(z, y, domain, centroids, counts, nu, temperature)
+        return _aligned(z, y, domain, self._centroids, counts, nu, temperature)
 
     def _training_features(self) -> list[Minibatch]:
         """Return the features and labels of the whole training split, per domain."""

@@ -21,7 +21,7 @@ MMD_GAMMAS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 """γ of each Gaussian kernel exp(-γ|u - v|²) in the sum."""
 
 _NEGLIGIBLE = -60.0
-"""exp of less, 9e-27, is taken for 0: numbers that underflow are computed with at a tenth the speed."""
+"""exp of less, 9e-27, is taken for 0: computing with what underflows takes ten times as long."""
 
 
 def coral_distance(features: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -106,7 +106,7 @@ class _GaussianKernels(torch.autograd.Function):
     def forward(ctx: Any, distances: torch.Tensor, gammas: tuple[float, ...]) -> torch.Tensor:
         floor = math.exp(_NEGLIGIBLE)
         kernels = [(distances * -gamma).clamp_(min=_NEGLIGIBLE).exp_() for gamma in gammas]
-        kernels = [F.threshold_(kernel, floor, 0.0) for kernel in kernels]
+        kernels = [torch.threshold_(kernel, floor, 0.0) for kernel in kernels]
         ctx.save_for_backward(*kernels)
         ctx.gammas = gammas
         return functools.reduce(torch.add, kernels)

@@ -16,73 +16,63 @@ from ndcl_domainbed.testbed.algorithms.base import Minibatch, joined, scalars, s
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
 
-def gradient_variance(
-    classifier: torch.nn.Module, z: torch.Tensor, y: torch.Tensor
-) -> torch.Tensor:
-    """Return the population variance (P,), over samples, of the classifier's P gradients.
+class _LinearPenalty(torch.autograd.Function):
+    """Fishr's penalty for a linear classifier, whose gradients are e zᵀ and e = p - e_y.
 
-    ``z`` (n, D) are features with labels ``y`` (n,); a sample's gradient is that of its own
-    cross-entropy. Differentiable (once) in the classifier and in ``z``. For a linear classifier,
-    whose gradients are (p - e_y) zᵀ and p - e_y, in closed form without storing them.
-    """
-    return torch.cat(_variance_parts(classifier, z, y))
-
-
-def _variance_parts(
-    classifier: torch.nn.Module, z: torch.Tensor, y: torch.Tensor
-) -> list[torch.Tensor]:
-    """Return the parts of :func:`gradient_variance`."""
-    if not isinstance(classifier, torch.nn.Linear):
-        return [_per_sample_gradients(classifier, z, y).var(dim=0, correction=0)]
-    errors = classifier(z).softmax(dim=1) - F.one_hot(y, classifier.out_features)
-    return [_ProductVariance.apply(errors, z).flatten(), errors.var(dim=0, correction=0)]
-
-
-class _ProductVariance(torch.autograd.Function):
-    """The variance V (K, D), over samples, of the products e_i z_iᵀ, for E (n, K) and Z (n, D).
-
-    V = (E∘E)ᵀ(Z∘Z)/n - M∘M with the mean M = EᵀZ/n. With G the slope of V, those of E and Z are
-    2/n times E∘((Z∘Z)Gᵀ) - Z(M∘G)ᵀ and Z∘((E∘E)G) - E(M∘G).
-    """
-
-    @staticmethod
-    def forward(ctx: Any, errors: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-        share = errors / len(z)
-        middle = share.T @ z
-        ctx.save_for_backward(errors, z, middle)
-        return torch.addmm(middle.square(), (share * errors).T, z.square(), beta=-1)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        errors, z, middle = ctx.saved_tensors
-        of_middle = middle * gradient
-        of_errors = errors * (z.square() @ gradient.T) - z @ of_middle.T
-        of_z = z * (errors.square() @ gradient) - errors @ of_middle
-        scale = 2 / max(len(z), 1)  # of a domain without samples there is nothing to scale
-        return of_errors * scale, of_z * scale
-
-
-class _MeanSquaredDeviation(torch.autograd.Function):
-    """The mean square of what rows u_d deviate by from their mean, for u_d = smoothed_d / share.
-
-    ``smoothed`` has the share ``share`` of ``variances`` in it, so the slope of u in them is 1.
+    For E (n, K) and Z (n, D) of a domain, the variance of its gradients is that of E's columns and
+    V = (E∘E)ᵀ(Z∘Z)/n - M∘M with the mean M = EᵀZ/n: no gradient of a sample is ever stored. With
+    G the slope of V, those of E and Z are 2/n times E∘((Z∘Z)Gᵀ) - Z(M∘G)ᵀ and Z∘((E∘E)G) - E(M∘G).
+    ``smoothed`` (M, K·D + K) takes in the share ``share`` of the variances, in place, and the
+    penalty is the mean square of what smoothed / share deviates by from its mean over the domains.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, variances: torch.Tensor, smoothed: torch.Tensor, share: float
+        ctx: Any,
+        errors: torch.Tensor,
+        z: torch.Tensor,
+        sizes: tuple[int, ...],
+        smoothed: torch.Tensor,
+        share: float,
     ) -> torch.Tensor:
-        apart = smoothed - smoothed.mean(dim=0)
-        ctx.save_for_backward(apart)
-        ctx.factor = 2 / (share * apart.numel())
-        return apart.square().sum() / (share**2 * apart.numel())
+        classes, width = errors.shape[1], z.shape[1]
+        weights = smoothed[:, : classes * width].view(len(sizes), classes, width)
+        biases = smoothed[:, classes * width :]
+        means, apart = (z.new_empty(weights.shape) for _ in range(2))
+        domains = zip(errors.split(sizes), z.split(sizes), means, apart, strict=True)
+        for domain, (own, features, mean, variance) in enumerate(domains):
+            share_of = own / max(len(own), 1)
+            torch.mm(share_of.T, features, out=mean)
+            torch.mul(mean, mean, out=variance)
+            variance.addmm_((share_of * own).T, features.square(), beta=-1)
+            weights[domain].lerp_(variance, share)
+            biases[domain].lerp_((own - own.mean(dim=0)).square_().mean(dim=0), share)
+        torch.sub(weights, weights.mean(dim=0), out=apart)
+        of_biases = biases - biases.mean(dim=0)
+        ctx.save_for_backward(errors, z, means, apart, of_biases)
+        ctx.sizes, ctx.slope = sizes, 2 / (share * smoothed.numel())
+        total = torch.dot(apart.flatten(), apart.flatten()) + of_biases.square().sum()
+        return total / (share**2 * smoothed.numel())
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        (apart,) = ctx.saved_tensors
-        return apart * (gradient * ctx.factor), None, None
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        errors, z, *of_domains = ctx.saved_tensors
+        of_errors, of_z = torch.empty_like(errors), torch.empty_like(z)
+        for own, features, mean, slope, of_biases, of_own, of_features in zip(
+            *(t.split(ctx.sizes) for t in (errors, z)),
+            *of_domains,
+            *(t.split(ctx.sizes) for t in (of_errors, of_z)),
+            strict=True,
+        ):
+            scale = gradient * (2 * ctx.slope / max(len(own), 1))
+            of_mean = mean * slope
+            torch.mm(features.square(), slope.T, out=of_own).mul_(own)
+            of_own.addcmul_(own - own.mean(dim=0), of_biases)
+            of_own.addmm_(features, of_mean.T, alpha=-1).mul_(scale)
+            torch.mm(own.square(), slope, out=of_features).mul_(features)
+            of_features.addmm_(own, of_mean, alpha=-1).mul_(scale)
+        return of_errors, of_z, None, None, None
 
 
 def _per_sample_gradients(
@@ -138,23 +128,26 @@ class Fishr(AnnealedPenalty, ERM):
         )
         x, y = joined(minibatches)
         z = self.featurizer(x)
+        logits = self.classifier(z)
         with torch.set_grad_enabled(is_on):
-            penalty = self.penalty(z.split(sizes(minibatches)), [y for _, y in minibatches])
-        nll = F.cross_entropy(self.classifier(z), y)
+            penalty = self.penalty(logits, z, y, sizes(minibatches))
+        nll = F.cross_entropy(logits, y)
         loss = nll + self.hparams["lambda"] * penalty if is_on else nll
         step(self.optimizer, loss)
         return scalars(loss=loss, nll=nll, penalty=penalty)
 
     def penalty(
-        self, features: Sequence[torch.Tensor], labels: Sequence[torch.Tensor]
+        self, logits: torch.Tensor, z: torch.Tensor, y: torch.Tensor, sizes: Sequence[int]
     ) -> torch.Tensor:
         """Return how far the smoothed variances of the domains differ; advances them."""
-        parts = [
-            part
-            for z, y in zip(features, labels, strict=True)
-            for part in _variance_parts(self.classifier, z, y)
-        ]
-        variances = torch.cat(parts).view(len(labels), -1)
         share = 1 - self.hparams["ema"]
-        self.smoothed = self.smoothed.to(variances).lerp(variances.detach(), share)
-        return _MeanSquaredDeviation.apply(variances, self.smoothed, share)
+        self.smoothed = self.smoothed.to(z)
+        if isinstance(self.classifier, torch.nn.Linear):
+            errors = logits.softmax(dim=1) - F.one_hot(y, logits.shape[1])
+            return _LinearPenalty.apply(errors, z, tuple(sizes), self.smoothed, share)
+        domains = zip(z.split(list(sizes)), y.split(list(sizes)), strict=True)
+        gradients = [_per_sample_gradients(self.classifier, *domain) for domain in domains]
+        variances = torch.stack([g.var(dim=0, correction=0) for g in gradients])
+        smoothed = self.smoothed.lerp(variances, share)
+        self.smoothed = smoothed.detach()
+        return (smoothed - smoothed.mean(dim=0)).square().mean() / share**2

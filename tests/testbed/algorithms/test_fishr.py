@@ -3,8 +3,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ndcl_domainbed.testbed import networks
-from ndcl_domainbed.testbed.algorithms.fishr import gradient_variance
 from tests.testbed.algorithms.building import (
     assert_update_follows,
     build_double,
@@ -28,19 +26,26 @@ def looped_variance(classifier, z, y):
 
 
 @pytest.mark.parametrize("is_nonlinear", [False, True])
-@pytest.mark.parametrize("samples", [1, 2, 7])
-def test_variance_and_its_gradient_are_those_of_a_loop(is_nonlinear, samples):
-    torch.manual_seed(0)
-    classifier = networks.Classifier(12, 4, is_nonlinear).double()
-    z = torch.randn(samples, 12, dtype=torch.float64, requires_grad=True)
-    y = torch.arange(samples) % 4
-    found, expected = gradient_variance(classifier, z, y), looped_variance(classifier, z, y)
+@pytest.mark.parametrize("sizes", [[1, 1], [2, 5], [7, 1, 4]])
+def test_penalty_and_its_gradient_are_those_of_a_loop(is_nonlinear, sizes):
+    algorithm = build_double("Fishr", len(sizes), ema=0.9, nonlinear_classifier=is_nonlinear)
+    classifier = algorithm.classifier
+    z = torch.randn(sum(sizes), algorithm.featurizer.n_outputs, dtype=torch.float64)
+    z, y = z.requires_grad_(), torch.arange(sum(sizes)) % 4
+    before = torch.rand_like(algorithm.smoothed.double())
+    algorithm.smoothed = before.clone()
+    found = algorithm.penalty(classifier(z), z, y, sizes)
+    parts = zip(z.split(sizes), y.split(sizes), strict=True)
+    variances = torch.stack([looped_variance(classifier, *part) for part in parts])
+    smoothed = 0.9 * before + 0.1 * variances
+    used = smoothed / (1 - 0.9)
+    expected = ((used - used.mean(dim=0)) ** 2).mean()
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
-    weights = torch.randn_like(found)
+    torch.testing.assert_close(algorithm.smoothed, smoothed.detach(), rtol=1e-9, atol=1e-12)
     leaves = [z, *classifier.parameters()]
-    ours = torch.autograd.grad((weights * found).sum(), leaves)
-    theirs = torch.autograd.grad(
-        (weights * expected).sum(), leaves, allow_unused=True, materialize_grads=True
+    ours, theirs = (
+        torch.autograd.grad(value, leaves, allow_unused=True, materialize_grads=True)
+        for value in (found, expected)
     )
     for one, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-10)

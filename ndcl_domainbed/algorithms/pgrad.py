@@ -17,6 +17,8 @@ from ndcl_domainbed.testbed.networks.whole import WholeNetwork
 _ROUNDS = 3
 _DIRECTIONS = 4
 _OUTER_LR = 0.1
+_BLOCK = 2**14
+"""Of so many parameters the trajectory is in a processor's cache while it is worked on."""
 
 
 def principal_gradient(trajectory: torch.Tensor) -> torch.Tensor:
@@ -29,8 +31,9 @@ def principal_gradient(trajectory: torch.Tensor) -> torch.Tensor:
     The directions come from the T×T Gram matrix; those without variance are left out. The rows
     of ``trajectory`` are centered in place: a copy would cost as much as the rest.
     """
-    centered = trajectory.sub_(trajectory.mean(dim=0))
-    gram = (centered @ centered.T).cpu().double()  # T is some ten: no work for an accelerator
+    blocks = trajectory.split(_BLOCK, dim=1)
+    products = [torch.mm(b.sub_(b.mean(dim=0)), b.T) for b in blocks]
+    gram = torch.stack(products).cpu().double().sum(dim=0)
     values, vectors = torch.linalg.eigh(gram)
     values, vectors = values.flip(0)[:_DIRECTIONS].clamp(min=0), vectors.flip(1)[:, :_DIRECTIONS]
     along = gram[0] @ vectors - gram[-1] @ vectors  # ⟨δ, Cᵀu_j⟩
@@ -40,8 +43,9 @@ def principal_gradient(trajectory: torch.Tensor) -> torch.Tensor:
     tiny = torch.finfo(values.dtype).tiny
     weights = torch.where(lengths > floor, values, 0.0)
     weights = weights / weights.norm().clamp(min=tiny) / lengths.clamp(min=tiny)
-    direction = (vectors @ (weights * signs)).to(trajectory.dtype).to(trajectory.device) @ centered
-    return (centered[0] - centered[-1]).norm() * direction
+    length = (gram[0, 0] + gram[-1, -1] - 2 * gram[0, -1]).clamp(min=0).sqrt()  # |δ|
+    shares = vectors @ (length * weights * signs)
+    return shares.to(trajectory.dtype).to(trajectory.device) @ trajectory
 
 
 class PGrad(Algorithm):

@@ -44,7 +44,7 @@ class MLDG(ERM):
         """Make one step; ``loss`` is Σ (risk of i + β · risk of j after the inner step)/M."""
         parameters = dict(self.network.named_parameters())
         count, beta = len(minibatches), self.hparams["mldg_beta"]
-        outer = [torch.zeros_like(p) for p in parameters.values()]
+        gradients: list[torch.Tensor] = []
         losses = []
         for i, j in self._pairs(count):
             size = min(len(minibatches[i][1]), len(minibatches[j][1]))
@@ -52,10 +52,13 @@ class MLDG(ERM):
             train_loss = F.cross_entropy(self.network(train[0]), train[1])
             train_grads = _gradients(train_loss, parameters)
             test_loss, test_grads = self._after_inner_step(parameters, train_grads, test)
-            for total, g_i, g_j in zip(outer, train_grads, test_grads, strict=True):
-                total.add_(g_i / count).add_(beta * g_j / count)
+            if not gradients:
+                gradients = [g_i / count for g_i in train_grads]
+            else:
+                _add(gradients, [g_i / count for g_i in train_grads])
+            _add(gradients, [(beta * g_j).div_(count) for g_j in test_grads])
             losses.append(train_loss.detach() + beta * test_loss.detach())
-        for parameter, gradient in zip(parameters.values(), outer, strict=True):
+        for parameter, gradient in zip(parameters.values(), gradients, strict=True):
             parameter.grad = gradient
         self.optimizer.step()
         return scalars(loss=torch.stack(losses).sum() / count)
@@ -82,6 +85,12 @@ class MLDG(ERM):
         x, y = minibatch
         loss = F.cross_entropy(functional_call(self.network, {**moved, **buffers}, (x,)), y)
         return loss, _gradients(loss, moved)
+
+
+def _add(totals: Sequence[torch.Tensor], tensors: Sequence[torch.Tensor]) -> None:
+    """Add ``tensors`` to ``totals``, in place."""
+    for total, tensor in zip(totals, tensors, strict=True):
+        total.add_(tensor)
 
 
 def _gradients(

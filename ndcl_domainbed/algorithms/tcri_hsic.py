@@ -15,55 +15,65 @@ from ndcl_domainbed.testbed.algorithms.annealing import AnnealedPenalty
 from ndcl_domainbed.testbed.algorithms.base import Minibatch, joined, mean, scalars, sizes, step
 
 
+_NEGLIGIBLE = -60.0
+"""exp of less is taken for exp of this, 9e-27: where exp underflows it is ten times slower."""
+
+
 def _class_kernels(u: torch.Tensor, y: torch.Tensor, num_classes: int) -> torch.Tensor:
     """Return Gaussian kernels (R, n, n) of rows of the same class, zero between classes.
 
-    ``u`` (R, n, D) are R representations. Each class has its own bandwidth in each: σ² is the
-    (lower) median of the non-zero squared distances in the class, or 1 if there are none.
+    ``u`` (R, n, D) are R representations of samples of the classes ``y`` (R, n). Each class has its
+    own bandwidth in each: σ² is the (lower) median of the non-zero squared distances in the class,
+    or 1 if there are none.
     """
     gram = u @ u.mT
     norms = gram.diagonal(dim1=1, dim2=2)
     distances = (norms[:, :, None] + norms[:, None] - 2 * gram).clamp(min=0)
-    same = y[:, None] == y
-    variances = _class_medians(distances, same, y, num_classes).index_select(1, y)
-    return torch.where(same, torch.exp(-distances / (2 * variances[:, :, None])), 0.0)
+    variances = _class_medians(distances, y, num_classes).gather(1, y)
+    same = y[:, :, None] == y[:, None]
+    return torch.where(
+        same, torch.exp((-distances / (2 * variances[:, :, None])).clamp(min=_NEGLIGIBLE)), 0.0
+    )
 
 
-def _class_medians(
-    distances: torch.Tensor, same: torch.Tensor, y: torch.Tensor, num_classes: int
-) -> torch.Tensor:
+def _class_medians(distances: torch.Tensor, y: torch.Tensor, num_classes: int) -> torch.Tensor:
     """Return the lower median of each class's non-zero distances, 1 if it has none, (R, K).
 
     All pairs are sorted by distance and then by class, so the work does not grow with K.
     """
-    usable = same.triu(1) & (distances > 0)
-    labels = torch.where(usable, y, num_classes).flatten(1)
-    order = distances.detach().flatten(1).argsort(dim=1)
+    one, other = torch.triu_indices(y.shape[1], y.shape[1], 1, device=y.device)
+    place = one * y.shape[1] + other
+    of_pairs = distances.detach().flatten(1).index_select(1, place)
+    classes = y.index_select(1, one)
+    usable = (classes == y.index_select(1, other)) & (of_pairs > 0)
+    labels = torch.where(usable, classes, num_classes)
+    order = of_pairs.argsort(dim=1)
     by_class = labels.gather(1, order).argsort(dim=1, stable=True)
     counts = labels.new_zeros(len(labels), num_classes + 1)
     counts = counts.scatter_add(1, labels, torch.ones_like(labels))
     starts, counts = (counts.cumsum(1) - counts)[:, :-1], counts[:, :-1]
-    middle = (starts + (counts - 1).clamp(min=0) // 2).clamp(max=order.shape[1] - 1)
+    middle = (starts + (counts - 1).clamp(min=0) // 2).clamp(max=len(place) - 1)
     chosen = order.gather(1, by_class.gather(1, middle))
-    return torch.where(counts > 0, distances.flatten(1).gather(1, chosen), 1.0)
+    return torch.where(counts > 0, distances.flatten(1).gather(1, place[chosen]), 1.0)
 
 
 def class_dependence(
     a: torch.Tensor, b: torch.Tensor, y: torch.Tensor, num_classes: int
 ) -> torch.Tensor:
-    """Return how dependent two representations (n, D) are, given the class: a sum of HSICs.
+    """Return how dependent two representations are, given the class: a sum of HSICs, (M,).
 
-    ``y`` (n,) are the classes. For each, the sum over the entries of the product of the two
-    centred kernel matrices; the sum over classes is divided by n and by the number of classes
-    present. A class with one sample adds nothing.
+    ``a`` and ``b`` (M, n, D) are of n samples in each of M domains, of the classes ``y`` (M, n).
+    For each class, the sum over the entries of the product of the two centred kernel matrices; the
+    sum over classes is divided by n and by the number of classes present. A class with one sample
+    adds nothing.
     """
-    same = (y[:, None] == y).to(a.dtype)
-    shares = same / same.sum(dim=1)
-    kernels = _class_kernels(torch.stack([a, b]), y, num_classes)
+    same = (y[:, :, None] == y[:, None]).to(a.dtype)
+    shares = same / same.sum(dim=2, keepdim=True)
+    kernels = _class_kernels(torch.cat([a, b]), y.repeat(2, 1), num_classes)
     # sum(HKH * HLH) = sum(HK * (HL)ᵀ) for the symmetric, idempotent H = 1 - shares
-    one, other = kernels - shares @ kernels
-    number_of_classes = shares.diagonal().sum()
-    return (one * other.T).sum() / (len(y) * number_of_classes)
+    one, other = (kernels - shares.repeat(2, 1, 1) @ kernels).chunk(2)
+    number_of_classes = shares.diagonal(dim1=1, dim2=2).sum(dim=1)
+    return (one * other.mT).sum(dim=(1, 2)) / (y.shape[1] * number_of_classes)
 
 
 class TCRI_HSIC(AnnealedPenalty, Algorithm):
@@ -135,21 +145,37 @@ class TCRI_HSIC(AnnealedPenalty, Algorithm):
         z = self.featurizer(x)
         general = self.domain_general_featurizer(z)
         spurious = self.spurious_featurizer(z)
-        domains = list(
-            zip(*[t.split(sizes(minibatches)) for t in (general, spurious, y)], strict=True)
-        )
-        nll = mean([F.cross_entropy(self.classifier(a), y) for a, _, y in domains])
-        own_nll = mean(
+        of_domains = sizes(minibatches)
+        labels = y.split(of_domains)
+        nll = mean(
             [
-                F.cross_entropy(classifier(torch.cat([a, b], dim=1)), y)
-                for classifier, (a, b, y) in zip(self.spurious_classifiers, domains, strict=True)
+                F.cross_entropy(self.classifier(own), label)
+                for own, label in zip(general.split(of_domains), labels, strict=True)
             ]
         )
-        penalty = mean([class_dependence(a, b, y, self.num_classes) for a, b, y in domains])
+        both = torch.cat([general, spurious], dim=1).split(of_domains)
+        own_nll = mean(
+            [
+                F.cross_entropy(classifier(own), label)
+                for classifier, own, label in zip(
+                    self.spurious_classifiers, both, labels, strict=True
+                )
+            ]
+        )
+        penalty = self._dependence((general, spurious, y), of_domains)
         weight = self.hparams["tcri_beta"] if is_on else 1.0
         loss = nll + self.hparams["tcri_alpha"] * own_nll + weight * penalty
         step(self.optimizer, loss)
         return scalars(loss=loss, nll=nll, tcri_penalty=penalty, tic_nll=own_nll)
+
+    def _dependence(self, batch: Sequence[torch.Tensor], of_domains: list[int]) -> torch.Tensor:
+        """Return the mean over domains of :func:`class_dependence`; all at once if they can be."""
+        if len(set(of_domains)) == 1:
+            domains = [[tensor.unflatten(0, (len(of_domains), -1)) for tensor in batch]]
+        else:
+            parts = zip(*(tensor.split(of_domains) for tensor in batch), strict=True)
+            domains = [[tensor[None] for tensor in part] for part in parts]
+        return torch.cat([class_dependence(*one, self.num_classes) for one in domains]).mean()
 
     def predict(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits (B, K) of the domain-general part."""

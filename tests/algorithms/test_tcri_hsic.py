@@ -40,12 +40,26 @@ def plain_dependence(a, b, y):
     return total / (len(classes) * len(y))
 
 
+def dependence(a, b, y, num_classes):
+    """Return that of a single domain."""
+    return class_dependence(a[None], b[None], y[None], num_classes)[0]
+
+
+def test_domains_side_by_side_are_each_as_alone():
+    torch.manual_seed(3)
+    a, b = torch.randn(2, 3, 6, 5)
+    y = torch.randint(3, (3, 6))
+    found = class_dependence(a, b, y, 3)
+    wanted = torch.stack([dependence(*domain, 3) for domain in zip(a, b, y, strict=True)])
+    torch.testing.assert_close(found, wanted)
+
+
 @pytest.mark.parametrize("labels", LABELS)
 def test_dependence_and_its_gradient_are_those_of_a_loop_over_classes(labels):
     torch.manual_seed(1)
     a, b = [torch.randn(len(labels), 7, dtype=torch.float64, requires_grad=True) for _ in "ab"]
     y = torch.tensor(labels)
-    found, expected = class_dependence(a, b, y, 4), plain_dependence(a, b, y)
+    found, expected = dependence(a, b, y, 4), plain_dependence(a, b, y)
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
     ours, theirs = [torch.autograd.grad(value, (a, b)) for value in (found, expected)]
     for one, other in zip(ours, theirs, strict=True):
@@ -54,7 +68,7 @@ def test_dependence_and_its_gradient_are_those_of_a_loop_over_classes(labels):
 
 def test_two_samples_of_a_class_give_a_constant():
     a, b = [torch.randn(2, 5, dtype=torch.float64, requires_grad=True) for _ in "ab"]
-    found = class_dependence(a, b, torch.tensor([1, 1]), 3)
+    found = dependence(a, b, torch.tensor([1, 1]), 3)
     gradient_a, gradient_b = torch.autograd.grad(found, (a, b))
     assert found.item() == pytest.approx((1 - math.exp(-0.5)) ** 2 / 2)
     assert max(gradient_a.abs().max().item(), gradient_b.abs().max().item()) < 1e-9
@@ -65,7 +79,7 @@ def test_coinciding_rows_have_a_finite_gradient(spread):
     torch.manual_seed(2)
     a = (torch.ones(4, 5) + spread * torch.randn(4, 5)).requires_grad_()
     b = torch.randn(4, 5, requires_grad=True)
-    found = class_dependence(a, b, torch.tensor([0, 0, 0, 1]), 2)
+    found = dependence(a, b, torch.tensor([0, 0, 0, 1]), 2)
     found.backward()
     assert bool(torch.isfinite(found))
     assert bool(torch.isfinite(a.grad).all() and torch.isfinite(b.grad).all())
@@ -73,7 +87,7 @@ def test_coinciding_rows_have_a_finite_gradient(spread):
 
 def test_single_samples_add_nothing():
     a, b = torch.randn(3, 5), torch.randn(3, 5)
-    assert class_dependence(a, b, torch.tensor([0, 1, 2]), 3).item() == pytest.approx(0, abs=1e-7)
+    assert dependence(a, b, torch.tensor([0, 1, 2]), 3).item() == pytest.approx(0, abs=1e-7)
 
 
 @pytest.mark.parametrize(("anneal", "weight"), [(5, 1.0), (0, 9.0)])

@@ -14,7 +14,6 @@ from ndcl_domainbed.hparams import NOT_NEGATIVE, Hparam, by_dataset, integer, po
 from ndcl_domainbed.testbed.algorithms.annealing import AnnealedPenalty
 from ndcl_domainbed.testbed.algorithms.base import Minibatch, joined, mean, scalars, sizes, step
 
-
 _NEGLIGIBLE = -60.0
 """exp of less is taken for exp of this, 9e-27: where exp underflows it is ten times slower."""
 
@@ -30,10 +29,9 @@ def _class_kernels(u: torch.Tensor, y: torch.Tensor, num_classes: int) -> torch.
     norms = gram.diagonal(dim1=1, dim2=2)
     distances = (norms[:, :, None] + norms[:, None] - 2 * gram).clamp(min=0)
     variances = _class_medians(distances, y, num_classes).gather(1, y)
+    exponents = -distances / (2 * variances[:, :, None])
     same = y[:, :, None] == y[:, None]
-    return torch.where(
-        same, torch.exp((-distances / (2 * variances[:, :, None])).clamp(min=_NEGLIGIBLE)), 0.0
-    )
+    return torch.where(same, exponents.clamp(min=_NEGLIGIBLE).exp(), 0.0)
 
 
 def _class_medians(distances: torch.Tensor, y: torch.Tensor, num_classes: int) -> torch.Tensor:
@@ -175,7 +173,8 @@ class TCRI_HSIC(AnnealedPenalty, Algorithm):
         else:
             parts = zip(*(tensor.split(of_domains) for tensor in batch), strict=True)
             domains = [[tensor[None] for tensor in part] for part in parts]
-        return torch.cat([class_dependence(*one, self.num_classes) for one in domains]).mean()
+        found = [class_dependence(a, b, y, self.num_classes) for a, b, y in domains]
+        return torch.cat(found).mean()
 
     def predict(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits (B, K) of the domain-general part."""

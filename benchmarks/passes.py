@@ -2,7 +2,9 @@
 
 Each function takes an algorithm and minibatches, and makes the forward and backward passes of one
 update and its optimizer steps, on inputs of the same sizes, with cross-entropies as losses. Inner
-loops, penalties, mixtures and copies of parameters are left out.
+loops, penalties, mixtures and copies of parameters are left out. Where a method is defined by a
+pass of its own (the gradients of each sample, distances to each centroid), that is in it, as
+matrix products.
 """
 
 from __future__ import annotations
@@ -24,6 +26,32 @@ def one_pass(algorithm: Any, batches: Batches) -> None:
     """All domains together."""
     x, y = joined(batches)
     step(algorithm.optimizer, F.cross_entropy(algorithm.network(x), y))
+
+
+def with_gradients_of_samples(algorithm: Any, batches: Batches) -> None:
+    """Fishr: one pass; for each domain the two products of which the variances of its gradients of
+    the (linear) classifier are made, and the four of their gradient.
+    """
+    x, y = joined(batches)
+    z = algorithm.featurizer(x)
+    logits = algorithm.classifier(z)
+    step(algorithm.optimizer, F.cross_entropy(logits, y))
+    with torch.no_grad():
+        for errors, features in zip(
+            logits.split(sizes(batches)), z.split(sizes(batches)), strict=True
+        ):
+            mean, square = errors.T @ features, errors.T @ features
+            for product in (mean, square):
+                features @ product.T, errors @ product
+
+
+def with_distances(algorithm: Any, batches: Batches) -> None:
+    """BoDA: one domain at a time, and the product with all centroids, forward and backward."""
+    pass_by_domain(algorithm, batches)
+    centroids = algorithm.train_centroids
+    rows = centroids.new_ones(sum(sizes(batches)), centroids.shape[1])
+    with torch.no_grad():
+        (rows @ centroids.T) @ centroids
 
 
 def two_passes(algorithm: Any, batches: Batches) -> None:
@@ -104,10 +132,10 @@ def with_generator(algorithm: Any, batches: Batches) -> None:
 
 PASSES: dict[str, Callable[[Any, Batches], None]] = {
     "NDCL": two_passes,
-    "Fishr": one_pass,
+    "Fishr": with_gradients_of_samples,
     "MMD": pass_by_domain,
     "CORAL": pass_by_domain,
-    "BoDA": pass_by_domain,
+    "BoDA": with_distances,
     "TCRI_HSIC": with_two_maps,
     "MLDG": meta_learning,
     "PGrad": walk,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from itertools import combinations
 
 import numpy as np
@@ -176,3 +177,33 @@ def test_state_dict_holds_the_table_and_the_centroids():
     state = build("BoDA", counts=COUNTS.tolist()).state_dict()
     assert state["n_samples_table"].tolist() == COUNTS.tolist()
     assert state["train_centroids"].shape == (12, state["classifier.weight"].shape[1])
+
+
+def test_a_sample_on_a_centroid_has_no_slope_towards_it():
+    torch.manual_seed(0)
+    centroids = torch.randn(3, 4, 16)
+    counts = torch.from_numpy(COUNTS).float()
+    z = centroids[[1, 2], [0, 1]].clone().requires_grad_()
+    zeros = torch.tensor([0, 0])
+    boda_loss(z, torch.tensor([0, 1]), zeros, centroids, counts, 0.7, 1.4).backward()
+    assert z.grad.isfinite().all()
+    assert z.grad.abs().max() < 10
+
+
+@pytest.mark.parametrize("change", ["refresh", "load"])
+def test_alignment_follows_the_centroids_whatever_changes_them(change):
+    algorithm, features = with_centroids(macro_weight=0.0)
+    algorithm.hparams["feat_update_freq"] = 2
+    minibatches = minibatches_of(LABELS, dtype=torch.float64)
+    algorithm.update(minibatches, features)
+    twin = copy.deepcopy(algorithm)
+    for one in (algorithm, twin):
+        one.hparams["feat_update_freq"] = 1 if change == "refresh" else 100
+    other = [(2 * z, y) for z, y in features]
+    if change == "load":
+        state = algorithm.state_dict()
+        algorithm.load_state_dict(state | {"train_centroids": 2 * state["train_centroids"]})
+        twin.train_centroids = 2 * twin.train_centroids
+    twin._centroids = None
+    found, wanted = (one.update(minibatches, other) for one in (algorithm, twin))
+    assert found == wanted

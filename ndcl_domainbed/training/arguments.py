@@ -126,9 +126,9 @@ def parse_hparams(text: str | None) -> dict[str, Any]:
         return {}
     try:
         values = json.loads(text)
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # not JSON, or a number of thousands of digits
         raise InputError(
-            f"--hparams is not valid JSON ({error.msg} at character {error.pos}): {text}\n"
+            f"--hparams is not valid JSON ({error}): {text[:200]}\n"
             """Write it like --hparams '{"lr": 0.001, "batch_size": 32}'"""
         ) from error
     if not isinstance(values, dict):

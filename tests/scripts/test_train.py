@@ -192,6 +192,7 @@ BAD_INPUT = [
     (["--hparams", '{"batch_size": 2.5}'], "batch_size takes a whole number from 1"),
     (["--hparams", '{"batch_size": 1000000000000}'], "to 1000000; it was given 10000"),
     (["--hparams", "{batch_size: 3}"], "not valid JSON"),
+    (["--hparams", f'{{"batch_size": {"1" * 5000}}}'], "not valid JSON"),
     (["--hparams", "[1]"], "JSON object"),
     (["--test_envs", "7"], "7"),
     (["--test_envs", "0", "1", "2"], "no source domain"),

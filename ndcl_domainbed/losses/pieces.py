@@ -49,8 +49,10 @@ def leave_out(scores: Tensor, left_out: Tensor) -> Tensor:
     """Return ``scores`` where ``left_out`` is 0, and the lowest finite number where it is 1.
 
     Both are floating and broadcast to each other; scores are finite and far from the lowest number.
+    It is subtracted: of a sum of a matrix product and alpha times something, torch's compiler
+    (inductor, torch 2.14) forgets alpha.
     """
-    return torch.add(scores, left_out, alpha=torch.finfo(scores.dtype).min)
+    return torch.sub(scores, left_out, alpha=torch.finfo(scores.dtype).max)
 
 
 def softmax_of_rest(scores: Tensor, left_out: Tensor) -> Tensor:

@@ -212,6 +212,24 @@ def test_the_losses_of_ndcl_are_compiled_whole_and_are_the_same(variant, monkeyp
     assert len(graphs) == 1
 
 
+@pytest.mark.parametrize("variant", [{}, {"space": "feature", "contrast": "supcon"}])
+def test_what_torch_compiles_of_the_losses_computes_the_same(variant):
+    try:
+        acceleration._check_compiler(CPU)
+    except InputError as error:
+        pytest.skip(str(error))
+    torch._dynamo.reset()
+    algorithm = make_algorithm(**variant)
+    twin = copy.deepcopy(algorithm)
+    twin.compile_losses()
+    for seed in range(2):
+        minibatches = minibatches_of(*ORDINARY, seed=seed)
+        wanted, found = algorithm.update(minibatches), twin.update(minibatches)
+        assert found == pytest.approx(wanted, rel=1e-5)
+        gradients = [[p.grad for p in one.parameters()] for one in (algorithm, twin)]
+        torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-6)
+
+
 def test_a_network_that_cannot_be_compiled(tmp_path, monkeypatch):
     def fail(graph, inputs):
         if len(inputs) > 1:  # the network, and not the trial of the compiler before it

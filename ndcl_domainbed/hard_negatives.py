@@ -38,6 +38,7 @@ later round of each class has its own; with ``per_pair`` every mixed sample has 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -45,6 +46,8 @@ from torch import Tensor
 
 BUDGETS = ("frequency", "equal", "fixed")
 SMALLEST_FIXED_BUDGET, LARGEST_FIXED_BUDGET = 8, 24
+LARGEST_TABLE = 256
+"""Batches of up to so many samples have a table of plans, of 2 MB for the largest."""
 
 
 class HardNegatives(NamedTuple):
@@ -219,38 +222,59 @@ def _select(
     """Return the parents of ``total`` mixed samples; ``classes``, ``counts``, ``budgets`` (G,)."""
     number = ranked.order.shape[1]
     negatives = number - counts
-    pool, reach = _pool_and_reach(counts, negatives, ranked.strong, ranked.weak, budgets)
+    if total == number <= LARGEST_TABLE:  # looking up takes a fourth of the time
+        place = counts * (number + 1) + budgets
+        plan = _Plan(*_plans(number, counts.device).index_select(1, place).unbind())
+    else:
+        plan = _Plan.of(counts, budgets, number)
+    reach = torch.where(ranked.weak >= plan.weak_from, ranked.weak, plan.least)
+    reach = torch.where(ranked.strong >= plan.fill, ranked.strong, reach)
     ends = budgets.cumsum(0)
     start = ends - budgets
     named = classes.masked_fill(negatives == 0, -1)
     own = torch.arange(total, device=classes.device)
     row = torch.searchsorted(ends, own, right=True)
-    per_class = torch.stack([counts, negatives, pool, reach, start])
+    per_class = torch.stack([counts, negatives, plan.pool, reach, start])
     counts, negatives, pool, reach, start = per_class.index_select(1, row).unbind()
     first, second, place, is_later = _deal(own - start, counts, negatives, pool, reach)
     return _Selection(ranked.order, named, row, first, second, (own - place) * is_later)
 
 
-def _pool_and_reach(
-    counts: Tensor, negatives: Tensor, strong: Tensor, weak: Tensor, budgets: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return how many positives and how many negatives of each class are paired, both >= 1.
+class _Plan(NamedTuple):
+    """What the numbers of samples and of mixed samples of a class say of how it is paired.
 
-    ``fill`` is how many negatives fill the budget, of a single positive a third of it.
+    ``pool`` positives are paired with the strong negatives if there are ``fill`` of them, else with
+    the weak ones if there are ``weak_from``, else with ``least`` negatives; all are >= 1.
     """
-    quarters = torch.arange(1, 4, device=counts.device).unsqueeze(1) * counts
-    pools = quarters.add_(3).floor_divide_(4).clamp_min_(2)
-    too_small = (pools[:2] * negatives < budgets).sum(dim=0, keepdim=True)  # 2: even half of them
-    pool = pools.gather(0, too_small)[0]
 
-    alone = counts == 1
-    parts = pool.masked_fill(alone, 3)
-    fill = (budgets + parts).sub_(1).floor_divide_(parts)
-    reach = torch.where(alone, negatives, torch.minimum(fill, negatives))
-    reach = torch.where(weak >= fill, weak, reach)
-    reach = torch.where(alone & (2 * fill <= negatives), fill, reach)
-    reach = torch.where(strong >= fill, strong, reach)
-    return pool.masked_fill_(alone, 1), reach.clamp_min_(1)
+    pool: Tensor
+    fill: Tensor
+    weak_from: Tensor
+    least: Tensor
+
+    @classmethod
+    def of(cls, counts: Tensor, budgets: Tensor, number: int) -> _Plan:
+        """Take ``counts`` and ``budgets`` (...) of classes in a batch of ``number`` samples."""
+        negatives = number - counts
+        quarters = torch.stack([counts, 2 * counts, 3 * counts])
+        pools = quarters.add_(3).floor_divide_(4).clamp_min_(2)
+        too_small = (pools[:2] * negatives < budgets).sum(dim=0, keepdim=True)  # 2: even half
+        pool = pools.gather(0, too_small)[0]
+        alone = counts == 1
+        parts = pool.masked_fill(alone, 3)
+        fill = (budgets + parts).sub_(1).floor_divide_(parts).clamp_min_(1)
+        half = alone & (2 * fill <= negatives)
+        least = torch.where(alone & ~half, negatives, torch.minimum(fill, negatives))
+        weak_from = fill.masked_fill(half, number + 1)
+        return cls(pool.masked_fill_(alone, 1), fill, weak_from, least.clamp_min_(1))
+
+
+@lru_cache(maxsize=8)
+def _plans(number: int, device: torch.device) -> Tensor:
+    """Return the plans (4, (number + 1)²) for all counts and budgets from 0 to ``number``."""
+    numbers = torch.arange(number + 1, device=device)
+    counts, budgets = torch.meshgrid(numbers, numbers, indexing="ij")
+    return torch.stack(_Plan.of(counts, budgets, number)).flatten(1)
 
 
 def _deal(

@@ -82,8 +82,7 @@ class _Units(NamedTuple):
         divisors = norms.clamp_min(SMALLEST_NORM)
         unit = rows / divisors
         scaled = unit[:number] if scale == 1 else unit[:number] * scale
-        long = torch.ge(norms, SMALLEST_NORM, out=torch.empty_like(norms))
-        return cls(unit, scaled, divisors, long)
+        return cls(unit, scaled, divisors, norms.ge_(SMALLEST_NORM))
 
     def cosines(self) -> Tensor:
         """Return S = c U_a Uᵀ, of which U_a are the first rows of U."""

@@ -38,16 +38,16 @@ class _LinearPenalty(torch.autograd.Function):
         classes, width = errors.shape[1], z.shape[1]
         weights = smoothed[:, : classes * width].view(len(sizes), classes, width)
         biases = smoothed[:, classes * width :]
-        means, apart = (z.new_empty(weights.shape) for _ in range(2))
-        domains = zip(errors.split(sizes), z.split(sizes), means, apart, strict=True)
-        for domain, (own, features, mean, variance) in enumerate(domains):
+        means = z.new_empty(weights.shape)
+        domains = zip(errors.split(sizes), z.split(sizes), means, strict=True)
+        for domain, (own, features, mean) in enumerate(domains):
             share_of = own / max(len(own), 1)
             torch.mm(share_of.T, features, out=mean)
-            torch.mul(mean, mean, out=variance)
-            variance.addmm_((share_of * own).T, features.square(), beta=-1)
-            weights[domain].lerp_(variance, share)
+            products = (share_of * own).T, features.square()  # V itself is never stored either
+            weights[domain].addmm_(*products, beta=1 - share, alpha=share)
+            weights[domain].addcmul_(mean, mean, value=-share)
             biases[domain].lerp_((own - own.mean(dim=0)).square_().mean(dim=0), share)
-        torch.sub(weights, weights.mean(dim=0), out=apart)
+        apart = weights - weights.mean(dim=0)
         of_biases = biases - biases.mean(dim=0)
         ctx.save_for_backward(errors, z, means, apart, of_biases)
         ctx.sizes, ctx.slope = sizes, 2 / (share * smoothed.numel())

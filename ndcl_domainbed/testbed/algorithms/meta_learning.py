@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from torch.func import functional_call
 from torch.nn import functional as F
 
 from ndcl_domainbed.hparams import AT_LEAST_ONE, NOT_NEGATIVE, Hparam, choice, power_uniform
@@ -42,7 +41,7 @@ class MLDG(ERM):
         self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
     ) -> dict[str, float]:
         """Make one step; ``loss`` is Σ (risk of i + β · risk of j after the inner step)/M."""
-        parameters = dict(self.network.named_parameters())
+        parameters = list(self.network.parameters())
         count, beta = len(minibatches), self.hparams["mldg_beta"]
         gradients: list[torch.Tensor] = []
         losses = []
@@ -58,7 +57,7 @@ class MLDG(ERM):
                 _add(gradients, [g_i / count for g_i in train_grads])
             _add(gradients, [(beta * g_j).div_(count) for g_j in test_grads])
             losses.append(train_loss.detach() + beta * test_loss.detach())
-        for parameter, gradient in zip(parameters.values(), gradients, strict=True):
+        for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
         self.optimizer.step()
         return scalars(loss=torch.stack(losses).sum() / count)
@@ -72,19 +71,26 @@ class MLDG(ERM):
 
     def _after_inner_step(
         self,
-        parameters: Mapping[str, torch.Tensor],
+        parameters: Sequence[torch.Tensor],
         gradients: Sequence[torch.Tensor],
         minibatch: Minibatch,
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-        """Return the risk after one step of a fresh Adam, and its gradient there."""
-        moved = {name: p.detach().clone().requires_grad_() for name, p in parameters.items()}
-        for parameter, gradient in zip(moved.values(), gradients, strict=True):
+        """Return the risk after one step of a fresh Adam, and its gradient there.
+
+        The network makes the step itself, and is set back.
+        """
+        changing = [*parameters, *self.network.buffers()]
+        starts = [tensor.detach().clone() for tensor in changing]
+        for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
-        self._adam(moved.values()).step()
-        buffers = {name: buffer.clone() for name, buffer in self.network.named_buffers()}
+        self._adam(parameters).step()
         x, y = minibatch
-        loss = F.cross_entropy(functional_call(self.network, {**moved, **buffers}, (x,)), y)
-        return loss, _gradients(loss, moved)
+        loss = F.cross_entropy(self.network(x), y)
+        found = _gradients(loss, parameters)
+        with torch.no_grad():
+            for tensor, start in zip(changing, starts, strict=True):
+                tensor.copy_(start)
+        return loss, found
 
 
 def _add(totals: Sequence[torch.Tensor], tensors: Sequence[torch.Tensor]) -> None:
@@ -94,10 +100,10 @@ def _add(totals: Sequence[torch.Tensor], tensors: Sequence[torch.Tensor]) -> Non
 
 
 def _gradients(
-    loss: torch.Tensor, parameters: Mapping[str, torch.Tensor]
+    loss: torch.Tensor, parameters: Sequence[torch.Tensor]
 ) -> tuple[torch.Tensor, ...]:
     """Return the gradient with respect to each parameter, zero where there is none."""
-    return torch.autograd.grad(loss, list(parameters.values()), materialize_grads=True)
+    return torch.autograd.grad(loss, parameters, materialize_grads=True)
 
 
 class Fish(Algorithm):

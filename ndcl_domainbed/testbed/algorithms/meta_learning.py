@@ -99,9 +99,7 @@ def _add(totals: Sequence[torch.Tensor], tensors: Sequence[torch.Tensor]) -> Non
         total.add_(tensor)
 
 
-def _gradients(
-    loss: torch.Tensor, parameters: Sequence[torch.Tensor]
-) -> tuple[torch.Tensor, ...]:
+def _gradients(loss: torch.Tensor, parameters: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
     """Return the gradient with respect to each parameter, zero where there is none."""
     return torch.autograd.grad(loss, parameters, materialize_grads=True)
 

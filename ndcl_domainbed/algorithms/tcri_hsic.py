@@ -39,6 +39,8 @@ def _class_medians(distances: torch.Tensor, y: torch.Tensor, num_classes: int) -
 
     All pairs are sorted by distance and then by class, so the work does not grow with K.
     """
+    if y.shape[1] < 2:
+        return distances.new_ones(len(y), num_classes)
     one, other = torch.triu_indices(y.shape[1], y.shape[1], 1, device=y.device)
     place = one * y.shape[1] + other
     of_pairs = distances.detach().flatten(1).index_select(1, place)

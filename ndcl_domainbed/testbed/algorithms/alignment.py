@@ -6,7 +6,6 @@ import functools
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, ClassVar
 
 import torch
@@ -57,7 +56,7 @@ def _mean_over_pairs(values: Sequence[torch.Tensor]) -> torch.Tensor:
     return (stacked - stacked.mean(dim=0)).pow(2).mean() * (2 * len(values) / (len(values) - 1))
 
 
-@lru_cache(maxsize=8)  # one update is like the other: an accelerator need not be sent them again
+@functools.lru_cache(maxsize=8)  # the next update asks for the same: they stay on the device
 def _pair_weights(
     sizes: tuple[int, ...], shares: tuple[float, ...], dtype: torch.dtype, device: torch.device
 ) -> torch.Tensor:

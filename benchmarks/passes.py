@@ -22,12 +22,6 @@ from ndcl_domainbed.testbed.algorithms.base import joined, sizes, step
 Batches = list[tuple[Tensor, Tensor]]
 
 
-def one_pass(algorithm: Any, batches: Batches) -> None:
-    """All domains together."""
-    x, y = joined(batches)
-    step(algorithm.optimizer, F.cross_entropy(algorithm.network(x), y))
-
-
 def with_gradients_of_samples(algorithm: Any, batches: Batches) -> None:
     """Fishr: one pass; for each domain the two products of which the variances of its gradients of
     the (linear) classifier are made, and the four of their gradient.

@@ -179,7 +179,8 @@ class ImbalancedDataset(SplitDataset):
             raise InputError("an imbalanced split needs a test domain: name one in test_envs.")
         names = self._names_in(table)
         target = names[self.test_envs[0]]
-        wanted = self._counts(table, target, [names[env] for env in self.sources])
+        sources = self.sources
+        wanted = self._counts(table, target, [names[env] for env in sources])
         for env in range(len(names)):
             seed = seed_hash(int(trial_seed), env)
             if env in self.test_envs:
@@ -187,7 +188,7 @@ class ImbalancedDataset(SplitDataset):
                 self._evaluate_on(env, "in", inside)
                 self._evaluate_on(env, "out", outside)
             else:
-                counts = wanted[self.sources.index(env)]
+                counts = wanted[sources.index(env)]
                 self._split_source(env, counts, table.validation_per_class[target], seed)
         self.thresholds = table.thresholds[target]
         self.shot_groups = shot_groups(self.label_counts, self.thresholds)

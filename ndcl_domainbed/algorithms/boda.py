@@ -27,12 +27,15 @@ from ndcl_domainbed.hparams import (
     uniform,
 )
 from ndcl_domainbed.losses.pieces import logsumexp_of_rest
-from ndcl_domainbed.testbed.algorithms.alignment import coral_distance
+from ndcl_domainbed.testbed.algorithms.alignment import (
+    SMALLEST_SQUARE,
+    coral_distance,
+    squared_distances,
+    squared_lengths,
+)
 from ndcl_domainbed.testbed.algorithms.base import Minibatch, mean, scalars, step
 
 _REFRESH_BATCH = 64
-_SMALLEST_SQUARE = 1e-30
-"""A squared distance is at least this: rounding can make it negative."""
 
 
 def boda_loss(
@@ -61,7 +64,7 @@ class _Centroids:
     """What distances to the centroids (M·K, D) need of them, which is the same between refreshes.
 
     Distances are made of products, which are precise near 0: ``middle`` (D,) is the mean of the
-    centroids, ``centered`` (M·K, D) what is left of them and ``squares`` (1, M·K) their lengths,
+    centroids, ``centered`` (M·K, D) what is left of them and ``squares`` (M·K, 1) their lengths,
     squared. ``made_of`` are the centroids and how often they had been changed.
     """
 
@@ -74,8 +77,8 @@ class _Centroids:
     def of(cls, centroids: torch.Tensor) -> _Centroids:
         middle = centroids.mean(dim=0)
         centered = centroids - middle
-        squares = centered.pow(2).sum(dim=1)[None]
-        return cls(middle, centered, squares, (centroids, centroids._version))
+        made_of = centroids, centroids._version
+        return cls(middle, centered, squared_lengths(centered), made_of)
 
     def are_still(self, centroids: torch.Tensor) -> bool:
         """Return whether ``centroids`` are those that this was made of, unchanged."""
@@ -93,9 +96,7 @@ class _Distances(torch.autograd.Function):
     def forward(
         ctx: Any, rows: torch.Tensor, others: torch.Tensor, squares: torch.Tensor
     ) -> torch.Tensor:
-        own = rows.pow(2).sum(dim=1, keepdim=True)
-        found = torch.addmm(squares, rows, others.T, alpha=-2).add_(own)
-        distances = found.clamp_(min=_SMALLEST_SQUARE).sqrt_()
+        distances = squared_distances(rows, others, squares).sqrt_()
         ctx.save_for_backward(rows, others, distances)
         return distances
 
@@ -104,7 +105,7 @@ class _Distances(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         rows, others, distances = ctx.saved_tensors
         # where rows coincide there is no slope
-        halved = gradient / F.threshold(distances, 2 * _SMALLEST_SQUARE**0.5, torch.inf).mul_(2)
+        halved = gradient / F.threshold(distances, 2 * SMALLEST_SQUARE**0.5, torch.inf).mul_(2)
         of_rows = (halved @ others).mul_(-2)
         return of_rows.add_(halved.sum(dim=1, keepdim=True) * (2 * rows)), None, None
 

@@ -11,11 +11,9 @@ from torch.nn import functional as F
 
 from ndcl_domainbed.backend import Algorithm, networks
 from ndcl_domainbed.hparams import NOT_NEGATIVE, Hparam, by_dataset, integer, power_uniform
+from ndcl_domainbed.testbed.algorithms.alignment import NEGLIGIBLE
 from ndcl_domainbed.testbed.algorithms.annealing import AnnealedPenalty
 from ndcl_domainbed.testbed.algorithms.base import Minibatch, joined, mean, scalars, sizes, step
-
-_NEGLIGIBLE = -60.0
-"""exp of less is taken for exp of this, 9e-27: where exp underflows it is ten times slower."""
 
 
 def _class_kernels(u: torch.Tensor, y: torch.Tensor, num_classes: int) -> torch.Tensor:
@@ -31,7 +29,7 @@ def _class_kernels(u: torch.Tensor, y: torch.Tensor, num_classes: int) -> torch.
     variances = _class_medians(distances, y, num_classes).gather(1, y)
     exponents = -distances / (2 * variances[:, :, None])
     same = y[:, :, None] == y[:, None]
-    return torch.where(same, exponents.clamp(min=_NEGLIGIBLE).exp(), 0.0)
+    return torch.where(same, exponents.clamp(min=NEGLIGIBLE).exp(), 0.0)
 
 
 def _class_medians(distances: torch.Tensor, y: torch.Tensor, num_classes: int) -> torch.Tensor:

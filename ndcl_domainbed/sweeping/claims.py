@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from imbalance_splits.whole_files import whole_file
 from ndcl_domainbed.sweeping.processes import Process, this_process
-from ndcl_domainbed.training.files import whole_file
 
 HEARTBEAT = 15.0
 """Seconds from one touch of a claim to the next."""

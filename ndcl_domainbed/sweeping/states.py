@@ -12,12 +12,10 @@ from pathlib import Path
 from ndcl_domainbed.sweeping import claims
 from ndcl_domainbed.sweeping.claims import Claim, Watch
 from ndcl_domainbed.sweeping.processes import holds_lock
+from ndcl_domainbed.training.files import DONE_FILE
 
 DONE, RUNNING, FAILED, WAITING = "done", "running", "failed", "waiting"
 STATES = (DONE, RUNNING, FAILED, WAITING)
-
-DONE_FILE = "done"
-"""The file that a run writes when it is done."""
 
 LOCK_FILE = ".lock"
 """The file that a run locks in its folder."""

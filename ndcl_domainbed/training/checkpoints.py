@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from imbalance_splits.errors import InputError
+from imbalance_splits.whole_files import whole_file
 from ndcl_domainbed.training import seeding, state
 from ndcl_domainbed.training.arguments import TrainArguments
-from ndcl_domainbed.training.files import whole_file
 
 RESUME_FILE = "resume.pt"
 _AGAIN = "Use another --output_dir, or start over with --no_resume."

@@ -1,4 +1,4 @@
-"""The files of a run: they appear whole or not at all; what to say if one cannot be written."""
+"""The files of a run: which says that it is done, and what to say if one cannot be written."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from imbalance_splits.whole_files import remove_partial_files, whole_file
 from ndcl_domainbed.errors import RunFailure
 
-__all__ = ["remove_partial_files", "whole_file", "writing"]
+DONE_FILE = "done"
+"""The file that a run writes when it is done."""
 
 
 @contextmanager

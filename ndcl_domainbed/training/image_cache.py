@@ -21,9 +21,10 @@ import numpy as np
 from PIL import Image, features
 
 from imbalance_splits.errors import InputError
+from imbalance_splits.whole_files import whole_file
 from ndcl_domainbed.testbed.datasets.images.reading import image_size, read_rgb
 from ndcl_domainbed.training import output
-from ndcl_domainbed.training.files import whole_file, writing
+from ndcl_domainbed.training.files import writing
 from ndcl_domainbed.training.locks import locked
 
 _FORMAT = b"RGB 1\n"

@@ -6,12 +6,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from imbalance_splits.whole_files import remove_partial_files, whole_file
 from ndcl_domainbed.training import checkpoints, environment, output, records, watch
 from ndcl_domainbed.training.arguments import TrainArguments
 from ndcl_domainbed.training.batches import StepBatches
 from ndcl_domainbed.training.checkpoints import Progress
 from ndcl_domainbed.training.feed import Feed, Item, Source, evaluation_batch_size, plan
-from ndcl_domainbed.training.files import remove_partial_files, whole_file, writing
+from ndcl_domainbed.training.files import DONE_FILE, writing
 from ndcl_domainbed.training.locks import locked
 from ndcl_domainbed.training.memory import keep_freed_memory
 from ndcl_domainbed.training.preparation import Run, prepare, split_description
@@ -19,7 +20,6 @@ from ndcl_domainbed.training.scalar_logs import SCALARS_FOLDER, open_log
 from ndcl_domainbed.training.steps import make_steps, save_model
 from ndcl_domainbed.training.stopping import StopRequest
 
-DONE_FILE = "done"
 LOCK_FILE = ".lock"
 
 

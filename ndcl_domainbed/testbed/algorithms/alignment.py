@@ -19,7 +19,7 @@ from ndcl_domainbed.testbed.algorithms.erm import ERM
 MMD_GAMMAS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 """γ of each Gaussian kernel exp(-γ|u - v|²) in the sum."""
 
-_NEGLIGIBLE = -60.0
+NEGLIGIBLE = -60.0
 """exp of less, 9e-27, is taken for 0: computing with what underflows takes ten times as long."""
 
 
@@ -74,13 +74,26 @@ def _pair_weights(
     return weights.to(dtype).to(device, non_blocking=True)
 
 
-def squared_distances(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+SMALLEST_SQUARE = 1e-30
+"""A squared distance is at least this: rounding can make it negative."""
+
+
+def squared_lengths(rows: torch.Tensor) -> torch.Tensor:
+    """Return the squared Euclidean lengths (n, 1) of rows."""
+    return rows.pow(2).sum(dim=1, keepdim=True)
+
+
+def squared_distances(
+    a: torch.Tensor, b: torch.Tensor, lengths_b: torch.Tensor | None = None
+) -> torch.Tensor:
     """Return the squared Euclidean distances (n, m) between the rows of two matrices.
 
-    From the expansion |u|² + |v|² - 2uv, at least 1e-30.
+    From the expansion |u|² + |v|² - 2uv, at least SMALLEST_SQUARE; ``lengths_b`` (m, 1) are the
+    squared lengths of ``b``, if they are known.
     """
-    norms_a, norms_b = a.pow(2).sum(dim=1, keepdim=True), b.pow(2).sum(dim=1, keepdim=True)
-    return torch.addmm(norms_b.T, a, b.T, alpha=-2).add(norms_a).clamp(min=1e-30)
+    lengths_a = squared_lengths(a)
+    lengths_b = squared_lengths(b) if lengths_b is None else lengths_b
+    return torch.addmm(lengths_b.T, a, b.T, alpha=-2).add(lengths_a).clamp(min=SMALLEST_SQUARE)
 
 
 def mean_discrepancy(features: Sequence[torch.Tensor], gammas: Sequence[float]) -> torch.Tensor:
@@ -103,8 +116,8 @@ class _GaussianKernels(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, distances: torch.Tensor, gammas: tuple[float, ...]) -> torch.Tensor:
-        floor = math.exp(_NEGLIGIBLE)
-        kernels = [(distances * -gamma).clamp_(min=_NEGLIGIBLE).exp_() for gamma in gammas]
+        floor = math.exp(NEGLIGIBLE)
+        kernels = [(distances * -gamma).clamp_(min=NEGLIGIBLE).exp_() for gamma in gammas]
         kernels = [torch.threshold_(kernel, floor, 0.0) for kernel in kernels]
         ctx.save_for_backward(*kernels)
         ctx.gammas = gammas

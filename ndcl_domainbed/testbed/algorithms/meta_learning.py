@@ -51,10 +51,11 @@ class MLDG(ERM):
             train_loss = F.cross_entropy(self.network(train[0]), train[1])
             train_grads = _gradients(train_loss, parameters)
             test_loss, test_grads = self._after_inner_step(parameters, train_grads, test)
-            if not gradients:
-                gradients = [g_i / count for g_i in train_grads]
+            shares = [g_i / count for g_i in train_grads]
+            if gradients:
+                _add(gradients, shares)
             else:
-                _add(gradients, [g_i / count for g_i in train_grads])
+                gradients = shares
             _add(gradients, [(beta * g_j).div_(count) for g_j in test_grads])
             losses.append(train_loss.detach() + beta * test_loss.detach())
         for parameter, gradient in zip(parameters, gradients, strict=True):

@@ -123,28 +123,33 @@ def fixed_class_budget(samples_per_domain: int) -> int:
     return min(max(samples_per_domain // 2, SMALLEST_FIXED_BUDGET), LARGEST_FIXED_BUDGET)
 
 
-def class_budgets(counts: Tensor, budget: str, per_class: int) -> Tensor:
+def class_budgets(counts: Tensor, number: int, budget: str, per_class: int) -> Tensor:
     """Return how many samples are mixed for each class, int64 (G,), as the module's head says.
 
-    ``counts`` (G,) holds the samples of each class in the batch; 0 gets 0. The sum is that of
-    ``counts`` for 'frequency' and 'equal'; with 'fixed' a class that is alone gets 0.
+    ``counts`` (G,), int64, holds the samples of each class in the batch of ``number``; 0 gets 0.
+    The sum is ``number`` for 'frequency' and 'equal'; with 'fixed' a class that is alone gets 0.
     """
     if budget == "fixed":
         present = counts > 0
         return torch.where(present & (present.sum() > 1), per_class, 0)
-    exact = _most_exact(counts.device)
-    counts = counts.to(exact)
-    number, shares = counts.sum(), counts.clamp(max=1)
-    if budget == "frequency":
-        shares.mul_((counts / number).exp_())
-    elif budget != "equal":
+    if budget not in BUDGETS:
         raise ValueError(f"unknown budget {budget!r}; there are: {', '.join(BUDGETS)}")
-    shares.mul_(number / shares.sum())
+    table = _shares(number, budget, counts.device, _most_exact(counts.device))
+    shares = table.index_select(0, counts)  # classes of one size have one share, to the last digit
+    shares.div_(shares.sum()).mul_(number)
     whole = shares.floor()
     by_remainder = torch.argsort(whole - shares, stable=True)
     missing = number - whole.sum()
-    added = torch.arange(len(counts), dtype=exact, device=counts.device).lt_(missing)
+    added = torch.arange(len(counts), dtype=whole.dtype, device=counts.device).lt_(missing)
     return whole.scatter_add_(0, by_remainder, added).long()
+
+
+@lru_cache(maxsize=8)
+def _shares(number: int, budget: str, device: torch.device, exact: torch.dtype) -> Tensor:
+    """Return the share (number + 1,), before they add up, of a class of 0, 1, ... samples."""
+    counts = torch.arange(number + 1, dtype=exact, device=device)
+    present = counts.clamp(max=1)
+    return present * (counts / number).exp() if budget == "frequency" else present
 
 
 def beta_draws(rho: float, number: int, generator: torch.Generator) -> Tensor:
@@ -170,10 +175,10 @@ def _choose(labels: Tensor, probabilities: Tensor, budget: str, per_class: int) 
     classes = _classes(labels, probabilities.shape[1])
     positive = labels == classes.unsqueeze(1)
     counts = positive.sum(dim=1)
-    budgets = class_budgets(counts, budget, per_class)
+    budgets = class_budgets(counts, len(labels), budget, per_class)
     total = len(labels) if budget != "fixed" else int(budgets.sum())
     ranked = _ranked(probabilities, classes, positive)
-    return _select(ranked, classes, counts, budgets, total)
+    return _select(classes, counts, budgets, total, *ranked)
 
 
 def _classes(labels: Tensor, number_of_classes: int) -> Tensor:
@@ -182,53 +187,49 @@ def _classes(labels: Tensor, number_of_classes: int) -> Tensor:
     If there are more classes than samples, the ones present come first. All of them are returned
     if they are no more than the samples; looking which are present would cost more than it saves.
     """
-    slots = len(labels)
-    if number_of_classes <= slots:
+    if number_of_classes <= len(labels):
         return torch.arange(number_of_classes, device=labels.device)
     present = labels.new_zeros(number_of_classes, dtype=torch.uint8).scatter_(0, labels, 1)
-    return torch.argsort(present, descending=True, stable=True)[:slots]
+    return torch.argsort(present, descending=True, stable=True)[: len(labels)]
 
 
-class _Ranked(NamedTuple):
-    """The batch ranked for each class: ``order`` (G, N) and n_strong and n_weak, (G,).
+def _ranked(probabilities: Tensor, classes: Tensor, positive: Tensor) -> tuple[Tensor, ...]:
+    """Return the batch ranked for each of ``classes`` (G,), (G, N), and n_strong and n_weak, (G,).
 
-    A row holds the negatives, the most confident first, and then the positives, the most
-    uncertain first.
+    A row holds the negatives, the most confident first, and then the positives that ``positive``
+    (G, N) marks, the most uncertain first. One sort does both: a positive's key is above 0, a
+    negative's is not.
     """
-
-    order: Tensor
-    strong: Tensor
-    weak: Tensor
-
-
-def _ranked(probabilities: Tensor, classes: Tensor, positive: Tensor) -> _Ranked:
-    """Rank the batch for each of ``classes`` (G,), whose samples ``positive`` (G, N) marks.
-
-    One sort does both ranks: a positive's key is above 0, a negative's is not.
-    """
-    number_of_classes = probabilities.shape[1]
-    p = probabilities.T
+    number_of_classes, p = probabilities.shape[1], probabilities.T
     if len(classes) < number_of_classes:
         p = p.index_select(0, classes)
     keys = torch.where(positive, p.clamp_min(torch.finfo(p.dtype).tiny), -p)
-    strong = (keys <= -2 / number_of_classes).sum(dim=1)
-    weak = (keys <= -1 / number_of_classes).sum(dim=1)
-    return _Ranked(keys.argsort(dim=1, stable=True), strong, weak)
+    keys, order = keys.sort(dim=1, stable=True)
+    thresholds = _thresholds(number_of_classes, len(keys), keys.dtype, keys.device)
+    strong, weak = torch.searchsorted(keys, thresholds, right=True).unbind(dim=1)
+    return order, strong, weak
+
+
+@lru_cache(maxsize=8)
+def _thresholds(classes: int, rows: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the keys -2/K and -1/K, (G, 2): of a strong and of a weak negative in each row."""
+    return torch.tensor([-2 / classes, -1 / classes], dtype=dtype, device=device).repeat(rows, 1)
 
 
 def _select(
-    ranked: _Ranked, classes: Tensor, counts: Tensor, budgets: Tensor, total: int
+    classes: Tensor, counts: Tensor, budgets: Tensor, total: int, *ranked: Tensor
 ) -> _Selection:
     """Return the parents of ``total`` mixed samples; ``classes``, ``counts``, ``budgets`` (G,)."""
-    number = ranked.order.shape[1]
+    order, strong, weak = ranked
+    number = order.shape[1]
     negatives = number - counts
     if total == number <= LARGEST_TABLE:  # looking up takes a fourth of the time
         place = counts * (number + 1) + budgets
         plan = _Plan(*_plans(number, counts.device).index_select(1, place).unbind())
     else:
         plan = _Plan.of(counts, budgets, number)
-    reach = torch.where(ranked.weak >= plan.weak_from, ranked.weak, plan.least)
-    reach = torch.where(ranked.strong >= plan.fill, ranked.strong, reach)
+    reach = torch.where(weak >= plan.weak_from, weak, plan.least)
+    reach = torch.where(strong >= plan.fill, strong, reach)
     ends = budgets.cumsum(0)
     start = ends - budgets
     named = classes.masked_fill(negatives == 0, -1)
@@ -237,7 +238,7 @@ def _select(
     per_class = torch.stack([counts, negatives, plan.pool, reach, start])
     counts, negatives, pool, reach, start = per_class.index_select(1, row).unbind()
     first, second, place, is_later = _deal(own - start, counts, negatives, pool, reach)
-    return _Selection(ranked.order, named, row, first, second, (own - place) * is_later)
+    return _Selection(order, named, row, first, second, (own - place) * is_later)
 
 
 class _Plan(NamedTuple):
@@ -282,9 +283,8 @@ def _deal(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the ranks of the parents of the j-th sample of a class, and its round.
 
-    All arguments are (M,): ``place`` is j, the others are figures of the sample's class. Ranks are
-    columns of what :class:`_Ranked` holds; of the round, the sample's place in it and whether it is
-    a later one than the first.
+    All are (M,): ``place`` is j, the others are figures of the sample's class. Ranks are columns of
+    :func:`_ranked`; of the round, its place in it and whether it is a later one than the first.
     """
     pairs = pool * reach
     later = place - pairs

@@ -208,6 +208,12 @@ def test_plans_looked_up_are_those_computed(mode, monkeypatch):
         assert one.equal(other)
 
 
+@pytest.mark.parametrize("mode", BUDGETS)
+def test_of_an_empty_batch_nothing_is_made(mode):
+    empty = Batch(torch.rand(0, 3), torch.empty(0, dtype=torch.int64), torch.rand(0, 4))
+    assert [len(tensor) for tensor in mix(empty, budget=mode)] == [0] * 5
+
+
 @pytest.mark.parametrize("k", [7, 345])
 def test_no_tensor_grows_with_classes_times_batch_squared(k):
     n = 320

@@ -81,21 +81,21 @@ def test_a_single_negative_is_paired_again():
 
 def test_rare_classes_get_nearly_as_many_as_frequent_ones():
     # exp(8/10) : exp(1/10) : exp(1/10) of 10 is 5.02 : 2.49 : 2.49.
-    budgets = class_budgets(torch.tensor([8, 1, 0, 1]), "frequency", 24)
+    budgets = class_budgets(torch.tensor([8, 1, 0, 1]), 10, "frequency", 24)
     assert budgets.tolist() == [5, 3, 0, 2]
 
 
 def test_equal_and_fixed_budgets():
     counts = torch.tensor([8, 1, 0, 1])
-    assert class_budgets(counts, "equal", 24).tolist() == [4, 3, 0, 3]
-    assert class_budgets(counts, "fixed", 24).tolist() == [24, 24, 0, 24]
-    assert class_budgets(torch.tensor([0, 5]), "fixed", 24).tolist() == [0, 0]
+    assert class_budgets(counts, 10, "equal", 24).tolist() == [4, 3, 0, 3]
+    assert class_budgets(counts, 10, "fixed", 24).tolist() == [24, 24, 0, 24]
+    assert class_budgets(torch.tensor([0, 5]), 5, "fixed", 24).tolist() == [0, 0]
 
 
 @settings(deadline=None, derandomize=True, max_examples=150)
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=400).filter(any), st.sampled_from(BUDGETS))
 def test_every_class_present_gets_something_and_the_sum_is_right(counts, mode):
-    budgets = class_budgets(torch.tensor(counts), mode, 8).tolist()
+    budgets = class_budgets(torch.tensor(counts), sum(counts), mode, 8).tolist()
     wanted = plain_budgets(counts, mode, 8)
     assert budgets == [wanted.get(k, 0) for k in range(len(counts))]
     if mode != "fixed":
@@ -109,7 +109,7 @@ def test_half_of_a_domain_within_8_and_24():
 
 def test_an_unknown_budget_is_an_error():
     with pytest.raises(ValueError, match="'most'; there are: frequency, equal, fixed"):
-        class_budgets(torch.tensor([1, 2]), "most", 8)
+        class_budgets(torch.tensor([1, 2]), 3, "most", 8)
 
 
 @pytest.mark.parametrize("rho", [0.05, 0.2, 1.0, 3.0])

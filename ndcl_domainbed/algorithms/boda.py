@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch.autograd.function import once_differentiable
@@ -26,7 +26,7 @@ from ndcl_domainbed.hparams import (
     required_label_counts,
     uniform,
 )
-from ndcl_domainbed.losses.pieces import logsumexp_of_rest
+from ndcl_domainbed.losses.pieces import softmax_and_logsumexp
 from ndcl_domainbed.testbed.algorithms.alignment import (
     SMALLEST_SQUARE,
     coral_distance,
@@ -56,7 +56,14 @@ def boda_loss(
     of the softmax of the affinity to the same class in another domain, over all pairs but the
     sample's own. Pairs without images take no part (ECCV 2022, Eq. 5).
     """
-    return _aligned(z, y, domains, _Centroids.of(centroids.flatten(0, 1)), counts, nu, temperature)
+    scales = _Scales.of(y, domains, counts, nu, temperature)
+    return _aligned(z, _Centroids.of(centroids.flatten(0, 1)), scales)
+
+
+def _aligned(z: torch.Tensor, centroids: _Centroids, scales: _Scales) -> torch.Tensor:
+    """Return :func:`boda_loss`."""
+    mean_term: torch.Tensor = _MeanTerm.apply(z - centroids.middle, centroids, scales)
+    return mean_term
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,53 +93,76 @@ class _Centroids:
         return tensor is centroids and version == centroids._version
 
 
-class _Distances(torch.autograd.Function):
-    """The Euclidean distances (n, m) of rows A (n, D) to others B (m, D) of squared lengths |B|².
+class _Scales(NamedTuple):
+    """What makes affinities of distances: distance x ``rows`` (n, 1) x ``columns`` + ``left_out``.
 
-    With G their slope over the distances, that of A is A times the sums of G's rows, less G B.
+    ``columns`` and ``left_out`` (M·K,) are of the pairs; the latter is 0, or the lowest number for
+    a pair without images. ``own_pair`` (n, 1) is that of each sample; ``same_class`` (n, M) are
+    those of its class and ``positive`` is 1 for those it is aligned with, else 0.
+    """
+
+    rows: torch.Tensor
+    columns: torch.Tensor
+    left_out: torch.Tensor
+    own_pair: torch.Tensor
+    same_class: torch.Tensor
+    positive: torch.Tensor
+
+    @classmethod
+    def of(
+        cls,
+        y: torch.Tensor,
+        domains: torch.Tensor,
+        counts: torch.Tensor,
+        nu: float,
+        temperature: float,
+    ) -> _Scales:
+        """Take what :func:`boda_loss` is given."""
+        own = counts[domains, y].clamp(min=1)[:, None]
+        num_domains, num_classes = counts.shape
+        first = num_classes * torch.arange(num_domains, device=y.device)
+        of_pairs, same_class = counts.flatten(), y[:, None] + first
+        own_pair = (domains * num_classes + y)[:, None]
+        positive = (of_pairs[same_class] > 0) & (same_class != own_pair)
+        left_out = (of_pairs == 0).to(counts.dtype) * torch.finfo(counts.dtype).min
+        rows = own.pow(1 + nu).mul_(-temperature).reciprocal_()
+        positive = positive.to(counts.dtype)
+        return cls(rows, of_pairs.pow(nu), left_out, own_pair, same_class, positive)
+
+
+class _MeanTerm(torch.autograd.Function):
+    """The mean term of rows A (n, D) and centroids B (M·K, D), with its slope in closed form.
+
+    With W the softmax of the affinities, p the numbers of positives and G = pW - positives, that
+    of A is, up to ``rows`` and the number of terms, Σ_j H_ij (A_i - B_j) with H = G x ``columns``
+    over the distances.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, rows: torch.Tensor, others: torch.Tensor, squares: torch.Tensor
+        ctx: Any, rows: torch.Tensor, centroids: _Centroids, scales: _Scales
     ) -> torch.Tensor:
-        distances = squared_distances(rows, others, squares).sqrt_()
-        ctx.save_for_backward(rows, others, distances)
-        return distances
+        others, same_class, positive = centroids.centered, scales.same_class, scales.positive
+        distances = squared_distances(rows, others, centroids.squares).sqrt_()
+        kept = torch.addcmul(scales.left_out, distances * scales.rows, scales.columns)
+        near = kept.gather(1, same_class)
+        kept.scatter_(1, scales.own_pair, torch.finfo(kept.dtype).min)
+        weights, log_total = softmax_and_logsumexp(kept)
+        terms = torch.where(positive > 0, log_total[:, None] - near, 0.0)
+        counts, number = positive.sum(dim=1, keepdim=True), positive.sum().clamp(min=1)
+        slope = weights.scatter_add_(1, same_class, -positive / counts.clamp(min=1))
+        # where rows coincide there is no slope
+        distances = F.threshold(distances, 2 * SMALLEST_SQUARE**0.5, torch.inf, inplace=True)
+        slope.mul_(scales.columns).div_(distances)
+        of_rows = slope.sum(dim=1, keepdim=True) * rows - slope @ others
+        ctx.save_for_backward(of_rows.mul_(counts * scales.rows / number))
+        return terms.sum() / number
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        rows, others, distances = ctx.saved_tensors
-        # where rows coincide there is no slope
-        halved = gradient / F.threshold(distances, 2 * SMALLEST_SQUARE**0.5, torch.inf).mul_(2)
-        of_rows = (halved @ others).mul_(-2)
-        return of_rows.add_(halved.sum(dim=1, keepdim=True) * (2 * rows)), None, None
-
-
-def _aligned(
-    z: torch.Tensor,
-    y: torch.Tensor,
-    domains: torch.Tensor,
-    centroids: _Centroids,
-    counts: torch.Tensor,
-    nu: float,
-    temperature: float,
-) -> torch.Tensor:
-    """Return :func:`boda_loss`."""
-    num_domains, num_classes = counts.shape
-    own = counts[domains, y].clamp(min=1)[:, None]  # (n, 1)
-    distances = _Distances.apply(z - centroids.middle, centroids.centered, centroids.squares)
-    scales = -counts.flatten().pow(nu) / (own.pow(1 + nu) * temperature)
-    affinities = distances * scales  # (n, M·K)
-    pairs = torch.arange(num_domains * num_classes, device=z.device)
-    own_pair = (domains * num_classes + y)[:, None]
-    left_out = (counts.flatten() == 0).to(z.dtype).repeat(len(y), 1).scatter_(1, own_pair, 1)
-    log_total = logsumexp_of_rest(affinities, left_out)[:, None]
-    same_class = y[:, None] + pairs[::num_classes]  # (n, M): in each of the domains
-    positive = left_out.gather(1, same_class) == 0
-    terms = torch.where(positive, log_total - affinities.gather(1, same_class), 0.0)
-    return terms.sum() / positive.sum().clamp(min=1)
+        (of_rows,) = ctx.saved_tensors
+        return gradient * of_rows, None, None
 
 
 class BoDA(ERM):
@@ -232,8 +262,9 @@ class BoDA(ERM):
             self._centroids = _Centroids.of(self.train_centroids)
         nu, temperature = self.hparams["nu"], self.hparams["temperature"]
         domains = [torch.full_like(y, domain) for domain, y in enumerate(labels)]
-        z, y, domain = torch.cat(list(features)), torch.cat(list(labels)), torch.cat(domains)
-        return _aligned(z, y, domain, self._centroids, counts, nu, temperature)
+        y, domain = torch.cat(list(labels)), torch.cat(domains)
+        scales = _Scales.of(y, domain, counts, nu, temperature)
+        return _aligned(torch.cat(list(features)), self._centroids, scales)
 
     def _training_features(self) -> list[Minibatch]:
         """Return the features and labels of the whole training split, per domain."""

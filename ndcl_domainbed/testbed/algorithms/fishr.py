@@ -47,11 +47,15 @@ class _LinearPenalty(torch.autograd.Function):
             weights[domain].addmm_(*products, beta=1 - share, alpha=share)
             weights[domain].addcmul_(mean, mean, value=-share)
             biases[domain].lerp_((own - own.mean(dim=0)).square_().mean(dim=0), share)
-        apart = weights - weights.mean(dim=0)
-        of_biases = biases - biases.mean(dim=0)
-        ctx.save_for_backward(errors, z, means, apart, of_biases)
+        centering = torch.eye(len(sizes), dtype=z.dtype, device=z.device) - 1 / len(sizes)
+        # half the time of subtracting the mean; with `out`, autocast leaves the type alone
+        deviations = torch.mm(centering, smoothed, out=torch.empty_like(smoothed))
+        apart = deviations[:, : classes * width].view_as(weights)
+        of_biases = deviations[:, classes * width :]
+        if ctx.needs_input_grad[0]:
+            ctx.save_for_backward(errors, z, means.mul_(apart), apart, of_biases)
         ctx.sizes, ctx.slope = sizes, 2 / (share * smoothed.numel())
-        total = torch.dot(apart.flatten(), apart.flatten()) + of_biases.square().sum()
+        total = torch.dot(deviations.flatten(), deviations.flatten())
         return total / (share**2 * smoothed.numel())
 
     @staticmethod
@@ -59,14 +63,13 @@ class _LinearPenalty(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         errors, z, *of_domains = ctx.saved_tensors
         of_errors, of_z = torch.empty_like(errors), torch.empty_like(z)
-        for own, features, mean, slope, of_biases, of_own, of_features in zip(
+        for own, features, of_mean, slope, of_biases, of_own, of_features in zip(
             *(t.split(ctx.sizes) for t in (errors, z)),
             *of_domains,
             *(t.split(ctx.sizes) for t in (of_errors, of_z)),
             strict=True,
         ):
             scale = gradient * (2 * ctx.slope / max(len(own), 1))
-            of_mean = mean * slope
             torch.mm(features.square(), slope.T, out=of_own).mul_(own)
             of_own.addcmul_(own - own.mean(dim=0), of_biases)
             of_own.addmm_(features, of_mean.T, alpha=-1).mul_(scale)
@@ -143,7 +146,8 @@ class Fishr(AnnealedPenalty, ERM):
         share = 1 - self.hparams["ema"]
         self.smoothed = self.smoothed.to(z)
         if isinstance(self.classifier, torch.nn.Linear):
-            errors = logits.softmax(dim=1) - F.one_hot(y, logits.shape[1])
+            own = y[:, None]
+            errors = logits.softmax(dim=1).scatter_add(1, own, logits.new_full(own.shape, -1))
             return _LinearPenalty.apply(errors, z, tuple(sizes), self.smoothed, share)
         domains = zip(z.split(list(sizes)), y.split(list(sizes)), strict=True)
         gradients = [_per_sample_gradients(self.classifier, *domain) for domain in domains]

@@ -3,12 +3,13 @@
 Each function takes an algorithm and minibatches, and makes the forward and backward passes of one
 update and its optimizer steps, on inputs of the same sizes, with cross-entropies as losses. Inner
 loops, penalties, mixtures and copies of parameters are left out. Where a method is defined by a
-pass of its own (the gradients of each sample, distances to each centroid), that is in it, as
-matrix products.
+pass of its own (the gradients of each sample, distances to each centroid, directions of a walk),
+that is in it, as matrix products.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -68,10 +69,22 @@ def meta_learning(algorithm: Any, batches: Batches) -> None:
 
 
 def walk(algorithm: Any, batches: Batches) -> None:
-    """PGrad: nine thirds of minibatches, a step of Adam after each."""
+    """PGrad: nine thirds of minibatches, a step of Adam after each; the products of the ten points
+    passed with each other, and with ten numbers; the step that follows them.
+    """
     for x, y in batches:
         for own_x, own_y in zip(x.tensor_split(3), y.tensor_split(3), strict=True):
             step(algorithm.optimizer_inner, F.cross_entropy(algorithm.network(own_x), own_y))
+    points = ten_points(sum(parameter.numel() for parameter in algorithm.network.parameters()))
+    products = [block @ block.T for block in points.split(2**14, dim=1)]
+    products[0][0] @ points
+    algorithm.optimizer.step()
+
+
+@functools.lru_cache(maxsize=1)
+def ten_points(size: int) -> Tensor:
+    """Return ten rows of as many numbers as there are parameters: writing them is no product."""
+    return torch.ones(10, size)
 
 
 def content_and_style(algorithm: Any, batches: Batches) -> None:

@@ -28,12 +28,10 @@ def principal_gradient(trajectory: torch.Tensor) -> torch.Tensor:
     four principal directions v_j of the rows, each signed to agree with δ; ω are the eigenvalues
     of the covariance, normalized to length 1. Its length is that of δ. Zero if nothing moved.
 
-    The directions come from the T×T Gram matrix; those without variance are left out. The rows
-    of ``trajectory`` are centered in place: a copy would cost as much as the rest.
+    The directions come from the T×T Gram matrix of the centered rows; those without variance are
+    left out.
     """
-    blocks = trajectory.split(_BLOCK, dim=1)
-    products = [torch.mm(b.sub_(b.mean(dim=0)), b.T) for b in blocks]
-    gram = torch.stack(products).cpu().double().sum(dim=0)
+    gram = _centered_gram(trajectory)
     values, vectors = torch.linalg.eigh(gram)
     values, vectors = values.flip(0)[:_DIRECTIONS].clamp(min=0), vectors.flip(1)[:, :_DIRECTIONS]
     along = gram[0] @ vectors - gram[-1] @ vectors  # ⟨δ, Cᵀu_j⟩
@@ -45,7 +43,22 @@ def principal_gradient(trajectory: torch.Tensor) -> torch.Tensor:
     weights = weights / weights.norm().clamp(min=tiny) / lengths.clamp(min=tiny)
     length = (gram[0, 0] + gram[-1, -1] - 2 * gram[0, -1]).clamp(min=0).sqrt()  # |δ|
     shares = vectors @ (length * weights * signs)
+    shares -= shares.mean()  # in place of the rows, which are long
     return shares.to(trajectory.dtype).to(trajectory.device) @ trajectory
+
+
+def _centered_gram(rows: torch.Tensor) -> torch.Tensor:
+    """Return the products (T, T), float64 on the CPU, of ``rows`` (T, P) less their mean.
+
+    The differences from the first row are multiplied, and the products centered: rows are close to
+    each other, and what they have in common would drown what they have not.
+    """
+    products = []
+    for block in rows.split(_BLOCK, dim=1):
+        apart = block[1:] - block[0]
+        products.append(apart @ apart.T)
+    gram = F.pad(torch.stack(products).cpu().double().sum(dim=0), (1, 0, 1, 0))
+    return gram - gram.mean(dim=0) - gram.mean(dim=1, keepdim=True) + gram.mean()
 
 
 class PGrad(Algorithm):
@@ -101,7 +114,7 @@ class PGrad(Algorithm):
         lengths = [p.numel() for p in parameters]
         walk = self._walk(minibatches)
         trajectory = parameters[0].new_empty(len(walk) + 1, sum(lengths))
-        start = _flatten(parameters, trajectory[0]).clone()
+        _flatten(parameters, trajectory[0])
         for row, (x, y) in zip(trajectory[1:], walk, strict=True):
             loss = F.cross_entropy(self.predict(x), y)
             step(self.optimizer_inner, loss)
@@ -109,7 +122,7 @@ class PGrad(Algorithm):
         gradients = principal_gradient(trajectory).split(lengths)
         with torch.no_grad():
             for parameter, value, gradient in zip(
-                parameters, start.split(lengths), gradients, strict=True
+                parameters, trajectory[0].split(lengths), gradients, strict=True
             ):
                 parameter.copy_(value.view_as(parameter))
                 parameter.grad = gradient.view_as(parameter)
@@ -135,6 +148,6 @@ class PGrad(Algorithm):
         return self.network(x)
 
 
-def _flatten(parameters: Sequence[torch.Tensor], row: torch.Tensor) -> torch.Tensor:
-    """Write all parameters into ``row`` (P,), and return it."""
-    return torch.cat([parameter.detach().flatten() for parameter in parameters], out=row)
+def _flatten(parameters: Sequence[torch.Tensor], row: torch.Tensor) -> None:
+    """Write all parameters into ``row`` (P,)."""
+    torch.cat([parameter.detach().flatten() for parameter in parameters], out=row)

@@ -147,8 +147,10 @@ class TCRI_HSIC(AnnealedPenalty, Algorithm):
         labels = y.split(of_domains)
         nll = mean(
             [
-                F.cross_entropy(self.classifier(own), label)
-                for own, label in zip(general.split(of_domains), labels, strict=True)
+                F.cross_entropy(logits, label)
+                for logits, label in zip(
+                    self.classifier(general).split(of_domains), labels, strict=True
+                )
             ]
         )
         both = torch.cat([general, spurious], dim=1).split(of_domains)

@@ -6,7 +6,9 @@ is the target's "in" split at that record. The first three are DomainBed's (Gulr
 Lopez-Paz, 2021, section 3); the fourth is for imbalanced splits.
 
 Ties go to the draw with the highest hparams_seed and, within a draw, to the record that comes
-first, as they fall in DomainBed. A record that lacks an accuracy which the criterion needs is
+first, as they fall in DomainBed. Its own criteria are in its arithmetic, in which the last bit of a
+mean may break a tie; the balanced validation splits are small and tie often, so there means that
+differ by rounding alone are equal. A record that lacks an accuracy which the criterion needs is
 never chosen.
 """
 
@@ -24,6 +26,9 @@ from ndcl_domainbed.results.reading import target_accuracy
 
 CELL = ["dataset", "setting", "algorithm", "test_env"]
 GROUP = [*CELL, "trial_seed"]
+PLACES = 10
+"""Means of accuracies that agree so far differ by rounding alone."""
+
 _DRAW = ["dataset", "setting", "algorithm", "trial_seed", "hparams_seed"]
 
 Scored = tuple[np.ndarray, np.ndarray]
@@ -67,7 +72,8 @@ def _training(records: pd.DataFrame, usable: np.ndarray) -> Scored:
 
 
 def _balanced(records: pd.DataFrame, usable: np.ndarray) -> Scored:
-    return _by_sources(records, usable, "val")
+    rows, score = _by_sources(records, usable, "val")
+    return rows, score.round(PLACES)
 
 
 def _oracle(records: pd.DataFrame, usable: np.ndarray) -> Scored:

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from ndcl_domainbed.results import names
+from ndcl_domainbed.results.selection import CRITERIA, PLACES
 from ndcl_domainbed.results.tables import SELECTION, Cell, Table
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def cells_of(selected: pd.DataFrame, metric: str = "overall") -> Cells:
     """
     keys = ["dataset", "setting", "test_env"]
     means = selected.groupby([*keys, "algorithm"], observed=True)[metric].mean() * 100
-    wide = means.unstack("algorithm").dropna(how="all")
+    wide = means.round(PLACES).unstack("algorithm").dropna(how="all")
     wide.columns = pd.Index([str(name) for name in wide.columns])
     wide = wide[names.ordered_algorithms(wide.columns)]
     dropped = []
@@ -116,7 +117,9 @@ def compare(figures: pd.DataFrame, reference: str, seed: int = 0) -> list[Compar
     others = [name for name in figures.columns if name != reference]
     if reference not in figures or figures.empty:
         return []
-    differences = [(figures[reference] - figures[name]).to_numpy() for name in others]
+    differences = [
+        (figures[reference] - figures[name]).round(PLACES).to_numpy() for name in others
+    ]
     p = [_wilcoxon(values) for values in differences]
     return [
         Comparison(
@@ -213,8 +216,6 @@ def cells_by(
 
 
 def _table(criterion: str, metric: str, cells: Cells, reference: str) -> Table:
-    from ndcl_domainbed.results.selection import CRITERIA
-
     figures = cells.figures
     ranks = rank(figures)
     compared = {one.algorithm: one for one in compare(figures, reference)}

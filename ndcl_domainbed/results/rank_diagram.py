@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import unicodedata
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ TOP, GAP, HIGH = 58, 36, 20
 """Where the axis is, the least width of a rank, and the height of a line of names."""
 
 SIGN, TEXT = 7.2, 12
-"""The width of a sign, roughly, and the size of the text."""
+"""The width of a sign, roughly (a Chinese one is as wide as high), and the size of the text."""
 
 POINT = 0.75
 """A pixel in points."""
@@ -87,7 +88,7 @@ def diagram(ranks: Ranks, reference: str) -> Diagram:
                    key=lambda one: one[1])  # fmt: skip
     cd = ranks.critical_difference
     bars = not_apart([value for _, value in found], 0.0 if math.isnan(cd) else cd)
-    side = max(40.0, *(SIGN * len(name) for name, _ in found)) + 60
+    side = max(40.0, *(_length(name) for name, _ in found)) + 60
     width = max(760.0, 2 * side + GAP * len(found))
     lowest = TOP + 16 + 9 * len(bars)
     drawn = Diagram(width, lowest + HIGH * math.ceil(len(found) / 2) + 14)
@@ -113,6 +114,10 @@ def diagram(ranks: Ranks, reference: str) -> Diagram:
         end = edge - 4 if half else edge + 4
         drawn.labels.append(Label(end, y + 4, text, "end" if half else "start", own))
     return drawn
+
+
+def _length(name: str) -> float:
+    return sum(TEXT if unicodedata.east_asian_width(sign) in "WF" else SIGN for sign in name)
 
 
 def _difference(drawn: Diagram, start: float, end: float, cd: float) -> None:

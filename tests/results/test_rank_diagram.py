@@ -57,6 +57,12 @@ def test_every_name_stands_once_and_the_reference_in_bold():
         assert 0 < label.y < drawn.height
 
 
+def test_wide_signs_have_room():
+    drawn = diagram(ranks({"负样本主导的对比学习算法": 1.2, "ERM": 1.8}), "ERM")
+    (label,) = [label for label in drawn.labels if label.anchor == "end"]
+    assert label.x > 12 * 12 + 5 * 7.2  # the name, and its rank
+
+
 def test_without_a_critical_difference_there_is_no_bar():
     drawn = diagram(ranks({"A": 1.0, "B": 2.0}, math.nan), "A")
     assert bars(drawn) == []

@@ -6,6 +6,9 @@ import json
 import re
 import shutil
 import subprocess
+from html import escape, unescape
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -150,13 +153,15 @@ const nameOf = (row) => row.cells[0].textContent;
 const words = () => [...table.querySelectorAll("tbody tr")].map(nameOf);
 const press = (title) => [...table.querySelectorAll("th button")]
   .find((button) => button.textContent === title).click();
+const sortedBy = () => table.querySelector("[aria-sort]").getAttribute("aria-sort");
 try {
   byId("board").value = "mine / Cross"; byId("board").dispatchEvent(new Event("change"));
   found.criterion = byId("criterion").value;
   found.before = words();
-  press("Few"); found.few = words();
+  press("Algorithm"); found.names = [...words(), sortedBy()];
+  press("Few"); found.few = words(); found.focus = document.activeElement.textContent;
   press("Few"); found.fewAgain = words();
-  found.sorted = table.querySelector("th[aria-sort]").getAttribute("aria-sort");
+  found.sorted = sortedBy();
   found.best = [...table.querySelectorAll("b")].map((node) => nameOf(node.closest("tr")));
   found.charts = Object.fromEntries(["groups", "heat", "curves", "classes", "ranks"].map(
     (id) => [id, byId(id).hidden ? 0 : byId(id).querySelectorAll("svg").length]));
@@ -167,6 +172,8 @@ try {
   found.dots = byId("curves").querySelectorAll("circle").length;
   byId("filter").value = "nd er"; byId("filter").dispatchEvent(new Event("input"));
   found.filtered = words(); found.shown = byId("shown").textContent;
+  byId("filter").value = "zz"; byId("filter").dispatchEvent(new Event("input"));
+  found.none = [words(), byId("ranks").innerHTML.includes("NaN")];
   byId("filter").value = ""; byId("filter").dispatchEvent(new Event("input"));
   byId("board").value = "PACS"; byId("board").dispatchEvent(new Event("change"));
   found.plain = words(); found.plainGroups = byId("groups").hidden;
@@ -178,21 +185,70 @@ byId("found").textContent = JSON.stringify(found);
 </script></body>
 """
 
+DRAWN = """
+<pre id="found"></pre><script>
+DATA.reasons.push(["unfinished", ""]);
+const curve = { steps: [0, 300], target: [100, 700], val: [100, 500] };
+const classes = { names: ["a"], counts: [9] };
+const values = [500];
+const drawn = ["circle", "square"].map((mark) => ({ name: "A", colour: "red", mark, values }));
+const [first, second] = drawn.map((one) => marks(one, 0, [0], classes, 0, 56, Number)[0]);
+byId("found").textContent = JSON.stringify({
+  missing: heatMap([{ name: "A", row: 0 }], [[DATA.reasons.length - 1]], ["d"], [0], 1)
+    .querySelector("title").textContent,
+  white: [-10, -7, 7, 10].map((difference) => heatColour(difference, 10).dark),
+  bars: [1, 2].map((trials) => bar(Number, 0, [50, 0.5, trials], "red", "A")[0].textContent),
+  heights: [...curveFigure({ name: "A", run: { step: 0 }, curve }, "val", [7, 77])
+    .querySelectorAll("[text-anchor=end]")].map((label) => label.textContent),
+  covers: second.getAttribute("fill"), covered: first.getAttribute("fill"),
+  wide: textWidth(["W".repeat(20)]),
+});
+</script></body>
+"""
+
+PHONE = """
+<iframe width="390" height="800" srcdoc="{page}"></iframe><pre id="found"></pre><script>
+onload = () => {{
+  const frame = document.querySelector("iframe");
+  const page = frame.contentDocument;
+  const board = page.getElementById("board");
+  board.value = "mine / Cross"; board.dispatchEvent(new Event("change"));
+  const scales = (kind) => [...page.querySelectorAll(`.${{kind}} svg`)].map((svg) => {{
+    const [now, own] = [svg.getBoundingClientRect(), svg.viewBox.baseVal];
+    return [now.width / own.width, now.height / own.height];
+  }});
+  document.getElementById("found").textContent = JSON.stringify({{
+    width: page.documentElement.scrollWidth,
+    header: getComputedStyle(page.querySelector("header")).position,
+    charts: scales("chart"),
+    curves: (frame.width = 480, scales("grid")),
+  }});
+}};
+</script>
+"""
+
+
+def found_in_a_browser(content: str, folder: Path) -> Any:
+    """Return what the script in a page has written into its element ``found``."""
+    path = folder / "page.html"
+    path.write_text(content)
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", path.as_uri()]
+    command.insert(1, f"--user-data-dir={folder / 'profile'}")
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
+    (text,) = re.findall(r'<pre id="found">(.*?)</pre>', dom, flags=re.S)
+    return json.loads(unescape(text))
+
 
 @pytest.mark.skipif(not BROWSER, reason="no Chromium on this machine")
 def test_the_page_sorts_and_filters_in_a_browser(html, tmp_path):
     listen = "<head><script>const errors = []; onerror = (text) => errors.push(text);</script>"
-    path = tmp_path / "report.html"
-    path.write_text(html.replace("<head>", listen).replace("</body>", CHECK))
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", path.as_uri()]
-    command.insert(1, f"--user-data-dir={tmp_path / 'profile'}")
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
-    (text,) = re.findall(r'<pre id="found">(.*?)</pre>', dom, flags=re.S)
-    found = json.loads(text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+    found = found_in_a_browser(html.replace("<head>", listen).replace("</body>", CHECK), tmp_path)
     assert found["errors"] == []
     assert found["criterion"] == "balanced"
     assert found["before"] == ["ERM", "CORAL", "NDCL"]
+    assert found["names"] == ["CORAL", "ERM", "NDCL", "ascending"]
     assert found["few"] == ["NDCL", "CORAL", "ERM"]
+    assert found["focus"] == "Few"
     assert found["fewAgain"] == ["ERM", "CORAL", "NDCL"]
     assert found["sorted"] == "ascending"
     assert set(found["best"]) == {"NDCL"}
@@ -208,6 +264,29 @@ def test_the_page_sorts_and_filters_in_a_browser(html, tmp_path):
         "Showing mine / Cross, model selection by the balanced validation set of the training "
         "domains, 2 of 3 algorithms."
     )
+    assert found["none"] == [[], False]
     assert found["plain"] == ["ERM", "NDCL"]
     assert found["plainGroups"] is True
     assert found["oracle"] == "oracle"
+
+
+@pytest.mark.skipif(not BROWSER, reason="no Chromium on this machine")
+def test_charts_can_be_read(html, tmp_path):
+    found = found_in_a_browser(html.replace("</body>", DRAWN), tmp_path)
+    assert found["missing"] == "A, d: unfinished"
+    assert found["white"] == [False, False, False, True]  # white signs: on dark blue alone
+    assert found["bars"] == ["A: 50.0", "A: 50.0 ± 0.5"]
+    assert found["heights"] == ["20", "40", "60"]
+    assert (found["covers"], found["covered"]) == ("none", "red")  # equal values both show
+    assert found["wide"] > 20 * 7.2
+
+
+@pytest.mark.skipif(not BROWSER, reason="no Chromium on this machine")
+def test_the_page_fits_a_phone(html, tmp_path):
+    found = found_in_a_browser(PHONE.format(page=escape(html)), tmp_path)
+    assert found["width"] <= 390
+    assert found["header"] == "static"  # it would cover a third of the screen
+    assert set(map(tuple, found["charts"])) == {(1, 1)}  # they scroll, at their own size
+    for width, height in found["curves"]:
+        assert width < 1
+        assert width == pytest.approx(height, rel=0.02)

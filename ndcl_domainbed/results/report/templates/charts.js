@@ -41,8 +41,8 @@ function groupBars(figures, groups) {
   return svg;
 }
 
-function bar(x, y, [mean, error], colour, name) {
-  const about = `${name}: ${percent(mean)} ± ${percent(error)}`;
+function bar(x, y, [mean, error, trials], colour, name) {
+  const about = `${name}: ${percent(mean)}${trials > 1 ? ` ± ${percent(error)}` : ""}`;
   const whisker = line(x(Math.max(0, mean - error)), y + 4, x(Math.min(100, mean + error)), y + 4, {
     stroke: "#1b1f24", "stroke-width": 1,
   });
@@ -57,11 +57,12 @@ function bar(x, y, [mean, error], colour, name) {
 }
 
 // Orange below the mean of the column, white at it, blue above: told apart by the colour-blind.
+// Black reads best on all but the darkest blues.
 function heatColour(difference, most) {
   const share = Math.min(1, Math.abs(difference) / (most || 1));
   const [red, green, blue] = difference < 0 ? [213, 94, 0] : [0, 90, 160];
   const mix = (channel) => Math.round(255 + (channel - 255) * share * 0.9);
-  return { fill: `rgb(${mix(red)},${mix(green)},${mix(blue)})`, dark: share > 0.6 };
+  return { fill: `rgb(${mix(red)},${mix(green)},${mix(blue)})`, dark: difference > 0 && share > 0.8 };
 }
 
 function drawHeat() {
@@ -97,7 +98,7 @@ function heatMap(rows, cells, columns, means, most) {
       const known = isFigure(cell);
       const colour = known ? heatColour(cell[0] - means[column], most) : { fill: "#eee" };
       const about = known ? `${percent(cell[0])}, column mean ${percent(means[column])}`
-        : DATA.reasons[cell];
+        : whyMissing(cell);
       svg.append(titled(shape("rect", {
         x: x + 1, y: y + 1, width: wide - 2, height: high - 2, fill: colour.fill,
       }), `${name}, ${columns[column]}: ${about}`));

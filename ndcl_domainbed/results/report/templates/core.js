@@ -10,6 +10,7 @@ const figuresNow = () => (DATA.figures[state.criterion] || {})[state.board];
 const chosenNow = () => (DATA.chosen[state.criterion] || {})[state.board] || {};
 const percent = (value) => value.toFixed(1);
 const isFigure = (cell) => Array.isArray(cell);
+const whyMissing = (cell) => DATA.reasons[cell].filter(Boolean).join(": ");
 
 // An algorithm is shown if its name begins with one of the words of the filter.
 function isShown(name) {
@@ -82,8 +83,10 @@ function ticks(low, high, count) {
   return made.map((value) => Number(value.toPrecision(10)));
 }
 
+const ruler = document.createElement("canvas").getContext("2d");
 function textWidth(names) {
-  return Math.max(40, ...names.map((name) => 7.2 * name.length));
+  ruler.font = "12px system-ui, 'DejaVu Sans', sans-serif";  // that of an svg in report.css
+  return Math.max(40, ...names.map((name) => Math.ceil(ruler.measureText(name).width)));
 }
 
 function fill(id, ...children) {

@@ -38,7 +38,7 @@ function sorted(rows, columns) {
   if (sorting.column === null) return rows;
   const sign = sorting.descending ? -1 : 1;
   if (sorting.column === "Algorithm") {
-    return [...rows].sort((a, b) => -sign * a.name.localeCompare(b.name));
+    return [...rows].sort((a, b) => sign * a.name.localeCompare(b.name));
   }
   const column = columns.find(({ title }) => title === sorting.column);
   if (!column) return rows;
@@ -53,9 +53,10 @@ function sorted(rows, columns) {
 function header(title, start) {
   const button = element("button", { type: "button" }, title);
   button.addEventListener("click", () => {
-    sorting.descending = sorting.column === title ? !sorting.descending : true;
+    sorting.descending = sorting.column === title ? !sorting.descending : title !== "Algorithm";
     sorting.column = title;
-    drawLeaderboard();
+    drawLeaderboard();  // with new buttons: who pressed one by key goes on from it
+    byId("board-table").querySelector("[aria-sort] button").focus();
   });
   const cell = element("th", { scope: "col" }, button);
   if (start) cell.classList.add("start");
@@ -70,7 +71,7 @@ function figureCell(column, row, mark) {
   const made = element("td", column.start ? { class: "start" } : {});
   if (!isFigure(cell)) {
     made.classList.add("missing");
-    made.title = DATA.reasons[cell].filter(Boolean).join(": ");
+    made.title = whyMissing(cell);
     made.append("X");
     return made;
   }

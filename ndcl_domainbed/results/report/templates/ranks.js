@@ -25,7 +25,7 @@ function comparison(compared) {
   const left = textWidth(rows.map(({ algorithm }) => algorithm)) + 12;
   const [width, high, top] = [left + 620, 20, 40];
   const svg = drawing(width, top + high * rows.length + 30, `${DATA.reference} against the others`);
-  const ends = rows.flatMap((one) => [one.low ?? one.difference, one.high ?? one.difference, 0]);
+  const ends = [0, ...rows.flatMap((one) => [one.low ?? one.difference, one.high ?? one.difference])];
   const [low, top_] = [Math.min(...ends), Math.max(...ends)];
   const x = scale(left, left + 380, low, top_);
   svg.append(text(left, 14, `${DATA.reference} minus the other, in points; 95 % bootstrap interval over cells; filled: p < 0.05 (Wilcoxon, Holm)`));

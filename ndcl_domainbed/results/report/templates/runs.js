@@ -31,7 +31,7 @@ function curveFigure({ name, run, curve }, kind, [low, high]) {
   const last = curve.steps[curve.steps.length - 1];
   const x = scale(left, width - 12, 0, last);
   const y = scale(height - bottom, 8, low, high);
-  for (const tick of ticks(low, high, 3)) {
+  for (const tick of ticks(low, high, 5)) {
     svg.append(line(left, y(tick), width - 12, y(tick), { class: "axis" }));
     svg.append(text(left - 4, y(tick) + 4, tick, "end", "soft"));
   }
@@ -118,7 +118,8 @@ function marks({ name, colour, mark, values }, number, order, classes, left, wid
   const one = (x, at, about) => titled(mark === "circle"
     ? shape("circle", { cx: x, cy: at, r: size, fill: colour, stroke: "#fff" })
     : shape("rect", {
-      x: x - size, y: at - size, width: 2 * size, height: 2 * size, fill: "#fff", stroke: colour,
+      x: x - size, y: at - size, width: 2 * size, height: 2 * size, fill: "none", stroke: colour,
+      "pointer-events": "all",
       "stroke-width": size > 4 ? 2 : 1.2,
     }), about);
   const made = order.flatMap((at, place) => (values[at] === null || values[at] === undefined ? [] : [one(

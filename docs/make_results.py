@@ -56,7 +56,7 @@ def take(sweep: Path) -> None:
     earlier = pd.read_csv(FILE) if is_same and FILE.exists() else found[:0]
     rows = pd.concat([earlier, found]).drop_duplicates(RUN, keep="last").sort_values(RUN)
     FILE.parent.mkdir(exist_ok=True)
-    rows.to_csv(FILE, index=False, float_format="%.6f")
+    rows.to_csv(FILE, index=False, float_format="%.15g")  # all digits: equal means stay equal
     MACHINE.write_text(json.dumps(here, indent=2) + "\n", encoding="utf-8")
 
 

@@ -73,7 +73,7 @@ def cells_of(selected: pd.DataFrame, metric: str = "overall") -> Cells:
     """
     keys = ["dataset", "setting", "test_env"]
     means = selected.groupby([*keys, "algorithm"], observed=True)[metric].mean() * 100
-    wide = means.round(PLACES).unstack("algorithm").dropna(how="all")
+    wide = means.unstack("algorithm").dropna(how="all")
     wide.columns = pd.Index([str(name) for name in wide.columns])
     wide = wide[names.ordered_algorithms(wide.columns)]
     dropped = []
@@ -92,11 +92,12 @@ def cells_of(selected: pd.DataFrame, metric: str = "overall") -> Cells:
 def rank(figures: pd.DataFrame) -> Ranks:
     """Return average ranks over the rows of ``figures`` and the tests of all against all.
 
-    Ties share their ranks. For fewer than 2 algorithms or no cell the tests are NaN; Friedman's
-    for fewer than 3 algorithms.
+    Ties share their ranks; figures that differ by rounding alone are ties. For fewer than 2
+    algorithms or no cell the tests are NaN; Friedman's for fewer than 3 algorithms.
     """
     from scipy import stats
 
+    figures = figures.round(PLACES)
     ranks = figures.rank(axis=1, ascending=False, method="average").mean()
     n_cells, count = figures.shape
     chi2 = p = difference = math.nan
@@ -117,9 +118,7 @@ def compare(figures: pd.DataFrame, reference: str, seed: int = 0) -> list[Compar
     others = [name for name in figures.columns if name != reference]
     if reference not in figures or figures.empty:
         return []
-    differences = [
-        (figures[reference] - figures[name]).round(PLACES).to_numpy() for name in others
-    ]
+    differences = [(figures[reference] - figures[name]).round(PLACES).to_numpy() for name in others]
     p = [_wilcoxon(values) for values in differences]
     return [
         Comparison(

@@ -120,6 +120,19 @@ def test_balanced_takes_the_best_mean_of_the_sources_validation_sets(tmp_path):
     assert rows["setting"].tolist() == ["Cross"]
 
 
+def test_balanced_means_that_differ_by_rounding_alone_are_a_tie(tmp_path):
+    shares = (0.3, 0.2, 0.1)
+    assert sum(shares) < sum(shares[::-1])  # in floating point, the later step would be the better
+    run(
+        tmp_path,
+        "a",
+        {0: (0.1, 0), **{1 + i: (0, 0, share) for i, share in enumerate(shares)}},
+        {0: (0.2, 0), **{1 + i: (0, 0, share) for i, share in enumerate(shares[::-1])}},
+        imbalance="Cross",
+    )
+    assert chosen(tmp_path, "balanced") == [[0, 0, 0, 0, 0.1]]
+
+
 def test_a_record_without_what_the_criterion_needs_is_never_chosen(tmp_path):
     run(tmp_path, "a", {0: (0.1, 0.5), 1: (0.5, 0.6)})
     assert chosen(tmp_path, "balanced") == []

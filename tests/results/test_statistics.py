@@ -28,6 +28,24 @@ def test_ranks_share_ties_and_one_is_best():
     assert statistics.rank(frame).ranks.to_dict() == {"A": 1.25, "B": 1.75, "C": 3.0}
 
 
+def test_figures_that_differ_by_rounding_alone_are_ties():
+    added, other = [100 * np.mean(shares) for shares in ([0.1, 0.2, 0.3], [0.3, 0.2, 0.1])]
+    assert added > other
+    frame = pd.DataFrame({"ERM": [other, 1.0], "NDCL": [added, 2.0], "MMD": [0.5, 0.5]})
+    assert statistics.rank(frame).ranks.to_dict() == {"ERM": 1.75, "NDCL": 1.25, "MMD": 3.0}
+    erm, _ = statistics.compare(frame, "NDCL")
+    assert (erm.wins, erm.losses) == (1, 0)
+
+
+def test_equal_differences_share_their_rank_in_the_paired_test():
+    differences = np.array([0.1 + 0.2, -0.3, 0.5, 0.6, 0.7])
+    frame = pd.DataFrame({"ERM": 0.0, "NDCL": differences})
+    (one,) = statistics.compare(frame, "NDCL")
+    signs = np.array(np.meshgrid(*[[-1, 1]] * 5)).reshape(5, -1)
+    sums = np.abs(signs.T @ [1.5, 1.5, 3, 4, 5])
+    assert one.p == pytest.approx(np.mean(sums >= 1.5 - 1.5 + 3 + 4 + 5))
+
+
 @pytest.mark.parametrize(
     # the two-tailed Nemenyi test's q at 5 % in Demsar (2006), table 5a
     ("count", "q"),

@@ -73,14 +73,13 @@ def load_watched(request: Request) -> tuple[list[WatchedRun], list[str]]:
 
 def load_watched_run(folder: Path) -> WatchedRun:
     """Return what the run in ``folder`` recorded. Raises InputError if it was not watched."""
-    lines = records.read(folder / watch.FILE_NAME)
-    about = records.read(folder / records.FILE_NAME)
-    split = read_split(str(folder))
-    if not lines or not about:
+    if not (folder / watch.FILE_NAME).is_file():
         raise InputError(
             f"{folder} holds no {watch.FILE_NAME}: name the folder of a run that was trained with "
             "--diagnostics."
         )
+    lines, about = (_records(folder / name) for name in (watch.FILE_NAME, records.FILE_NAME))
+    split = read_split(str(folder))
     if split is None:
         raise InputError(f"{folder / SPLIT_FILE} is missing or damaged.")
     try:
@@ -97,6 +96,17 @@ def load_watched_run(folder: Path) -> WatchedRun:
             f"{folder / watch.FILE_NAME} and the files beside it do not fit ({error!r}): they are "
             "damaged, or of another version."
         ) from error
+
+
+def _records(path: Path) -> list[dict[str, Any]]:
+    """Return what a run has written into ``path``; InputError if that is nothing."""
+    try:
+        found = records.read(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    if not found:
+        raise InputError(f"{path} holds no record: the run has yet to write one, or it is damaged.")
+    return found
 
 
 def _pairs(lines: list[dict[str, Any]], split: dict[str, Any]) -> pd.DataFrame:

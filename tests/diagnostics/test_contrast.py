@@ -86,6 +86,14 @@ def test_the_sentences_answer_the_questions(tmp_path):
     assert float(cell["training_images"].iloc[0]) == 3
 
 
+def test_the_legend_is_above_the_titles(tmp_path):
+    _write(tmp_path, "NDCL", 0.5)
+    figure = get_diagnostic("contrast").diagnose(Request(tmp_path)).picture
+    figure.draw_without_rendering()
+    legend, title = figure.legends[0], figure.axes[0].title
+    assert legend.get_window_extent().y0 >= title.get_window_extent().y1
+
+
 def test_jobs_that_have_not_begun_are_named(tmp_path):
     _write(tmp_path, "NDCL", 0.5)
     args = {

@@ -95,6 +95,16 @@ def test_the_command_says_what_is_missing(tmp_path):
     (run / "diagnostics.jsonl").write_text('{"step": 0, "updates": 1, "pairs": {"env": [0]}}\n')
     refused = call("diagnose", "gradients", "--run", run, "--output", tmp_path / "out")
     assert (refused.status, "damaged" in refused.err) == (2, True)
+    (run / "diagnostics.jsonl").write_text("no record")
+    with pytest.raises(InputError, match=r"diagnostics\.jsonl holds no record: .* damaged"):
+        _diagnose("gradients", run)
     (run / "diagnostics.jsonl").unlink()
     with pytest.raises(InputError, match="trained with --diagnostics"):
         _diagnose("gradients", run)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_cannot_be_drawn_from_is_refused(seed, tmp_path):
+    refused = call("diagnose", "gradients", "--run", tmp_path, "--output", tmp_path, "--seed", seed)
+    assert refused.status == 2
+    assert f"--seed must be from 0 to 4294967295; it was given {seed}" in refused.err

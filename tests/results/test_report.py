@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
-from html import escape, unescape
-from pathlib import Path
-from typing import Any
+from html import escape
 
 import numpy as np
 import pytest
@@ -17,11 +13,9 @@ from ndcl_domainbed.results import chosen, read_sweep
 from ndcl_domainbed.results.leaderboards import build
 from ndcl_domainbed.results.report import page
 from ndcl_domainbed.results.report.made import training_hours
+from tests.browser import found_in_a_browser, needs_browser
 from tests.results.builder import random_sweep, record, write_run
 
-BROWSER = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
 DOMAINS = ["north", "south", "<east>"]
 SPLIT = {
     "environments": DOMAINS,
@@ -228,18 +222,7 @@ onload = () => {{
 """
 
 
-def found_in_a_browser(content: str, folder: Path) -> Any:
-    """Return what the script in a page has written into its element ``found``."""
-    path = folder / "page.html"
-    path.write_text(content)
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", path.as_uri()]
-    command.insert(1, f"--user-data-dir={folder / 'profile'}")
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
-    (text,) = re.findall(r'<pre id="found">(.*?)</pre>', dom, flags=re.S)
-    return json.loads(unescape(text))
-
-
-@pytest.mark.skipif(not BROWSER, reason="no Chromium on this machine")
+@needs_browser
 def test_the_page_sorts_and_filters_in_a_browser(html, tmp_path):
     listen = "<head><script>const errors = []; onerror = (text) => errors.push(text);</script>"
     found = found_in_a_browser(html.replace("<head>", listen).replace("</body>", CHECK), tmp_path)
@@ -270,7 +253,7 @@ def test_the_page_sorts_and_filters_in_a_browser(html, tmp_path):
     assert found["oracle"] == "oracle"
 
 
-@pytest.mark.skipif(not BROWSER, reason="no Chromium on this machine")
+@needs_browser
 def test_charts_can_be_read(html, tmp_path):
     found = found_in_a_browser(html.replace("</body>", DRAWN), tmp_path)
     assert found["missing"] == "A, d: unfinished"
@@ -281,7 +264,7 @@ def test_charts_can_be_read(html, tmp_path):
     assert found["wide"] > 20 * 7.2
 
 
-@pytest.mark.skipif(not BROWSER, reason="no Chromium on this machine")
+@needs_browser
 def test_the_page_fits_a_phone(html, tmp_path):
     found = found_in_a_browser(PHONE.format(page=escape(html)), tmp_path)
     assert found["width"] <= 390

@@ -174,6 +174,7 @@ def _picture(found: Compared) -> Figure:
     figure = new_figure(16, 2.6 + 0.36 * len(shown))
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.25))
     _draw_differences(left, found, shown)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=len(SHOWN))
     image = _draw_classes(right, found, shown)
     figure.colorbar(image, ax=right, label="accuracy (%)", shrink=0.8)
     return figure
@@ -204,7 +205,6 @@ def _draw_differences(axis: Any, found: Compared, shown: list[Variant]) -> None:
         axis.set_xlabel("accuracy on the target (%), ± standard error")
         axis.set_title("accuracy on the target")
     axis.grid(axis="x", alpha=0.3)
-    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.06), ncols=len(SHOWN), fontsize=9)
 
 
 def _draw_classes(axis: Any, found: Compared, shown: list[Variant]) -> Any:

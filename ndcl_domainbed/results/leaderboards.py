@@ -238,9 +238,9 @@ def _not_averaged(view: View) -> list[str]:
         lines.append(f"{dataset}: average of {_listed(view)} only")
     counts = view.selected.groupby(["algorithm", "trial_seed"], observed=True)["test_env"].nunique()
     alike: dict[str, list[str]] = {}
-    for algorithm, of in (counts == len(view.envs)).groupby(level="algorithm", observed=True):
-        without = of.index.get_level_values("trial_seed")[~of]
-        if of.any() and len(without):
+    for algorithm, whole in (counts.unstack(fill_value=0) == len(view.envs)).iterrows():
+        without = whole.index[~whole]
+        if whole.any() and len(without):
             alike.setdefault(", ".join(map(str, without)), []).append(str(algorithm))
     if alike:
         trials = "; ".join(f"{some} of {', '.join(of)}" for some, of in alike.items())

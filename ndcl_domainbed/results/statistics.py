@@ -33,7 +33,9 @@ FEW_CELLS = 10
 
 @dataclass(frozen=True)
 class Cells:
-    """Figures in percent, cells x algorithms, complete; ``dropped``: why some are not here."""
+    """Figures in percent, cells x algorithms, complete; ``dropped``: why some, or trials, are not
+    here.
+    """
 
     figures: pd.DataFrame
     dropped: list[str] = field(default_factory=list)
@@ -72,8 +74,8 @@ def cells_of(selected: pd.DataFrame, metric: str = "overall") -> Cells:
     the others' cells with it.
     """
     keys = ["dataset", "setting", "test_env"]
-    means = selected.groupby([*keys, "algorithm"], observed=True)[metric].mean() * 100
-    wide = means.unstack("algorithm").dropna(how="all")
+    groups = selected.groupby([*keys, "algorithm"], observed=True)[metric]
+    wide = (groups.mean() * 100).unstack("algorithm").dropna(how="all")
     wide.columns = pd.Index([str(name) for name in wide.columns])
     wide = wide[names.ordered_algorithms(wide.columns)]
     dropped = []
@@ -86,6 +88,10 @@ def cells_of(selected: pd.DataFrame, metric: str = "overall") -> Cells:
     if len(complete) < len(wide):
         count = len(wide) - len(complete)
         dropped.append(f"{_cells(count)} left out: not every algorithm has them")
+    trials = groups.count().unstack("algorithm").loc[complete.index, complete.columns]
+    unequal = int((trials.nunique(axis=1) > 1).sum())
+    if unequal:
+        dropped.append(f"in {_cells(unequal)} some algorithms have more trials than others")
     return Cells(complete, dropped)
 
 

@@ -13,7 +13,7 @@ from ndcl_domainbed.results.reading import Sweep
 
 MEANING = (
     "Accuracy in percent; +/- is the standard error over trials "
-    "(standard deviation / root of their number; 0.0 for a single trial)."
+    "(population standard deviation / root of their number; 0.0 for a single trial)."
 )
 
 

@@ -152,6 +152,12 @@ def test_csv_has_a_row_per_figure_with_all_digits():
     assert rows[4]["mean"] == ""
 
 
+def test_statistics_in_csv_are_of_no_setting():
+    table = Table("statistics", {"Statistics": ""}, ["Mean"], [("ERM", [Cell(text="37.8")])])
+    (row,) = csv.DictReader(io.StringIO(render("csv", [], [table])))
+    assert (row["dataset"], row["setting"], row["text"]) == ("", "", "37.8")
+
+
 def test_html_is_well_formed():
     open_tags = []
 

@@ -56,7 +56,7 @@ EXPECTED = """\
 Total records: 28
 Runs: 14 done.
 Accuracy in percent; +/- is the standard error over trials \
-(standard deviation / root of their number; 0.0 for a single trial).
+(population standard deviation / root of their number; 0.0 for a single trial).
 
 -------- Dataset: mine, model selection method: training-domain validation set
 Algorithm             env0                  env1                  Avg

@@ -186,6 +186,17 @@ def test_averages_are_over_the_trials_that_have_every_test_domain(tmp_path):
     assert averages.notes == ["mine: without the trials that lack a test domain: 1 of ERM, NDCL"]
 
 
+def test_averages_say_who_lacks_a_whole_trial(tmp_path):
+    for algorithm, trial in (("ERM", 0), ("ERM", 1), ("NDCL", 0)):
+        for target in (0, 1):
+            figures = (0.5, 0.5, 0.5, 0.5, 0.5, [0.5] * 3)
+            name = f"{algorithm}{trial}{target}"
+            imbalanced(tmp_path, name, target, figures, algorithm=algorithm, trial=trial)
+    (built,) = build(read_sweep(tmp_path), ["balanced"])
+    averages = built.tables[-1]
+    assert averages.notes == ["mine: without the trials that lack a test domain: 1 of NDCL"]
+
+
 def test_averages_over_some_of_the_domains_say_so(tmp_path):
     random_sweep(tmp_path, algorithms=["ERM"], draws=1, trials=1, pairs=False)
     for path in sorted(tmp_path.iterdir())[1::2]:

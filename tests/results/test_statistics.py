@@ -156,6 +156,14 @@ def test_cells_are_means_over_trials_that_every_algorithm_has():
     ]
 
 
+def test_cells_over_unequal_trials_say_so():
+    rows = selected({"ERM": [0.1, 0.2, 0.3], "MMD": [0.4, 0.5, 0.6]})
+    lacking = (rows["algorithm"] == "MMD") & (rows["test_env"] == 1) & (rows["trial_seed"] == 1)
+    cells = statistics.cells_of(rows[~lacking])
+    assert cells.figures["MMD"].tolist() == pytest.approx([45, 50, 65])
+    assert cells.dropped == ["in 1 cell some algorithms have more trials than others"]
+
+
 def test_the_table_says_when_there_are_too_few_cells(tmp_path):
     random_sweep(tmp_path, algorithms=["ERM", "NDCL"], draws=1, trials=1, pairs=False)
     built = build(read_sweep(tmp_path), ["training"])

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 
+from ndcl_domainbed.results.names import NO_SETTING
 from ndcl_domainbed.results.tables import SELECTION, Table
 
 BETWEEN = " | "
@@ -32,7 +33,7 @@ def page(head: Sequence[str], tables: Sequence[Table], counts: bool) -> str:
         about = (
             table.kind,
             title.get("Dataset", ""),
-            title.get("imbalance", "none"),
+            "" if table.kind == "statistics" else title.get("imbalance", NO_SETTING),
             title.get(SELECTION, ""),
         )
         metric = title.get("measure", "Overall")

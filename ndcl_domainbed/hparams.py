@@ -10,7 +10,7 @@ import math
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -177,6 +177,12 @@ def choice(values: Sequence[Value]) -> Draw:
     return lambda rng: rng.choice(np.asarray(kept)).item()
 
 
+class UndeclaredHparam(InputError, KeyError):
+    """An algorithm reads what nobody declared; a KeyError too, for code that does without."""
+
+    __str__ = Exception.__str__
+
+
 class Hparams(dict[str, Any]):
     """The hyper-parameters of a run, plus what an algorithm may need of its training split.
 
@@ -191,6 +197,12 @@ class Hparams(dict[str, Any]):
     label_counts: np.ndarray | None = None
     train_sets: Sequence[Any] | None = None
     n_steps: int | None = None
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise UndeclaredHparam(
+            f"{unknown_name('hyper-parameter', name, sorted(self))}\n"
+            "An algorithm declares its own in its class's HPARAMS."
+        )
 
     def __reduce__(self) -> tuple[type, tuple[dict[str, Any]]]:
         """Pickle as a plain dict, so that a checkpoint can be read without this package."""

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-from imbalance_splits.errors import unknown_name
+from imbalance_splits.errors import InputError, unknown_name
 from imbalance_splits.seeds import seed_hash
 from ndcl_domainbed import algorithms as additions
 from ndcl_domainbed import backend
@@ -16,10 +16,18 @@ from ndcl_domainbed.testbed.hparams_registry import hparams_of
 
 @functools.cache
 def _classes() -> dict[str, type]:
-    """The backend's algorithms, and the additions that it has not got."""
-    classes = dict(additions.classes())
-    classes.update(backend.algorithm_classes())
-    return dict(sorted(classes.items()))
+    """The backend's algorithms, and the additions that it has not got.
+
+    A checkout may have an addition of its own; two of this package's own are an error.
+    """
+    own, theirs = additions.classes(), backend.algorithm_classes()
+    twice = sorted(own.keys() & theirs.keys())
+    if twice and backend.NAME == "embedded":
+        raise InputError(
+            f"two modules define an algorithm {twice[0]}: {own[twice[0]].__module__} and "
+            f"{theirs[twice[0]].__module__}; rename one of them."
+        )
+    return dict(sorted((own | theirs).items()))
 
 
 def algorithm_names() -> list[str]:

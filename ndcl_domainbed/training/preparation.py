@@ -91,8 +91,8 @@ def prepare(arguments: TrainArguments) -> Run:
 def split_dataset(arguments: TrainArguments, dataset_class: Any, hparams: Hparams) -> SplitDataset:
     """Return the data set split as ``--imbalance`` says, or as DomainBed does without it.
 
-    Raises InputError if the data set cannot be read, has a label that is no class, or cannot be
-    split like that.
+    Raises InputError if the data set cannot be read, has a label that is no class, cannot be
+    split like that, or has a source without a training image then.
     """
     if arguments.imbalance is None:
         dataset = HoldoutDataset(
@@ -109,10 +109,18 @@ def split_dataset(arguments: TrainArguments, dataset_class: Any, hparams: Hparam
         arguments, dataset_class, lambda: label_counts(arguments.data_dir, dataset_class, hparams)
     )
     seeding.seed_everything(arguments.seed)  # a data set that draws its images draws them again
-    return ImbalancedDataset(
+    split = ImbalancedDataset(
         dataset_class, arguments.data_dir, arguments.test_envs, hparams, table,
         arguments.trial_seed, arguments.holdout_fraction,
     )  # fmt: skip
+    for env, counts in zip(split.sources, split.label_counts, strict=True):
+        if not counts.any():
+            raise InputError(
+                f"--imbalance {arguments.imbalance} leaves the source {split.environments[env]} "
+                "without a training image.\n"
+                "Give it some, or leave the domain out of the data set."
+            )
+    return split
 
 
 def domains_of(dataset: SplitDataset) -> list[Any]:

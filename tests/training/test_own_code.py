@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from ndcl_domainbed import algorithms as additions
+from ndcl_domainbed import registry
+from ndcl_domainbed.hparams import Hparams
 from ndcl_domainbed.testbed import datasets
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 from ndcl_domainbed.testbed.datasets.debug import Debug28
@@ -62,6 +65,48 @@ def test_numbers_of_other_kinds_are_recorded(tmp_path, monkeypatch):
     first, last = records(tmp_path)
     expected = {"loss": 0.5, "norm": 2.0, "on": 1.0, "env0_risk": 9.0}
     assert first.items() >= expected.items() <= last.items()
+
+
+def test_a_hyper_parameter_that_nothing_declares_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(ERM, "update", lambda self, *given: {"loss": self.hparams["temperature"]})
+    outcome = train_shortly(tmp_path)
+    assert outcome.status == 2
+    first, second = outcome.err.splitlines()
+    assert first.startswith("error: unknown hyper-parameter 'temperature'. There are: backbone, ")
+    assert second == "An algorithm declares its own in its class's HPARAMS."
+
+
+def test_an_undeclared_hyper_parameter_is_a_key_error_as_in_a_plain_dict():
+    with pytest.raises(KeyError, match="did you mean 'lr'"):
+        Hparams(lr=0.1)["LR"]
+    assert Hparams(lr=0.1).get("LR") is None
+
+
+def test_an_algorithm_of_a_name_that_there_is_already_is_an_error(tmp_path, monkeypatch):
+    """Without it the older one would be trained, and nobody told."""
+    mixup = type("Mixup", (ERM,), {"__module__": "ndcl_domainbed.algorithms.my_mixup"})
+    monkeypatch.setattr(additions, "classes", lambda: {"Mixup": mixup})
+    registry._classes.cache_clear()
+    outcome = train_shortly(tmp_path, "--algorithm", "Mixup")
+    registry._classes.cache_clear()
+    assert outcome.status == 2
+    assert outcome.err == (
+        "error: two modules define an algorithm Mixup: ndcl_domainbed.algorithms.my_mixup and "
+        "ndcl_domainbed.testbed.algorithms.mixup; rename one of them.\n"
+    )
+
+
+def test_a_source_without_a_training_image_is_named(tmp_path):
+    """As in a table whose author wants to do without a domain."""
+    table = tmp_path / "table.csv"
+    counts = {"1": 3, "2": 0}
+    rows = [f"0,{source},{name},{n}" for source, n in counts.items() for name in ("0", "1")]
+    table.write_text("\n".join(["target,source,class,count", *rows]))
+    outcome = train_shortly(tmp_path / "run", "--imbalance", table)
+    assert outcome.status == 2
+    first, second = outcome.err.splitlines()
+    assert first == f"error: --imbalance {table} leaves the source 2 without a training image."
+    assert second == "Give it some, or leave the domain out of the data set."
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from imbalance_splits.labels import (
 from imbalance_splits.seeds import seed_hash
 from imbalance_splits.shots import shot_groups
 from imbalance_splits.splitting import holdout_split, split_domain
-from imbalance_splits.table import SplitTable, Thresholds
+from imbalance_splits.table import SplitTable, Thresholds, listed
 
 __all__ = ["HoldoutDataset", "ImbalancedDataset", "SplitDataset", "label_counts_of"]
 
@@ -229,8 +229,8 @@ class ImbalancedDataset(SplitDataset):
         if odd or extra:
             raise InputError(
                 f"split table {table.dataset} {table.setting} and the data set differ in their "
-                f"classes. Not in the table: {', '.join(odd) or 'none'}; "
-                f"not in the data set: {', '.join(extra) or 'none'}."
+                f"classes. Not in the table: {listed(odd)}; "
+                f"not in the data set: {listed(extra)}."
             )
         missing = [name for name in sources if name not in table.rows(target)]
         if missing:

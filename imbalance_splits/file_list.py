@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,12 +49,13 @@ def read_file_list(path: Path | str, absent: list[Path] | None = None) -> FileLi
         _csv_entries(text, path) if path.suffix.lower() == ".csv" else _json_entries(text, path)
     )
     domains: dict[str, list[tuple[Path, str]]] = {}
-    places: dict[Path, str] = {}
+    places: dict[str, str] = {}
     for where, (domain, name, file) in entries:
         full = path.parent / file
-        if full in places:
-            raise InputError(f"{where}: {file} occurs twice, first in {places[full]}.")
-        places[full] = where
+        place = os.path.abspath(full)  # noqa: PTH100 - resolves '..' without following links
+        if place in places:
+            raise InputError(f"{where}: {file} occurs twice, first in {places[place]}.")
+        places[place] = where
         if full.is_file():
             domains.setdefault(domain, []).append((full, name))
         elif absent is None:

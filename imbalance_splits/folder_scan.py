@@ -11,7 +11,7 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from imbalance_splits.errors import InputError
 from imbalance_splits.whole_files import write_whole
@@ -24,9 +24,13 @@ _SETTLED_NS = 2_000_000_000
 
 
 class _Listing(NamedTuple):
-    """What one folder holds directly, and when that last changed."""
+    """What one folder holds directly, when that last changed, and which folder it was.
+
+    Folders unpacked from an archive may have changed at the same time, and may change places.
+    """
 
     changed_ns: int
+    inode: int
     images: int
     folders: list[str]
 
@@ -34,6 +38,11 @@ class _Listing(NamedTuple):
 def is_image(name: str) -> bool:
     """Say whether a file of this name counts as an image."""
     return name.lower().endswith(IMAGE_EXTENSIONS)
+
+
+def fail(error: OSError) -> NoReturn:
+    """Raise ``error``: what os.walk is to do with a folder that it cannot read."""
+    raise error
 
 
 def folder_label_counts(root: Path | str, cache: Path | None = None) -> dict[str, dict[str, int]]:
@@ -63,8 +72,11 @@ def folder_label_counts(root: Path | str, cache: Path | None = None) -> dict[str
 
 def default_cache(root: Path) -> Path:
     """Return the file of the user's cache folder that remembers ``root``."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    name = hashlib.md5(str(root.resolve()).encode(), usedforsecurity=False).hexdigest()
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:  # no home: below this nothing can be written
+        base = os.devnull
+    name = hashlib.md5(os.fsencode(root.resolve()), usedforsecurity=False).hexdigest()
     return Path(base) / "imbalance_splits" / f"{name}.json"
 
 
@@ -77,9 +89,10 @@ class _Scan:
 
     def listing(self, folder: str) -> _Listing:
         """Return what ``folder``, a path below the root, holds directly."""
-        changed = (self.root / folder).stat().st_mtime_ns
+        found = (self.root / folder).stat()
+        state = (found.st_mtime_ns, found.st_ino)
         listing = self.known.get(folder)
-        if listing is None or listing.changed_ns != changed:
+        if listing is None or listing[:2] != state:
             images, folders = 0, []
             with os.scandir(self.root / folder) as entries:
                 for entry in entries:
@@ -87,7 +100,7 @@ class _Scan:
                         folders.append(entry.name)
                     else:
                         images += is_image(entry.name)
-            listing = _Listing(changed, images, sorted(folders))
+            listing = _Listing(*state, images, sorted(folders))
         self.seen[folder] = listing
         return listing
 

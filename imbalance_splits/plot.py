@@ -17,6 +17,9 @@ from imbalance_splits.whole_files import write_whole
 COLOURS = {"many": "#0072B2", "medium": "#E69F00", "few": "#440154", "zero": "#999999"}
 """The colour of each shot group: told apart with any colour vision, and without colour."""
 
+_NO_DATE = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+"""The formats, and the metadata that leave out when the picture was drawn."""
+
 _NAMED_CLASSES = 12
 _NAMED_CLASSES_ALONE = 80
 
@@ -30,26 +33,28 @@ def plot_table(table: SplitTable, path: Path | str, targets: Sequence[str] | Non
     or the file cannot be written.
     """
     try:
+        from matplotlib import rc_context
         from matplotlib.figure import Figure
     except ImportError:
         raise InputError(
             "pictures need matplotlib; install it with: pip install matplotlib"
         ) from None
     path = Path(path)
+    suffix = path.suffix.lower().lstrip(".") or "png"
+    if suffix not in _NO_DATE:
+        raise InputError(f"{path}: a picture is written as .{', .'.join(_NO_DATE)}.")
     chosen = list(targets or table.train_counts)
-    figure = Figure(layout="constrained")
-    if len(chosen) == 1:
-        _one_target(figure, table, chosen[0])
-    else:
-        _all_targets(figure, table, chosen)
-    figure.suptitle(_title(table, chosen), fontsize=11)
-    _legend(figure, table, chosen)
     content = io.BytesIO()
-    suffix = path.suffix.lower().lstrip(".")
-    try:
-        figure.savefig(content, format=suffix or "png", dpi=120, metadata=_no_date(suffix))
-    except ValueError as error:
-        raise InputError(f"{path}: {error}") from None
+    # names may have dollar signs; the same picture has the same identifiers
+    with rc_context({"text.parse_math": False, "svg.hashsalt": "imbalance_splits"}):
+        figure = Figure(layout="constrained")
+        if len(chosen) == 1:
+            _one_target(figure, table, chosen[0])
+        else:
+            _all_targets(figure, table, chosen)
+        figure.suptitle(_title(table, chosen), fontsize=11)
+        _legend(figure, table, chosen)
+        figure.savefig(content, format=suffix, dpi=120, metadata=_NO_DATE[suffix])
     write_whole(path, content.getvalue())
 
 
@@ -175,8 +180,3 @@ def _meaning(group: str, table: SplitTable, targets: Sequence[str]) -> str:
         "few": f"mean below {limits.few:.4g}",
     }
     return named[group]
-
-
-def _no_date(suffix: str) -> dict[str, None]:
-    """Return the metadata that leaves out when the picture was drawn."""
-    return {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(suffix, {})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -30,8 +30,9 @@ def _origin(table: SplitTable) -> str | None:
     if "source" in table.provenance:
         return f"Source: {table.provenance['source']}"
     if "generator" in table.provenance:
-        parameters = table.provenance.get("parameters", {})
-        listed = [f"{name} {value}" for name, value in parameters.items()]
+        parameters = table.provenance.get("parameters")
+        known = parameters if isinstance(parameters, Mapping) else {}  # edited by hand, perhaps
+        listed = [f"{name} {value}" for name, value in known.items()]
         listed += [f"seed {table.provenance['seed']}"] if "seed" in table.provenance else []
         return f"Generated with {', '.join(listed)}"
     return None

@@ -20,6 +20,9 @@ TrainCounts = dict[str, dict[str, dict[str, int]]]
 """target -> source -> class -> number of training images."""
 
 DEFAULT_VALIDATION = 5
+_TOO_MANY = 2**31
+"""No data set has as many images, and no array of counts overflows below."""
+_WHOLE = "give a whole number in [0, 2**31)"
 _FIELDS = ("dataset", "setting", "thresholds", "validation_per_class", "train_counts")
 
 
@@ -71,12 +74,10 @@ class SplitTable:
             _check_row(f"{where}, source {source}", row, self.classes)
         validation = self.validation_per_class.get(target)
         if not _is_count(validation):
-            raise InputError(
-                f"{where}: validation_per_class is {validation!r}; give a whole number >= 0."
-            )
+            raise InputError(f"{where}: validation_per_class is {validation!r}; {_WHOLE}.")
         limits = self.thresholds.get(target)
         if limits is None or not (_is_number(limits.many) and _is_number(limits.few)):
-            raise InputError(f"{where}: thresholds need two numbers >= 0, many and few.")
+            raise InputError(f"{where}: thresholds need two numbers in [0, 2**31), many and few.")
         if limits.many < limits.few:
             raise InputError(
                 f"{where}: Many above {limits.many:g} and Few below {limits.few:g} overlap; "
@@ -172,15 +173,15 @@ def default_thresholds(counts: np.ndarray) -> Thresholds:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _TOO_MANY
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+    return _is_count(value) or (isinstance(value, float) and 0 <= value < _TOO_MANY)
 
 
 def _check_row(where: str, row: ClassCounts, classes: Sequence[str]) -> None:
-    """Raise InputError unless ``row`` gives every one of ``classes`` a whole number >= 0."""
+    """Raise InputError unless ``row`` gives every one of ``classes`` a count."""
     missing = [name for name in classes if name not in row]
     extra = [name for name in row if name not in classes]
     if not classes:
@@ -188,17 +189,17 @@ def _check_row(where: str, row: ClassCounts, classes: Sequence[str]) -> None:
     if missing or extra:
         raise InputError(
             f"{where}: the classes differ from those of the other domains. "
-            f"Missing: {_listed(missing)}; extra: {_listed(extra)}."
+            f"Missing: {listed(missing)}; extra: {listed(extra)}."
         )
     for name, count in row.items():
         if not _is_count(count):
-            raise InputError(f"{where}, class {name}: count {count!r}; give a whole number >= 0.")
+            raise InputError(f"{where}, class {name}: count {count!r}; {_WHOLE}.")
 
 
-def _listed(names: Sequence[str], most: int = 5) -> str:
-    """Return the first few names, and how many more there are."""
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Return the first few names, and how many more there are; '-', which is no name, for none."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return (", ".join(names[:most]) or "none") + more
+    return (", ".join(names[:most]) or "-") + more
 
 
 def _nested(data: Mapping[str, Any], where: str) -> TrainCounts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -25,17 +26,24 @@ def csv_rows(
 ) -> Iterator[tuple[str, list[str | None]]]:
     """Yield of each line where it stands, and what it has in ``columns``; None where it is short.
 
-    Raises InputError unless the first line names all ``columns``, in any order.
+    Raises InputError unless the first line names all ``columns``, in any order, and for a field
+    that seems not to end.
     """
-    reader = csv.DictReader(text.splitlines())
-    missing = [name for name in columns if name not in (reader.fieldnames or ())]
-    if missing:
+    reader = csv.DictReader(io.StringIO(text, newline=""))  # str.splitlines splits at more
+    try:
+        missing = [name for name in columns if name not in (reader.fieldnames or ())]
+        if missing:
+            raise InputError(
+                f"{path}: the first line must name the columns {','.join(columns)}; "
+                f"missing: {', '.join(missing)}."
+            )
+        for line in reader:
+            yield f"{path}, line {reader.line_num}", [line[name] for name in columns]
+    except csv.Error as error:
         raise InputError(
-            f"{path}: the first line must name the columns {','.join(columns)}; "
-            f"missing: {', '.join(missing)}."
-        )
-    for line in reader:
-        yield f"{path}, line {reader.line_num}", [line[name] for name in columns]
+            f"{path}, up to line {reader.line_num}: not CSV ({error}). "
+            "Look for a quotation mark that is not closed."
+        ) from None
 
 
 def parse_json(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from imbalance_splits.errors import InputError
 from imbalance_splits.file_list import read_file_list
-from imbalance_splits.folder_scan import is_image
+from imbalance_splits.folder_scan import fail, is_image
 from imbalance_splits.published import ENVIRONMENTS, FOLDERS, label_counts
 
 SUBSET_SHARES = {"VLCS": 0.7}
@@ -107,7 +107,7 @@ def _folders(folder: Path) -> list[str]:
 
 def _files(folder: Path) -> list[str]:
     """Return the paths of all files below ``folder``, relative to it, sorted."""
-    walk = os.walk(folder, followlinks=True)
+    walk = os.walk(folder, onerror=fail, followlinks=True)
     return sorted(
         str(Path(parent, name).relative_to(folder)) for parent, _, names in walk for name in names
     )
@@ -122,6 +122,11 @@ def _compare(sizes: Mapping[str, Mapping[str, int]], dataset: str, report: Repor
             report.problems.append(f"missing: no folder for domain {domain} ({usual})")
     for folder in sorted(set(sizes) - set(folders.values())):
         report.problems.append(f"extra: {folder} is no domain of {dataset}")
+    if list(folders.values()) != sorted(folders.values()):
+        report.problems.append(
+            f"misnamed: training takes the domains by the order of their folders, which is now "
+            f"{', '.join(sorted(folders.values()))}; name them {', '.join(FOLDERS[dataset])}"
+        )
     share = SUBSET_SHARES.get(dataset)
     if share is not None and _is_whole(sizes, expected, folders, share):
         report.notes.append(

@@ -156,7 +156,8 @@ def usable_counts(label_counts: LabelCounts, validation: int, lower: int, where:
             if left <= lower:
                 raise InputError(
                     f"{where}: domain {domain}, class {name} has {row[name]} images; {validation} "
-                    f"for validation leave {left}, and more than {lower} are needed."
+                    f"for validation leave {left}, and more than {lower} are needed.\n"
+                    "Make a table with a smaller validation, or leave the class out everywhere."
                 )
     return usable
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,7 @@ class Cross(OpposedTails):
     def __post_init__(self) -> None:
         """Check the parameters."""
         super().__post_init__()
-        self.require(self.middle > 0, "middle", "> 0")
+        self.require(0 < self.middle < math.inf, "middle", "> 0 and finite")
 
     def train_counts(self, usable: Counts) -> TrainCounts:
         """Return the training counts of every target."""

@@ -29,8 +29,9 @@ class Duality(OpposedTails):
     def __post_init__(self) -> None:
         """Check the parameters."""
         super().__post_init__()
-        fits = len(self.middle_range) == 2 and 0 < self.middle_range[0] <= self.middle_range[1]
-        self.require(fits, "middle_range", "two whole numbers, 0 < low <= high")
+        fits = len(self.middle_range) == 2
+        fits = fits and 0 < self.middle_range[0] <= self.middle_range[1] < 2**31
+        self.require(fits, "middle_range", "two whole numbers, 0 < low <= high < 2**31")
         self.require(0 <= self.seed < 2**32, "seed", "in [0, 2**32)")
 
     def train_counts(self, usable: Counts) -> TrainCounts:
@@ -49,7 +50,7 @@ class Duality(OpposedTails):
         low, high = self.middle_range
         few = max(int(rng.randint(low, high + 1)), len(order))
         for domain in scarce:
-            level = math.ceil(few / len(order))
+            level = max(math.ceil(few / len(order)), self.lower)
             counts[domain] = {name: min(level, usable[domain][name]) for name in order}
         for rank, domain in enumerate(negative):
             size = round(rng.beta(0.5, 0.5) * (largest - few) + few)

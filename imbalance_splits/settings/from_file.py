@@ -78,14 +78,18 @@ def _check_available(table: SplitTable, label_counts: LabelCounts, path: Path) -
                 known = ", ".join(label_counts)
                 raise InputError(f"{path}: the data set has no domain {domain!r}; it has: {known}.")
         for source, row in rows.items():
-            _check_row(row, label_counts[source], f"{path}, target {target}, source {source}")
+            where = f"{path}, target {target}, source {source}"
+            _check_row(row, table.validation_per_class[target], label_counts[source], where)
 
 
-def _check_row(row: Mapping[str, int], have: Mapping[str, int], where: str) -> None:
+def _check_row(
+    row: Mapping[str, int], validation: int, have: Mapping[str, int], where: str
+) -> None:
     for name, count in row.items():
         if name not in have:
             raise InputError(f"{where}: the data set has no class {name!r}.")
-        if count > have[name]:
+        if count + validation > have[name] and (count or have[name]):
             raise InputError(
-                f"{where}, class {name}: {count} images asked for, {have[name]} there."
+                f"{where}, class {name}: {count} images asked for, {have[name]} there, "
+                f"of which {validation} are for validation."
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import torch
@@ -79,3 +80,15 @@ def write_list(path, images):
     lines = ["domain,class,file", *map(",".join, entries)]
     path.write_text(json.dumps(entries) if path.suffix == ".json" else "\n".join(lines))
     return path
+
+
+def forbid_listing(monkeypatch, folder):
+    """Have the system refuse to list ``folder``, as it does to whoever may not read it."""
+    scandir = os.scandir
+
+    def refuse(path="."):
+        if Path(path) == folder:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)

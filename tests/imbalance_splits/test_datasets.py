@@ -194,6 +194,9 @@ def test_a_table_of_other_domains_or_classes_is_refused():
     other = {d: {"0": 50, "1": 60, "2": 70} for d in ("a", "b", "x")}
     with pytest.raises(InputError, match="has the domains a, b, x; the data set has a, b, c"):
         imbalanced([0], table=table_for("own", "Balanced", other))
+    other = {d: {"0": 50, "1": 60} for d in "abc"}
+    with pytest.raises(InputError, match="Not in the table: 2; not in the data set: -"):
+        imbalanced([0], table=table_for("own", "Balanced", other))
     other = {d: {"0": 50, "1": 60, "two": 70} for d in "abc"}
     with pytest.raises(InputError, match="Not in the table: 2; not in the data set: two"):
         imbalanced([0], table=table_for("own", "Balanced", other))

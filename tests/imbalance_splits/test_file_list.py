@@ -46,6 +46,22 @@ def test_the_three_forms_say_the_same(folder):
     assert first.label_counts() == {"art": {"cat": 1, "dog": 1}, "photo": {"cat": 1, "dog": 2}}
 
 
+def test_an_image_is_the_same_by_its_absolute_path(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    write(folder / "list.csv", f"domain,class,file\nart,x,a/9.png\nart,y,{folder}/a/9.png\n")
+    with pytest.raises(InputError, match=r"line 3: .*9.png occurs twice, first in .*line 2"):
+        read_file_list("list.csv")
+
+
+def test_file_names_may_have_any_line_separator(folder):
+    names = ["a/x\u2028y.png", "a/x\x0by.png", "a/x\ny.png"]
+    for name in names:
+        (folder / name).touch()
+    lines = [f'art,dog,"{name}"' for name in names]
+    listed = read_file_list(write(folder / "list.csv", "\n".join(["domain,class,file", *lines])))
+    assert {str(path) for path, _ in listed.domains["art"]} == {f"{folder}/{n}" for n in names}
+
+
 def test_absent_files_may_be_left_out_and_named(folder):
     (folder / "p/3.png").unlink()
     for path in forms(folder):
@@ -76,6 +92,10 @@ def test_images_are_sorted_as_in_a_folder(folder):
         (
             "domain,class,file\nart,dog,a/9.png\nphoto,dog,a/9.png\n",
             "line 3: a/9.png occurs twice, first in .*line 2",
+        ),
+        (
+            "domain,class,file\nart,dog,a/9.png\nphoto,dog,p/../a/9.png\n",
+            "line 3: p/../a/9.png occurs twice, first in .*line 2",
         ),
     ],
 )

@@ -106,6 +106,22 @@ def test_changed_folders_are_noticed(images, change):
     assert scan(images) == before
 
 
+def test_folders_of_the_same_age_that_change_places_are_noticed(images):
+    art = images / "art"
+    (art / "dog" / "new.png").touch()
+    (art / "dog" / "newer.png").touch()
+    when = (art / "cat").stat().st_mtime_ns - HOUR_NS
+    for _ in range(2):
+        for folder in (art / "cat", art / "dog", art):  # as unpacking an archive leaves them
+            os.utime(folder, ns=(when, when))
+        before = scan(images)["art"]
+        assert before in ({"cat": 3, "dog": 4}, {"cat": 4, "dog": 3})
+        (art / "cat").rename(art / "x")
+        (art / "dog").rename(art / "cat")
+        (art / "x").rename(art / "dog")
+        assert scan(images)["art"] == {"cat": before["dog"], "dog": before["cat"]}
+
+
 def test_a_folder_that_changed_a_moment_ago_is_not_relied_on(images):
     cat = images / "art" / "cat"
     (cat / "new.png").touch()
@@ -135,6 +151,21 @@ def test_the_cache_is_the_users(images, monkeypatch, tmp_path):
     assert tmp_path / "home" in default_cache(images).parents
     assert default_cache(images) == default_cache(images / ".." / "images")
     assert default_cache(images) != default_cache(images.parent)
+
+
+def test_without_a_home_nothing_is_remembered(images, monkeypatch):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    assert folder_label_counts(images)["art"] == {"cat": 3, "dog": 2}
+
+
+def test_a_folder_whose_name_is_not_unicode(images):
+    other = images.parent / os.fsdecode(b"n\xe4me")
+    images.rename(other)
+    assert folder_label_counts(other)["art"] == {"cat": 3, "dog": 2}
 
 
 def test_folders_that_cannot_be_counted(tmp_path):

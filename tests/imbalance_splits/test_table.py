@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 
 import numpy as np
@@ -43,8 +44,11 @@ def test_an_unknown_target_is_named():
     ("changes", "message"),
     [
         ({"domains": ("a", "c")}, "target c: unknown domains b"),
-        ({"classes": ("x", "y", "z")}, "source b: the classes differ.*Missing: z; extra: none"),
+        ({"classes": ("x", "y", "z")}, "source b: the classes differ.*Missing: z; extra: -"),
         ({"thresholds": {}}, "target c: thresholds need two numbers"),
+        ({"thresholds": {"c": Thresholds(math.inf, 2)}}, "target c: thresholds need two numbers"),
+        ({"thresholds": {"c": Thresholds(10**400, 2)}}, "target c: thresholds need two numbers"),
+        ({"validation_per_class": {"c": 2**31}}, "validation_per_class is 2147483648; give a"),
         ({"thresholds": {"c": Thresholds(2, 4)}}, "target c: Many above 2 and Few below 4 overlap"),
         ({"validation_per_class": {}}, "target c: validation_per_class is None"),
         ({"train_counts": {}}, "it has no target domain"),
@@ -53,6 +57,12 @@ def test_an_unknown_target_is_named():
 def test_contradictions_are_refused(changes, message):
     with pytest.raises(InputError, match=message):
         small(**changes)
+
+
+def test_a_missing_class_that_is_called_none_is_named():
+    counts = {"c": {"a": {"x": 1}, "b": {"x": 1, "none": 1}}}
+    with pytest.raises(InputError, match="Missing: none; extra: -"):
+        small(train_counts=counts, classes=("x", "none"))
 
 
 def test_a_written_table_is_read_back(tmp_path):

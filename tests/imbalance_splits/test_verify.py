@@ -10,6 +10,7 @@ from PIL import Image
 from imbalance_splits import published, verify
 from imbalance_splits.errors import InputError
 from imbalance_splits.verify import verify_folder, verify_list
+from tests.imbalance_splits.stand_ins import forbid_listing
 
 COUNTS = {
     "A": {"cat": 3, "dog": 2},
@@ -85,6 +86,14 @@ def test_the_usual_folder_comes_before_others_with_its_first_letter(pacs):
     (pacs / "zzz").mkdir()
     report = verify_folder(pacs, "PACS")
     assert report.problems == ["extra: aaa is no domain of PACS", "extra: zzz is no domain of PACS"]
+
+
+def test_folders_that_sort_in_another_order_are_named(pacs):
+    (pacs / "photo").rename(pacs / "Photo")
+    assert verify_folder(pacs, "PACS").problems == [
+        "misnamed: training takes the domains by the order of their folders, which is now Photo, "
+        "art_painting, cartoon, sketch; name them art_painting, cartoon, photo, sketch"
+    ]
 
 
 def test_a_data_set_without_published_counts_is_decoded(pacs):
@@ -184,3 +193,9 @@ def test_a_folder_that_may_not_be_read_is_named(pacs, monkeypatch):
     monkeypatch.setattr(Path, "iterdir", refuse)
     with pytest.raises(InputError, match=r"cartoon: cannot be read \(Permission denied\)"):
         verify_folder(pacs, "PACS")
+
+
+def test_a_folder_of_images_that_may_not_be_read_is_named(pacs, monkeypatch):
+    forbid_listing(monkeypatch, pacs / "cartoon" / "cat")
+    with pytest.raises(InputError, match=r"cat: cannot be read \(Permission denied\)"):
+        verify_folder(pacs, None)

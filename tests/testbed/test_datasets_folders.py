@@ -14,6 +14,7 @@ from imbalance_splits.errors import InputError
 from ndcl_domainbed.testbed.datasets import environment_names, get_dataset_class
 from ndcl_domainbed.testbed.datasets.image_folders import PublishedFolders
 from tests.image_folders import write_images
+from tests.imbalance_splits.stand_ins import forbid_listing
 
 AUGMENTED, PLAIN = {"data_augmentation": True}, {"data_augmentation": False}
 PACS = ["art_painting", "cartoon", "photo", "sketch"]
@@ -193,6 +194,14 @@ def test_an_empty_class_folder_is_named(pacs):
         pacs / "PACS" / "sketch" / "dog" / "1.txt"
     )
     assert f"{pacs / 'PACS' / 'sketch' / 'dog'} holds no image" in _refusal("PACS", pacs)
+
+
+@pytest.mark.parametrize("place", ["dog", "dog/more"])
+def test_a_folder_that_may_not_be_read_is_named(pacs, place, monkeypatch):
+    closed = pacs / "PACS" / "sketch" / place
+    closed.mkdir(exist_ok=True)
+    forbid_listing(monkeypatch, closed)
+    assert f"cannot read the folder {closed} (Permission denied)" in _refusal("PACS", pacs)
 
 
 def test_a_folder_of_classes_alone_is_refused(pacs):

@@ -66,6 +66,7 @@ def test_a_csv_says_the_same_as_json(tmp_path):
         ('{"train_counts": {"a": {"b": {"x": -3}}}}', "class x: count -3; give a whole"),
         ('{"train_counts": {"a": {"b": {"x": 1.5}}}}', "class x: count 1.5; give a whole"),
         ('{"train_counts": {"a": {"b": {"x": true}}}}', "class x: count True; give a whole"),
+        ('{"train_counts": {"a": {"b": {"x": 100000000000000000000}}}}', "count 10*; give a whole"),
         ('{"train_counts": {"a": {"b": {"x": 1, "x": 2}}}}', "'x' occurs twice"),
         ('{"train_counts": {"a": {"b": {"x": 1}, "c": {"y": 1}}}}', "Missing: x; extra: y"),
         (
@@ -102,6 +103,11 @@ def test_json_that_is_no_table(tmp_path, text, message):
         ("target,source,class,count\na,b,x\n", "line 2: count None"),
         ("target,source,class,count\na,b,x,1\na,b,x,2\n", r"line 3: \(a, b, x\) occurs twice"),
         ("target,source,class,count\n", "it has no target domain"),
+        (
+            'target,source,class,count\na,"b,x,1\n' + "a,b,x,1\n" * 20_000,
+            "up to line .*: not CSV .* Look for a quotation mark",
+        ),
+        ('"target,source,class,count\n' + "a,b,x,1\n" * 20_000, "Look for a quotation mark"),
     ],
 )
 def test_csv_that_is_no_table(tmp_path, text, message):
@@ -115,6 +121,7 @@ def test_csv_that_is_no_table(tmp_path, text, message):
         ({"a": {"z": {"x": 1, "y": 1}}}, "the data set has no domain 'z'; it has: a, b"),
         ({"a": {"b": {"x": 1, "w": 1}}}, "target a, source b: the data set has no class 'w'"),
         ({"a": {"b": {"x": 71, "y": 1}}}, "class x: 71 images asked for, 70 there"),
+        ({"a": {"b": {"x": 66, "y": 1}}}, "66 images asked for, 70 there, of which 5 are"),
     ],
 )
 def test_a_table_that_does_not_fit_the_data_set(tmp_path, train, message):
@@ -124,8 +131,10 @@ def test_a_table_that_does_not_fit_the_data_set(tmp_path, train, message):
 
 
 def test_a_table_may_ask_for_all_that_there_is(tmp_path):
-    path = write(tmp_path / "t.json", {"train_counts": {"a": {"b": dict(COUNTS["b"])}}})
-    assert table_for("own", path, COUNTS).train_counts["a"]["b"] == COUNTS["b"]
+    row = {"x": 65, "y": 75, "z": 0}  # with 5 for validation; of z there is nothing to ask for
+    path = write(tmp_path / "t.json", {"train_counts": {"a": {"b": row}}})
+    counts = {domain: {**have, "z": 0} for domain, have in COUNTS.items()}
+    assert table_for("own", path, counts).train_counts["a"]["b"] == row
 
 
 def test_a_file_that_is_not_there_or_not_text(tmp_path):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from imbalance_splits.errors import InputError
-from imbalance_splits.folder_scan import IMAGE_EXTENSIONS, is_image
+from imbalance_splits.folder_scan import IMAGE_EXTENSIONS, fail, is_image
 
 Samples = list[tuple[str, int]]
 """Images of a domain: path and label, in the order of the labels, then of the paths."""
@@ -25,18 +26,27 @@ def subfolders(folder: Path) -> list[str]:
         with os.scandir(folder) as entries:
             return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
     except OSError as error:
-        raise InputError(f"cannot read the folder {folder} ({error.strerror}).") from error
+        _refuse(error)
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise InputError(f"cannot read the folder {error.filename} ({error.strerror}).") from error
 
 
 def images_below(folder: Path) -> list[str]:
     """Return the paths of the images in ``folder`` and below it.
 
     They come in the order of torchvision's ImageFolder, which the seeds of DomainBed's splits
-    refer to: sorted by the folder's path, then by the file's name.
+    refer to: sorted by the folder's path, then by the file's name. Raises InputError if one of
+    the folders cannot be read.
     """
+    try:
+        walk = sorted(os.walk(folder, onerror=fail, followlinks=True))
+    except OSError as error:
+        _refuse(error)
     return [
         os.path.join(parent, name)  # noqa: PTH118 - ten times as fast as Path for many files
-        for parent, _, names in sorted(os.walk(folder, followlinks=True))
+        for parent, _, names in walk
         for name in sorted(names)
         if is_image(name)
     ]

@@ -15,17 +15,22 @@ PHONE = """
 <iframe width="390" height="800" srcdoc="{page}"></iframe><pre id="found"></pre><script>
 onload = () => {{
   const page = document.querySelector("iframe").contentDocument;
-  document.getElementById("found").textContent = page.documentElement.scrollWidth;
+  page.body.style.fontSize = "11px";  // as in print
+  document.getElementById("found").textContent = JSON.stringify([
+    page.documentElement.scrollWidth, getComputedStyle(page.querySelector(".made")).fontSize,
+  ]);
 }};
 </script>
 """
 
 
 @needs_browser
-def test_the_page_fits_a_phone(tmp_path):
+def test_the_page_fits_a_phone_and_paper(tmp_path):
     for name in diagnostic_names():
         table = pd.DataFrame({f"column {k}": [k] for k in range(20)})
         found = Findings("A claim.", ["A sentence."], table, Figure(figsize=(15, 8)))
         found.write(tmp_path, name, {"runs": ["runs/NDCL"], "seed": 0, "images": 500})
     page = write_page(tmp_path).read_text(encoding="utf-8")
-    assert found_in_a_browser(PHONE.format(page=escape(page)), tmp_path) <= 390
+    width, notes = found_in_a_browser(PHONE.format(page=escape(page)), tmp_path)
+    assert width <= 390
+    assert notes == "9.9px"  # never larger than the text

@@ -216,6 +216,8 @@ onload = () => {{
     header: getComputedStyle(page.querySelector("header")).position,
     charts: scales("chart"),
     curves: (frame.width = 480, scales("grid")),
+    notes: (page.body.style.fontSize = "10px",  // as in print
+      getComputedStyle(page.querySelector(".notes p")).fontSize),
   }});
 }};
 </script>
@@ -265,10 +267,11 @@ def test_charts_can_be_read(html, tmp_path):
 
 
 @needs_browser
-def test_the_page_fits_a_phone(html, tmp_path):
+def test_the_page_fits_a_phone_and_paper(html, tmp_path):
     found = found_in_a_browser(PHONE.format(page=escape(html)), tmp_path)
     assert found["width"] <= 390
     assert found["header"] == "static"  # it would cover a third of the screen
+    assert found["notes"] == "9px"  # never larger than the text
     assert set(map(tuple, found["charts"])) == {(1, 1)}  # they scroll, at their own size
     for width, height in found["curves"]:
         assert width < 1

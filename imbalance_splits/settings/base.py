@@ -148,17 +148,18 @@ def default_validation(label_counts: LabelCounts) -> int:
 
 
 def usable_counts(label_counts: LabelCounts, validation: int, lower: int, where: str) -> Counts:
-    """Return the counts less ``validation``; InputError where no more than ``lower`` remain."""
-    usable: Counts = {}
-    for domain, row in label_counts.items():
-        usable[domain] = {name: count - validation for name, count in row.items()}
-        for name, left in usable[domain].items():
-            if left <= lower:
-                raise InputError(
-                    f"{where}: domain {domain}, class {name} has {row[name]} images; {validation} "
-                    f"for validation leave {left}, and more than {lower} are needed.\n"
-                    "Make a table with a smaller validation, or leave the class out everywhere."
-                )
+    """Return the counts less ``validation``.
+
+    Raises InputError, which names the scarcest class, where no more than ``lower`` remain.
+    """
+    usable = {d: {k: n - validation for k, n in row.items()} for d, row in label_counts.items()}
+    left, domain, name = min((n, d, k) for d, row in usable.items() for k, n in row.items())
+    if left <= lower:
+        raise InputError(
+            f"{where}: domain {domain}, class {name} has {left + validation} images; {validation} "
+            f"for validation leave {left}, and more than {lower} are needed.\n"
+            "Make a table with a smaller validation, or leave the class out everywhere."
+        )
     return usable
 
 

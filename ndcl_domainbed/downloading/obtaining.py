@@ -100,6 +100,8 @@ def _by_any_way(
             tried += failure.tried
         except SourceFailure as failure:
             tried.append(Tried("list of files", str(failure)))
+    if not tried:
+        raise InputError(f"--not_from leaves no address of {recipe.dataset}; leave out fewer.")
     raise _nothing_helped(recipe, staging, tried)
 
 

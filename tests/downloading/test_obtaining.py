@@ -128,6 +128,10 @@ def test_unwanted_addresses_are_left_out(host, tmp_path):
     both = Way((RemoteFile("x", (bad, good)),), from_archives)
     get(toy_recipe(bad, both), tmp_path, leave_out=["/bad"])
     assert [path for path, _ in host.asked] == ["/good"]
+    with pytest.raises(
+        InputError, match=r"^--not_from leaves no address of Toy; leave out fewer\."
+    ):
+        get(toy_recipe(bad), tmp_path / "other", leave_out=["/bad"])
 
 
 def test_a_data_set_that_is_there_is_left_alone(host, tmp_path):

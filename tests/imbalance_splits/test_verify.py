@@ -162,7 +162,7 @@ def test_vlcs_may_be_the_subset_or_whole(tmp_path, monkeypatch, share):
     assert "missing: SUN09/car, a class of 14 images" in problems
 
 
-def test_the_cleaned_domainnet_is_recognised(tmp_path, monkeypatch):
+def test_a_domainnet_without_the_duplicates_is_recognised(tmp_path, monkeypatch):
     counts = {d: {"bee": 3} for d in published.ENVIRONMENTS["DomainNet"]}
     write(tmp_path / "domain_net", "DomainNet", counts)
     monkeypatch.setattr(verify, "label_counts", lambda dataset: counts)
@@ -172,7 +172,7 @@ def test_the_cleaned_domainnet_is_recognised(tmp_path, monkeypatch):
     report = verify_folder(tmp_path / "domain_net", "DomainNet")
     assert len(report.problems) == 2
     assert [note.split(";")[0] for note in report.notes] == [
-        "the published counts are those of the first release of DomainNet"
+        "the published counts are those of all 596,006 images"
     ]
 
 

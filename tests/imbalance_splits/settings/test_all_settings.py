@@ -84,11 +84,11 @@ def test_the_table_survives_json_and_says_what_made_it(name, counts):
 
 @pytest.mark.parametrize("name", GENERATED)
 def test_too_few_images_are_named(name):
-    counts = {"a": {"x": 50, "y": 50}, "b": {"x": 50, "y": 6}, "c": {"x": 50, "y": 50}}
+    counts = {"a": {"x": 5, "y": 50}, "b": {"x": 50, "y": 3}, "c": {"x": 50, "y": 4}}
     with pytest.raises(InputError) as caught:
         build_setting(name, {"validation": 5}).table("own", counts)
     assert str(caught.value) == (
-        f"{name} of own: domain b, class y has 6 images; 5 for validation leave 1, "
+        f"{name} of own: domain b, class y has 3 images; 5 for validation leave -2, "
         "and more than 1 are needed.\n"
         "Make a table with a smaller validation, or leave the class out everywhere."
     )

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     flags = argparse.ArgumentParser(
-        prog="ndcl-domainbed collect_results", description=__doc__, allow_abbrev=False
+        prog="ndcl-domainbed collect_results",
+        usage="%(prog)s --input_dir DIR [DIR ...] [options]",
+        description=__doc__,
+        allow_abbrev=False,
     )
     add = flags.add_argument
     add("--input_dir", nargs="+", required=True, metavar="DIR", help="folders of runs, any depth")

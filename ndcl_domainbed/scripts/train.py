@@ -18,6 +18,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="ndcl-domainbed train",
+        usage="%(prog)s [options]",
         description="Train and evaluate one algorithm; records go to OUTPUT_DIR/results.jsonl.",
         allow_abbrev=False,
     )

@@ -200,8 +200,8 @@ class Hparams(dict[str, Any]):
 
     def __missing__(self, name: str) -> NoReturn:
         raise UndeclaredHparam(
-            f"the hyper-parameter {name!r} is declared nowhere: put it into the algorithm's HPARAMS.\n"
-            f"There are: {', '.join(sorted(self))}"
+            f"the hyper-parameter {name!r} is declared nowhere: put it into the algorithm's "
+            f"HPARAMS.\nThere are: {', '.join(sorted(self))}"
         )
 
     def __reduce__(self) -> tuple[type, tuple[dict[str, Any]]]:

@@ -41,7 +41,7 @@ def csv_rows(
             yield f"{path}, line {reader.line_num}", [line[name] for name in columns]
     except csv.Error as error:
         raise InputError(
-            f"{path}, up to line {reader.line_num}: not CSV ({error}). "
+            f"{path}, line {reader.line_num + 1}: not CSV ({error}). "
             "Look for a quotation mark that is not closed."
         ) from None
 

@@ -104,10 +104,10 @@ def test_json_that_is_no_table(tmp_path, text, message):
         ("target,source,class,count\na,b,x,1\na,b,x,2\n", r"line 3: \(a, b, x\) occurs twice"),
         ("target,source,class,count\n", "it has no target domain"),
         (
-            'target,source,class,count\na,"b,x,1\n' + "a,b,x,1\n" * 20_000,
-            "up to line .*: not CSV .* Look for a quotation mark",
+            'target,source,class,count\na,c,x,1\na,"b,x,1\n' + "a,b,x,1\n" * 20_000,
+            "line 3: not CSV .* Look for a quotation mark",
         ),
-        ('"target,source,class,count\n' + "a,b,x,1\n" * 20_000, "Look for a quotation mark"),
+        ('"target,source,class,count\n' + "a,b,x,1\n" * 20_000, "line 1: not CSV"),
     ],
 )
 def test_csv_that_is_no_table(tmp_path, text, message):

@@ -25,7 +25,7 @@ from ndcl_domainbed.results.chosen import every_run
 from ndcl_domainbed.results.reading import read_sweep
 
 WRITTEN = 1e-6
-"""Figures are kept to six digits."""
+"""So much may figures differ by: they are shares, compared to six digits."""
 
 
 def run_again(row: pd.Series, data_dir: str, folder: Path) -> pd.Series:

@@ -41,11 +41,16 @@ class Variant(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """A mean over targets of means over trials, its standard error, and the runs behind it."""
+    """A mean over targets of means over trials, its standard error, and the runs behind it.
+
+    ``p`` is the probability of a mean as far from 0 by chance alone (Welch's t-test, two-sided);
+    NaN where there is no error.
+    """
 
     mean: float
     error: float
     runs: int
+    p: float = np.nan
 
 
 @dataclass(frozen=True)
@@ -83,15 +88,26 @@ def estimate(values: pd.Series) -> Estimate:
 
     ``values`` has the levels test_env and trial_seed; NaN is left out. The error is over trials,
     the targets fixed: sqrt(Σ_t s_t²/n_t) / T with the deviation s_t over the n_t trials of target
-    t; NaN if a target has one trial only.
+    t; NaN if a target has one trial only. Its degrees of freedom are Welch's and Satterthwaite's.
     """
     values = values.dropna()
     if values.empty:
         return Estimate(np.nan, np.nan, 0)
     targets = values.groupby(level="test_env")
     squares = targets.var(ddof=1) / targets.size()
-    error = np.sqrt(squares.sum(skipna=False)) / len(squares)
-    return Estimate(float(targets.mean().mean()), float(error), len(values))
+    error = float(np.sqrt(squares.sum(skipna=False)) / len(squares))
+    mean = float(targets.mean().mean())
+    return Estimate(mean, error, len(values), _chance(mean, error, squares, targets.size()))
+
+
+def _chance(mean: float, error: float, squares: pd.Series, trials: pd.Series) -> float:
+    """Return ``p`` of :class:`Estimate`, of the ``squares`` s_t²/n_t and the numbers n_t."""
+    if np.isnan(error) or error == 0:
+        return np.nan if np.isnan(error) or mean == 0 else 0.0
+    from scipy import stats  # takes half a second
+
+    degrees = squares.sum() ** 2 / (squares**2 / (trials - 1)).sum()
+    return float(2 * stats.t.sf(abs(mean) / error, degrees))
 
 
 def compare_variants(folders: Sequence[Path]) -> Compared:

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.diagnostics import Request, get_diagnostic
@@ -68,6 +69,17 @@ def test_planted_differences_are_found(tmp_path):
     assert compared.difference(ndcl, infonce, "few").mean == pytest.approx(5.0)
     linear = Variant("NDCL", (("kernel", "linear"),))
     assert compared.missing == {linear: [(0, 1), (1, 0), (1, 1)]}
+
+
+def test_chance_is_that_of_welchs_test():
+    x, y = [3.1, 2.2, 4.0, 3.3], [1.5, 2.9]
+    index = [(0, trial) for trial in range(4)] + [(1, trial) for trial in range(2)]
+    levels = pd.MultiIndex.from_tuples(index, names=["test_env", "trial_seed"])
+    both = estimate(pd.Series([*x, *(-value for value in y)], levels))
+    assert both.p == pytest.approx(stats.ttest_ind(x, y, equal_var=False).pvalue)
+    one = estimate(pd.Series(x, levels[:4]))
+    assert one.p == pytest.approx(stats.ttest_1samp(x, 0).pvalue)
+    assert np.isnan(estimate(pd.Series([1.0], levels[:1])).p)
 
 
 def test_the_sentences_answer_the_questions(tmp_path):

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 BASE = Variant("NDCL", ())
 SHOWN = ("overall", "many", "medium", "few")
 TABLE = (*SHOWN, "worst", "balanced")
-_CLEAR = 2.0
-"""A difference of so many standard errors is called clear."""
+_CLEAR = 0.05
+"""A difference that chance alone would make less often is called clear."""
 
 _QUESTIONS = {
     (("alpha", 0), ("beta", 0)): "Contrast and alignment together (alpha, beta)",
@@ -69,8 +69,8 @@ def _caveats() -> list[str]:
         "Accuracies are on the target's 'in' split at the step that the balanced validation split "
         "of the sources chose. ± is the standard error over trials with the targets fixed, of the "
         "mean over targets; differences are over the (target, trial) that both variants have.",
-        f"A difference is called clear from {_CLEAR:g} standard errors on. With so many "
-        "comparisons about one in twenty is called so by chance, more often with few trials.",
+        f"A difference is called clear if p is below {_CLEAR:.0%} in Welch's t-test over the "
+        "trials: of so many comparisons about one in twenty is called so by chance.",
         "All variants have NDCL's hyper-parameters; none was tuned for itself.",
     ]
 
@@ -132,7 +132,7 @@ def _question(variant: Variant, other: Variant) -> str:
 def _clear(one: Estimate) -> str:
     if np.isnan(one.error):
         return ""
-    return " (clear)" if abs(one.mean) > _CLEAR * one.error else " (not clear)"
+    return " (clear)" if one.p < _CLEAR else " (not clear)"
 
 
 def _runs(number: int) -> str:

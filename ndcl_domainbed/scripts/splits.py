@@ -162,8 +162,8 @@ def _table(args: argparse.Namespace, parameters: dict[str, Any] | None = None) -
     counts = _label_counts(args.dataset, args.data_dir)
     if counts is None:
         return table_for(args.dataset, args.setting, None, parameters)
-    if _is_path(args.dataset):
-        name = Path(args.dataset).resolve().stem
+    if path := _path(args.dataset, args.data_dir):
+        name = path.resolve().stem
         return generated_table(name, args.setting, counts, parameters)
     known = published_parameters(args.dataset, args.setting)
     return generated_table(args.dataset, args.setting, counts, {**known, **(parameters or {})})
@@ -178,26 +178,33 @@ def _targets(table: Any, target: str | None) -> list[str] | None:
     return [target]
 
 
-def _is_path(dataset: str) -> bool:
-    """Say whether ``dataset`` is a folder or a list of files and not a name."""
+def _path(dataset: str, data_dir: str | None) -> Path | None:
+    """Return the folder or list of files that ``dataset`` is the path of; None for a name.
+
+    A list may be below ``data_dir``, where training looks too; it need not exist.
+    """
     from ndcl_domainbed.testbed.datasets import DATASETS
+    from ndcl_domainbed.testbed.datasets.file_lists import LIST_SUFFIXES
 
     path = Path(dataset)
-    return dataset not in DATASETS and (path.is_dir() or path.suffix.lower() in (".csv", ".json"))
+    if dataset in DATASETS or not (path.is_dir() or path.suffix.lower() in LIST_SUFFIXES):
+        return None
+    below = Path(data_dir or DEFAULT_DATA_DIR, dataset)
+    return path if path.exists() or not below.is_file() else below
 
 
 def _label_counts(dataset: str, data_dir: str | None) -> dict[str, dict[str, int]] | None:
     """Return domain -> class -> images; None for a published data set that is not counted."""
     from imbalance_splits.published import published_datasets
 
-    if _is_path(dataset):
-        if Path(dataset).is_dir():
+    if path := _path(dataset, data_dir):
+        if path.is_dir():
             from imbalance_splits.folder_scan import folder_label_counts
 
-            return folder_label_counts(dataset)
+            return folder_label_counts(path)
         from imbalance_splits.file_list import read_file_list
 
-        return read_file_list(dataset).label_counts()
+        return read_file_list(path).label_counts()
     if data_dir is None and dataset in published_datasets():
         return None
     return _named_label_counts(dataset, data_dir or DEFAULT_DATA_DIR)
@@ -266,11 +273,12 @@ def _place(dataset: str, data_dir: str) -> Path:
     A path is looked for where training looks for it.
     """
     from ndcl_domainbed.testbed.datasets import DATASETS, get_dataset_class
-    from ndcl_domainbed.testbed.datasets.file_lists import LIST_SUFFIXES
 
-    for place in () if dataset in DATASETS else (Path(dataset), Path(data_dir, dataset)):
-        if place.is_dir() or (place.is_file() and place.suffix.lower() in LIST_SUFFIXES):
-            return place
+    path = _path(dataset, data_dir)
+    if path is not None and path.exists():
+        return path
+    if dataset not in DATASETS and Path(data_dir, dataset).is_dir():
+        return Path(data_dir, dataset)
     folder = getattr(get_dataset_class(dataset, data_dir), "FOLDER", None)
     if folder is None:
         raise InputError(f"{dataset} has no folder of images to verify.")

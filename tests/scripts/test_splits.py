@@ -99,6 +99,12 @@ def test_make_from_a_list_of_files(tmp_path, images):
     assert table.counts("art").tolist() == [[8, 8], [8, 8]]
 
 
+def test_a_list_of_files_is_found_below_data_dir_as_in_training(tmp_path, images):
+    write_list(images.parent / "mine.json", images)
+    table = made(tmp_path, "mine.json", "Balanced", "--data_dir", images.parent)
+    assert table.dataset == "mine"
+
+
 def test_make_of_a_published_pair_writes_it_or_varies_it(tmp_path, capsys):
     table = made(tmp_path, "VLCS", "Cross")
     assert table.train_counts == published_table("VLCS", "Cross").train_counts

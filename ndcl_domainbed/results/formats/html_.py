@@ -20,6 +20,7 @@ def page(head: Sequence[str], tables: Sequence[Table], counts: bool) -> str:
     """Return a page that needs nothing else."""
     parts = [
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>Results</title><style>{_STYLE}</style></head><body>",
         *(f"<p>{escape(line)}</p>" for line in head),
         "<p>Best in <b>bold</b>, second <u>underlined</u>.</p>",

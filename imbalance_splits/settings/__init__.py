@@ -7,7 +7,6 @@ class name is the setting's name, its dataclass fields are the parameters.
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import inspect
 import pkgutil
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from functools import cache
 from typing import Any
 
 from imbalance_splits.errors import InputError, unknown_name
+from imbalance_splits.importing import imported
 from imbalance_splits.settings.base import Setting
 from imbalance_splits.settings.from_file import FILE_SUFFIXES
 
@@ -23,15 +23,21 @@ __all__ = ["Setting", "build_setting", "get_setting", "parameter_names", "settin
 
 @cache
 def _settings() -> dict[str, type[Setting]]:
-    """Return every concrete setting that a module of this package defines, by name."""
+    """Return every concrete setting that a module of this package defines, by name.
+
+    Raises InputError for a module that cannot be imported, and if two define the same name.
+    """
     found: dict[str, type[Setting]] = {}
     for info in pkgutil.iter_modules(__path__):
-        module = importlib.import_module(f"{__name__}.{info.name}")
+        module = imported(f"{__name__}.{info.name}", "settings")
         for name, member in inspect.getmembers(module, inspect.isclass):
             own = member.__module__ == module.__name__
             if own and issubclass(member, Setting) and not inspect.isabstract(member):
                 if name in found:
-                    raise RuntimeError(f"two settings are called {name}: rename one")
+                    raise InputError(
+                        f"two modules define a setting {name}: {found[name].__module__} and "
+                        f"{module.__name__}; rename one of them."
+                    )
                 found[name] = member
     return found
 

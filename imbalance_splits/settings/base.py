@@ -78,16 +78,8 @@ class GeneratedSetting(Setting):
         if validation is None:
             validation = default_validation(label_counts)
         usable = usable_counts(label_counts, validation, self.lower, where)
-        counts = self.train_counts(usable)
         classes = tuple(next(iter(label_counts.values())))
-        ordered = {
-            target: {
-                source: {name: counts[target][source][name] for name in classes}
-                for source in label_counts
-                if source != target
-            }
-            for target in label_counts
-        }
+        ordered = _ordered(self.train_counts(usable), list(label_counts), classes, where)
         parameters = {**dataclasses.asdict(self), "validation": validation}
         return SplitTable(
             dataset=dataset,
@@ -99,6 +91,26 @@ class GeneratedSetting(Setting):
             validation_per_class=dict.fromkeys(ordered, validation),
             provenance=_provenance(parameters),
         )
+
+
+def _ordered(
+    counts: TrainCounts, domains: list[str], classes: tuple[str, ...], where: str
+) -> TrainCounts:
+    """Return ``counts`` in the order of domains and classes; InputError if any are missing."""
+    try:
+        return {
+            target: {
+                source: {name: counts[target][source][name] for name in classes}
+                for source in domains
+                if source != target
+            }
+            for target in domains
+        }
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{where}: train_counts must return target -> source -> class -> images, of every "
+            f"domain as target, all its sources and all classes ({type(error).__name__}: {error})."
+        ) from error
 
 
 def _thresholds(rows: Counts) -> Thresholds:

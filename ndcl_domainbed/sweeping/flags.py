@@ -74,6 +74,7 @@ def build_parser(cls: type[AnyParser]) -> AnyParser:
     """Return the parser. Only flags that were given are in its result."""
     parser = cls(
         prog="ndcl-domainbed sweep",
+        usage="%(prog)s COMMAND [options]",
         description="Launch the runs of a grid, clear those that did not finish, show how far "
         "they are, or plan what they will cost.",
         argument_default=argparse.SUPPRESS,

@@ -7,7 +7,9 @@ import pytest
 from tests.command_line import call
 
 
-@pytest.mark.parametrize("command", ["train", "collect_results --input_dir runs"])
+@pytest.mark.parametrize(
+    "command", ["train", "collect_results --input_dir runs", "sweep launch --output_dir runs"]
+)
 def test_a_flag_that_there_is_not_is_an_error_of_two_lines(command):
     outcome = call(*command.split(), "--algoritm", "NDCL")
     assert outcome.status == 2

@@ -6,8 +6,8 @@ import pkgutil
 from types import ModuleType
 
 from imbalance_splits.errors import InputError
+from imbalance_splits.importing import imported
 from ndcl_domainbed.hparams import Hparam
-from ndcl_domainbed.testbed.importing import imported
 
 
 def discover(package: ModuleType, base: type) -> dict[str, type]:

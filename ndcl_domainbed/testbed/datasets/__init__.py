@@ -11,8 +11,8 @@ import pkgutil
 from pathlib import Path
 
 from imbalance_splits.errors import InputError, unknown_name
+from imbalance_splits.importing import imported
 from ndcl_domainbed.testbed.datasets.base import MultiDomainDataset
-from ndcl_domainbed.testbed.importing import imported
 
 DatasetClass = type[MultiDomainDataset]
 

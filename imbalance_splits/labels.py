@@ -14,7 +14,7 @@ def labels_of(domain: Any) -> np.ndarray:
     """Return the class of every image of one domain, int64 (N), in the order of the images.
 
     They come from ``.targets`` (image folders) or from the second tensor (TensorDataset). Raises
-    InputError for a data set with neither.
+    InputError for a data set with neither, and for labels that are no numbers.
     """
     labels = getattr(domain, "targets", None)
     tensors = getattr(domain, "tensors", None)
@@ -25,7 +25,13 @@ def labels_of(domain: Any) -> np.ndarray:
             f"{type(domain).__name__}: its labels cannot be read without decoding images; "
             "give it a .targets list."
         )
-    return np.asarray(labels).astype(np.int64)
+    try:
+        return np.asarray(labels).astype(np.int64)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{type(domain).__name__}: its labels (targets) are to be the numbers of the classes, "
+            f"0, 1, ... ({error})."
+        ) from error
 
 
 def class_labels(domain: Any, num_classes: int, name: str) -> np.ndarray:

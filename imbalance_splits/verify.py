@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,6 +78,8 @@ def verify_folder(
             for domain, row in found.items()
         }
         _compare(sizes, dataset, report)
+    else:
+        report.notes.append(_taken_for(found, {name for row in found.values() for name in row}))
     _decode(root, found, report, progress)
     return report
 
@@ -92,12 +94,18 @@ def verify_list(path: Path | str, progress: Progress | None = None) -> Report:
     files = read_file_list(path, report.unread)
     report.problems += [f"missing: there is no file {file}" for file in report.unread]
     images = [file for pairs in files.domains.values() for file, _ in pairs]
+    report.notes.append(_taken_for(files.domains, files.classes))
     with ThreadPoolExecutor() as pool:
         for file, reason in zip(images, pool.map(_defect, images), strict=True):
             _add_image(report, file, str(file), reason)
             if progress is not None:
                 progress(report.images, len(images))
     return report
+
+
+def _taken_for(domains: Collection[str], classes: Collection[str]) -> str:
+    """Return what counts as a domain: it may be a level of folders that was not meant."""
+    return f"{len(domains)} domains, {', '.join(domains)}; {len(classes)} classes"
 
 
 def _folders(folder: Path) -> list[str]:

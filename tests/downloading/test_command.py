@@ -30,6 +30,7 @@ def test_a_download_says_what_it_gets_and_checks_it(host, tmp_path, capsys):
         "terms: do as you like",
         "cite:  A. Author. Toys. 2020",
         f"toy0: fetching from {here}",
+        "note: 2 domains, ink, oil paint; 2 classes",
         "note: mind the dogs",
         f"{tmp_path}/toy_data: 12 images, all sound; there are no published counts to compare with",
     ]
@@ -40,7 +41,7 @@ def test_a_broken_image_gives_status_1(host, tmp_path, capsys):
     files = toy_files() | {"toy/ink/cat/0.png": picture(1)[:40]}
     assert call(toy_recipe(host.serve("/a", zipped(files))), tmp_path) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-2].startswith("broken: ink/cat/0.png (")
+    assert lines[-3].startswith("broken: ink/cat/0.png (")
     assert lines[-1].startswith(f"{tmp_path}/toy_data: 12 images, 1 problem;")
 
 

@@ -40,6 +40,8 @@ def test_labels_that_would_need_decoding():
         labels_of(TensorDataset(torch.zeros(3)))
     with pytest.raises(InputError, match=r"SimpleNamespace: its labels cannot be read"):
         labels_of(SimpleNamespace())
+    with pytest.raises(InputError, match=r"\(targets\) are to be the numbers .*'cat'"):
+        labels_of(SimpleNamespace(targets=["cat", "dog"]))
 
 
 def test_a_folder_too_many_is_named(tmp_path):

@@ -24,20 +24,21 @@ def test_verify_reports_and_returns_a_status(images, capsys):
     assert main(["verify", str(images)]) == 0
     out = capsys.readouterr().out
     assert out == (
+        "note: 3 domains, art, book, clay; 2 classes\n"
         f"{images}: 150 images, all sound; there are no published counts to compare with\n"
     )
     (images / "art" / "cat" / "000.png").write_bytes(b"?")
     assert main(["verify", str(images)]) == 1
     out = capsys.readouterr().out.splitlines()
     assert out[0] == "broken: art/cat/000.png (cannot identify image file)"
-    assert "150 images, 1 problem;" in out[1]
+    assert "150 images, 1 problem;" in out[2]
 
 
 @pytest.mark.parametrize("name", ["mine.json", "mine.csv"])
 def test_verify_takes_a_list_of_files(tmp_path, images, monkeypatch, capsys, name):
     path = write_list(tmp_path / name, images)
     assert main(["verify", str(path)]) == 0
-    assert capsys.readouterr().out.startswith(f"{path}: 90 images, all sound;")
+    assert f"\n{path}: 90 images, all sound;" in capsys.readouterr().out
     (images / "book" / "dog" / "003.png").write_bytes(b"?")
     (images / "book" / "dog" / "004.png").unlink()
     (images / "book" / "dog" / "019.png").write_bytes(b"?")  # not in the list
@@ -46,6 +47,7 @@ def test_verify_takes_a_list_of_files(tmp_path, images, monkeypatch, capsys, nam
     assert capsys.readouterr().out.splitlines() == [
         f"missing: there is no file {images / 'book' / 'dog' / '004.png'}",
         f"broken: {images / 'book' / 'dog' / '003.png'} (cannot identify image file)",
+        "note: 3 domains, art, book, clay; 2 classes",
         f"{path}: 89 images, 2 problems; there are no published counts to compare with",
     ]
 

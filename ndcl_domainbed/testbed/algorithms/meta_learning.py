@@ -14,9 +14,6 @@ from ndcl_domainbed.testbed.algorithms.base import Algorithm, Minibatch, scalars
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 from ndcl_domainbed.testbed.networks.whole import WholeNetwork
 
-_ADAM_EPSILON = 1e-8
-"""What torch's Adam takes by default."""
-
 
 class MLDG(ERM):
     """Meta-Learning for Domain Generalization, its first-order variant.
@@ -85,7 +82,9 @@ class MLDG(ERM):
         """
         changing = [*parameters, *self.network.buffers()]
         starts = [tensor.detach().clone() for tensor in changing]
-        _first_adam_step(parameters, gradients, self.hparams["lr"], self.hparams["weight_decay"])
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        self._adam(parameters).step()
         x, y = minibatch
         loss = F.cross_entropy(self.network(x), y)
         found = _gradients(loss, parameters)
@@ -93,19 +92,6 @@ class MLDG(ERM):
             for tensor, start in zip(changing, starts, strict=True):
                 tensor.copy_(start)
         return loss, found
-
-
-@torch.no_grad()
-def _first_adam_step(
-    parameters: Sequence[torch.Tensor],
-    gradients: Sequence[torch.Tensor],
-    lr: float,
-    weight_decay: float,
-) -> None:
-    """Move ``parameters`` as a new Adam does: each number by lr g/(|g| + ε), whatever its size."""
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        g = gradient.add(parameter, alpha=weight_decay) if weight_decay else gradient
-        parameter.addcdiv_(g, g.abs().add_(_ADAM_EPSILON), value=-lr)
 
 
 def _add(totals: Sequence[torch.Tensor], tensors: Sequence[torch.Tensor]) -> None:

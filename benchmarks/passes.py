@@ -25,18 +25,18 @@ Batches = list[tuple[Tensor, Tensor]]
 
 def with_gradients_of_samples(algorithm: Any, batches: Batches) -> None:
     """Fishr: one pass; for each domain the two products of which the variances of its gradients of
-    the (linear) classifier are made, and the four of their gradient.
+    the (linear) classifier are made, and then, since these are compared with those of the other
+    domains first, the four of their gradient.
     """
     x, y = joined(batches)
     z = algorithm.featurizer(x)
     logits = algorithm.classifier(z)
     step(algorithm.optimizer, F.cross_entropy(logits, y))
+    domains = list(zip(logits.split(sizes(batches)), z.split(sizes(batches)), strict=True))
     with torch.no_grad():
-        for errors, features in zip(
-            logits.split(sizes(batches)), z.split(sizes(batches)), strict=True
-        ):
-            mean, square = errors.T @ features, errors.T @ features
-            for product in (mean, square):
+        products = [(errors.T @ features, errors.T @ features) for errors, features in domains]
+        for (errors, features), of_domain in zip(domains, products, strict=True):
+            for product in of_domain:
                 features @ product.T, errors @ product
 
 
@@ -63,9 +63,15 @@ def pass_by_domain(algorithm: Any, batches: Batches) -> None:
 
 
 def meta_learning(algorithm: Any, batches: Batches) -> None:
-    """MLDG with two meta-test domains of three: one domain and then another, a step after each."""
-    for x, y in batches[:2]:
-        step(algorithm.optimizer, F.cross_entropy(algorithm.network(x), y))
+    """MLDG with two meta-test domains of three: one domain and then another, a step after each, of
+    which the first is a new Adam's.
+    """
+    for optimizer, (x, y) in zip(
+        (torch.optim.Adam(algorithm.network.parameters()), algorithm.optimizer),
+        batches[:2],
+        strict=True,
+    ):
+        step(optimizer, F.cross_entropy(algorithm.network(x), y))
 
 
 def walk(algorithm: Any, batches: Batches) -> None:

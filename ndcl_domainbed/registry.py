@@ -6,7 +6,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-from imbalance_splits.errors import InputError, unknown_name
+from imbalance_splits.errors import defined_twice, unknown_name
 from imbalance_splits.seeds import seed_hash
 from ndcl_domainbed import algorithms as additions
 from ndcl_domainbed import backend
@@ -23,10 +23,8 @@ def _classes() -> dict[str, type]:
     own, theirs = additions.classes(), backend.algorithm_classes()
     twice = sorted(own.keys() & theirs.keys())
     if twice and backend.NAME == "embedded":
-        raise InputError(
-            f"two modules define an algorithm {twice[0]}: {own[twice[0]].__module__} and "
-            f"{theirs[twice[0]].__module__}; rename one of them."
-        )
+        name = twice[0]
+        raise defined_twice("an algorithm", name, own[name], theirs[name])
     return dict(sorted((own | theirs).items()))
 
 

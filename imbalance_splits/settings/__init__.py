@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from imbalance_splits.errors import InputError, unknown_name
+from imbalance_splits.errors import InputError, defined_twice, unknown_name
 from imbalance_splits.importing import imported
 from imbalance_splits.settings.base import Setting
 from imbalance_splits.settings.from_file import FILE_SUFFIXES
@@ -34,10 +34,7 @@ def _settings() -> dict[str, type[Setting]]:
             own = member.__module__ == module.__name__
             if own and issubclass(member, Setting) and not inspect.isabstract(member):
                 if name in found:
-                    raise InputError(
-                        f"two modules define a setting {name}: {found[name].__module__} and "
-                        f"{module.__name__}; rename one of them."
-                    )
+                    raise defined_twice("a setting", name, found[name], member)
                 found[name] = member
     return found
 

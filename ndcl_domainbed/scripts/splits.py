@@ -181,16 +181,16 @@ def _targets(table: Any, target: str | None) -> list[str] | None:
 def _path(dataset: str, data_dir: str | None) -> Path | None:
     """Return the folder or list of files that ``dataset`` is the path of; None for a name.
 
-    A list may be below ``data_dir``, where training looks too; it need not exist.
+    A folder below ``data_dir`` goes by its name. A list need not exist.
     """
-    from ndcl_domainbed.testbed.datasets import DATASETS
+    from ndcl_domainbed.testbed.datasets import DATASETS, path_of
     from ndcl_domainbed.testbed.datasets.file_lists import LIST_SUFFIXES
 
-    path = Path(dataset)
-    if dataset in DATASETS or not (path.is_dir() or path.suffix.lower() in LIST_SUFFIXES):
-        return None
-    below = Path(data_dir or DEFAULT_DATA_DIR, dataset)
-    return path if path.exists() or not below.is_file() else below
+    path, found = Path(dataset), path_of(dataset, data_dir or DEFAULT_DATA_DIR)
+    if found is not None and (found == path or found.is_file()):
+        return found
+    is_list = dataset not in DATASETS and path.suffix.lower() in LIST_SUFFIXES
+    return path if is_list else None
 
 
 def _label_counts(dataset: str, data_dir: str | None) -> dict[str, dict[str, int]] | None:
@@ -272,13 +272,11 @@ def _place(dataset: str, data_dir: str) -> Path:
 
     A path is looked for where training looks for it.
     """
-    from ndcl_domainbed.testbed.datasets import DATASETS, get_dataset_class
+    from ndcl_domainbed.testbed.datasets import get_dataset_class, path_of
 
-    path = _path(dataset, data_dir)
-    if path is not None and path.exists():
+    path = path_of(dataset, data_dir)
+    if path is not None:
         return path
-    if dataset not in DATASETS and Path(data_dir, dataset).is_dir():
-        return Path(data_dir, dataset)
     folder = getattr(get_dataset_class(dataset, data_dir), "FOLDER", None)
     if folder is None:
         raise InputError(f"{dataset} has no folder of images to verify.")

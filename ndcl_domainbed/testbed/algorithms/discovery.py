@@ -5,7 +5,7 @@ from __future__ import annotations
 import pkgutil
 from types import ModuleType
 
-from imbalance_splits.errors import InputError
+from imbalance_splits.errors import InputError, defined_twice
 from imbalance_splits.importing import imported
 from ndcl_domainbed.hparams import Hparam
 
@@ -24,10 +24,7 @@ def discover(package: ModuleType, base: type) -> dict[str, type]:
             if not _is_algorithm(name, cls, module, base):
                 continue
             if name in found:
-                raise InputError(
-                    f"two modules define an algorithm {name}: {found[name].__module__} and "
-                    f"{module.__name__}; rename one of them."
-                )
+                raise defined_twice("an algorithm", name, found[name], cls)
             _check_hparams(cls)
             found[name] = cls
     return dict(sorted(found.items()))

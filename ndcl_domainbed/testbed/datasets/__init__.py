@@ -10,7 +10,7 @@ from __future__ import annotations
 import pkgutil
 from pathlib import Path
 
-from imbalance_splits.errors import InputError, unknown_name
+from imbalance_splits.errors import InputError, defined_twice, unknown_name
 from imbalance_splits.importing import imported
 from ndcl_domainbed.testbed.datasets.base import MultiDomainDataset
 
@@ -31,13 +31,10 @@ def _discover() -> dict[str, DatasetClass]:
                 continue
             if cls.__module__ != module.name or not cls.ENVIRONMENTS:
                 continue
-            if cls.__name__ in found:
-                other = found[cls.__name__].__module__
-                raise InputError(
-                    f"two modules define a data set {cls.__name__}: {other} and {module.name}; "
-                    "rename one of them."
-                )
-            found[cls.__name__] = cls
+            name = cls.__name__
+            if name in found:
+                raise defined_twice("a data set", name, found[name], cls)
+            found[name] = cls
     return found
 
 
@@ -60,16 +57,27 @@ def get_dataset_class(name: str, data_dir: str | None = None) -> DatasetClass:
 
     if name in _CLASSES:
         return _CLASSES[name]
+    place = path_of(name, data_dir)
+    if place is None:
+        raise InputError(
+            f"{unknown_name('dataset', name, DATASETS)}\nAny other name must be the path of a "
+            f"folder domain/class/image, or of a list of files ({', '.join(LIST_SUFFIXES)})."
+        )
+    return folder_dataset(name, place) if place.is_dir() else list_dataset(name, place)
+
+
+def path_of(name: str, data_dir: str | None = None) -> Path | None:
+    """Return the folder or list of files that is taken for the data set ``name``.
+
+    None for a name of :data:`DATASETS`, and if there is neither at the path.
+    """
+    from ndcl_domainbed.testbed.datasets.file_lists import LIST_SUFFIXES
+
     places = [Path(name)] if data_dir is None else [Path(name), Path(data_dir, name)]
-    for place in places if name else []:
-        if place.is_dir():
-            return folder_dataset(name, place)
-        if place.is_file() and place.suffix.lower() in LIST_SUFFIXES:
-            return list_dataset(name, place)
-    raise InputError(
-        f"{unknown_name('dataset', name, DATASETS)}\nAny other name must be the path of a folder "
-        f"domain/class/image, or of a list of files ({', '.join(LIST_SUFFIXES)})."
-    )
+    for place in places if name and name not in _CLASSES else []:
+        if place.is_dir() or (place.is_file() and place.suffix.lower() in LIST_SUFFIXES):
+            return place
+    return None
 
 
 def environment_names(name: str, data_dir: str | None = None) -> list[str]:

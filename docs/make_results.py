@@ -1,71 +1,53 @@
-"""Writes the tables of docs/results.md, and its pictures, from docs/results/digits.csv.
+"""Writes the tables and pictures of docs/results.md, and the README's table, from docs/results/.
 
-    python docs/make_results.py                  the page and its pictures, from the CSV file
-    python docs/make_results.py --sweep DIR      first take the finished runs in DIR into that file
-    python docs/make_results.py --ablation FILE  first take FILE, the contrast.csv of diagnose
+    python docs/make_results.py                    the pages, from the files
+    python docs/make_results.py --study photographs --sweep DIR
+                                                   first take the finished runs in DIR
+    python docs/make_results.py --ablation FILE    first take FILE, the contrast.csv of diagnose
 
-The sweep is the one of sweeps/digits.yaml. Runs that the file has already are replaced, so that
-the sweep can be run in parts; but all runs in it are of one kind of machine (machine.json), since
-another one may give other numbers: taking a run made elsewhere begins the file anew. A row is a run
-at the step that balanced validation selects. rerun_results.py makes some of the runs again.
+A study is a sweep of sweeps/: `photographs` or `digits` (see studies.py). Runs that its file has
+are replaced, so that a sweep can be run in parts. rerun_results.py makes some of them again.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-import yaml
 from matplotlib.figure import Figure
+from studies import (
+    BOARD,
+    DIGITS,
+    DOCS,
+    GROUPS,
+    MEASURES,
+    PHOTOGRAPHS,
+    REFERENCE,
+    STUDIES,
+    Study,
+    domain_names,
+    read_machines,
+)
 
 from ndcl_domainbed.results import names, tables
-from ndcl_domainbed.results.chosen import every_run
 from ndcl_domainbed.results.formats import render
-from ndcl_domainbed.results.reading import read_sweep
+from ndcl_domainbed.results.labels import base_algorithm, base_dataset
 from ndcl_domainbed.results.statistics import cells_of, rank, warnings
 from ndcl_domainbed.results.statistics import compare as compared
 from ndcl_domainbed.results.tables import AVERAGE, Cell, Table
 
-DOCS = Path(__file__).parent
-FILE = DOCS / "results" / "digits.csv"
-MACHINE = DOCS / "results" / "machine.json"
 ABLATION = DOCS / "results" / "ablation.csv"
 DIFFERENCE = ("_minus_ndcl", "_minus_ndcl_error")
 """Ends of its columns: what a variant has more than NDCL as it is, and the standard error."""
 PAGE = DOCS / "results.md"
 README = DOCS.parent / "README.md"
-SWEEP = DOCS.parent / "sweeps" / "digits.yaml"
 PICTURES = DOCS / "pictures"
-DOMAINS = names.ENVIRONMENTS["DigitsDG"]
-GROUPS = ("many", "medium", "few")
-MEASURES = ("overall", *GROUPS, "balanced", "worst")
-RUN = ["setting", "algorithm", "test_env", "trial_seed"]
-COLOURS = {"many": "#0072B2", "medium": "#E69F00", "few": "#440154"}
-REFERENCE = "NDCL"
-
-
-def take(sweep: Path) -> None:
-    """Put the finished runs of ``sweep`` into the file."""
-    found = every_run(read_sweep([str(sweep)]), ["balanced"])[[*RUN, "step", *MEASURES]]
-    found = found.astype({"step": int})
-    here = this_machine()
-    is_same = MACHINE.exists() and json.loads(MACHINE.read_text(encoding="utf-8")) == here
-    earlier = pd.read_csv(FILE) if is_same and FILE.exists() else found[:0]
-    rows = pd.concat([earlier, found]).drop_duplicates(RUN, keep="last").sort_values(RUN)
-    FILE.parent.mkdir(exist_ok=True)
-    rows.to_csv(FILE, index=False, float_format="%.15g")  # all digits: equal means stay equal
-    MACHINE.write_text(json.dumps(here, indent=2) + "\n", encoding="utf-8")
-
-
-def this_machine() -> dict[str, str]:
-    """Return what the last digits of a run's numbers depend on."""
-    from ndcl_domainbed.training.environment import describe_environment
-
-    found = describe_environment()
-    return {name: found[name].partition("+")[0] for name in ("CPU", "PyTorch", "NumPy")}
+COLORS = {"many": "#0072B2", "medium": "#E69F00", "few": "#440154"}
+IN_README = 6
+"""Of how many algorithms the README shows the figures, besides ERM's and NDCL's."""
 
 
 def take_ablation(table: Path) -> None:
@@ -93,17 +75,6 @@ def ablation_table() -> str:
     return _bare(render("markdown", [], [Table("statistics", {}, columns, rows)]))
 
 
-def runs() -> pd.DataFrame:
-    """Return the runs in the file."""
-    return pd.read_csv(FILE).assign(dataset="DigitsDG")
-
-
-def complete(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs of the (setting, trial) in which every algorithm has every target."""
-    wanted = len(yaml.safe_load(SWEEP.read_text(encoding="utf-8"))["algorithms"]) * len(DOMAINS)
-    return rows[rows.groupby(["setting", "trial_seed"])["overall"].transform("size") == wanted]
-
-
 class Behind:
     """What tables ask of the runs behind a cell."""
 
@@ -116,19 +87,49 @@ class Behind:
         return "not run yet" if metric is None else tables.NO_CLASS
 
 
-def setting_tables(rows: pd.DataFrame, setting: str) -> str:
-    """Return the leaderboard of one setting: by target, and by shot group."""
-    here = rows[rows["setting"] == setting]
+def board_table(here: pd.DataFrame, dataset: str) -> str:
+    """Return the leaderboard of one board: by target, and by shot group."""
     algorithms = names.ordered_algorithms(here["algorithm"].unique())
-    envs = range(len(DOMAINS))
-    by_domain = tables.domain_rows(here, algorithms, len(DOMAINS), "overall", Behind())
-    by_group = tables.measure_rows(here, algorithms, envs, MEASURES[1:], Behind())
-    columns = [*DOMAINS, AVERAGE, *(names.METRIC_TITLES[name] for name in MEASURES[1:])]
+    domains = domain_names(dataset)
+    by_domain = tables.domain_rows(here, algorithms, len(domains), "overall", Behind())
+    by_group = tables.measure_rows(here, algorithms, range(len(domains)), MEASURES[1:], Behind())
+    columns = [*domains, AVERAGE, *(names.METRIC_TITLES[name] for name in MEASURES[1:])]
     joined = [
         (name, [*one, *other]) for (name, one), (_, other) in zip(by_domain, by_group, strict=True)
     ]
     text = _bare(render("markdown", [], [Table("domains", {}, columns, joined)]))
     return text.replace(" ± 0.0", "") if here["trial_seed"].nunique() == 1 else text
+
+
+def overview(rows: pd.DataFrame, algorithms: Sequence[str] | None = None) -> str:
+    """Return overall and Few of every algorithm under every setting of one dataset, best first."""
+    shown = ["overall", "few"]
+    cells = rows.groupby(["algorithm", "setting", "test_env"])[shown].mean() * 100
+    means = cells.groupby(["algorithm", "setting"]).mean()
+    average = means.groupby("algorithm").mean().sort_values("overall", ascending=False)
+    settings = names.ordered(sorted(set(rows["setting"])), names.SETTINGS)
+    lines = []
+    for name in average.index if algorithms is None else algorithms:
+        figures = [means.loc[(name, setting)] for setting in settings]
+        lines.append((name, [average.loc[name], *figures]))
+    best = {
+        (place, measure): max(f"{figures[place][measure]:.1f}".zfill(5) for _, figures in lines)
+        for place in range(len(settings) + 1)
+        for measure in shown
+    }
+
+    def text(place: int, measure: str, value: float) -> str:
+        number = f"{value:.1f}"
+        return f"**{number}**" if number.zfill(5) == best[place, measure] else number
+
+    body = [
+        [name, *(" / ".join(text(place, one, figures[one]) for one in shown)
+                 for place, figures in enumerate(row))]
+        for name, row in lines
+    ]  # fmt: skip
+    head = ["overall / Few", "mean", *settings]
+    rule = [":--", *["--:"] * (len(settings) + 1)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *body])
 
 
 def _bare(text: str) -> str:
@@ -162,41 +163,55 @@ def statistics_table(rows: pd.DataFrame, measure: str) -> str:
     return _bare(render("markdown", lines, [Table("statistics", {}, columns, listed)]))
 
 
-def generated(rows: pd.DataFrame) -> dict[str, str]:
-    """Return the parts of the page that come from the file, by name."""
-    shown = complete(rows)
-    settings = names.ordered(sorted(set(shown["setting"])), names.SETTINGS)
-    boards = [f"## {name}\n\n{setting_tables(shown, name)}" for name in settings]
-    parts = {"tables": "\n\n".join(boards)}
-    for measure in ("overall", "few"):
-        parts[f"statistics {measure}"] = statistics_table(shown, measure)
-    parts["ablation"] = ablation_table()
-    machine = json.loads(MACHINE.read_text(encoding="utf-8"))
-    trials = shown.groupby("setting")["trial_seed"].nunique()
-    listed = ", ".join(f"{name}, {count} of 3 trials" for name, count in trials.items())
-    parts["runs"] = (
-        f"**Shown: {len(shown)} of the sweep's 792 runs** ({listed}). The file has {len(rows)}; a "
-        "trial is shown once every algorithm has every target in it. Made on: "
-        f"{', '.join(f'{name} {value}' for name, value in machine.items())}; a job has one thread."
+def run_line(study: Study, rows: pd.DataFrame) -> str:
+    """Return which runs are shown, and what made them."""
+    shown = study.complete(rows)
+    trials = [
+        f"{base_dataset(dataset)} {setting}, {here['trial_seed'].nunique()}"
+        for dataset, setting, here in study.boards(shown)
+    ]
+    machine = read_machines().get(study.name, {})
+    return (
+        f"**Shown: {len(shown):,} of the sweep's {len(study.jobs):,} runs** (trials: "
+        f"{'; '.join(trials)}). A trial is shown once every algorithm has every target in it. Made "
+        f"on: {', '.join(f'{name} {value}' for name, value in machine.items())}; a job has one "
+        "thread."
     )
+
+
+def generated(study: Study) -> dict[str, str]:
+    """Return the parts of the page that come from the file of ``study``, by name."""
+    rows = study.runs()
+    shown = study.complete(rows)
+    parts = {f"{study.name} runs": run_line(study, rows)}
+    for dataset in names.ordered_datasets(shown["dataset"].unique()):
+        here = shown[shown["dataset"] == dataset]
+        boards = [
+            f"### {base_dataset(dataset)}, {setting}\n\n{board_table(board, dataset)}"
+            for _, setting, board in study.boards(here)
+        ]
+        name = f"{study.name} {base_dataset(dataset)}"
+        parts |= {name: overview(here), f"{name} tables": "\n\n".join(boards)}
+    for measure in ("overall", "few"):
+        parts[f"{study.name} statistics {measure}"] = statistics_table(shown, measure)
     return parts
 
 
-def pages(rows: pd.DataFrame) -> dict[Path, dict[str, str]]:
-    """Return the parts that come from the file, by page."""
-    return {PAGE: generated(rows), README: {"leaderboard": leaderboard(rows)}}
+def pages() -> dict[Path, dict[str, str]]:
+    """Return the parts that come from the files, by page."""
+    parts = {name: part for study in STUDIES.values() for name, part in generated(study).items()}
+    return {PAGE: parts | {"ablation": ablation_table()}, README: {"leaderboard": leaderboard()}}
 
 
-def leaderboard(rows: pd.DataFrame) -> str:
-    """Return the README's table: the best four, NDCL and ERM, over all settings and targets."""
-    shown = ["overall", *GROUPS]
-    cells = complete(rows).groupby(["algorithm", "setting", "test_env"])[shown].mean()
-    means = cells.groupby("algorithm").mean().sort_values("overall", ascending=False) * 100
-    chosen = [
-        *means.index[:4],
-        *(name for name in (REFERENCE, "ERM") if name not in means.index[:4]),
-    ]
-    return str(means.loc[chosen].rename(columns=names.METRIC_TITLES).to_markdown(floatfmt=".1f"))
+def leaderboard() -> str:
+    """Return the README's table: the best on PACS, NDCL and ERM, over all settings and targets."""
+    rows = PHOTOGRAPHS.complete(PHOTOGRAPHS.runs())
+    rows = rows[rows["dataset"].map(base_dataset) == "PACS"]
+    cells = rows.groupby(["algorithm", *BOARD, "test_env"])["overall"].mean()
+    means = cells.groupby("algorithm").mean().sort_values(ascending=False)
+    always = [name for name in means.index if base_algorithm(name) in (REFERENCE, "ERM")]
+    kept = {*means.index[:IN_README], *always}
+    return overview(rows, [name for name in means.index if name in kept])
 
 
 def filled(text: str, parts: dict[str, str]) -> str:
@@ -209,26 +224,28 @@ def filled(text: str, parts: dict[str, str]) -> str:
     return text
 
 
-def draw_groups(rows: pd.DataFrame, path: Path) -> None:
-    """Draw Many, Medium and Few of every algorithm, a panel for each setting."""
-    settings = names.ordered(sorted(set(rows["setting"])), names.SETTINGS)
-    figure = Figure(figsize=(11, 1.2 + 2.6 * len(settings)), layout="constrained")
-    panels = figure.subplots(len(settings), squeeze=False)[:, 0]
-    for axes, setting in zip(panels, settings, strict=True):
-        means = rows[rows["setting"] == setting].groupby("algorithm")[list(GROUPS)].mean() * 100
+def draw_groups(study: Study, rows: pd.DataFrame, path: Path) -> None:
+    """Draw Many, Medium and Few of every algorithm, a panel for each board."""
+    boards = list(study.boards(rows))
+    figure = Figure(figsize=(11, 1.2 + 2.6 * len(boards)), layout="constrained")
+    panels = figure.subplots(len(boards), squeeze=False)[:, 0]
+    for axes, (dataset, setting, here) in zip(panels, boards, strict=True):
+        means = here.groupby("algorithm")[list(GROUPS)].mean() * 100
         means = means.sort_values("few", ascending=False)
         for shift, group in zip((-0.27, 0, 0.27), GROUPS, strict=True):
             places = [place + shift for place in range(len(means))]
-            axes.bar(places, means[group], 0.25, color=COLOURS[group], label=group.capitalize())
+            axes.bar(places, means[group], 0.25, color=COLORS[group], label=group.capitalize())
         axes.set_xticks(range(len(means)), means.index, rotation=40, ha="right", fontsize=8)
         for label in axes.get_xticklabels():
-            label.set_fontweight("bold" if label.get_text() == REFERENCE else "normal")
+            is_ours = base_algorithm(label.get_text()) == REFERENCE
+            label.set_fontweight("bold" if is_ours else "normal")
         axes.set_ylabel("accuracy, %")
-        axes.set_title(f"{setting}: accuracy on the target by shot group", fontsize=10)
+        title = f"{base_dataset(dataset)}, {setting}: accuracy on the target by shot group"
+        axes.set_title(title, fontsize=10)
         axes.margins(x=0.01)
         axes.set_ylim(0, 100)
         axes.legend(ncols=3, loc="upper right", fontsize=8)
-    figure.savefig(path, dpi=90, metadata={"Software": None})
+    figure.savefig(path, dpi=80, metadata={"Software": None})
 
 
 def draw_ranks(rows: pd.DataFrame, path: Path) -> None:
@@ -237,12 +254,13 @@ def draw_ranks(rows: pd.DataFrame, path: Path) -> None:
     for axes, measure in zip(figure.subplots(1, 2), ("overall", "few"), strict=True):
         found = rank(cells_of(rows, measure).figures)
         ranks = found.ranks.sort_values(ascending=False)
-        colours = ["#D55E00" if name == REFERENCE else "#0072B2" for name in ranks.index]
-        axes.scatter(ranks, range(len(ranks)), c=colours, zorder=2)
+        is_ours = [base_algorithm(name) == REFERENCE for name in ranks.index]
+        colors = ["#D55E00" if ours else "#0072B2" for ours in is_ours]
+        axes.scatter(ranks, range(len(ranks)), c=colors, zorder=2)
         best = ranks.iloc[-1]
         axes.axvspan(best, best + found.critical_difference, color="#999999", alpha=0.25, zorder=0)
         axes.set_yticks(range(len(ranks)), ranks.index, fontsize=8)
-        axes.set_xlabel("average rank (grey: not significantly worse than the best)")
+        axes.set_xlabel("average rank (gray: not significantly worse than the best)")
         axes.set_title(f"{names.METRIC_TITLES[measure]}, {found.n_cells} cells", fontsize=10)
         axes.grid(axis="x", alpha=0.3)
     figure.savefig(path, dpi=90, metadata={"Software": None})
@@ -251,20 +269,22 @@ def draw_ranks(rows: pd.DataFrame, path: Path) -> None:
 def main() -> None:
     """Run the command."""
     flags = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    flags.add_argument("--sweep", type=Path, metavar="DIR")
+    flags.add_argument("--study", choices=list(STUDIES), default=DIGITS.name)
+    flags.add_argument("--sweep", type=Path, metavar="DIR", help="runs of the study to take")
     flags.add_argument("--ablation", type=Path, metavar="FILE")
-    args = flags.parse_args()
-    if args.sweep:
-        take(args.sweep)
-    if args.ablation:
-        take_ablation(args.ablation)
-    rows = runs()
-    if complete(rows).empty:
-        raise SystemExit(f"{FILE} holds no whole trial of a setting yet: go on with the sweep.")
-    for page, parts in pages(rows).items():
+    options = flags.parse_args()
+    if options.sweep:
+        STUDIES[options.study].take(options.sweep)
+    if options.ablation:
+        take_ablation(options.ablation)
+    for study in STUDIES.values():
+        shown = study.complete(study.runs())
+        if shown.empty:
+            raise SystemExit(f"{study.file} holds no whole trial yet: resume the sweep.")
+        draw_groups(study, shown, PICTURES / f"{study.name}_groups.png")
+        draw_ranks(shown, PICTURES / f"{study.name}_ranks.png")
+    for page, parts in pages().items():
         page.write_text(filled(page.read_text(encoding="utf-8"), parts), encoding="utf-8")
-    draw_groups(complete(rows), PICTURES / "digits_groups.png")
-    draw_ranks(complete(rows), PICTURES / "digits_ranks.png")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Imbalanced splits of multi-domain data sets, exact and reproducible.
+"""Imbalanced splits of multi-domain datasets, exact and reproducible.
 
 Label counts become training counts (``settings``), training counts and a seed become image
 indices (``splitting``), and training counts become Many / Medium / Few groups (``shots``).
-``datasets`` wraps any data set that follows DomainBed's contract; it alone imports torch.
+``datasets`` wraps any dataset that follows DomainBed's contract; it alone imports torch.
 
 >>> from imbalance_splits import table_for
 >>> table_for("PACS", "TotalHeavyTail").train_counts["S"]["P"]["dog"]

@@ -1,7 +1,7 @@
-"""Splits of any data set that follows DomainBed's contract.
+"""Splits of any dataset that follows DomainBed's contract.
 
-A data set class takes ``(root, test_envs, hparams)``, names its ``ENVIRONMENTS`` and gives one
-torch data set per domain. Labels are read from the data set, never by decoding images.
+A dataset class takes ``(root, test_envs, hparams)``, names its ``ENVIRONMENTS`` and gives one
+torch dataset per domain. Labels are read from the dataset, never by decoding images.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from torch.utils.data import Subset, TensorDataset
 
 from imbalance_splits.errors import InputError
+from imbalance_splits.kept import describe_kept
 from imbalance_splits.labels import (
     class_labels,
     class_names,
@@ -21,8 +22,9 @@ from imbalance_splits.labels import (
     label_counts_of,
     labels_of,
 )
+from imbalance_splits.layout import check_class_count
 from imbalance_splits.seeds import seed_hash
-from imbalance_splits.shots import shot_groups
+from imbalance_splits.shots import describe_empty_groups, shot_groups
 from imbalance_splits.splitting import holdout_split, split_domain
 from imbalance_splits.table import SplitTable, Thresholds, listed
 
@@ -40,7 +42,11 @@ class SplitDataset:
     - ``evaluation_sets``: (domain, split) -> subset with plain transforms, split one of 'in',
       'out', 'val' and 'uda';
     - ``label_counts``: int64 (M, K), the images of ``train_sets`` by class;
-    - ``thresholds`` and ``shot_groups`` (K): None unless a split table gives them.
+    - ``info``: what the dataset says of itself, for records; None if it says nothing;
+    - ``thresholds`` and ``shot_groups`` (K): None unless a split table gives them;
+    - ``notes``: what to know of the split before training, one line each.
+
+    Raises InputError for a dataset of a single class.
     """
 
     thresholds: Thresholds | None = None
@@ -57,6 +63,7 @@ class SplitDataset:
         self.environments = environment_names(self._augmented)
         _check_test_envs(self.test_envs, self.environments)
         self.input_shape = self._augmented.input_shape
+        self.info = getattr(self._augmented, "info", None)
         self.num_classes = int(self._augmented.num_classes)
         self.classes = class_names(self._augmented)
         if len(self.classes) != self.num_classes:
@@ -64,6 +71,7 @@ class SplitDataset:
                 f"{type(self._augmented).__name__}: {len(self.classes)} class names "
                 f"for {self.num_classes} classes."
             )
+        check_class_count(self.classes, type(self._augmented).__name__)
         named = zip(self.environments, self._domains(self._augmented), strict=True)
         title = type(self._augmented).__name__
         self._labels = [
@@ -75,6 +83,7 @@ class SplitDataset:
         self.unlabeled_sets: list[Subset] = []
         self.evaluation_sets: dict[tuple[int, str], Subset] = {}
         self.label_counts = np.zeros((0, self.num_classes), dtype=np.int64)
+        self.notes: list[str] = []
 
     @property
     def sources(self) -> list[int]:
@@ -87,7 +96,7 @@ class SplitDataset:
     def _plain_dataset(self, dataset_class: DatasetClass, root: Any, hparams: Any) -> Any:
         """Return the same images without augmentation: as if every domain were a test domain.
 
-        Tensors are used as they are: they have no transforms, and a data set that draws its
+        Tensors are used as they are: they have no transforms, and a dataset that draws its
         images at random would draw others.
         """
         if all(isinstance(domain, TensorDataset) for domain in self._domains(self._augmented)):
@@ -108,6 +117,11 @@ class SplitDataset:
 
     def _evaluate_on(self, env: int, split: str, indices: np.ndarray) -> None:
         self.evaluation_sets[env, split] = Subset(self._plain[env], indices.tolist())
+
+    def _available(self, env: int) -> dict[str, int]:
+        """Return class -> number of images of a domain."""
+        sizes = np.bincount(self._labels[env], minlength=self.num_classes)
+        return dict(zip(self.classes, sizes.tolist(), strict=True))
 
     def _holdout(self, env: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Return DomainBed's split of a domain: ('in', 'out')."""
@@ -149,7 +163,7 @@ class HoldoutDataset(SplitDataset):
 
 
 class ImbalancedDataset(SplitDataset):
-    """The split that a table describes, of the data set and for the target ``test_envs[0]``.
+    """The split that a table describes, of the dataset and for the target ``test_envs[0]``.
 
     Every source domain is split by class (see :func:`split_domain`) with the seed
     ``seed_hash(trial_seed, env)``: 'in' is trained on, 'val' is the balanced validation split,
@@ -192,6 +206,9 @@ class ImbalancedDataset(SplitDataset):
                 self._split_source(env, counts, table.validation_per_class[target], seed)
         self.thresholds = table.thresholds[target]
         self.shot_groups = shot_groups(self.label_counts, self.thresholds)
+        available = {names[env]: self._available(env) for env in sources}
+        self.notes += describe_empty_groups(self.label_counts, self.thresholds)
+        self.notes += describe_kept(table, available, target)
 
     def _split_source(self, env: int, counts: np.ndarray, validation: int, seed: int) -> None:
         """Split one source domain by class."""
@@ -218,19 +235,19 @@ class ImbalancedDataset(SplitDataset):
         if len(found) < len(names) or set(table.domains) - set(found):
             raise InputError(
                 f"split table {table.dataset} {table.setting} has the domains "
-                f"{', '.join(table.domains)}; the data set has {', '.join(self.environments)}."
+                f"{', '.join(table.domains)}; the dataset has {', '.join(self.environments)}."
             )
         return found
 
     def _counts(self, table: SplitTable, target: str, sources: list[str]) -> np.ndarray:
-        """Return the training counts (sources, classes) in the order of the data set."""
+        """Return the training counts (sources, classes) in the order of the dataset."""
         odd = [name for name in self.classes if name not in table.classes]
         extra = [name for name in table.classes if name not in self.classes]
         if odd or extra:
             raise InputError(
-                f"split table {table.dataset} {table.setting} and the data set differ in their "
+                f"split table {table.dataset} {table.setting} and the dataset differ in their "
                 f"classes. Not in the table: {listed(odd)}; "
-                f"not in the data set: {listed(extra)}."
+                f"not in the dataset: {listed(extra)}."
             )
         missing = [name for name in sources if name not in table.rows(target)]
         if missing:

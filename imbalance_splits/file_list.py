@@ -1,4 +1,4 @@
-"""A data set given as a JSON or CSV list of (domain, class, file)."""
+"""A dataset given as a JSON or CSV list of (domain, class, file)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FIELDS = ("domain", "class", "file")
 
 @dataclass(frozen=True)
 class FileList:
-    """The images of a data set.
+    """The images of a dataset.
 
     ``domains`` maps each domain to its (file, class) pairs, sorted by class and then by file, as
     an image folder is; domains and ``classes`` are sorted by name.

@@ -1,4 +1,4 @@
-"""Images counted by their file names in a folder ``domain/class/image``, and remembered.
+"""Images counted by their file names in the folders of a dataset, and remembered.
 
 What a folder holds is kept in a small file of the user's cache, with the time at which each
 folder last changed; a scan reads again only the folders that have changed since.
@@ -14,10 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from imbalance_splits.errors import InputError
+from imbalance_splits.layout import Entries, class_folders, domain_folders, is_image
 from imbalance_splits.whole_files import write_whole
-
-IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-"""The file names that count as images, the same as torchvision's ImageFolder."""
 
 _SETTLED_NS = 2_000_000_000
 """A folder that changed this shortly before a scan may change again unseen: clocks are coarse."""
@@ -35,11 +33,6 @@ class _Listing(NamedTuple):
     folders: list[str]
 
 
-def is_image(name: str) -> bool:
-    """Say whether a file of this name counts as an image."""
-    return name.lower().endswith(IMAGE_EXTENSIONS)
-
-
 def fail(error: OSError) -> NoReturn:
     """Raise ``error``: what os.walk is to do with a folder that it cannot read."""
     raise error
@@ -48,9 +41,10 @@ def fail(error: OSError) -> NoReturn:
 def folder_label_counts(root: Path | str, cache: Path | None = None) -> dict[str, dict[str, int]]:
     """Return domain -> class -> number of images below ``root``, both sorted by name.
 
-    Folders whose names begin with a dot are neither domains nor classes. ``cache`` is the file
-    that remembers the scan; by default one of the user's cache folder. Raises InputError if
-    there is no such folder, it cannot be read, or it has no domains.
+    Which folders are the classes: see :func:`~imbalance_splits.layout.class_folders`. Folders
+    whose names begin with a dot are neither domains nor classes. ``cache`` is the file that
+    remembers the scan; by default one of the user's cache folder. Raises InputError if there is
+    no such folder, it cannot be read, it has no domains, or its layout is ambiguous.
     """
     root = Path(root)
     cache = default_cache(root) if cache is None else cache
@@ -58,9 +52,10 @@ def folder_label_counts(root: Path | str, cache: Path | None = None) -> dict[str
     seen: dict[str, _Listing] = {}
     scan = _Scan(root, known, seen)
     try:
+        layout = class_folders(domain_folders(root, scan.entries), scan.entries)
         counts = {
-            domain: {name: scan.images_below(f"{domain}/{name}") for name in scan.shown(domain)}
-            for domain in scan.shown("")
+            domain: {name: scan.images_below(folder) for name, folder in row.items()}
+            for domain, row in layout.items()
         }
     except OSError as error:
         raise InputError(f"{error.filename}: cannot be read ({error.strerror}).") from None
@@ -87,31 +82,34 @@ class _Scan:
         self.root, self.known, self.seen = root, known, seen
         self.started_ns = time.time_ns()
 
-    def listing(self, folder: str) -> _Listing:
-        """Return what ``folder``, a path below the root, holds directly."""
-        found = (self.root / folder).stat()
+    def listing(self, folder: Path) -> _Listing:
+        """Return what ``folder``, the root or one below it, holds directly."""
+        name = folder.relative_to(self.root).as_posix()
+        found = folder.stat()
         state = (found.st_mtime_ns, found.st_ino)
-        listing = self.known.get(folder)
+        listing = self.known.get(name)
         if listing is None or listing[:2] != state:
             images, folders = 0, []
-            with os.scandir(self.root / folder) as entries:
+            with os.scandir(folder) as entries:
                 for entry in entries:
                     if entry.is_dir():
                         folders.append(entry.name)
                     else:
                         images += is_image(entry.name)
             listing = _Listing(*state, images, sorted(folders))
-        self.seen[folder] = listing
+        self.seen[name] = listing
         return listing
 
-    def shown(self, folder: str) -> list[str]:
-        """Return the sub-folders whose names do not begin with a dot."""
-        return [name for name in self.listing(folder).folders if not name.startswith(".")]
+    def entries(self, folder: Path) -> Entries:
+        """Return what ``folder`` holds directly, without hidden folders."""
+        listing = self.listing(folder)
+        shown = [name for name in listing.folders if not name.startswith(".")]
+        return Entries(shown, listing.images)
 
-    def images_below(self, folder: str) -> int:
+    def images_below(self, folder: Path) -> int:
         """Return the number of images in ``folder`` and below it."""
         listing = self.listing(folder)
-        return listing.images + sum(self.images_below(f"{folder}/{n}") for n in listing.folders)
+        return listing.images + sum(self.images_below(folder / name) for name in listing.folders)
 
     def settled(self) -> dict[str, _Listing]:
         """Return the listings that may be relied on at the next scan."""

@@ -1,4 +1,4 @@
-"""What a DomainBed-style data set says about itself, read without decoding an image."""
+"""What a DomainBed-style dataset says about itself, read without decoding an image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def labels_of(domain: Any) -> np.ndarray:
     """Return the class of every image of one domain, int64 (N), in the order of the images.
 
     They come from ``.targets`` (image folders) or from the second tensor (TensorDataset). Raises
-    InputError for a data set with neither, and for labels that are no numbers.
+    InputError for a dataset with neither, and for labels that are no numbers.
     """
     labels = getattr(domain, "targets", None)
     tensors = getattr(domain, "tensors", None)
@@ -46,7 +46,7 @@ def class_labels(domain: Any, num_classes: int, name: str) -> np.ndarray:
         raise InputError(
             f"{name}: image {odd[0]} has the label {labels[odd[0]]}, but labels are 0 to "
             f"{num_classes - 1}, for num_classes = {num_classes}.\n"
-            "Correct the labels (targets) of the data set, or its num_classes."
+            "Correct the labels (targets) of the dataset, or its num_classes."
         )
     return labels
 
@@ -84,7 +84,7 @@ def folder_name(domain: Any) -> str | None:
 
 
 def class_names(dataset: Any) -> list[str]:
-    """Return the names of the classes, in label order; '0', '1', … if the data set names none.
+    """Return the names of the classes, in label order; '0', '1', … if the dataset names none.
 
     Raises InputError if the domains do not have the same classes.
     """
@@ -107,7 +107,7 @@ def class_names(dataset: Any) -> list[str]:
 
 
 def label_counts_of(dataset: Any) -> dict[str, dict[str, int]]:
-    """Return domain -> class -> number of images, in the order of the data set."""
+    """Return domain -> class -> number of images, in the order of the dataset."""
     classes = class_names(dataset)
     counts = {}
     for i, name in enumerate(environment_names(dataset)):

@@ -1,16 +1,19 @@
-"""From the name of a data set and of a setting to a split table."""
+"""From the name of a dataset and of a setting to a split table."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from imbalance_splits.errors import InputError
+from imbalance_splits.layout import check_class_count
 from imbalance_splits.published import (
     label_counts as published_label_counts,
 )
 from imbalance_splits.published import (
+    origin,
     published_datasets,
     published_parameters,
     published_table,
@@ -28,9 +31,10 @@ def table_for(
 ) -> SplitTable:
     """Return the split table of ``dataset`` under ``setting``.
 
-    It is the published one if there is one and no ``parameters`` are given. Otherwise it is
-    generated from ``label_counts`` (domain -> class -> images; those of the four published data
-    sets are known) with ``parameters``, which for a published pair change only what they name.
+    It is the shipped one if there is one and no ``parameters`` are given. Otherwise it is
+    generated from ``label_counts`` (domain -> class -> images; None: those that are shipped, which
+    the table's provenance then names) with ``parameters``, which change only what they name of
+    those of a shipped table.
     ``setting`` may also be the path of a table: a .json or .csv file. Raises InputError.
     """
     if _is_file(setting):
@@ -39,10 +43,12 @@ def table_for(
     table = None if parameters else published_table(dataset, setting)
     if table is not None:
         return table
-    if label_counts is None and dataset in published_datasets():
-        label_counts = published_label_counts(dataset)
     given = {**published_parameters(dataset, setting), **(parameters or {})}
-    return generated_table(dataset, setting, label_counts or {}, given)
+    if label_counts is not None or dataset not in published_datasets():
+        return generated_table(dataset, setting, label_counts or {}, given)
+    made = generated_table(dataset, setting, published_label_counts(dataset), given)
+    provenance = {**made.provenance, "label_counts": origin(dataset)}
+    return dataclasses.replace(made, provenance=provenance)
 
 
 def generated_table(
@@ -51,10 +57,13 @@ def generated_table(
     label_counts: LabelCounts,
     parameters: Mapping[str, Any] | None = None,
 ) -> SplitTable:
-    """Return what ``setting`` makes of ``label_counts``, whatever the data set is called.
+    """Return what ``setting`` makes of ``label_counts``, whatever the dataset is called.
 
-    ``setting`` may also be the path of a table: a .json or .csv file. Raises InputError.
+    ``setting`` may also be the path of a table: a .json or .csv file. Raises InputError, also for
+    a dataset of a single class.
     """
+    classes = {name for row in label_counts.values() for name in row}
+    check_class_count(sorted(classes), f"{setting} of {dataset}")
     if not _is_file(setting):
         return build_setting(setting, parameters or {}).table(dataset, label_counts)
     if parameters:

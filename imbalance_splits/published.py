@@ -1,4 +1,10 @@
-"""The label counts and split tables that the authors of NDCL published, shipped as data."""
+"""The label counts and split tables that are shipped as data.
+
+Those of PACS, VLCS, OfficeHome and DomainNet are the ones that the authors of NDCL published.
+Those of Office-31 and Office-Caltech-10 were made for this package: the images of public copies
+were counted, and the settings generated the tables (see ``docs/splits.md``). :func:`origin`
+tells which is which, and so does the provenance of every table.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +23,21 @@ ENVIRONMENTS: Mapping[str, tuple[str, ...]] = {
     "VLCS": ("C", "L", "S", "V"),
     "OfficeHome": ("A", "C", "P", "R"),
     "DomainNet": ("clip", "info", "paint", "quick", "real", "sketch"),
+    "Office31": ("A", "D", "W"),
+    "OfficeCaltech10": ("A", "C", "D", "W"),
 }
-"""The domains of each data set in DomainBed's order."""
+"""The domains of each dataset in DomainBed's order, that of their folders' names."""
+
+AUTHORS = "authors of NDCL"
+"""What the source of the authors' own tables and counts begins with."""
 
 FOLDERS: Mapping[str, tuple[str, ...]] = {
     "PACS": ("art_painting", "cartoon", "photo", "sketch"),
     "VLCS": ("Caltech101", "LabelMe", "SUN09", "VOC2007"),
     "OfficeHome": ("Art", "Clipart", "Product", "Real World"),
     "DomainNet": ("clipart", "infograph", "painting", "quickdraw", "real", "sketch"),
+    "Office31": ("amazon", "dslr", "webcam"),
+    "OfficeCaltech10": ("amazon", "caltech10", "dslr", "webcam"),
 }
 """The usual name of each domain's folder, in the same order."""
 
@@ -49,7 +62,21 @@ _PARAMETERS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "TotalHeavyTail": {"validation": 5, "c": 2.0},
         "Duality": {"validation": 5, "c": 2.0, "middle_range": (40, 50)},
     },
+    "Office31": {
+        "TotalHeavyTail": {"validation": 1, "c": 3.0},
+        "Cross": {"validation": 1, "c": 3.0, "middle": 0.3},
+        "Duality": {"validation": 1, "c": 3.0, "middle_range": (31, 33)},
+    },
+    "OfficeCaltech10": {
+        "TotalHeavyTail": {"validation": 2, "c": 3.0},
+        "Cross": {"validation": 2, "c": 3.0, "middle": 0.3},
+        "Duality": {"validation": 2, "c": 3.0, "middle_range": (10, 11)},
+    },
 }
+
+
+_LABEL_COUNTS = ("label_counts.json", "office_label_counts.json")
+"""The authors' file as it is, and our own."""
 
 
 def _read(name: str) -> Any:
@@ -57,8 +84,13 @@ def _read(name: str) -> Any:
 
 
 def published_datasets() -> tuple[str, ...]:
-    """Return the names of the data sets whose label counts are shipped."""
+    """Return the names of the datasets whose label counts are shipped."""
     return tuple(ENVIRONMENTS)
+
+
+def authors_datasets() -> tuple[str, ...]:
+    """Return the names of the datasets whose counts and tables NDCL's authors published."""
+    return tuple(name for name in ENVIRONMENTS if origin(name).startswith(AUTHORS))
 
 
 def published_settings(dataset: str) -> list[str]:
@@ -69,26 +101,40 @@ def published_settings(dataset: str) -> list[str]:
 
 
 def published_parameters(dataset: str, setting: str) -> dict[str, Any]:
-    """Return the parameters that generate the published table; empty if there are none."""
+    """Return the parameters that generate the shipped table; empty if there are none."""
     return dict(_PARAMETERS.get(dataset, {}).get(setting, {}))
 
 
-def label_counts(dataset: str) -> dict[str, dict[str, int]]:
-    """Return domain -> class -> images of ``dataset``, as the authors used it.
+def origin(dataset: str) -> str:
+    """Return where the shipped label counts of ``dataset`` come from.
 
-    The domains are in the authors' order, in which Duality draws its random numbers; for VLCS
-    it is C, L, V, S and not DomainBed's. The counts of VLCS are those of a 70 % subset. Raises
-    InputError for a data set that is not among :func:`published_datasets`.
+    Raises InputError for a dataset that is not among :func:`published_datasets`.
     """
-    datasets = _read("label_counts.json")["datasets"]
-    if dataset not in datasets:
-        raise unknown_name("data set with published label counts", dataset, published_datasets())
-    counts: dict[str, dict[str, int]] = datasets[dataset]["counts"]
-    return counts
+    return _counted(dataset)[1]
+
+
+def label_counts(dataset: str) -> dict[str, dict[str, int]]:
+    """Return domain -> class -> images of ``dataset``, as shipped.
+
+    The domains are in the order in which Duality draws its random numbers; for VLCS it is the
+    authors' C, L, V, S and not DomainBed's. The counts of VLCS are those of a 70 % subset. Raises
+    InputError for a dataset that is not among :func:`published_datasets`.
+    """
+    return _counted(dataset)[0]
+
+
+def _counted(dataset: str) -> tuple[dict[str, dict[str, int]], str]:
+    """Return the label counts of ``dataset`` and where they come from."""
+    for name in _LABEL_COUNTS:
+        data = _read(name)
+        if dataset in data["datasets"]:
+            entry = data["datasets"][dataset]
+            return entry["counts"], entry.get("source") or data["source"]
+    raise unknown_name("dataset with published label counts", dataset, published_datasets())
 
 
 def published_table(dataset: str, setting: str) -> SplitTable | None:
-    """Return the published table of ``dataset`` under ``setting``, or None if there is none."""
+    """Return the shipped table of ``dataset`` under ``setting``, or None if there is none."""
     if setting not in published_settings(dataset):
         return None
     name = f"{dataset}-{setting}.json"

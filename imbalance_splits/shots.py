@@ -34,6 +34,25 @@ def shot_groups(counts: np.ndarray, thresholds: Thresholds) -> list[str]:
     return chosen.tolist()
 
 
+def describe_empty_groups(counts: np.ndarray, thresholds: Thresholds) -> list[str]:
+    """Return a line that names the empty groups of Many, Medium and Few, and why they are empty.
+
+    ``counts`` is (sources, classes). There is no line if none is empty.
+    """
+    present = shot_groups(counts, thresholds)
+    empty = [group.capitalize() for group in GROUPS[:3] if group not in present]
+    if not empty:
+        return []
+    means = np.asarray(counts).mean(axis=0)
+    levels = len(np.unique(means[means > 0]))
+    reasons = {
+        0: "no class has a training image",
+        1: "every class that is trained on has the same mean",
+        2: "there are only two different means",
+    }
+    return [f"Empty: {', '.join(empty)} ({reasons.get(levels, 'no class has such a mean')})"]
+
+
 def count_correct(
     labels: Sequence[int] | np.ndarray,
     predictions: Sequence[int] | np.ndarray,

@@ -6,22 +6,28 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from imbalance_splits.shots import GROUPS, shot_groups
-from imbalance_splits.table import SplitTable
+from imbalance_splits.kept import describe_kept
+from imbalance_splits.shots import GROUPS, describe_empty_groups, shot_groups
+from imbalance_splits.table import LabelCounts, SplitTable
 
 WIDE_CLASSES = 12
 """With more classes than this a table has one row per class instead of one column."""
 
 
-def table_text(table: SplitTable, targets: Sequence[str] | None = None) -> str:
+def table_text(
+    table: SplitTable,
+    targets: Sequence[str] | None = None,
+    label_counts: LabelCounts | None = None,
+) -> str:
     """Return ``table`` to be read: for each target, source × class, totals, ratios and shots.
 
     The ratio is that of a domain's largest to its smallest count. With many classes each class
-    has a row, those trained on most first. ``targets`` None means all.
+    has a row, those trained on most first. ``targets`` None means all. With ``label_counts`` each
+    target says how much of them it keeps (see :func:`~imbalance_splits.kept.describe_kept`).
     """
     parts = [f"{table.dataset} {table.setting}", _origin(table)]
     for target in targets or list(table.train_counts):
-        parts += ["", _target_text(table, target)]
+        parts += ["", _target_text(table, target, label_counts or {})]
     return "\n".join(part for part in parts if part is not None) + "\n"
 
 
@@ -30,15 +36,18 @@ def _origin(table: SplitTable) -> str | None:
     if "source" in table.provenance:
         return f"Source: {table.provenance['source']}"
     if "generator" in table.provenance:
+        counted = table.provenance.get("label_counts")
         parameters = table.provenance.get("parameters")
         known = parameters if isinstance(parameters, Mapping) else {}  # edited by hand, perhaps
         listed = [f"{name} {value}" for name, value in known.items()]
         listed += [f"seed {table.provenance['seed']}"] if "seed" in table.provenance else []
-        return f"Generated with {', '.join(listed)}"
+        lines = [f"Generated with {', '.join(listed)}"]
+        lines += [f"Label counts: {counted}"] if counted else []
+        return "\n".join(lines)
     return None
 
 
-def _target_text(table: SplitTable, target: str) -> str:
+def _target_text(table: SplitTable, target: str, label_counts: LabelCounts) -> str:
     """Return the block of one target domain."""
     counts = table.counts(target)
     limits = table.thresholds[target]
@@ -48,6 +57,9 @@ def _target_text(table: SplitTable, target: str) -> str:
         f"Target {target}: {counts.sum()} training images, "
         f"{table.validation_per_class[target]} for validation of each class and domain\n"
         f"Many above {limits.many:g}, Few below {limits.few:g} images on average: {sizes}"
+    )
+    head = "\n".join(
+        [head, *describe_empty_groups(counts, limits), *describe_kept(table, label_counts, target)]
     )
     wide = len(table.classes) <= WIDE_CLASSES
     body = _by_domain(table, target, shots) if wide else _by_class(table, target, shots)

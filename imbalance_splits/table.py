@@ -21,7 +21,7 @@ TrainCounts = dict[str, dict[str, dict[str, int]]]
 
 DEFAULT_VALIDATION = 5
 _TOO_MANY = 2**31
-"""No data set has as many images, and no array of counts overflows below."""
+"""No dataset has as many images, and no array of counts overflows below."""
 _WHOLE = "give a whole number in [0, 2**31)"
 _FIELDS = ("dataset", "setting", "thresholds", "validation_per_class", "train_counts")
 
@@ -36,9 +36,9 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class SplitTable:
-    """The training counts of one data set under one setting.
+    """The training counts of one dataset under one setting.
 
-    ``domains`` and ``classes`` are in the order of the data set; ``train_counts[target][source]``
+    ``domains`` and ``classes`` are in the order of the dataset; ``train_counts[target][source]``
     maps each class to its training images; ``thresholds`` and ``validation_per_class`` hold one
     entry for each target; ``provenance`` says where the numbers come from. A table is checked
     when it is made and raises InputError if it contradicts itself.
@@ -159,17 +159,23 @@ def default_thresholds(counts: np.ndarray) -> Thresholds:
 
     ``counts`` is (sources, classes). With the classes' means over the sources sorted downward,
     m[0] >= m[1] >= …, and g = max(1, round(K / 3)): ``many`` = m[g] and ``few`` = m[K - 1 - g],
-    both kept within 0..K-1. Equal means fall on the same side, so a group may be smaller than g
-    or empty. Two classes have no third between them: both thresholds are then the mean of m[0]
-    and m[1], so that ``many`` is never below ``few``.
+    both kept within 0..K-1. Equal means fall on the same side, so a group may be smaller than g.
+    Ties leave no group empty where the means differ: with at least three means above 0, both
+    thresholds are kept between the second largest and the second smallest of them. Two classes,
+    or two such means, have no third between them: both thresholds are then halfway, and Medium
+    is empty. If all means are the same, every class is Medium.
     """
     means = np.sort(np.asarray(counts).mean(axis=0))[::-1]
-    if len(means) == 2:
-        middle = float(means.mean())
+    levels = np.unique(means[means > 0])
+    if len(means) == 2 or len(levels) == 2:
+        middle = float(means.mean() if len(means) == 2 else levels.mean())
         return Thresholds(many=middle, few=middle)
     size = max(1, round(len(means) / 3))
     last = len(means) - 1
-    return Thresholds(many=float(means[min(size, last)]), few=float(means[max(last - size, 0)]))
+    cuts = means[[min(size, last), max(last - size, 0)]]
+    if len(levels) > 2:
+        cuts = np.clip(cuts, levels[1], levels[-2])
+    return Thresholds(many=float(cuts[0]), few=float(cuts[1]))
 
 
 def _is_count(value: object) -> bool:

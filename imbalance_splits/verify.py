@@ -1,4 +1,4 @@
-"""Are the images of a data set all there, and can each one be decoded?"""
+"""Are the images of a dataset all there, and can each one be decoded?"""
 
 from __future__ import annotations
 
@@ -11,17 +11,24 @@ from pathlib import Path
 
 from imbalance_splits.errors import InputError
 from imbalance_splits.file_list import read_file_list
-from imbalance_splits.folder_scan import fail, is_image
+from imbalance_splits.folder_scan import fail
+from imbalance_splits.layout import (
+    Layout,
+    class_folders,
+    domain_folders,
+    is_image,
+    skipped_folders,
+)
 from imbalance_splits.published import ENVIRONMENTS, FOLDERS, label_counts
 
 SUBSET_SHARES = {"VLCS": 0.7}
-"""Data sets whose published counts are those of a part of the images."""
+"""Datasets whose published counts are those of a part of the images."""
 
 RELEASES = {
     "DomainNet": "the published counts are those of all 596,006 images; DomainBed's downloader "
     "removes 9,431 of them as duplicates"
 }
-"""What explains too few images of a data set."""
+"""What explains too few images of a dataset."""
 
 Progress = Callable[[int, int], None]
 """Called with the number of images decoded so far and of all."""
@@ -52,26 +59,29 @@ def verify_folder(
 ) -> Report:
     """Compare the images below ``root`` with the published counts and decode every one.
 
-    ``dataset`` names the published data set; with None the counts are not compared. The report
+    ``dataset`` names the published dataset; with None the counts are not compared. The report
     names every missing or surplus folder, every class with too few or too many images, every
     file that is no image and every image that cannot be decoded. Published counts say how many
     images there are and not what they are called, so a missing image is reported by its class.
-    Raises InputError if there is no such folder, or if it cannot be read.
+    A note names the folders between domain and class that are skipped. Raises InputError if there
+    is no such folder, if it cannot be read, or if its layout is ambiguous.
     """
     root = Path(root)
     if not root.is_dir():
         raise InputError(f"no folder {root}; name the directory that holds it.")
     report = Report()
     try:
-        found = {d: {c: _files(root / d / c) for c in _folders(root / d)} for d in _folders(root)}
+        domains = domain_folders(root)
+        layout = class_folders(domains)
+        found = {d: {c: _files(path) for c, path in row.items()} for d, row in layout.items()}
+        skipped = skipped_folders(domains, layout)
+        for folder in sorted([*domains.values(), *skipped]):
+            report.problems += _outside_classes(root, folder)
     except OSError as error:
         raise InputError(f"{error.filename}: cannot be read ({error.strerror}).") from None
-    for domain in found:
-        report.problems += [
-            f"extra: {domain}/{path.name} lies outside the class folders"
-            for path in sorted((root / domain).iterdir())
-            if path.is_file()
-        ]
+    if skipped:
+        names = ", ".join(folder.relative_to(root).as_posix() for folder in skipped)
+        report.notes.append(f"the classes are the folders in {names}: that level is skipped")
     if dataset is not None:
         sizes = {
             domain: {name: sum(map(is_image, files)) for name, files in row.items()}
@@ -80,7 +90,7 @@ def verify_folder(
         _compare(sizes, dataset, report)
     else:
         report.notes.append(_taken_for(found, {name for row in found.values() for name in row}))
-    _decode(root, found, report, progress)
+    _decode(root, layout, found, report, progress)
     return report
 
 
@@ -108,9 +118,11 @@ def _taken_for(domains: Collection[str], classes: Collection[str]) -> str:
     return f"{len(domains)} domains, {', '.join(domains)}; {len(classes)} classes"
 
 
-def _folders(folder: Path) -> list[str]:
-    """Return the sub-folders, sorted, without those whose names begin with a dot."""
-    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+def _outside_classes(root: Path, folder: Path) -> list[str]:
+    """Return a line for each file that lies directly in the folder of a domain."""
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    names = [path.relative_to(root).as_posix() for path in files]
+    return [f"extra: {name} lies outside the class folders" for name in names]
 
 
 def _files(folder: Path) -> list[str]:
@@ -138,7 +150,7 @@ def _compare(sizes: Mapping[str, Mapping[str, int]], dataset: str, report: Repor
     share = SUBSET_SHARES.get(dataset)
     if share is not None and _is_whole(sizes, expected, folders, share):
         report.notes.append(
-            f"the published counts are those of a {share:.0%} subset; this is the whole data set"
+            f"the published counts are those of a {share:.0%} subset; this is the whole dataset"
         )
         return
     for domain, folder in folders.items():
@@ -187,11 +199,12 @@ def _differences(
             yield f"extra: {folder}/{name} has {here} images, {here - count} more than published"
     for name in sizes:
         if name not in expected:
-            yield f"extra: {folder}/{name} is no class of the published data set"
+            yield f"extra: {folder}/{name} is no class of the published dataset"
 
 
 def _decode(
     root: Path,
+    layout: Layout,
     found: Mapping[str, Mapping[str, Sequence[str]]],
     report: Report,
     progress: Progress | None,
@@ -203,16 +216,15 @@ def _decode(
     with ThreadPoolExecutor() as pool:  # decoding releases the interpreter's lock
         for domain, row in found.items():
             for name, files in row.items():
-                folder = root / domain / name
+                folder = layout[domain][name]
+                shown = folder.relative_to(root).as_posix()
                 images = [file for file in files if is_image(file)]
                 for file, reason in zip(
                     images, pool.map(_defect, [folder / file for file in images]), strict=True
                 ):
-                    _add_image(report, folder / file, f"{domain}/{name}/{file}", reason)
+                    _add_image(report, folder / file, f"{shown}/{file}", reason)
                 report.problems += [
-                    f"extra: {domain}/{name}/{file} is no image"
-                    for file in files
-                    if not is_image(file)
+                    f"extra: {shown}/{file} is no image" for file in files if not is_image(file)
                 ]
                 if progress is not None:
                     progress(report.images, total)

@@ -23,6 +23,12 @@ Draw = Callable[[np.random.RandomState], Value]
 SMALL_IMAGES = ("Debug28", "RotatedMNIST", "ColoredMNIST", "DigitsDG")
 """The data sets that get the hyper-parameters of small images."""
 
+VECTORS = "frozen features"
+"""What stands for the dataset where the inputs are vectors, the features of a frozen network."""
+
+LONG_RUN, SHORT_RUN = 5001, 301
+"""DomainBed's updates per run, and those of a run on frozen features."""
+
 
 @dataclass(frozen=True)
 class Range:
@@ -59,18 +65,21 @@ class Hparam:
 
     ``default`` and ``draw`` may depend on the data set: see :func:`by_dataset`. Without ``draw``
     random search does not vary it. A value that is given is checked (:meth:`checked`); ``within``
-    is taken from the declaration that this one overrides if it has none itself; ``choices`` are
-    the texts there are, if not any will do.
+    is taken from the declaration that this one overrides if it has none itself; ``choices`` lists
+    the allowed strings; empty allows any. ``in_steps`` marks a number of updates: on frozen
+    features, where runs are shorter, it keeps its share of the run.
     """
 
     default: Value | Callable[[str], Value]
     draw: Draw | Callable[[str], Draw] | None = None
     within: Range | None = None
     choices: tuple[str, ...] = ()
+    in_steps: bool = False
 
     def default_for(self, dataset: str) -> Value:
         """Return the default on ``dataset``."""
-        return self.default(dataset) if callable(self.default) else self.default
+        value = self.default(dataset) if callable(self.default) else self.default
+        return self._in_share_of_run(value, dataset)
 
     def random_for(self, dataset: str, name: str, seed: int) -> Value:
         """Return the value that ``seed`` gives to the hyper-parameter ``name`` on ``dataset``.
@@ -82,9 +91,15 @@ class Hparam:
         draw: Any = self.draw
         if isinstance(draw, ByDataset):
             draw = draw(dataset)
-        if not callable(draw):  # a fixed value in this data set's random search
+        if not callable(draw):  # a fixed value in this dataset's random search
             return draw
-        return draw(np.random.RandomState(seed_hash(seed, name)))
+        value = draw(np.random.RandomState(seed_hash(seed, name)))
+        return self._in_share_of_run(value, dataset)
+
+    def _in_share_of_run(self, value: Value, dataset: str) -> Value:
+        if not self.in_steps or dataset != VECTORS or isinstance(value, str):
+            return value
+        return max(1, round(value * SHORT_RUN / LONG_RUN))
 
     def checked(self, name: str, value: Any, usual: Value) -> Value:
         """Return ``value`` in the type of ``usual``, a value that the hyper-parameter can have.
@@ -133,10 +148,14 @@ def _is_count(usual: Value) -> bool:
 
 @dataclass(frozen=True)
 class ByDataset:
-    """A choice by data set: an entry of ``named``, else ``small`` or ``other``."""
+    """A choice by dataset: an entry of ``named``, else ``small``, ``vectors`` or ``other``.
+
+    Without ``vectors`` frozen features get what their photographs would get, ``other``.
+    """
 
     small: Any
     other: Any
+    vectors: Any = None
     named: tuple[tuple[str, Any], ...] = ()
 
     def __call__(self, dataset: str) -> Any:
@@ -144,16 +163,18 @@ class ByDataset:
         for name, value in self.named:
             if name == dataset:
                 return value
+        if dataset == VECTORS and self.vectors is not None:
+            return self.vectors
         return self.small if dataset in SMALL_IMAGES else self.other
 
 
-def by_dataset(*, small: Any, other: Any, **named: Any) -> ByDataset:
-    """Return a default (or a draw) that depends on the data set.
+def by_dataset(*, small: Any, other: Any, vectors: Any = None, **named: Any) -> ByDataset:
+    """Return a default (or a draw) that depends on the dataset.
 
     >>> by_dataset(small=64, other=32, DomainNet=16)("DomainNet")
     16
     """
-    return ByDataset(small, other, tuple(named.items()))
+    return ByDataset(small, other, vectors, tuple(named.items()))
 
 
 def uniform(low: float, high: float) -> Draw:

@@ -6,11 +6,11 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-from imbalance_splits.errors import defined_twice, unknown_name
+from imbalance_splits.errors import InputError, defined_twice, unknown_name
 from imbalance_splits.seeds import seed_hash
 from ndcl_domainbed import algorithms as additions
 from ndcl_domainbed import backend
-from ndcl_domainbed.hparams import Hparam, Hparams, Value
+from ndcl_domainbed.hparams import VECTORS, Hparam, Hparams, Value
 from ndcl_domainbed.testbed.hparams_registry import hparams_of
 
 
@@ -75,9 +75,17 @@ def run_hparams(
     """Return the hyper-parameters of one run, as DomainBed's train script makes them.
 
     ``hparams_seed`` 0 gives the defaults; any other is hashed with ``trial_seed``. ``overrides``
-    win. Raises InputError for an override that the algorithm does not have, of another type, or
-    out of range.
+    win. With ``frozen`` among them all values are those for frozen features, whatever the dataset.
+    Raises InputError for an override that the algorithm does not have, of another type, or out of
+    range, and for frozen features on a DomainBed checkout.
     """
+    if (overrides or {}).get("frozen") is True:
+        if backend.NAME == "domainbed":
+            raise InputError(
+                "frozen features need this package's own networks, and a DomainBed checkout "
+                "(NDCL_BACKEND=domainbed) brings others.\nUnset NDCL_BACKEND, or leave frozen out."
+            )
+        dataset = VECTORS
     if hparams_seed == 0:
         values = default_hparams(algorithm, dataset)
     else:

@@ -21,14 +21,14 @@ from imbalance_splits.table import (
 )
 
 GENERATOR_VERSION = 1
-"""Raised whenever a setting's numbers change for the same label counts and parameters."""
+"""Raised whenever a setting's training counts change for the same label counts and parameters."""
 
 Counts = dict[str, dict[str, int]]
 """domain -> class -> images that may be trained on or tested."""
 
 
 class Setting(ABC):
-    """A rule that gives a data set its split table."""
+    """A rule that gives a dataset its split table."""
 
     @abstractmethod
     def table(self, dataset: str, label_counts: LabelCounts) -> SplitTable:
@@ -180,7 +180,7 @@ def total(row: Mapping[str, int]) -> int:
     return sum(row.values())
 
 
-def sources_by_total(usable: Counts, target: str) -> list[str]:
+def sources_by_total(usable: LabelCounts, target: str) -> list[str]:
     """Return the source domains, those with the fewest images first; ties by name."""
     sources = [domain for domain in usable if domain != target]
     return sorted(sources, key=lambda domain: (total(usable[domain]), domain))

@@ -9,7 +9,7 @@ import numpy as np
 
 from imbalance_splits.settings.base import Counts, descending, sources_by_total, total
 from imbalance_splits.settings.opposed import OpposedTails
-from imbalance_splits.table import TrainCounts
+from imbalance_splits.table import LabelCounts, TrainCounts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +40,7 @@ class Duality(OpposedTails):
         return {target: self._target(usable, target, rng) for target in usable}
 
     def _target(self, usable: Counts, target: str, rng: np.random.RandomState) -> Counts:
-        sources = sources_by_total(usable, target)
-        third = round(len(sources) / 3)
-        positive, scarce = sources[:third], sources[len(sources) - third :]
-        negative = sources[third : len(sources) - third]
+        positive, negative, scarce = duality_roles(usable, target)
         order = descending(usable[positive[0]])
         counts = self.positive_tails(usable, positive, order)
         largest = max(total(counts[domain]) for domain in positive)
@@ -56,3 +53,13 @@ class Duality(OpposedTails):
             size = round(rng.beta(0.5, 0.5) * (largest - few) + few)
             counts[domain] = self.tail(usable[domain], order[::-1], rank, size)
         return counts
+
+
+def duality_roles(counts: LabelCounts, target: str) -> tuple[list[str], list[str], list[str]]:
+    """Return the long-tailed, the reversed and the scarce sources of ``target``.
+
+    The roles follow the number of images, which validation images of each class do not reorder.
+    """
+    sources = sources_by_total(counts, target)
+    third = round(len(sources) / 3)
+    return sources[:third], sources[third : len(sources) - third], sources[len(sources) - third :]

@@ -69,14 +69,14 @@ def _parse_csv(text: str, path: Path) -> Mapping[str, Any]:
 
 
 def _check_available(table: SplitTable, label_counts: LabelCounts, path: Path) -> None:
-    """Raise InputError where the table names what the data set lacks or asks for too much."""
+    """Raise InputError where the table names what the dataset lacks or asks for too much."""
     if not label_counts:
         return
     for target, rows in table.train_counts.items():
         for domain in (target, *rows):
             if domain not in label_counts:
                 known = ", ".join(label_counts)
-                raise InputError(f"{path}: the data set has no domain {domain!r}; it has: {known}.")
+                raise InputError(f"{path}: the dataset has no domain {domain!r}; it has: {known}.")
         for source, row in rows.items():
             where = f"{path}, target {target}, source {source}"
             _check_row(row, table.validation_per_class[target], label_counts[source], where)
@@ -87,7 +87,7 @@ def _check_row(
 ) -> None:
     for name, count in row.items():
         if name not in have:
-            raise InputError(f"{where}: the data set has no class {name!r}.")
+            raise InputError(f"{where}: the dataset has no class {name!r}.")
         if count + validation > have[name] and (count or have[name]):
             raise InputError(
                 f"{where}, class {name}: {count} images asked for, {have[name]} there, "

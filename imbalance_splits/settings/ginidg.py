@@ -15,7 +15,7 @@ class GINIDG(Setting):
     """The fixed tables of Xia et al. 2023 (GINIDG) for PACS and VLCS; there is no generator."""
 
     def table(self, dataset: str, label_counts: LabelCounts) -> SplitTable:
-        """Return the published table; InputError, which names the data sets, if there is none."""
+        """Return the published table; InputError, which names the datasets, if there is none."""
         table = published_table(dataset, "GINIDG")
         if table is None:
             have = [name for name in published_datasets() if "GINIDG" in published_settings(name)]

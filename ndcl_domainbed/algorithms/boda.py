@@ -194,6 +194,7 @@ class BoDA(ERM):
                 DomainNet=lambda rng: int(1000 * choice([2, 3, 4, 5])(rng)),
             ),
             within=NOT_NEGATIVE,
+            in_steps=True,
         ),
         "feat_update_freq": Hparam(
             by_dataset(small=120, other=120, DomainNet=2000),
@@ -203,6 +204,7 @@ class BoDA(ERM):
                 DomainNet=lambda rng: int(10 * rng.uniform(150, 300)),
             ),
             within=AT_LEAST_ONE,
+            in_steps=True,
         ),
         "nu": Hparam(0.5, power_uniform(10, -0.5, 0)),
         "boda_weight": Hparam(0.1, power_uniform(10, -2, -0.5), within=NOT_NEGATIVE),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.backend import ERM
+from ndcl_domainbed.hparams import NOT_NEGATIVE, Hparam
 from ndcl_domainbed.testbed.algorithms.base import Minibatch, domain_indices, joined, scalars
 
 _LATENT = 64
@@ -86,15 +87,19 @@ class GINIDG(ERM):
 
     A variational generator draws six features around each class-aligned mean; one
     discriminator tells domains, another real from generated features, both behind a gradient
-    reversal whose factor grows from 0 to 1 over the run. For 1000 updates the generator learns to
-    reconstruct and to be classified; then its features train the network too, and it learns
-    against the discriminator.
+    reversal whose factor grows from 0 to 1 over the run. For ``warm_up_steps`` updates the
+    generator learns to reconstruct and to be classified; then its features train the network too,
+    and it learns against the discriminator.
 
     The published method draws minibatches with the same sequence of classes in every domain. In
     the ordinary minibatches here, the n-th samples of a class in each domain are averaged,
     over the domains that have one, so that a mean never mixes classes, whatever the number of
     domains and their sizes. Raises InputError if ``hparams`` carry no number of steps.
     """
+
+    HPARAMS: ClassVar[dict[str, Hparam]] = {
+        "warm_up_steps": Hparam(_WARM_UP, within=NOT_NEGATIVE, in_steps=True)
+    }
 
     def __init__(
         self,
@@ -115,6 +120,7 @@ class GINIDG(ERM):
         self.gdiscriminator = _Discriminator([width, 256, 2])
         self.discriminator = _Discriminator([width, 1024, 1024, num_domains])
         self.last_update = max(int(n_steps) - 1, 1)
+        self.warm_up_steps = self.hparams.get("warm_up_steps", _WARM_UP)
         self.updates = 0
         self.optimizer = torch.optim.Adam(
             [{"params": list(module.parameters())} for module in self._parts()],
@@ -135,13 +141,14 @@ class GINIDG(ERM):
         z = self.featurizer(x)
         generated, sources = self._generated(z, class_groups(y, domains))
         classified = F.cross_entropy(self.classifier(generated), y[sources])
-        if self.updates < _WARM_UP:
+        if self.updates < self.warm_up_steps:
             goal = torch.linalg.vector_norm(z[sources] - generated, dim=1).mean()
         else:
             goal = self._generation_loss(z, generated, factor)
         loss = F.cross_entropy(self.classifier(z), y)
         loss = loss + F.cross_entropy(self.discriminator(z, factor), domains)
-        self._step(loss if self.updates < _WARM_UP else loss + classified, goal + classified)
+        is_warm = self.updates >= self.warm_up_steps
+        self._step(loss + classified if is_warm else loss, goal + classified)
         self.updates += 1
         return scalars(loss=loss)
 

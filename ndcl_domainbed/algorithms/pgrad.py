@@ -78,13 +78,28 @@ class PGrad(Algorithm):
 
     HPARAMS: ClassVar[dict[str, Hparam]] = {
         "lr": Hparam(
-            by_dataset(small=1e-3, other=5e-5),
-            by_dataset(small=power_uniform(10, -4.5, -2.5), other=5e-5),
+            by_dataset(small=1e-3, other=5e-5, vectors=1e-3),
+            by_dataset(
+                small=power_uniform(10, -4.5, -2.5),
+                other=5e-5,
+                vectors=power_uniform(10, -4.5, -2.5),
+            ),
         ),
-        "weight_decay": Hparam(0.0, by_dataset(small=0.0, other=power_uniform(10, -6, -4))),
+        "weight_decay": Hparam(
+            0.0,
+            by_dataset(
+                small=0.0,
+                other=power_uniform(10, -6, -4),
+                vectors=power_uniform(10, -6, -2),
+            ),
+        ),
         "batch_size": Hparam(
             by_dataset(small=64, other=32),
-            by_dataset(small=integer(power_uniform(2, 3, 9)), other=32),
+            by_dataset(
+                small=integer(power_uniform(2, 3, 9)),
+                other=32,
+                vectors=integer(power_uniform(2, 3, 5.5)),
+            ),
         ),
     }
 

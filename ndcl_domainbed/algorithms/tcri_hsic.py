@@ -94,12 +94,16 @@ class TCRI_HSIC(AnnealedPenalty, Algorithm):
     HPARAMS: ClassVar[dict[str, Hparam]] = {
         "tcri_beta": Hparam(100.0, power_uniform(10, -1, 5), within=NOT_NEGATIVE),
         "tcri_beta_anneal_iters": Hparam(
-            500, integer(power_uniform(10, 2.5, 5)), within=NOT_NEGATIVE
+            500, integer(power_uniform(10, 2.5, 5)), within=NOT_NEGATIVE, in_steps=True
         ),
         "tcri_alpha": Hparam(1.0, within=NOT_NEGATIVE),
         "batch_size": Hparam(
-            by_dataset(small=64, other=8),
-            by_dataset(small=integer(power_uniform(2, 3, 9)), other=8),
+            by_dataset(small=64, other=8, vectors=32),
+            by_dataset(
+                small=integer(power_uniform(2, 3, 9)),
+                other=8,
+                vectors=integer(power_uniform(2, 3, 5.5)),
+            ),
         ),
     }
 

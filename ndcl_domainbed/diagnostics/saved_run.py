@@ -21,7 +21,12 @@ from ndcl_domainbed.training import seeding
 from ndcl_domainbed.training.arguments import TrainArguments
 from ndcl_domainbed.training.batches import Batch
 from ndcl_domainbed.training.feed import evaluation_batch_size
-from ndcl_domainbed.training.preparation import SplitDataset, choose_device, split_dataset
+from ndcl_domainbed.training.preparation import (
+    SplitDataset,
+    choose_device,
+    split_dataset,
+    trained_dataset,
+)
 
 MODEL_FILE = "model.pkl"
 
@@ -153,9 +158,10 @@ def load_run(folder: Path, data_dir: str | None = None, device: str | None = Non
         arguments.data_dir = data_dir
     hparams = Hparams(saved["model_hparams"])
     seeding.seed_everything(arguments.seed)
-    dataset_class = backend.get_dataset_class(arguments.dataset, arguments.data_dir)
-    dataset = split_dataset(arguments, dataset_class, hparams)
     where = choose_device(device)
+    images_class = backend.get_dataset_class(arguments.dataset, arguments.data_dir)
+    dataset_class = trained_dataset(arguments, images_class, hparams, where)
+    dataset = split_dataset(arguments, dataset_class, hparams)
     return SavedRun(
         folder=folder,
         arguments=arguments,

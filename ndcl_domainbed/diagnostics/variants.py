@@ -13,9 +13,11 @@ import pandas as pd
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed import registry
+from ndcl_domainbed.hparams import VECTORS
 from ndcl_domainbed.results.class_accuracies import class_accuracies
 from ndcl_domainbed.results.identity import identity, is_whole
 from ndcl_domainbed.results.names import METRICS
+from ndcl_domainbed.results.overrides import NETWORK_HPARAMS
 from ndcl_domainbed.results.reading import Sweep, read_sweep
 from ndcl_domainbed.results.selection import select
 from ndcl_domainbed.results.splits import read_split
@@ -114,7 +116,7 @@ def compare_variants(folders: Sequence[Path]) -> Compared:
     """Read the sweeps in ``folders`` as one.
 
     Raises InputError if they hold no run that is done, runs without balanced validation splits,
-    or runs of several data sets or settings.
+    or runs of several datasets, settings or networks.
     """
     sweep = _read(folders)
     variants = {
@@ -123,7 +125,7 @@ def compare_variants(folders: Sequence[Path]) -> Compared:
         if meta != "{}"
     }
     records = sweep.frame()
-    # Jobs that differ in --hparams alone are one cell to the tables; here each is its own.
+    # Tables name rows by all overrides but those of every run; here only a change has a name.
     records["algorithm"] = [variants[str(run)].name for run in records["run"]]
     chosen = select(records, CRITERION).rename(columns={"algorithm": "variant"})
     if chosen.empty:
@@ -156,7 +158,8 @@ def _read(folders: Sequence[Path]) -> Sweep:
     if len(cells) > 1:
         found = ", ".join("/".join(map(str, cell)) for cell in cells.to_numpy())
         raise InputError(
-            f"{_named(folders)}: variants are compared on one data set and setting, not {found}."
+            f"{_named(folders)}: variants are compared on one data set and setting, "
+            f"with one network, not {found}."
         )
     return sweep
 
@@ -166,13 +169,16 @@ def _named(folders: Sequence[Path]) -> str:
 
 
 def _variant(args: dict[str, Any]) -> Variant:
+    """Return the variant that a run is of; its network is that of all runs, and no change."""
     name = args["algorithm"]
     changes = parse_hparams(args.get("hparams"))
     defaults = getattr(registry.get_algorithm_class(name), "HPARAMS", {})
+    dataset = VECTORS if changes.get("frozen") else args["dataset"]
     kept = [
         (key, value)
         for key, value in sorted(changes.items())
-        if key not in defaults or defaults[key].default_for(args["dataset"]) != value
+        if key not in NETWORK_HPARAMS
+        and (key not in defaults or defaults[key].default_for(dataset) != value)
     ]
     return Variant(name, tuple((key, _plain(value)) for key, value in kept))
 

@@ -1,6 +1,6 @@
-"""Getting the published data sets: where they are, how they are fetched and put in place.
+"""Getting the published datasets: where they are, how they are fetched and put in place.
 
-Every module of ``recipes`` that has a ``RECIPE`` adds a data set.
+Every module of ``recipes`` that has a ``RECIPE`` adds a dataset.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ndcl_domainbed.downloading.recipe import Recipe
 
 @cache
 def all_recipes() -> Mapping[str, Recipe]:
-    """Return the recipe of each data set, by its name."""
+    """Return the recipe of each dataset, by its name."""
     found: dict[str, Recipe] = {}
     for info in pkgutil.iter_modules(recipes.__path__):
         recipe = importlib.import_module(f"{recipes.__name__}.{info.name}").RECIPE
@@ -31,5 +31,5 @@ def get_recipe(dataset: str, choices: Mapping[str, Recipe] | None = None) -> Rec
     """Return the recipe for ``dataset``; InputError with the nearest name if there is none."""
     choices = all_recipes() if choices is None else choices
     if dataset not in choices:
-        raise unknown_name("data set to download", dataset, choices)
+        raise unknown_name("dataset to download", dataset, choices)
     return choices[dataset]

@@ -1,4 +1,4 @@
-"""Addresses at hosts that many files come from: Google Drive and the Hugging Face Hub."""
+"""Addresses at hosts that many files come from: Google Drive, GitHub, the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -22,18 +22,23 @@ def google_drive(identity: str, resource_key: str | None = None) -> str:
     )
 
 
+def github_zip(repository: str, commit: str) -> str:
+    """Return the address of a zip archive of ``repository`` (owner/name) at ``commit``."""
+    return f"https://codeload.github.com/{repository}/zip/{commit}"
+
+
 def hub() -> str:
     """Return the Hugging Face Hub, or the mirror of it that ``HF_ENDPOINT`` names."""
     return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
 
 
 def hub_file(repository: str, revision: str, path: str) -> str:
-    """Return the address of a file of a data set on the Hub."""
+    """Return the address of a file of a dataset on the Hub."""
     return f"{hub()}/datasets/{repository}/resolve/{revision}/{path}"
 
 
 def hub_parquet(repository: str) -> tuple[RemoteFile, ...]:
-    """Ask the Hub for the Parquet files of a data set, with their sizes and SHA-256 digests.
+    """Ask the Hub for the Parquet files of a dataset, with their sizes and SHA-256 digests.
 
     They are those of its newest version, whose commit is in their addresses. Raises SourceFailure
     if the Hub does not answer or has none.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from imbalance_splits.folder_scan import is_image
+from imbalance_splits.errors import InputError
+from imbalance_splits.layout import class_folders, is_image
 from ndcl_domainbed.downloading.archives import BadArchive, unpack
 from ndcl_domainbed.downloading.part import local_files
 from ndcl_domainbed.downloading.recipe import Recipe
@@ -17,9 +18,10 @@ _DEEPEST = 3  # how far down in an archive the domains' folders may lie
 def from_archives(recipe: Recipe, files: Sequence[Path], staging: Path, view: View) -> Path:
     """Unpack archives of image folders; the domains' folders may lie anywhere in them.
 
-    Copies of a data set differ in what lies around the domains and in how they spell names:
-    only the domains' folders are taken, and domains and classes get their usual names. Raises
-    BadArchive if a domain, or a class of one, is missing.
+    Copies of a dataset differ in what lies around the domains and in how they spell names:
+    only the domains' folders are taken, and domains and classes get their usual names. A folder
+    between domain and class is left out (see :func:`~imbalance_splits.layout.class_folders`).
+    Raises BadArchive if a domain, or a class of one, is missing.
     """
     unpacked, arranged = staging / "unpacked", staging / "arranged"
     with local_files(staging):
@@ -30,10 +32,14 @@ def from_archives(recipe: Recipe, files: Sequence[Path], staging: Path, view: Vi
             unpack(archive, unpacked, report, largest=recipe.largest)
     found = _domains_below(unpacked, recipe)
     with local_files(arranged):
-        for domain, folder in found.items():
+        try:
+            layout = class_folders(found)
+        except InputError as error:
+            raise BadArchive(str(error).splitlines()[0]) from None
+        for domain, classes in layout.items():
             (arranged / domain).mkdir()
-            for name, classes in _class_folders(folder, domain, recipe):
-                classes.rename(arranged / domain / name)
+            for name, folder in _class_folders(classes, domain, recipe):
+                folder.rename(arranged / domain / name)
     return arranged
 
 
@@ -69,13 +75,15 @@ def _domains_below(root: Path, recipe: Recipe) -> dict[str, Path]:
     raise BadArchive(f"has no folder with the domains {', '.join(recipe.domains)}")
 
 
-def _class_folders(folder: Path, domain: str, recipe: Recipe) -> Iterator[tuple[str, Path]]:
+def _class_folders(
+    classes: Mapping[str, Path], domain: str, recipe: Recipe
+) -> Iterator[tuple[str, Path]]:
     """Yield the usual name and the folder of every class of a domain that has images."""
     usual = {spelling(name): name for name in recipe.class_names()}
     found = {
-        usual.get(spelling(child.name), child.name): child
-        for child in sorted(_folders(folder))
-        if any(is_image(path.name) for path in child.rglob("*"))
+        usual.get(spelling(name), name): folder
+        for name, folder in classes.items()
+        if any(is_image(path.name) for path in folder.rglob("*"))
     }
     missing = [name for name in usual.values() if name not in found]
     if missing or not found:

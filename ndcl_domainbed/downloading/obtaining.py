@@ -1,4 +1,4 @@
-"""A data set from the hosts into its place, which it reaches whole or not at all."""
+"""A dataset from the hosts into its place, which it reaches whole or not at all."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EXTRA = "pip install 'ndcl-domainbed[download]'"
 
 
 def is_there(recipe: Recipe, data_dir: Path) -> bool:
-    """Say whether something has the data set's place already; an empty folder has not."""
+    """Say whether something has the dataset's place already; an empty folder has not."""
     place = data_dir / recipe.folder
     if place.is_dir() and not place.is_symlink():
         return any(place.iterdir())
@@ -44,12 +44,12 @@ def obtain(
     leave_out: Sequence[str] = (),
     patience: Patience | None = None,
 ) -> Path:
-    """Fetch the data set, unpack it aside, and rename it into its place below ``data_dir``.
+    """Fetch the dataset, unpack it aside, and rename it into its place below ``data_dir``.
 
     What is there already is left alone, unless ``force`` is given: then it is replaced once the
     new one is ready. Addresses that contain a text of ``leave_out`` are not used. Fetched files
-    and parts of them stay in ``data_dir/.download`` until the data set is in its place, and are
-    gone on with the next time. Raises InputError if no way leads to the data set (with every
+    and parts of them stay in ``data_dir/.download`` until the dataset is in its place, and are
+    gone on with the next time. Raises InputError if no way leads to the dataset (with every
     address and its failure), if the disk does not take it, or if another process is at it.
     """
     place = data_dir / recipe.folder
@@ -82,7 +82,7 @@ def _alone(staging: Path, recipe: Recipe, data_dir: Path) -> Iterator[None]:
 def _by_any_way(
     recipe: Recipe, staging: Path, view: View, leave_out: Sequence[str], patience: Patience
 ) -> Path:
-    """Return the arranged data set of the first way that succeeds."""
+    """Return the arranged dataset of the first way that succeeds."""
     tried: list[Tried] = []
     for way in recipe.ways:
         if way.needs is not None and importlib.util.find_spec(way.needs) is None:
@@ -118,7 +118,7 @@ def _files_of(way: Way, leave_out: Sequence[str]) -> list[RemoteFile] | None:
 def _arranged(
     way: Way, recipe: Recipe, fetched: Mapping[Path, RemoteFile], staging: Path, view: View
 ) -> Path:
-    """Arrange the data set in an empty folder.
+    """Arrange the dataset in an empty folder.
 
     Raises NotFetched for a file that is no good. It is not kept, unless its digest shows that it
     is the one that was meant: then fetching it again would not help.
@@ -139,7 +139,7 @@ def _arranged(
 
 
 def _put_in_place(ready: Path, place: Path, aside: Path) -> None:
-    """Rename the data set into its place, what is there having been put aside."""
+    """Rename the dataset into its place, what is there having been put aside."""
     old = os.path.lexists(place)
     if old:
         _remove(aside)

@@ -1,4 +1,4 @@
-"""Image folders from the Parquet files in which the Hugging Face Hub keeps image data sets."""
+"""Image folders from the Parquet files in which the Hugging Face Hub keeps image datasets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from imbalance_splits.folder_scan import is_image
+from imbalance_splits.layout import is_image
 from ndcl_domainbed.downloading.archives import BadArchive
 from ndcl_domainbed.downloading.arranging import spelling, usual_names
 from ndcl_domainbed.downloading.part import local_files
@@ -19,7 +19,7 @@ OTHER_ORDER = (
     "this copy may name and order the images otherwise than DomainBed's, so that the same seeds "
     "split other images"
 )
-"""What a user should know of a data set that comes from Parquet files."""
+"""What a user should know of a dataset that comes from Parquet files."""
 
 _COLUMNS = ["image", "domain", "label"]
 _BATCH = 64
@@ -32,7 +32,7 @@ def from_parquet(recipe: Recipe, files: Sequence[Path], staging: Path, view: Vie
     The columns are ``image`` (bytes and path), ``domain`` and ``label``, a class's number; the
     classes' names stand in the files' metadata. An image keeps its file name if all of its
     folder have one, else it is named by its row. Raises BadArchive if the files are otherwise,
-    or name a domain or class that the data set does not have.
+    or name a domain or class that the dataset does not have.
     """
     arrow = importlib.import_module("pyarrow")
     parquet = importlib.import_module("pyarrow.parquet")
@@ -65,7 +65,7 @@ class _Folders:
         self._classes = {spelling(name): name for name in recipe.class_names()}
 
     def of(self, row: Mapping[str, Any]) -> Path:
-        """Return the folder; LookupError for a domain or class that the data set does not have."""
+        """Return the folder; LookupError for a domain or class that the dataset does not have."""
         if row["label"] < 0:  # how the Hub marks a missing label
             raise LookupError("a row has no label")
         domain = self._domains[spelling(row["domain"])]

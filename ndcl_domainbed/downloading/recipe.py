@@ -1,4 +1,4 @@
-"""What there is to know about fetching a data set: its files, their addresses, its layout."""
+"""What there is to know about fetching a dataset: its files, their addresses, its layout."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class RemoteFile:
 
 
 Arrange = Callable[["Recipe", Sequence[Path], Path, View], Path]
-"""Makes the data set of the fetched files in an empty folder; returns the folder of the domains."""
+"""Makes the dataset of the fetched files in an empty folder; returns the folder of the domains."""
 
 
 @dataclass(frozen=True)
 class Way:
-    """One way to a data set: files that are all needed, and how they become its folder.
+    """One way to a dataset: files that are all needed, and how they become its folder.
 
     ``files`` may be a function that asks a host which files there are. ``needs`` is a module
     that must be installed, and ``note`` is what a user should know of this copy.
@@ -46,7 +46,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to get one data set. The ways are tried in order until one succeeds.
+    """How to get one dataset. The ways are tried in order until one succeeds.
 
     ``folder`` is its place in the data directory, ``domains`` the names of the folders in it.
     ``classes`` are the names of the class folders; left out, those of the published label

@@ -58,7 +58,7 @@ def _header() -> str:
     for module in (identity, names, parsing, store):
         source = Path(str(module.__file__))
         digest.update(source.read_bytes() if source.exists() else b"")
-    return f"ndcl-domainbed results 1 {digest.hexdigest()}"
+    return f"ndcl-domainbed results 2 {digest.hexdigest()}"
 
 
 def _known(path: Path, found: Found) -> Store:

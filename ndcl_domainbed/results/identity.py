@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from imbalance_splits.settings import setting_names
+from ndcl_domainbed.results.labels import Pair, dataset_label, pairs_text, row_label
 from ndcl_domainbed.results.names import ENVIRONMENTS, NO_SETTING, SETTINGS
+from ndcl_domainbed.results.overrides import read_overrides
 
 
 class Identity(NamedTuple):
-    """The arguments of a run that tables sort by; ``test_env`` is -1 if there are several."""
+    """The arguments of a run that tables sort by; ``test_env`` is -1 if there are several.
+
+    ``dataset`` is a label, which names the network where it was overridden; ``overrides`` are the
+    other hyper-parameters of ``--hparams``.
+    """
 
     dataset: str
     setting: str
@@ -20,6 +27,14 @@ class Identity(NamedTuple):
     test_env: int
     trial_seed: int
     hparams_seed: int
+    overrides: tuple[Pair, ...] = ()
+
+
+class RowName(NamedTuple):
+    """The name of a run's row, and the overrides that every run of its board has, as text."""
+
+    name: str
+    fixed: str
 
 
 def identity(args: dict[str, Any]) -> Identity:
@@ -33,15 +48,40 @@ def identity(args: dict[str, Any]) -> Identity:
     base, _, end = dataset.rpartition("_")
     if base and setting == NO_SETTING and _is_setting(base, end):
         dataset, setting = base, end
+    network, overrides = read_overrides(dataset, _text_or_none(args.get("hparams")))
     return Identity(
-        dataset,
+        dataset_label(dataset, network),
         setting,
         args["algorithm"],
         " ".join(map(str, test_envs)),
         test_envs[0] if len(test_envs) == 1 else -1,
         args.get("trial_seed", 0),
         args.get("hparams_seed", 0),
+        overrides,
     )
+
+
+def _text_or_none(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def name_rows(runs: Sequence[Identity]) -> list[RowName]:
+    """Return the rows of ``runs``, which are all there are: algorithms with their overrides.
+
+    An override that every run of a (dataset, setting) has is not in the names of its rows.
+    """
+    shared: dict[tuple[str, str], set[Pair]] = {}
+    for dataset, setting, overrides in {(run.dataset, run.setting, run.overrides) for run in runs}:
+        here = shared.setdefault((dataset, setting), set(overrides))
+        here.intersection_update(overrides)
+    names: dict[tuple[object, ...], RowName] = {}
+    for run in runs:
+        key = (run.dataset, run.setting, run.algorithm, run.overrides)
+        if key not in names:
+            fixed = shared[run.dataset, run.setting]
+            own = [pair for pair in run.overrides if pair not in fixed]
+            names[key] = RowName(row_label(run.algorithm, own), pairs_text(sorted(fixed)))
+    return [names[run.dataset, run.setting, run.algorithm, run.overrides] for run in runs]
 
 
 @cache

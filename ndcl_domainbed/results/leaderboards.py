@@ -9,6 +9,7 @@ import pandas as pd
 
 from imbalance_splits.errors import unknown_name
 from ndcl_domainbed.results import names, tables
+from ndcl_domainbed.results.labels import network_in
 from ndcl_domainbed.results.reading import Sweep
 from ndcl_domainbed.results.reasons import RunsBehind, RunStates
 from ndcl_domainbed.results.selection import CRITERIA, select
@@ -20,7 +21,7 @@ Row = tuple[str, list[Cell]]
 
 @dataclass(frozen=True)
 class Board:
-    """One data set under one setting: the place of a leaderboard."""
+    """One dataset, seen by one network, under one setting: the place of a leaderboard."""
 
     dataset: str
     setting: str
@@ -38,13 +39,17 @@ class Board:
 
 @dataclass(frozen=True)
 class Place:
-    """A board, and what is known of its runs whatever the criterion."""
+    """A board, and what is known of its runs whatever the criterion.
+
+    ``fixed``: the overrides that all its runs share, "batch_size=4".
+    """
 
     board: Board
     algorithms: list[str]
     domains: list[str]
     info: SplitInfo
     states: RunStates
+    fixed: str
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ class Leaderboards:
 def boards_of(runs: pd.DataFrame) -> list[Board]:
     """Return the (data set, setting) pairs there are, in the order of tables."""
     pairs = set(runs[["dataset", "setting"]].drop_duplicates().itertuples(index=False, name=None))
-    datasets = names.ordered(sorted(dataset for dataset, _ in pairs), names.ENVIRONMENTS)
+    datasets = names.ordered_datasets(dataset for dataset, _ in pairs)
     settings = names.ordered(sorted(setting for _, setting in pairs), names.SETTINGS)
     return [Board(d, s) for s in settings for d in datasets if (d, s) in pairs]
 
@@ -108,6 +113,7 @@ def _place(board: Board, runs: pd.DataFrame, records: pd.DataFrame) -> Place:
         domains=domains or names.environment_names(board.dataset, 1 + _last_target(runs)),
         info=info,
         states=RunStates(runs, lambda: board.of(records)),
+        fixed=str(runs["fixed"].iloc[0]),
     )
 
 
@@ -127,7 +133,7 @@ def build(
     """Return the tables of ``sweep`` under each of ``criteria``.
 
     For every setting: for every data set algorithms x domains and, if the split is imbalanced,
-    algorithms x measures; then the averages over the data sets. ``records`` is
+    algorithms x measures; then the averages over the data sets, by network. ``records`` is
     ``sweep.frame()``, if it is at hand. ``metrics``: the measures to show, and to show by domain;
     by default all, and the overall accuracy by domain.
 
@@ -164,8 +170,11 @@ def _view(place: Place, result: Leaderboards, partial: bool) -> View:
 
 def _setting_tables(views: Sequence[View], metrics: Sequence[str] | None) -> list[Table]:
     made = [table for view in views for table in _board_tables(view, metrics)]
-    if any(len(view.selected) for view in views):
-        made += [_averages(views, metric) for metric in metrics or ("overall",)]
+    networks = [network_in(view.place.board.dataset) for view in views]
+    for network in dict.fromkeys(networks):  # an average is never over several networks
+        here = [view for view, its in zip(views, networks, strict=True) if its == network]
+        if any(len(view.selected) for view in here):
+            made += [_averages(here, network, metric) for metric in metrics or ("overall",)]
     return made
 
 
@@ -218,8 +227,10 @@ def _measures(view: View, metrics: Sequence[str]) -> Table:
     )
 
 
-def _averages(views: Sequence[View], metric: str) -> Table:
+def _averages(views: Sequence[View], network: str, metric: str) -> Table:
     title = {key: name for key, name in views[0].title.items() if key != "Dataset"}
+    if network:
+        title = {"network": network, **title}
     algorithms = names.ordered_algorithms(name for view in views for name in view.place.algorithms)
     return Table(
         "averages",

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ndcl_domainbed.results.labels import base_algorithm, base_dataset
+
 NO_SETTING = "none"
 """The name under which runs on DomainBed's ordinary split appear among the settings."""
 
@@ -24,6 +26,8 @@ ENVIRONMENTS: dict[str, tuple[str, ...]] = {
     "OfficeHome": ("A", "C", "P", "R"),
     "TerraIncognita": ("L100", "L38", "L43", "L46"),
     "DomainNet": ("clip", "info", "paint", "quick", "real", "sketch"),
+    "Office31": ("A", "D", "W"),
+    "OfficeCaltech10": ("A", "C", "D", "W"),
     "SVIRO": (
         *("aclass", "escape", "hilux", "i3", "lexus"),
         *("tesla", "tiguan", "tucson", "x5", "zoe"),
@@ -74,27 +78,46 @@ def ordered(names: Iterable[str], known: Iterable[str]) -> list[str]:
 
 
 def ordered_algorithms(names: Iterable[str]) -> list[str]:
-    """Return the algorithms in the order of rows: known ones, others, NDCL last.
+    """Return rows in their order: known algorithms, others, NDCL last; each before its variants.
 
-    >>> ordered_algorithms(["NDCL", "Mine", "ERM"])
-    ['ERM', 'Mine', 'NDCL']
+    >>> ordered_algorithms(["NDCL (beta=0)", "NDCL", "Mine", "ERM"])
+    ['ERM', 'Mine', 'NDCL', 'NDCL (beta=0)']
     """
-    rows = ordered(names, ALGORITHMS)
-    return [name for name in rows if name != "NDCL"] + [name for name in rows if name == "NDCL"]
+    variants: dict[str, set[str]] = {}
+    for name in names:
+        variants.setdefault(base_algorithm(name), set()).add(name)
+    first = [name for name in ordered(variants, ALGORITHMS) if name != "NDCL"]
+    algorithms = [*first, *(["NDCL"] if "NDCL" in variants else [])]
+    return [row for algorithm in algorithms for row in sorted(variants[algorithm])]
+
+
+def ordered_datasets(labels: Iterable[str]) -> list[str]:
+    """Return the labels of datasets in the order of tables, each dataset's together.
+
+    >>> ordered_datasets(["mine", "PACS [resnet18]", "VLCS", "PACS"])
+    ['VLCS', 'PACS', 'PACS [resnet18]', 'mine']
+    """
+    known = list(ENVIRONMENTS)
+
+    def place(label: str) -> tuple[int, str, str]:
+        base = base_dataset(label)
+        return known.index(base) if base in ENVIRONMENTS else len(known), base, label
+
+    return sorted(set(labels), key=place)
 
 
 def environment_names(dataset: str, count: int, said: Iterable[str] | None = None) -> list[str]:
     """Return ``count`` domain names: as the run ``said``, or the known ones, or numbers.
 
     A count of 0 means that it is not known. Names that are more or fewer than ``count`` are of
-    something else, and are not taken.
+    something else, and are not taken. ``dataset`` may be a label, with its network.
 
     >>> environment_names("PACS", 4)
     ['A', 'C', 'P', 'S']
     >>> environment_names("mine", 2)
     ['env0', 'env1']
     """
-    for names in (list(said or ()), list(ENVIRONMENTS.get(dataset, ()))):
+    for names in (list(said or ()), list(ENVIRONMENTS.get(base_dataset(dataset), ()))):
         if names and count in (0, len(names)):
             return names
     return [f"env{i}" for i in range(count)]

@@ -6,6 +6,7 @@ import pandas as pd
 
 from imbalance_splits.errors import InputError, unknown_name
 from ndcl_domainbed.results import names, tables
+from ndcl_domainbed.results.labels import base_dataset
 from ndcl_domainbed.results.leaderboards import Board
 from ndcl_domainbed.results.selection import select
 from ndcl_domainbed.results.tables import AVERAGE
@@ -35,8 +36,8 @@ def leaderboard(
 
     The columns are pairs: a domain, "Avg" or a measure ("Many", ...) over "mean", "error" (the
     standard error over trials) and "trials"; a figure that there is not is NaN, as is the error
-    of "Avg". ``dataset`` and ``setting`` ("none" for the ordinary split) may be left out where
-    the records have only one.
+    of "Avg". ``dataset`` (with its network, as "PACS [resnet18]", if there are several) and
+    ``setting`` ("none" for the ordinary split) may be left out where the records have only one.
 
     Raises InputError for an unknown criterion, data set or setting, if one must be chosen, or
     without any record.
@@ -68,9 +69,12 @@ def _the_one(kind: str, records: pd.DataFrame, wanted: str | None) -> str:
     if records.empty:
         raise InputError("there is no record yet, so there is no leaderboard")
     there = sorted(map(str, records[kind].unique()))
-    if wanted is not None:
-        if wanted not in there:
+    if wanted is not None and wanted not in there:
+        labels = [name for name in there if kind == "dataset" and base_dataset(name) == wanted]
+        if not labels:
             raise unknown_name(kind, wanted, there)
+        there, wanted = labels, None
+    if wanted is not None:
         return wanted
     if len(there) != 1:
         raise InputError(f"the records have {len(there)} {kind}s ({', '.join(there)}); choose one")

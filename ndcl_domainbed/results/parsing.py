@@ -128,10 +128,12 @@ def _loads(text: bytes) -> Any:
 def _begin(record: dict[str, Any]) -> _Open:
     args = record["args"]
     hparams = record.get("hparams")
+    network = record.get("network")
     meta = {
         "args": args,
         "hparams": hparams if isinstance(hparams, dict) else {},
         "backend": record.get("backend"),
+        "network": network if isinstance(network, dict) else {},
     }
     test_envs = args["test_envs"]
     return _Open(args, meta, test_envs[0] if len(test_envs) == 1 else None)

@@ -199,8 +199,14 @@ def diagrams(
 ) -> Iterator[tuple[str, Diagram]]:
     """Yield the diagrams of all tables of ranks, each with a name for its file.
 
-    The name is that of the criterion; a measure other than the overall accuracy follows.
+    The name is that of the criterion; a measure other than the overall accuracy follows, and a
+    network other than the usual one.
     """
     for criterion, metric, cells in cells_by(built, metrics):
-        name = criterion if metric == "overall" else f"{criterion}_{metric}"
-        yield name, diagram(rank(cells.figures), reference)
+        parts = [criterion, "" if metric == "overall" else metric, _file_name(cells.network)]
+        yield "_".join(filter(None, parts)), diagram(rank(cells.figures), reference)
+
+
+def _file_name(network: str) -> str:
+    """Return "frozen_resnet18_128_px" for "frozen resnet18, 128 px"."""
+    return re.sub(r"\W+", "_", network).strip("_")

@@ -17,7 +17,8 @@ from imbalance_splits.errors import InputError, unknown_name
 from ndcl_domainbed.results import folders as on_disk
 from ndcl_domainbed.results.cache import read_files
 from ndcl_domainbed.results.folders import Found
-from ndcl_domainbed.results.identity import Identity, identity
+from ndcl_domainbed.results.identity import Identity, identity, name_rows
+from ndcl_domainbed.results.labels import base_algorithm, base_dataset
 from ndcl_domainbed.results.names import METRICS
 from ndcl_domainbed.results.parsing import PLAIN_KEYS
 from ndcl_domainbed.results.pending import pending_jobs
@@ -26,6 +27,7 @@ from ndcl_domainbed.results.store import Store
 Folders = str | Path | Iterable[str | Path]
 
 _ENVIRONMENT = re.compile(r"env(\d+)_")
+_BASES = {"dataset": base_dataset, "algorithm": base_algorithm}
 
 
 @dataclass
@@ -34,8 +36,12 @@ class Sweep:
 
     ``runs``: a row per run: ``run`` (its folder), dataset, setting, algorithm, test_envs (as
     "0" or "0 2"), test_env (-1 if there are several), trial_seed, hparams_seed, n_envs, state
-    ("done", "unfinished", "failed", "not started"), reason (why it failed), and meta: args,
-    hparams and backend as JSON. Jobs that a sweep has listed and that have no record come last.
+    ("done", "unfinished", "failed", "not started"), reason (why it failed), fixed (the overrides
+    that all runs of its dataset and setting share, as text), network (what its records say of
+    it, as JSON; or nothing), and meta: args, hparams and backend as JSON. Jobs that a sweep has
+    listed and that have no record come last. As in tables, ``dataset`` has the network behind it
+    where ``--hparams`` changed it ("PACS [resnet18]"), and ``algorithm`` the other overrides
+    ("NDCL (class_prior=logit)").
     ``records``: a row per record; its column ``run`` is the row number in ``runs``.
     ``empty``: folders of runs that have no record and are on no list. ``bad_lines``: file ->
     lines that are no record.
@@ -54,21 +60,29 @@ class Sweep:
     def only(self, **wanted: Sequence[str] | None) -> Sweep:
         """Return the part with these names, as ``only(algorithm=["ERM"], setting=None)``.
 
-        None takes all there are. Raises InputError for a name that no run has.
+        None takes all there are. A dataset stands for all its networks, an algorithm for all
+        its variants. Raises InputError for a name that no run has.
         """
         keep = np.ones(len(self.runs), dtype=bool)
         for column, names in wanted.items():
-            there = [str(name) for name in self.runs[column].unique()]
-            for name in names or ():
-                if name not in there:
-                    raise unknown_name(column, name, sorted(there))
             if names:
-                keep &= self.runs[column].isin(list(names)).to_numpy()
+                there = [str(name) for name in self.runs[column].unique()]
+                keep &= self.runs[column].isin(_matching(column, names, there)).to_numpy()
         number = np.cumsum(keep) - 1
         of = self.records["run"].to_numpy()
         records = self.records[keep[of]]
         records = records.assign(run=number[records["run"].to_numpy()].astype(np.int32))
         return replace(self, runs=self.runs[keep].reset_index(drop=True), records=records)
+
+
+def _matching(column: str, names: Sequence[str], there: Sequence[str]) -> list[str]:
+    """Return which of the names ``there`` are asked for: as they are, or by their base."""
+    base_of = _BASES.get(column, str)
+    known = {name: {name, base_of(name)} for name in there}
+    for name in names:
+        if not any(name in either for either in known.values()):
+            raise unknown_name(column, name, sorted(set().union(*known.values())))
+    return [name for name, either in known.items() if either & set(names)]
 
 
 def load(folders: Folders) -> pd.DataFrame:
@@ -78,6 +92,10 @@ def load(folders: Folders) -> pd.DataFrame:
     test_env, trial_seed, hparams_seed, n_envs, done; step, epoch, step_time, mem_gb; every
     ``env{i}_{split}_acc``; and for the target's "in" split, where there is one target: overall,
     many, medium, few, zero, balanced, worst. Accuracies are shares; what is missing is NaN.
+
+    Where ``--hparams`` changed the network, the dataset has it behind its name, "PACS [frozen
+    resnet18]"; the algorithm has the other overrides, "NDCL (beta=0)", but for those that all
+    runs of the dataset and setting share.
 
     Empty where runs are listed (``jobs.jsonl``) and none has a record yet.
 
@@ -138,21 +156,31 @@ def _nothing_known(roots: Iterable[str | Path], without: int, bad: int) -> Input
 def _runs(store: Store, found: Sequence[Found]) -> pd.DataFrame:
     done = {file.folder: file.done for one in found for file in one.files}
     states = [on_disk.state_of(folder, done[folder]) for folder in store.folders]
+    identities: list[Identity] = []
     rows: list[tuple[Any, ...]] = []
-    known = set()
     for file, meta in zip(store.run_files.tolist(), store.metas, strict=True):
-        run = identity(orjson.loads(meta)["args"])
-        known.add(run)
-        rows.append((store.folders[file], *run, *states[file], meta.decode()))
+        content = orjson.loads(meta)
+        identities.append(identity(content["args"]))
+        network = orjson.dumps(content["network"]).decode() if content.get("network") else ""
+        rows.append((store.folders[file], *states[file], network, meta.decode()))
     manifests = [path for one in found for path in one.manifests]
-    for folder, job, state, why in pending_jobs(manifests, known):
-        rows.append((folder, *job, state, why, "{}"))
-    columns = ["run", *Identity._fields, "state", "reason", "meta"]
-    runs = pd.DataFrame.from_records(rows, columns=columns)
-    for name in ("dataset", "setting", "algorithm", "test_envs", "state"):
+    for folder, job, state, why in pending_jobs(manifests, set(identities)):
+        identities.append(job)
+        rows.append((folder, state, why, "", "{}"))
+    columns = ["run", "state", "reason", "network", "meta"]
+    runs = _named(identities).join(pd.DataFrame.from_records(rows, columns=columns))
+    for name in ("dataset", "setting", "algorithm", "test_envs", "state", "fixed", "network"):
         runs[name] = runs[name].astype("category")
     counts = _environment_counts(store)
     return runs.assign(n_envs=np.pad(counts, (0, len(runs) - len(counts))))
+
+
+def _named(identities: Sequence[Identity]) -> pd.DataFrame:
+    """Return a row per run with the names that it has in tables."""
+    runs = pd.DataFrame.from_records(identities, columns=Identity._fields)
+    rows = name_rows(identities)
+    names = {"algorithm": [row.name for row in rows], "fixed": [row.fixed for row in rows]}
+    return runs.drop(columns="overrides").assign(**names)
 
 
 def _environment_counts(store: Store) -> np.ndarray:

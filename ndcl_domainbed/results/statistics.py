@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from ndcl_domainbed.results import names
+from ndcl_domainbed.results.labels import network_in
 from ndcl_domainbed.results.selection import CRITERIA, PLACES
 from ndcl_domainbed.results.tables import SELECTION, Cell, Table
 
@@ -34,11 +35,12 @@ FEW_CELLS = 10
 @dataclass(frozen=True)
 class Cells:
     """Figures in percent, cells x algorithms, complete; ``dropped``: why some, or trials, are not
-    here.
+    here. ``network``: what all their datasets have in brackets; nothing if it is the usual one.
     """
 
     figures: pd.DataFrame
     dropped: list[str] = field(default_factory=list)
+    network: str = ""
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,7 @@ def warnings(n_cells: int, n_algorithms: int) -> list[str]:
 
 
 def tables_of(built: Sequence[Leaderboards], metrics: Sequence[str], reference: str) -> list[Table]:
-    """Return a table of ranks and comparisons per criterion and measure."""
+    """Return a table of ranks and comparisons per criterion, measure and network."""
     return [
         _table(criterion, metric, cells, reference)
         for criterion, metric, cells in cells_by(built, metrics)
@@ -211,13 +213,16 @@ def tables_of(built: Sequence[Leaderboards], metrics: Sequence[str], reference: 
 def cells_by(
     built: Sequence[Leaderboards], metrics: Sequence[str]
 ) -> Iterator[tuple[str, str, Cells]]:
-    """Yield criterion, measure and cells, where there are cells of two algorithms or more."""
+    """Yield criterion, measure and the cells of one network, if several algorithms have some."""
     for one in built:
+        networks = one.selected["dataset"].astype(str).map(network_in)
         for metric in metrics:
-            if one.selected[metric].notna().any():
-                cells = cells_of(one.selected, metric)
-                if len(cells.figures) and cells.figures.shape[1] > 1:
-                    yield one.criterion, metric, cells
+            for network in sorted(networks.unique()):
+                selected = one.selected[networks == network]
+                if selected[metric].notna().any():
+                    cells = replace(cells_of(selected, metric), network=network)
+                    if len(cells.figures) and cells.figures.shape[1] > 1:
+                        yield one.criterion, metric, cells
 
 
 def _table(criterion: str, metric: str, cells: Cells, reference: str) -> Table:
@@ -228,7 +233,8 @@ def _table(criterion: str, metric: str, cells: Cells, reference: str) -> Table:
         (name, _row(float(ranks.ranks[name]), float(figures[name].mean()), compared.get(name)))
         for name in figures.columns
     ]
-    title = {"Statistics": "", SELECTION: CRITERIA[criterion].title}
+    network = {"network": cells.network} if cells.network else {}
+    title = {"Statistics": "", **network, SELECTION: CRITERIA[criterion].title}
     if metric != "overall":
         title["measure"] = names.METRIC_TITLES[metric]
     versus = [f"{reference} minus it", "95% interval", "won/lost", "p (Wilcoxon)", "p (Holm)"]

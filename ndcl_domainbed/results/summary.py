@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ndcl_domainbed.results.folders import DONE, FAILED, UNFINISHED, WAITING
+from ndcl_domainbed.results.legend import page_legend
 from ndcl_domainbed.results.names import NO_SETTING
 from ndcl_domainbed.results.reading import Sweep
 
@@ -18,7 +19,7 @@ MEANING = (
 
 
 def head(sweep: Sweep, *, partial: bool = False) -> list[str]:
-    """Return the lines above the tables: counts of records and runs, what was left out."""
+    """Return the lines above the tables: counts of records and runs, what names mean."""
     lines = [f"Total records: {len(sweep.records)}", runs_line(sweep, partial=partial)]
     repeated = _repeated(sweep)
     if repeated:
@@ -26,7 +27,7 @@ def head(sweep: Sweep, *, partial: bool = False) -> list[str]:
             f"{repeated} of them repeat the data set, algorithm, test domains, trial and draw of "
             "another; whichever validates best counts."
         )
-    return [*lines, *no_record(sweep), MEANING]
+    return [*lines, *no_record(sweep), MEANING, *page_legend(sweep.runs)]
 
 
 def no_record(sweep: Sweep) -> list[str]:

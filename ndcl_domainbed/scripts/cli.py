@@ -21,6 +21,7 @@ COMMANDS = {
     "export_results": "write the selected steps of all runs to one table",
     "splits": "list, show, make, plot and verify imbalanced splits",
     "download": "download a published data set and check it",
+    "features": "compute the features that a frozen network makes of a dataset",
     "export_dataset": "write a built-in data set as image folders",
 }
 

@@ -49,8 +49,10 @@ def build_parser() -> argparse.ArgumentParser:
         help="measures to show, and to show by domain: overall, many, medium, few, zero, "
         "balanced, worst",
     )
-    add("--algorithms", nargs="+", metavar="NAME", help="only these")
-    add("--datasets", nargs="+", metavar="NAME", help="only these")
+    add("--algorithms", nargs="+", metavar="NAME", help="only these: NDCL with all its variants, "
+        "'NDCL (beta=0)' alone")  # fmt: skip
+    add("--datasets", nargs="+", metavar="NAME", help="only these: PACS with all its networks, "
+        "'PACS [resnet18]' alone")  # fmt: skip
     add("--imbalance", nargs="+", metavar="SETTING", help="only these; none: the ordinary split")
     add("--statistics", action="store_true", help="ranks and tests over all cells too; with "
         "--output also their diagrams, FILE_ranks_CRITERION.svg and .pdf (the latter needs "
@@ -102,10 +104,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _reference(asked: str | None, sweep: Sweep) -> str:
-    """Return whom to compare with the others; only the one by default may be without a run."""
-    if asked is None:
-        return "NDCL"
+    """Return whom to compare with the others; only the one by default may be without a run.
+
+    That is NDCL, or its only variant.
+    """
+    from ndcl_domainbed.results.labels import base_algorithm
+
     there = sorted(map(str, sweep.runs["algorithm"].unique()))
+    if asked is None:
+        variants = [name for name in there if base_algorithm(name) == "NDCL"]
+        return variants[0] if len(variants) == 1 else "NDCL"
     if asked not in there:
         raise unknown_name("algorithm of --reference", asked, there)
     return asked

@@ -22,8 +22,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add = flags.add_argument
     add("--input_dir", nargs="+", required=True, metavar="DIR", help="folders of runs, any depth")
-    add("--dataset", required=True)
-    add("--algorithm", required=True)
+    add("--dataset", required=True, help="with all its networks, or 'PACS [resnet18]' alone")
+    add("--algorithm", required=True, help="with all its variants, or 'NDCL (beta=0)' alone")
     add("--test_env", type=int, required=True, help="the number of the test domain, from 0")
     add("--imbalance", metavar="SETTING", help="the setting, if the runs have several")
     add("--selection", nargs="+", metavar="NAME", help="criteria; by default all that apply")
@@ -56,7 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         best = selection.best_of_each_draw(records, criterion, partial=args.partial)
         best = best[best["test_env"] == args.test_env]
         if args.selection or len(best):
-            _print(selection.CRITERIA[criterion].title, chosen.with_hparams(best, sweep), args.top)
+            print(f"Model selection: {selection.CRITERIA[criterion].title}")
+            _print(args, chosen.with_hparams(best, sweep))
             listed = True
     if len(records) and not listed:
         print("no run that any criterion applies to; --partial also takes runs that are not done")
@@ -71,14 +72,18 @@ def _check_test_env(env: int, sweep: Sweep) -> None:
         raise InputError(f"no run has the test domain {env} alone; there are: {listed}")
 
 
-def _print(title: str, table: pd.DataFrame, top: int | None) -> None:
-    print(f"Model selection: {title}")
+def _print(args: argparse.Namespace, table: pd.DataFrame) -> None:
+    """Print the draws of every variant and network by themselves, named if need be."""
     if table.empty:
         print("no run that the criterion applies to")
-    for trial, rows in table.groupby("trial_seed"):
-        print(f"trial_seed: {trial}")
-        for row in rows.head(top or len(rows)).to_dict("records"):
-            _print_draw({str(name): value for name, value in row.items()})
+    variants = list(table.groupby(["dataset", "algorithm"], observed=True))
+    for (dataset, algorithm), draws in variants:
+        if len(variants) > 1 or (dataset, algorithm) != (args.dataset, args.algorithm):
+            print(f"{algorithm} on {dataset}")
+        for trial, rows in draws.groupby("trial_seed"):
+            print(f"trial_seed: {trial}")
+            for row in rows.head(args.top or len(rows)).to_dict("records"):
+                _print_draw({str(name): value for name, value in row.items()})
 
 
 def _print_draw(row: dict[str, Any]) -> None:

@@ -8,16 +8,25 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imbalance_splits.errors import InputError, unknown_name
 from ndcl_domainbed.scripts.cli import run
+from ndcl_domainbed.scripts.dataset_argument import (
+    available_counts,
+    image_place,
+    path_of_dataset,
+    training_refusal,
+)
 from ndcl_domainbed.training.arguments import DEFAULT_DATA_DIR
 
-_DATASET = "a data set's name, a folder domain/class/image, or a .csv or .json list of files"
+if TYPE_CHECKING:
+    from imbalance_splits.table import LabelCounts, SplitTable
+
+_DATASET = "a dataset's name, a folder domain/class/image, or a .csv or .json list of files"
 _COUNTED = (
-    "where a named data set is: its images are counted there and a table made for them, "
-    "instead of the published table"
+    "where a named dataset is: its images are counted there and a table made for them, "
+    "instead of the shipped table"
 )
 _SETTING = "a setting's name, or a table: a .json or .csv file"
 
@@ -28,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="ndcl-domainbed splits", description=__doc__, allow_abbrev=False
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _command(commands, "list", "list the data sets, their published tables, and the settings")
+    _command(commands, "list", "list the datasets, their shipped tables, and the settings")
     show = _command(commands, "show", "print a table", _DATASET, _SETTING)
     plot = _command(commands, "plot", "draw a table", _DATASET, _SETTING)
     plot.add_argument("--output", required=True, metavar="FILE", help=".png, .pdf or .svg")
@@ -40,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
         flags.add_argument("--data_dir", metavar="DIR", help=_COUNTED)
     _parameters(make)
     verify = _command(commands, "verify", "check all images, and if training takes them", _DATASET)
-    verify.add_argument("--data_dir", metavar="DIR", help="where the data set's folder is")
+    verify.add_argument("--data_dir", metavar="DIR", help="where the dataset's folder is")
     return top
 
 
@@ -95,13 +104,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _list(args: argparse.Namespace) -> int:
     """Print what there is."""
-    from imbalance_splits.published import published_datasets, published_settings
+    from imbalance_splits.published import (
+        authors_datasets,
+        published_datasets,
+        published_settings,
+    )
     from imbalance_splits.settings import get_setting, parameter_names, setting_names
 
-    print("Published tables:")
-    for dataset in published_datasets():
-        print(f"  {dataset:<12}{', '.join(published_settings(dataset))}")
-    print("\nSettings, for any data set; or the path of a table of your own, .json or .csv:")
+    authors = authors_datasets()
+    ours = [name for name in published_datasets() if name not in authors]
+    for title, datasets in (("by the authors of NDCL", authors), ("made for this package", ours)):
+        print(f"Published tables, {title}:")
+        for dataset in datasets:
+            print(f"  {dataset:<17}{', '.join(published_settings(dataset))}")
+    print("\nSettings, for any dataset; or the path of a table of your own, .json or .csv:")
     for name in setting_names():
         summary = (get_setting(name).__doc__ or "").splitlines()[0].replace("`", "")
         print(f"  {name:<16}{summary}")
@@ -113,8 +129,8 @@ def _show(args: argparse.Namespace) -> int:
     """Print a table."""
     from imbalance_splits.show import table_text
 
-    table = _table(args)
-    sys.stdout.write(table_text(table, _targets(table, args.target)))
+    table, counts = _table(args)
+    sys.stdout.write(table_text(table, _targets(table, args.target), counts))
     return 0
 
 
@@ -122,30 +138,36 @@ def _plot(args: argparse.Namespace) -> int:
     """Draw a table."""
     from imbalance_splits.plot import plot_table
 
-    table = _table(args)
+    table, _ = _table(args)
     plot_table(table, args.output, _targets(table, args.target))
     print(f"{args.output}: {table.dataset} {table.setting}")
     return 0
 
 
 def _make(args: argparse.Namespace) -> int:
-    """Generate a table and write it."""
+    """Generate a table, write it, and say how much of the dataset it keeps."""
+    from imbalance_splits.kept import describe_kept
+
     given = {name: getattr(args, name) for name in _PARAMETERS if getattr(args, name) is not None}
     if "middle_range" in given:
         given["middle_range"] = tuple(given["middle_range"])
     if Path(args.output).suffix.lower() != ".json":
         raise InputError(f"--output {args.output}: the table is written as .json.")
-    table = _with_thresholds(_table(args, given), args.many, args.few)
+    table, counts = _table(args, given)
+    table = _with_thresholds(table, args.many, args.few)
     table.write(args.output)
     origin = table.provenance.get("source") or table.provenance.get("generator") or args.setting
     print(
         f"{args.output}: {table.dataset} {table.setting}, {len(table.domains)} domains, "
         f"{len(table.classes)} classes, from {origin}"
     )
+    for target in table.train_counts:
+        for line in describe_kept(table, counts, target):
+            print(line)
     return 0
 
 
-def _with_thresholds(table: Any, many: float | None, few: float | None) -> Any:
+def _with_thresholds(table: SplitTable, many: float | None, few: float | None) -> SplitTable:
     """Return the table with the given thresholds for every target; InputError if they overlap."""
     if many is None and few is None:
         return table
@@ -154,22 +176,25 @@ def _with_thresholds(table: Any, many: float | None, few: float | None) -> Any:
     return dataclasses.replace(table, thresholds=thresholds)
 
 
-def _table(args: argparse.Namespace, parameters: dict[str, Any] | None = None) -> Any:
-    """Return the table of ``args.dataset`` under ``args.setting``."""
+def _table(
+    args: argparse.Namespace, parameters: dict[str, Any] | None = None
+) -> tuple[SplitTable, LabelCounts]:
+    """Return the table of ``args.dataset`` under ``args.setting``, and the available images."""
     from imbalance_splits.make_table import generated_table, table_for
-    from imbalance_splits.published import published_parameters
+    from imbalance_splits.published import label_counts, published_parameters
 
-    counts = _label_counts(args.dataset, args.data_dir)
+    counts = available_counts(args.dataset, args.data_dir)
     if counts is None:
-        return table_for(args.dataset, args.setting, None, parameters)
-    if path := _path(args.dataset, args.data_dir):
+        table = table_for(args.dataset, args.setting, None, parameters)
+        return table, label_counts(args.dataset)
+    if path := path_of_dataset(args.dataset, args.data_dir):
         name = path.resolve().stem
-        return generated_table(name, args.setting, counts, parameters)
-    known = published_parameters(args.dataset, args.setting)
-    return generated_table(args.dataset, args.setting, counts, {**known, **(parameters or {})})
+        return generated_table(name, args.setting, counts, parameters), counts
+    given = {**published_parameters(args.dataset, args.setting), **(parameters or {})}
+    return generated_table(args.dataset, args.setting, counts, given), counts
 
 
-def _targets(table: Any, target: str | None) -> list[str] | None:
+def _targets(table: SplitTable, target: str | None) -> list[str] | None:
     """Return the chosen targets; None for all."""
     if target is None:
         return None
@@ -178,70 +203,19 @@ def _targets(table: Any, target: str | None) -> list[str] | None:
     return [target]
 
 
-def _path(dataset: str, data_dir: str | None) -> Path | None:
-    """Return the folder or list of files that ``dataset`` is the path of; None for a name.
-
-    A folder below ``data_dir`` goes by its name. A list need not exist.
-    """
-    from ndcl_domainbed.testbed.datasets import DATASETS, path_of
-    from ndcl_domainbed.testbed.datasets.file_lists import LIST_SUFFIXES
-
-    path, found = Path(dataset), path_of(dataset, data_dir or DEFAULT_DATA_DIR)
-    if found is not None and (found == path or found.is_file()):
-        return found
-    is_list = dataset not in DATASETS and path.suffix.lower() in LIST_SUFFIXES
-    return path if is_list else None
-
-
-def _label_counts(dataset: str, data_dir: str | None) -> dict[str, dict[str, int]] | None:
-    """Return domain -> class -> images; None for a published data set that is not counted."""
-    from imbalance_splits.published import published_datasets
-
-    if path := _path(dataset, data_dir):
-        if path.is_dir():
-            from imbalance_splits.folder_scan import folder_label_counts
-
-            return folder_label_counts(path)
-        from imbalance_splits.file_list import read_file_list
-
-        return read_file_list(path).label_counts()
-    if data_dir is None and dataset in published_datasets():
-        return None
-    return _named_label_counts(dataset, data_dir or DEFAULT_DATA_DIR)
-
-
-def _named_label_counts(dataset: str, data_dir: str) -> dict[str, dict[str, int]]:
-    """Count the images of a data set that has a class: its folder's, or those that it holds."""
-    from imbalance_splits.folder_scan import folder_label_counts
-    from ndcl_domainbed.backend import get_dataset_class
-
-    found = get_dataset_class(dataset, data_dir)
-    folder = getattr(found, "FOLDER", None)
-    if folder is None:
-        from imbalance_splits.labels import label_counts_of
-
-        return label_counts_of(found(data_dir, [], {"data_augmentation": False}))
-    root = Path(data_dir) / folder
-    if not root.is_dir():
-        raise InputError(f"no folder {root}; name the directory that holds it with --data_dir.")
-    counts = folder_label_counts(root)
-    names = zip(found.ENVIRONMENTS, found.domain_folders(root), strict=True)
-    return {name: counts[folder] for name, folder in names}
-
-
 def _verify(args: argparse.Namespace) -> int:
-    """Check the images of a data set; status 1 if something is wrong with them."""
+    """Check the images of a dataset; status 1 if something is wrong with them."""
     from imbalance_splits.published import published_datasets
     from imbalance_splits.verify import verify_folder, verify_list
 
     data_dir = args.data_dir or DEFAULT_DATA_DIR
-    root = _place(args.dataset, data_dir)
+    root = image_place(args.dataset, data_dir)
     published = args.dataset if args.dataset in published_datasets() else None
     check = (
         partial(verify_list, root) if root.is_file() else partial(verify_folder, root, published)
     )
     report = _with_progress(check)
-    refusal = None if published else _refusal(args.dataset, data_dir)
+    refusal = None if published else training_refusal(args.dataset, data_dir)
     if refusal and not any(str(path) in refusal for path in report.unread):
         report.problems.append(f"training refuses it: {refusal}")
     for line in report.problems:
@@ -250,37 +224,6 @@ def _verify(args: argparse.Namespace) -> int:
         print(f"note: {line}")
     print(f"{root}: {report.summary(compared=published is not None)}")
     return 1 if report.problems else 0
-
-
-def _refusal(dataset: str, data_dir: str) -> str | None:
-    """Return why training would not take a data set's folders or list; None if it would.
-
-    The images are listed as for training. That ends at the first thing wrong, which may be an
-    image that is reported already.
-    """
-    from ndcl_domainbed.testbed.datasets import get_dataset_class
-
-    try:
-        get_dataset_class(dataset, data_dir)(data_dir, [], {"data_augmentation": False})
-    except InputError as error:
-        return str(error)
-    return None
-
-
-def _place(dataset: str, data_dir: str) -> Path:
-    """Return the folder in which the images of a data set are looked for, or their list.
-
-    A path is looked for where training looks for it.
-    """
-    from ndcl_domainbed.testbed.datasets import get_dataset_class, path_of
-
-    path = path_of(dataset, data_dir)
-    if path is not None:
-        return path
-    folder = getattr(get_dataset_class(dataset, data_dir), "FOLDER", None)
-    if folder is None:
-        raise InputError(f"{dataset} has no folder of images to verify.")
-    return Path(data_dir) / folder
 
 
 def _with_progress(work: Any) -> Any:

@@ -54,6 +54,8 @@ def _tell_without_cache(jobs: Sequence[Job], options: Namespace) -> None:
 
 def launch(jobs: Sequence[Job], options: Namespace) -> int:
     """Start the jobs that are not done; report those that have failed in the end."""
+    from ndcl_domainbed.sweeping import preparing
+
     found = show(jobs)
     to_launch = [job for job, state in found.items() if _is_to_launch(state, options.retries)]
     print(f"About to launch {len(to_launch)} jobs.")
@@ -62,6 +64,8 @@ def launch(jobs: Sequence[Job], options: Namespace) -> int:
         manifest.record(jobs, options.output_dir)
         random.Random(options.seed).shuffle(to_launch)
         with stopped_by_sigterm():
+            if getattr(launcher, "STARTS_JOBS", True):
+                preparing.prepare_features(to_launch)
             ended = launcher.launch(to_launch, options)
         if not ended:
             return 0

@@ -71,6 +71,8 @@ def _add_manner(parser: argparse.ArgumentParser, defaults: TrainArguments) -> No
         help="compile the network, and NDCL's losses, with torch.compile",
     )
     add("--image_cache", metavar="DIR", help="keep decoded images there, for all runs")
+    add("--feature_cache", metavar="DIR",
+        help="keep frozen features there (default: features in --data_dir)")  # fmt: skip
     add("--log", metavar="KIND", help=f"log losses and accuracies as well to: {', '.join(LOGS)}")
     add("--diagnostics", action="store_true",
         help="record gradients and prototypes by class, for the command diagnose")  # fmt: skip

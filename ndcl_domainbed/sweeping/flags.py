@@ -12,7 +12,13 @@ from typing import Any, NoReturn, TypeVar
 from ndcl_domainbed.errors import InputError, unknown_name
 from ndcl_domainbed.sweeping.grid import Grid
 from ndcl_domainbed.sweeping.launchers import launchers
-from ndcl_domainbed.training.arguments import DEFAULT_HOLDOUT, LOGS, PRECISIONS, TASKS
+from ndcl_domainbed.training.arguments import (
+    DEFAULT_HOLDOUT,
+    LOGS,
+    PRECISIONS,
+    TASKS,
+    parse_hparams,
+)
 
 COMMANDS = ("launch", "delete_incomplete", "status", "plan")
 
@@ -46,15 +52,20 @@ DEFAULTS: Mapping[str, Any] = {
     "device": None,
     "num_workers": None,
     "image_cache": None,
+    "feature_cache": None,
     "log": None,
 }
 
-FREE_FLAGS = ("device", "num_workers", "image_cache", "log")
+FREE_FLAGS = ("device", "num_workers", "image_cache", "feature_cache", "log")
 """Flags of a run that do not change its results, and so not the folder of the job."""
 
 GRID_FLAGS = frozenset(field.name for field in fields(Grid))
 _NOT_IN_A_FILE = frozenset({"sweep", "command", "watch"})
 BLOCKS = "blocks"
+_CHOSEN = ("datasets", "algorithms", "imbalance")
+"""Flags that choose among the values of a block."""
+
+Flags = Mapping[str, Any]
 
 
 class FileParser(argparse.ArgumentParser):
@@ -95,6 +106,8 @@ def build_parser(cls: type[AnyParser]) -> AnyParser:
     add("--device", help="of all jobs, such as cpu or cuda")
     add("--num_workers", type=int, metavar="N", help="loader processes of a job")
     add("--image_cache", metavar="DIR", help="keep decoded images there, for all jobs")
+    add("--feature_cache", metavar="DIR",
+        help="keep frozen features there (default: features in --data_dir)")  # fmt: skip
     add("--log", metavar="KIND", help=f"log as well to: {', '.join(LOGS)}")
     add("--watch", action="store_true",
         help="with status: keep showing until nothing runs or waits in a queue")  # fmt: skip
@@ -134,7 +147,9 @@ def _add_grid_flags(group: argparse._ArgumentGroup) -> None:
 def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[Grid]]:
     """Return all options, and the grids that make up the sweep.
 
-    A flag on the command line wins over the file, and a block of the file over the rest of it.
+    A flag on the command line wins over the file, and a block of the file over the rest of it. Of
+    the datasets, algorithms or settings that a block lists, a flag chooses: see :func:`choose`.
+    Hyper-parameters are merged one by one.
     Lists of data sets and algorithms that nobody gave stay None. For ``status`` without a flag
     that says which runs there are no grids. Raises InputError for a file that cannot be used.
     """
@@ -148,7 +163,50 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[Grid]]:
     check_launcher_flags(options.command_launcher, {*shared, *given})
     if options.command == "status" and not {"sweep", *GRID_FLAGS}.intersection(given):
         return options, []
-    return options, [make_grid({**shared, **block, **given}) for block in blocks]
+    chosen: list[Flags] = list(blocks)
+    for name in _CHOSEN:
+        chosen = choose(name, chosen, given.get(name))
+    return options, [make_grid(_merge(shared, block, given)) for block in chosen]
+
+
+def choose(name: str, blocks: Sequence[Flags], wanted: Sequence[str] | None) -> list[Flags]:
+    """Return the blocks, each with those of its values of ``name`` that are ``wanted``.
+
+    A block that has none of them is left out. Values of which no block has any replace what the
+    blocks have. Raises InputError if some are listed and others not.
+
+    >>> choose("datasets", [{"datasets": ["A", "B"]}, {"datasets": ["C"]}, {}], ["A"])
+    [{'datasets': ['A']}, {}]
+    """
+    listed = {value for block in blocks for value in block.get(name, ())}
+    if not wanted or not listed.intersection(wanted):
+        return [{k: v for k, v in b.items() if k != name or not wanted} for b in blocks]
+    unknown = [value for value in wanted if value not in listed]
+    if unknown and all(name in block for block in blocks):
+        raise InputError(
+            f"--{name} {' '.join(unknown)}: no block of the --sweep file lists it; "
+            f"the blocks list {', '.join(sorted(listed))}."
+        )
+    chosen = [
+        {**block, name: [value for value in block[name] if value in wanted]}
+        if name in block
+        else dict(block)
+        for block in blocks
+    ]
+    return [block for block in chosen if block.get(name, wanted)]
+
+
+def _merge(shared: Flags, block: Flags, given: Flags) -> dict[str, Any]:
+    """Return the flags of a block; those that were ``given`` have already chosen among its values.
+
+    Hyper-parameters are merged one by one, so that a flag or a block need not repeat the others.
+    """
+    chosen = {name: block[name] for name in _CHOSEN if name in block and name in given}
+    texts = [flags["hparams"] for flags in (shared, block, given) if flags.get("hparams")]
+    if len(texts) > 1:
+        hparams = {k: v for text in texts for k, v in parse_hparams(text).items()}
+        chosen["hparams"] = json.dumps(hparams, sort_keys=True)
+    return {**shared, **block, **given, **chosen}
 
 
 def free_args(options: argparse.Namespace) -> dict[str, Any]:

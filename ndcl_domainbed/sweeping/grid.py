@@ -12,8 +12,9 @@ from typing import Any
 from imbalance_splits.seeds import seed_hash
 from imbalance_splits.table import LabelCounts
 from ndcl_domainbed.errors import InputError
+from ndcl_domainbed.hparams import SHORT_RUN
 from ndcl_domainbed.sweeping.jobs import Job, make_job
-from ndcl_domainbed.training.arguments import NO_IMBALANCE, setting_named
+from ndcl_domainbed.training.arguments import NO_IMBALANCE, parse_hparams, setting_named
 
 _ONLY_IF_GIVEN = (
     "steps", "hparams", "checkpoint_freq", "skip_model_save", "uda_holdout_fraction", "precision",
@@ -122,9 +123,14 @@ def expand(
             free = dict(free_args or {})
             if not has_image_files(data):
                 free.pop("image_cache", None)
-            job = make_job(args, output_dir, int(grid.steps or data.N_STEPS), free)
+            job = make_job(args, output_dir, grid.steps or _usual_steps(grid, data), free)
             jobs.setdefault(job.folder.name, job)
     return list(jobs.values())
+
+
+def _usual_steps(grid: Grid, data: Any) -> int:
+    """Return the updates of a run that is given no number of them."""
+    return SHORT_RUN if parse_hparams(grid.hparams).get("frozen") is True else int(data.N_STEPS)
 
 
 def has_image_files(data: type) -> bool:

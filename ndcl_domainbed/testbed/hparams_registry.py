@@ -1,8 +1,15 @@
 """The hyper-parameters that all algorithms of the embedded testbed share.
 
-Names, defaults and random ranges are DomainBed's. Two are this testbed's own: ``backbone`` and
-``pretrained`` (see :mod:`ndcl_domainbed.testbed.networks`). An algorithm declares its own ones,
+Names, defaults and random ranges are DomainBed's. This testbed adds those of :data:`NETWORK`,
+which say what the network is, and those of :data:`ADAPTER`. An algorithm declares its own ones,
 and other values for shared ones, in its class attribute ``HPARAMS``.
+
+On frozen features (``frozen``) one rule gives all algorithms their values, chosen before any of
+them was run and on no target. An adapter is a small network trained from random weights, so
+learning rates are those of DomainBed's small images. The images are those of the large datasets,
+so batch sizes and weight decays are theirs, the same for every algorithm. What is counted in
+updates keeps its share of the run, which has 301 updates in place of 5,001. All else is as on
+large images.
 """
 
 from __future__ import annotations
@@ -10,6 +17,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ndcl_domainbed.hparams import (
+    AT_LEAST_ONE,
     NOT_NEGATIVE,
     SHARE,
     Hparam,
@@ -21,11 +29,43 @@ from ndcl_domainbed.hparams import (
     power_uniform,
 )
 
-SHARED: dict[str, Hparam] = {
-    "data_augmentation": Hparam(True),
-    "class_balanced": Hparam(False),
+NETWORK: dict[str, Hparam] = {
     "backbone": Hparam(by_dataset(small="auto", other="auto", DigitsDG="small_cnn")),
     "pretrained": Hparam(True),
+    "weights": Hparam(""),
+    "image_size": Hparam(by_dataset(small=28, other=224), within=Range(8, 4096)),
+    "frozen": Hparam(False),
+    "views": Hparam(3, within=Range(0, 1000)),
+    "view_augmentation": Hparam("domainbed", choices=("domainbed", "crop_flip")),
+}
+"""Which network sees the images, and how.
+
+``backbone``: see :func:`ndcl_domainbed.testbed.networks.choose_backbone`. ``weights``: a file with
+the weights of the backbone; empty means those that ``pretrained`` asks for. ``image_size``: height
+and width of the images in pixels, for folders and lists of images. ``frozen``: the backbone is not
+trained; its features are computed once (:mod:`ndcl_domainbed.features`), for the plain view of an
+image and for ``views`` augmented ones, made by ``view_augmentation``: 'domainbed' (crop of 70 to
+100 % of the area, flip, color jitter, grayscale) or 'crop_flip' (the first two alone).
+"""
+
+ADAPTER: dict[str, Hparam] = {
+    "adapter_width": Hparam(
+        256, by_dataset(small=256, other=256, vectors=choice([128, 256, 512])), within=AT_LEAST_ONE
+    ),
+    "adapter_depth": Hparam(
+        2, by_dataset(small=2, other=2, vectors=choice([1, 2, 3])), within=Range(0, 100)
+    ),
+    "adapter_dropout": Hparam(
+        0.0, by_dataset(small=0.0, other=0.0, vectors=choice([0.0, 0.1, 0.5])), within=SHARE
+    ),
+}
+"""The network that is trained on frozen features: see :class:`~.networks.adapter.Adapter`."""
+
+SHARED: dict[str, Hparam] = {
+    **NETWORK,
+    **ADAPTER,
+    "data_augmentation": Hparam(True),
+    "class_balanced": Hparam(False),
     "resnet18": Hparam(False),
     "resnet50_augmix": Hparam(True),
     "resnet_dropout": Hparam(0.0, choice([0.0, 0.1, 0.5]), within=SHARE),
@@ -38,8 +78,12 @@ SHARED: dict[str, Hparam] = {
     "lars": Hparam(False),
     "linear_steps": Hparam(500, within=NOT_NEGATIVE),
     "lr": Hparam(
-        by_dataset(small=1e-3, other=5e-5),
-        by_dataset(small=power_uniform(10, -4.5, -2.5), other=power_uniform(10, -5, -3.5)),
+        by_dataset(small=1e-3, other=5e-5, vectors=1e-3),
+        by_dataset(
+            small=power_uniform(10, -4.5, -2.5),
+            other=power_uniform(10, -5, -3.5),
+            vectors=power_uniform(10, -4.5, -2.5),
+        ),
         within=NOT_NEGATIVE,
     ),
     "weight_decay": Hparam(
@@ -57,7 +101,10 @@ SHARED: dict[str, Hparam] = {
 }
 """Declared for every algorithm, by name."""
 
-READ_BY_THE_LOOP = frozenset({"batch_size", "class_balanced", "data_augmentation"})
+READ_BY_THE_LOOP = frozenset(
+    {"batch_size", "class_balanced", "data_augmentation"}
+    | {"image_size", "views", "view_augmentation"}
+)
 """Shared hyper-parameters that shape the minibatches; no algorithm reads them."""
 
 KEPT_FOR_DOMAINBED = frozenset({"vit_dropout", "linear_steps"})

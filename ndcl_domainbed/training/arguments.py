@@ -26,11 +26,12 @@ class TrainArguments:
     The defaults are DomainBed's too, but for the data set: the one that needs no download.
 
     ``imbalance`` is the name of a setting, the path of a table, or None for DomainBed's ordinary
-    split. ``steps`` and ``checkpoint_freq`` None mean the data set's own. ``device`` None means
+    split. ``steps`` and ``checkpoint_freq`` None mean the dataset's own. ``device`` None means
     the best there is; ``num_workers`` None means as many loader processes as help here. Neither
     of the two changes which images a step sees. ``image_cache`` is a folder for decoded images,
-    ``log`` one of ``LOGS``; with ``keep_resume`` the resume file stays when the run is done;
-    with ``diagnostics`` it also writes what :class:`ndcl_domainbed.training.watch.Watch` sees.
+    ``feature_cache`` one for frozen features (None: ``features`` in ``data_dir``), ``log`` one of
+    ``LOGS``; with ``keep_resume`` the resume file stays when the run is done; with
+    ``diagnostics`` it also writes what :class:`ndcl_domainbed.training.watch.Watch` sees.
     """
 
     data_dir: str = DEFAULT_DATA_DIR
@@ -57,6 +58,7 @@ class TrainArguments:
     precision: str = PRECISIONS[0]
     compile: bool = False
     image_cache: str | None = None
+    feature_cache: str | None = None
     log: str | None = None
     diagnostics: bool = False
 

@@ -18,7 +18,7 @@ from ndcl_domainbed.training.arguments import TrainArguments
 RESUME_FILE = "resume.pt"
 _AGAIN = "Use another --output_dir, or start over with --no_resume."
 _FREE_TO_CHANGE = frozenset(
-    {"output_dir", "data_dir", "device", "num_workers", "image_cache", "log"}
+    {"output_dir", "data_dir", "device", "num_workers", "image_cache", "feature_cache", "log"}
     | {"no_resume", "keep_resume"}
 )
 
@@ -75,14 +75,19 @@ def save_progress(
     arguments: TrainArguments,
     progress: Progress,
     generators: dict[str, Any],
+    network: dict[str, Any] | None = None,
 ) -> None:
-    """Write the state of the run to the resume file at ``path``."""
+    """Write the state of the run to the resume file at ``path``.
+
+    ``network`` describes a pretrained network, as it stands in a record.
+    """
     content = {
         "step": progress.step,
         "recorded": progress.recorded,
         "means": progress.means,
         "watched": progress.watched,
         "args": arguments.as_record(),
+        "network": network,
         "algorithm": state.capture(algorithm),
         "generators": generators,
     }
@@ -108,18 +113,20 @@ def load_progress(
     arguments: TrainArguments,
     device: torch.device,
     make_update: Callable[[], object],
+    network: dict[str, Any] | None = None,
 ) -> Progress:
     """Restore the run from the resume file at ``path`` and return how far it was.
 
     Without such a file that is the start. ``make_update`` makes some update of the algorithm, for
-    those that are complete only then. Raises InputError if the file belongs to another run or
-    cannot be read.
+    those that are complete only then. Raises InputError if the file belongs to another run, or to
+    one on another ``network`` or other features, or cannot be read.
     """
     if not path.exists():
         return Progress()
     try:
         content = torch.load(path, map_location=device, weights_only=True)
         check_same_run(content["args"], arguments, path)
+        _check_same_network(content.get("network", network), network, path)
         state.restore(algorithm, content["algorithm"], make_update)
         generators = content["generators"]
         generators["torch"] = generators["torch"].cpu()
@@ -144,6 +151,16 @@ def check_same_run(saved: dict[str, Any], arguments: TrainArguments, path: Path)
         if theirs != now[name]:
             difference = _difference(f"--{name}", theirs, now[name])
             raise InputError(f"{path} belongs to a run {difference}. {_AGAIN}")
+
+
+def _check_same_network(saved: Any, now: Any, path: Path) -> None:
+    if saved == now:
+        return
+    names = sorted(set(saved or {}) | set(now or {}))
+    odd = [name for name in names if (saved or {}).get(name) != (now or {}).get(name)]
+    raise InputError(
+        f"{path} belongs to a run on another network: {', '.join(odd)} changed since. {_AGAIN}"
+    )
 
 
 def _difference(flag: str, theirs: Any, ours: Any) -> str:

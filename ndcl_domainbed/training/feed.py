@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset, Subset, default_collate
 
 from imbalance_splits.errors import InputError
 from imbalance_splits.seeds import seed_hash
-from ndcl_domainbed.training.batches import Batch, StepBatches, fetch, in_memory
+from ndcl_domainbed.training.batches import Batch, StepBatches, in_memory, take
 from ndcl_domainbed.training.seeding import generators_restored, seed_cpu
 from ndcl_domainbed.training.stopping import StoppedAtOnce, leave_signals_to_parent
 
@@ -55,7 +55,7 @@ class Source(Dataset[Any]):
         order = np.random.RandomState(seed_hash("evaluation", len(subset))).permutation(len(subset))
         positions = order[item.at : item.at + self.batch_size]
         if in_memory(subset):
-            return fetch(subset, positions, [])
+            return take(subset.dataset, np.asarray(subset.indices, dtype=np.int64)[positions])
         with generators_restored():
             seed_cpu(seed_hash("evaluation", *item))
             return default_collate([subset[int(position)] for position in positions])
@@ -74,8 +74,11 @@ class Source(Dataset[Any]):
 def evaluation_batch_size(input_shape: Sequence[int]) -> int:
     """Return how many images to evaluate at once: 64 large ones, as DomainBed does, to 256.
 
-    Batches of loader processes lie in shared memory, several at a time.
+    Batches of loader processes lie in shared memory, several at a time. Vectors, which no loader
+    process reads, come in batches of 4,096.
     """
+    if len(input_shape) == 1:
+        return 4096
     return min(256, max(64, 2**23 // math.prod(input_shape)))
 
 

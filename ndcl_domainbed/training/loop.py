@@ -51,6 +51,8 @@ def train(arguments: TrainArguments) -> None:
             _print_mapping("Args:", arguments.as_record())
             run = prepared or prepare(arguments)
             _print_mapping("HParams:", run.hparams)
+            for note in run.dataset.notes:
+                print(note)
             _train(run)
 
 
@@ -139,7 +141,9 @@ def _restored(run: Run, source: Source) -> Progress:
             run.algorithm.update(*feed.minibatches())
 
     path = run.folder / checkpoints.RESUME_FILE
-    return checkpoints.load_progress(path, run.algorithm, run.arguments, run.device, make_update)
+    return checkpoints.load_progress(
+        path, run.algorithm, run.arguments, run.device, make_update, run.network
+    )
 
 
 def _open_feed(run: Run, source: Source, progress: Progress) -> Feed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,16 @@ from imbalance_splits.make_table import generated_table, table_for
 from imbalance_splits.published import published_datasets, published_table
 from imbalance_splits.table import LabelCounts, SplitTable
 from ndcl_domainbed import backend, registry
+from ndcl_domainbed.features import feature_folder
+from ndcl_domainbed.features.frozen import FrozenFeatures, frozen_dataset
 from ndcl_domainbed.hparams import Hparams
+from ndcl_domainbed.testbed import networks
 from ndcl_domainbed.training import seeding
 from ndcl_domainbed.training.acceleration import accelerate
 from ndcl_domainbed.training.arguments import TrainArguments
 from ndcl_domainbed.training.batches import in_memory
 from ndcl_domainbed.training.image_cache import use_image_cache
+from ndcl_domainbed.training.memory import keep_freed_memory
 from ndcl_domainbed.training.watchable import check_watchable
 
 
@@ -40,6 +44,7 @@ class Run:
     steps: int
     checkpoint_freq: int
     workers: int
+    network: dict[str, Any] | None = None
 
     def is_checkpoint(self, step: int) -> bool:
         """Whether there is an evaluation and a record after the update ``step``."""
@@ -53,17 +58,15 @@ def prepare(arguments: TrainArguments) -> Run:
     """
     arguments.check()
     algorithm_class = registry.get_algorithm_class(arguments.algorithm)
-    dataset_class = backend.get_dataset_class(arguments.dataset, arguments.data_dir)
-    hparams = registry.run_hparams(
-        arguments.algorithm, getattr(dataset_class, "HPARAMS_LIKE", None) or arguments.dataset,
-        arguments.hparams_seed, arguments.trial_seed, arguments.hparam_overrides(),
-    )  # fmt: skip
+    images_class = backend.get_dataset_class(arguments.dataset, arguments.data_dir)
+    hparams = run_hparams(arguments, images_class)
     if arguments.diagnostics:
         check_watchable(arguments.algorithm, hparams)
     device = choose_device(arguments.device)
+    dataset_class = trained_dataset(arguments, images_class, hparams, device)
     seeding.seed_everything(arguments.seed)
     dataset = split_dataset(arguments, dataset_class, hparams)
-    if arguments.image_cache is not None:
+    if arguments.image_cache is not None and not hparams.get("frozen"):
         use_image_cache(domains_of(dataset), Path(arguments.image_cache))
     steps = arguments.steps or dataset_class.N_STEPS
     hparams.label_counts = dataset.label_counts
@@ -74,6 +77,7 @@ def prepare(arguments: TrainArguments) -> Run:
         dataset.input_shape, dataset.num_classes, len(dataset.train_sets), hparams
     )
     algorithm = algorithm.to(device)
+    network = describe_network(dataset, algorithm, hparams)
     accelerate(algorithm, device, precision=arguments.precision, compiled=arguments.compile)
     return Run(
         arguments=arguments,
@@ -85,7 +89,68 @@ def prepare(arguments: TrainArguments) -> Run:
         steps=steps,
         checkpoint_freq=arguments.checkpoint_freq or dataset_class.CHECKPOINT_FREQ,
         workers=loader_workers(arguments, dataset, dataset_class.N_WORKERS, device),
+        network=network,
     )
+
+
+def run_hparams(arguments: TrainArguments, images_class: Any) -> Hparams:
+    """Return the hyper-parameters of a run on ``images_class``, a dataset class.
+
+    ``image_size`` is the dataset's own unless it was given. Raises InputError for bad ones.
+    """
+    overrides = arguments.hparam_overrides()
+    hparams = registry.run_hparams(
+        arguments.algorithm, getattr(images_class, "HPARAMS_LIKE", None) or arguments.dataset,
+        arguments.hparams_seed, arguments.trial_seed, overrides,
+    )  # fmt: skip
+    if "image_size" in hparams and not {"image_size", "frozen"}.intersection(overrides):
+        hparams["image_size"] = images_class.IMAGE_SIZE
+    return hparams
+
+
+def trained_dataset(
+    arguments: TrainArguments, images_class: Any, hparams: Mapping[str, Any], device: torch.device
+) -> Any:
+    """Return the dataset class that is trained on: the images, or their frozen features."""
+    if not hparams.get("frozen", False):
+        return images_class
+    cache = feature_folder(arguments.data_dir, arguments.feature_cache)
+    return frozen_dataset(images_class, cache, device)
+
+
+def prepare_features(arguments: TrainArguments) -> FrozenFeatures:
+    """Return the frozen features that a run with ``arguments`` trains on, computed if need be.
+
+    Raises InputError for arguments or images that cannot be used.
+    """
+    keep_freed_memory()
+    images_class = backend.get_dataset_class(arguments.dataset, arguments.data_dir)
+    hparams = run_hparams(arguments, images_class)
+    device = choose_device(arguments.device)
+    dataset_class = trained_dataset(arguments, images_class, hparams, device)
+    return dataset_class(arguments.data_dir, [], hparams)
+
+
+def describe_network(
+    dataset: SplitDataset, algorithm: torch.nn.Module, hparams: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Return which network sees the images, and its weights, as it stands in a record.
+
+    None for small networks, which are trained from random weights, and on a DomainBed checkout.
+    """
+    info = getattr(dataset, "info", None)
+    if info is not None:
+        return {
+            "frozen": True,
+            **{name: info[name] for name in ("backbone", "image_size", "views")},
+            **{name: info["weights"][name] for name in ("weights", "digest")},
+            "features": info["digest"],
+        }
+    for module in algorithm.modules():
+        if isinstance(module, networks.ResNet | networks.TimmBackbone):
+            found = networks.describe_weights(module)
+            return {"frozen": False, "image_size": hparams["image_size"], **found}
+    return None
 
 
 def split_dataset(arguments: TrainArguments, dataset_class: Any, hparams: Hparams) -> SplitDataset:

@@ -30,7 +30,7 @@ from ndcl_domainbed.training.watch import EVERY, Watch
 from ndcl_domainbed.training.watch import FILE_NAME as WATCH_FILE
 
 _OWN_NAMES = re.compile(
-    "step|epoch|step_time|mem_gb|class_acc|hparams|args|backend"
+    "step|epoch|step_time|mem_gb|class_acc|hparams|args|backend|network"
     rf"|env\d+_(in|out|val|uda)_(acc|{'|'.join(RECORD_SUFFIXES.values())})"
 )
 """What a record holds besides the values that updates return."""
@@ -132,6 +132,8 @@ class _Steps:
             "args": run.arguments.as_record(),
             "backend": backend.DESCRIPTION,
         }
+        if run.network is not None:
+            record["network"] = run.network
         self._append(records.FILE_NAME, record)
         if self.watch is not None:
             self._append(WATCH_FILE, self.watch.record(step))
@@ -183,7 +185,9 @@ class _Steps:
         run, progress = self.run, self.progress
         path = run.folder / checkpoints.RESUME_FILE
         with writing(path, f"after step {progress.step}"):
-            checkpoints.save_progress(path, run.algorithm, run.arguments, progress, generators)
+            checkpoints.save_progress(
+                path, run.algorithm, run.arguments, progress, generators, run.network
+            )
 
     def _leave(self, signal: int, generators: dict[str, Any]) -> NoReturn:
         """Save the progress, say so and leave."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -16,57 +15,86 @@ from tests.command_line import call
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-@pytest.fixture(scope="module")
-def script():
-    return runpy.run_path(str(DOCS / "make_results.py"))
+sys.path.insert(0, str(DOCS))
+import make_results  # noqa: E402
+import studies  # noqa: E402
+
+STUDIES = list(studies.STUDIES.values())
 
 
-def test_the_tables_are_those_of_the_runs(script):
-    for page, parts in script["pages"](script["runs"]()).items():
+def test_the_tables_are_those_of_the_runs():
+    for page, parts in make_results.pages().items():
         text = page.read_text(encoding="utf-8")
-        assert script["filled"](text, parts) == text, page
+        assert make_results.filled(text, parts) == text, page
 
 
-def test_a_figure_by_hand(script):
+def test_a_figure_by_hand():
     rows = pd.read_csv(DOCS / "results" / "digits.csv")
-    ours = script["complete"](rows).query(
-        "setting == 'TotalHeavyTail' and algorithm == 'ERM' and test_env == 2"
+    ours = rows.query("setting == 'TotalHeavyTail' and algorithm == 'ERM' and test_env == 2")
+    _, table = (
+        (DOCS / "results.md").read_text(encoding="utf-8").split("### DigitsDG, TotalHeavyTail")
     )
-    _, table = (DOCS / "results.md").read_text(encoding="utf-8").split("## TotalHeavyTail")
     shown = next(line for line in table.splitlines() if line.startswith("| ERM"))
     assert f"{100 * ours['overall'].mean():.1f}" in shown.split("|")[4]
 
 
-def test_each_run_is_there_once_and_only_whole_settings_are_shown(script):
-    rows = pd.read_csv(DOCS / "results" / "digits.csv")
-    assert not rows.duplicated(script["RUN"]).any()
-    measures = rows[list(script["MEASURES"])]
-    assert ((measures >= 0) & (measures <= 1)).to_numpy().all()
-    shown = script["complete"](rows)
-    assert set(shown.groupby(["setting", "trial_seed"]).size()) == {22 * 4}
+def test_an_average_of_the_readme_by_hand():
+    rows = pd.read_csv(DOCS / "results" / "photographs.csv")
+    ours = rows[rows["dataset"].str.startswith("PACS ") & (rows["algorithm"] == "NDCL")]
+    by_cell = ours.groupby(["setting", "test_env"])[["overall", "few"]].mean()
+    wanted = (100 * by_cell.groupby("setting").mean().mean()).round(1)
+    _, table = (DOCS.parent / "README.md").read_text(encoding="utf-8").split("<!-- leaderboard -->")
+    shown = next(line for line in table.splitlines() if line.startswith("| NDCL |"))
+    figures = shown.split("|")[2].replace("*", "").split("/")
+    assert [float(figure) for figure in figures] == pytest.approx(list(wanted), abs=0.051)
 
 
-def test_runs_of_a_sweep_are_taken_and_replace_those_there(script, digits_root, tmp_path):
+@pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
+def test_each_run_is_there_once_and_only_whole_trials_are_shown(study):
+    rows = study.runs()
+    assert not rows.duplicated(studies.RUN).any()
+    assert {tuple(row) for row in rows[studies.RUN].itertuples(index=False)} <= set(study.jobs)
+    measures = rows[list(studies.MEASURES)]
+    assert ((measures >= 0) & (measures <= 1) | measures.isna()).to_numpy().all()
+    assert measures["overall"].notna().all()
+    shown = study.complete(rows)
+    for dataset, setting, here in study.boards(shown):
+        wanted = [key for key in study.jobs if key[:2] == (dataset, setting) and key[4] == 0]
+        assert set(here.groupby("trial_seed").size()) == {len(wanted)}
+
+
+def test_photographs_carry_their_network_and_the_prior_is_a_row():
+    rows = studies.PHOTOGRAPHS.runs()
+    assert set(rows["dataset"]) == {
+        f"{name} [frozen tf_efficientnet_lite0, 128 px]" for name in ("PACS", "Office31")
+    }
+    assert {"NDCL", "NDCL (class_prior=logit)"} <= set(rows["algorithm"])
+
+
+def test_runs_of_a_sweep_are_taken_and_replace_those_there(digits_root, tmp_path, monkeypatch):
     outcome = call(
         "sweep", "launch", "--algorithms", "ERM", "--datasets", "DigitsDG", "--imbalance", "Cross",
         "--single_test_envs", "--n_hparams", 1, "--n_trials", 1, "--steps", 1, "--data_dir",
         digits_root, "--output_dir", tmp_path / "sweep", "--skip_confirmation",
     )  # fmt: skip
     assert outcome.status == 0, outcome.out
-    take, file, machine = script["take"], tmp_path / "digits.csv", tmp_path / "machine.json"
-    take.__globals__.update(FILE=file, MACHINE=machine)
+    machines, study = tmp_path / "results" / "machine.json", studies.Study("digits")
+    machines.parent.mkdir()
+    assert len(study.jobs) == 792  # known before its folder is another one
+    monkeypatch.setattr(studies, "DOCS", tmp_path)
+    monkeypatch.setattr(studies, "MACHINES", machines)
     for _ in range(2):
-        take(tmp_path / "sweep")
-        rows = pd.read_csv(file)
+        study.take(tmp_path / "sweep")
+        rows = study.runs()
         assert rows["test_env"].tolist() == [0, 1, 2, 3]
         assert set(rows["algorithm"]) == {"ERM"}
-    pd.concat([rows, rows.assign(algorithm="IRM")]).to_csv(file, index=False)
-    take(tmp_path / "sweep")
-    assert set(pd.read_csv(file)["algorithm"]) == {"ERM", "IRM"}
-    machine.write_text('{"CPU": "another one"}')
-    take(tmp_path / "sweep")  # what was made there does not mix with what was made here
-    assert set(pd.read_csv(file)["algorithm"]) == {"ERM"}
-    assert json.loads(machine.read_text()) == script["this_machine"]()
+    pd.concat([rows, rows.assign(algorithm="IRM")]).to_csv(study.file, index=False)
+    study.take(tmp_path / "sweep")
+    assert set(study.runs()["algorithm"]) == {"ERM", "IRM"}
+    machines.write_text('{"digits": {"CPU": "another one"}}')
+    study.take(tmp_path / "sweep")  # what was made there does not mix with what was made here
+    assert set(study.runs()["algorithm"]) == {"ERM"}
+    assert json.loads(machines.read_text()) == {"digits": studies.this_machine()}
 
 
 def test_a_committed_run_comes_out_again(digits_root):

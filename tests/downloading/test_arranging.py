@@ -39,6 +39,24 @@ def test_only_the_domains_are_taken(tmp_path):
     assert arrange(tmp_path, zipped(toy_files() | more)) == PLAIN
 
 
+@pytest.mark.parametrize("domains", [DOMAINS, DOMAINS[:1]])
+def test_a_level_between_domain_and_class_is_left_out(tmp_path, domains):
+    files = {
+        "/".join([domain, "images", *rest] if domain in domains else [domain, *rest]): content
+        for name, content in PLAIN.items()
+        for domain, *rest in [name.split("/")]
+    }
+    assert files != PLAIN
+    assert arrange(tmp_path, zipped(files)) == PLAIN
+
+
+def test_a_level_that_also_holds_images_is_refused(tmp_path):
+    files = {f"ink/images/{i}.png": picture(i) for i in range(2)}
+    files |= {name.replace("ink/", "ink/images/"): content for name, content in PLAIN.items()}
+    with pytest.raises(BadArchive, match="ink/images is the only folder of its domain and holds b"):
+        arrange(tmp_path, zipped(files))
+
+
 def test_an_archive_for_each_domain(tmp_path):
     parts = [zipped(toy_files("", domains=[domain])) for domain in DOMAINS]
     assert arrange(tmp_path, *parts) == PLAIN

@@ -113,7 +113,7 @@ def test_help_is_quick_and_errors_are_plain():
     assert "TerraIncognita" in shown.stdout
     wrong = run_script("--dataset", "PACSS")
     assert wrong.returncode == 2
-    assert wrong.stderr.startswith("error: unknown data set to download 'PACSS'; did you ")
+    assert wrong.stderr.startswith("error: unknown dataset to download 'PACSS'; did you ")
     assert len(wrong.stderr.splitlines()) == 1
 
 

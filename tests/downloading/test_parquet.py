@@ -15,7 +15,7 @@ IMAGES = toy_files(top="")
 
 
 def rows_of(images):
-    """The rows of the toy data set as the Hub keeps them: class numbers, and names apart."""
+    """The rows of the toy dataset as the Hub keeps them: class numbers, and names apart."""
     rows = []
     for path, content in images.items():
         domain, name, file = path.split("/")

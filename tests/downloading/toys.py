@@ -1,4 +1,4 @@
-"""Small data sets, archives and views for the tests of downloads."""
+"""Small datasets, archives and views for the tests of downloads."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def picture(shade):
 
 
 def toy_files(top="toy/", domains=DOMAINS, classes=CLASSES):
-    """Path -> content of the images of the toy data set, as an archive has them."""
+    """Path -> content of the images of the toy dataset, as an archive has them."""
     return {
         f"{top}{domain}/{name}/{i}.png": picture(10 * i + 3 * len(domain) + len(name))
         for domain in domains
@@ -76,7 +76,7 @@ def md5(content):
 
 
 def toy_recipe(*ways, **changes):
-    """A recipe for the toy data set; a way may be given as the address of its only file."""
+    """A recipe for the toy dataset; a way may be given as the address of its only file."""
     settled = [
         way if isinstance(way, Way) else Way((RemoteFile(f"toy{i}", (way,)),), from_archives)
         for i, way in enumerate(ways)

@@ -1,4 +1,4 @@
-"""Data sets that keep DomainBed's contract, without DomainBed."""
+"""Datasets that keep DomainBed's contract, without DomainBed."""
 
 from __future__ import annotations
 

@@ -192,13 +192,13 @@ def test_a_table_by_folder_names_and_in_another_order(tmp_path):
 
 def test_a_table_of_other_domains_or_classes_is_refused():
     other = {d: {"0": 50, "1": 60, "2": 70} for d in ("a", "b", "x")}
-    with pytest.raises(InputError, match="has the domains a, b, x; the data set has a, b, c"):
+    with pytest.raises(InputError, match="has the domains a, b, x; the dataset has a, b, c"):
         imbalanced([0], table=table_for("own", "Balanced", other))
     other = {d: {"0": 50, "1": 60} for d in "abc"}
-    with pytest.raises(InputError, match="Not in the table: 2; not in the data set: -"):
+    with pytest.raises(InputError, match="Not in the table: 2; not in the dataset: -"):
         imbalanced([0], table=table_for("own", "Balanced", other))
     other = {d: {"0": 50, "1": 60, "two": 70} for d in "abc"}
-    with pytest.raises(InputError, match="Not in the table: 2; not in the data set: two"):
+    with pytest.raises(InputError, match="Not in the table: 2; not in the dataset: two"):
         imbalanced([0], table=table_for("own", "Balanced", other))
     partial = table_for("own", "Balanced", {d: {"0": 50, "1": 60, "2": 70} for d in "abc"})
     del partial.train_counts["a"]["c"]
@@ -234,7 +234,7 @@ def test_an_imbalanced_split_needs_a_target():
 
 
 class Random(InMemory):
-    """Draws other images each time it is made, as DomainBed's Debug data sets do."""
+    """Draws other images each time it is made, as DomainBed's Debug datasets do."""
 
     def __init__(self, root, test_envs, hparams):
         super().__init__(root, test_envs, hparams)
@@ -278,7 +278,7 @@ def test_a_real_domainbed_data_set_splits_as_domainbed_splits_it(tmp_path, monke
 
 
 def published_stand_in(dataset, share):
-    """Return a data set with the published label counts divided by ``share``."""
+    """Return a dataset with the published label counts divided by ``share``."""
     counts, environments = label_counts(dataset), ENVIRONMENTS[dataset]
     sizes = tuple(tuple(math.ceil(n / share) for n in counts[env].values()) for env in environments)
     members = {"ENVIRONMENTS": environments, "SIZES": sizes, "classes": tuple(counts["C"])}

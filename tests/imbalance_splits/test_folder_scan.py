@@ -8,7 +8,8 @@ import pytest
 from torchvision.datasets.folder import IMG_EXTENSIONS, ImageFolder
 
 from imbalance_splits.errors import InputError
-from imbalance_splits.folder_scan import IMAGE_EXTENSIONS, default_cache, folder_label_counts
+from imbalance_splits.folder_scan import default_cache, folder_label_counts
+from imbalance_splits.layout import IMAGE_EXTENSIONS
 from tests.imbalance_splits.stand_ins import write_images
 
 HOUR_NS = 3_600_000_000_000

@@ -6,7 +6,9 @@ from imbalance_splits.errors import InputError
 from imbalance_splits.published import (
     ENVIRONMENTS,
     FOLDERS,
+    authors_datasets,
     label_counts,
+    origin,
     published_datasets,
     published_settings,
     published_table,
@@ -23,7 +25,10 @@ def test_tables_fit_the_label_counts(dataset):
         table = published_table(dataset, setting)
         assert table.domains == ENVIRONMENTS[dataset]
         assert (table.dataset, table.setting) == (dataset, setting)
-        assert "Alrash/NDCL" in table.provenance["source"]
+        if dataset in authors_datasets():
+            assert "Alrash/NDCL" in table.provenance["source"]
+        else:
+            assert table.provenance["label_counts"] == origin(dataset)
         assert set(table.train_counts) == set(counts)
         for target, rows in table.train_counts.items():
             for source, row in rows.items():
@@ -39,6 +44,18 @@ def test_what_is_published():
     assert published_settings("DomainNet") == ["Duality", "TotalHeavyTail"]
     assert published_settings("DigitsDG") == []
     assert published_table("DomainNet", "Cross") is None
+    for dataset in ("Office31", "OfficeCaltech10"):
+        assert published_settings(dataset) == ["Cross", "Duality", "TotalHeavyTail"]
+
+
+def test_what_the_authors_published_is_told_from_what_was_made_here():
+    assert authors_datasets() == ("PACS", "VLCS", "OfficeHome", "DomainNet")
+    for dataset in published_datasets():
+        authors = dataset in authors_datasets()
+        assert origin(dataset).startswith("authors of NDCL" if authors else "counted in ")
+        for setting in published_settings(dataset):
+            provenance = published_table(dataset, setting).provenance
+            assert ("generator" in provenance) == (not authors)
 
 
 def test_totals_of_the_label_counts():
@@ -48,6 +65,8 @@ def test_totals_of_the_label_counts():
     assert images["PACS"] == 9991
     assert images["OfficeHome"] == 15588
     assert sum(label_counts("VLCS")["C"].values()) == 991
+    assert images["Office31"] == 4110
+    assert images["OfficeCaltech10"] == 2533
 
 
 def test_the_counts_may_be_changed_by_their_caller():

@@ -13,6 +13,7 @@ from imbalance_splits.shots import (
     balanced_accuracy,
     class_accuracies,
     count_correct,
+    describe_empty_groups,
     group_accuracies,
     overall_accuracy,
     shot_groups,
@@ -95,6 +96,22 @@ def test_the_limits_belong_to_medium():
     expected = ["many", "medium", "medium", "few", "zero"]
     assert shot_groups(counts, Thresholds(20, 10)) == expected
     assert set(RECORD_SUFFIXES) == set(GROUPS)
+
+
+@pytest.mark.parametrize(
+    ("row", "limits", "line"),
+    [
+        ([3, 2, 1], (2, 2), None),
+        ([5, 5, 5], (5, 5), "Empty: Many, Few (every class that is trained on has the same mean)"),
+        ([5, 5, 1], (3, 3), "Empty: Medium (there are only two different means)"),
+        ([3, 2, 1], (9, 2), "Empty: Many (no class has such a mean)"),
+        ([0, 0, 0], (1, 1), "Empty: Many, Medium, Few (no class has a training image)"),
+        ([4, 4, 0], (4, 4), "Empty: Many, Few (every class that is trained on has the same mean)"),
+    ],
+)
+def test_empty_groups_are_named_with_the_reason(row, limits, line):
+    found = describe_empty_groups(np.array([row, row]), Thresholds(*limits))
+    assert found == ([] if line is None else [line])
 
 
 def test_no_image_is_neither_nan_nor_zero():

@@ -82,7 +82,7 @@ def test_a_table_that_cannot_be_written_leaves_nothing(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["t.json"]
 
 
-@given(st.lists(st.integers(0, 10**6), min_size=3, max_size=40, unique=True), st.integers(1, 4))
+@given(st.lists(st.integers(1, 10**6), min_size=3, max_size=40, unique=True), st.integers(1, 4))
 @settings(deadline=None, derandomize=True, max_examples=50)
 def test_default_thresholds_cut_thirds(row, sources):
     limits = default_thresholds(np.tile(row, (sources, 1)))
@@ -124,3 +124,31 @@ def test_default_thresholds_never_overlap(row, sources):
 def test_of_two_classes_by_default_the_larger_is_many_and_the_smaller_few():
     counts = np.array([[5, 1], [4, 2]])
     assert shot_groups(counts, default_thresholds(counts)) == ["many", "few"]
+
+
+@given(st.lists(st.integers(1, 6), min_size=3, max_size=40), st.integers(1, 3))
+@settings(deadline=None, derandomize=True, max_examples=200)
+def test_ties_leave_no_group_empty_where_the_means_differ(row, sources):
+    counts = np.tile(row, (sources, 1))
+    groups = set(shot_groups(counts, default_thresholds(counts)))
+    expected = {1: {"medium"}, 2: {"many", "few"}}
+    assert groups == expected.get(len(set(row)), {"many", "medium", "few"})
+
+
+def test_classes_that_tie_at_the_least_mean_are_few():
+    counts = np.array([[9] * 10 + [3] * 5 + [1] * 16])
+    assert default_thresholds(counts) == Thresholds(3, 3)
+    groups = shot_groups(counts, default_thresholds(counts))
+    assert [groups.count(name) for name in ("many", "medium", "few")] == [10, 5, 16]
+
+
+def test_classes_that_tie_at_the_largest_mean_are_many():
+    counts = np.array([[9] * 5 + [3] * 1 + [2] * 1 + [1] * 2])
+    groups = shot_groups(counts, default_thresholds(counts))
+    assert [groups.count(name) for name in ("many", "medium", "few")] == [5, 1, 3]
+
+
+def test_classes_without_an_image_do_not_leave_few_empty():
+    counts = np.array([[5, 4, 3, 0, 0, 0]])
+    groups = shot_groups(counts, default_thresholds(counts))
+    assert groups == ["many", "medium", "few", "zero", "zero", "zero"]

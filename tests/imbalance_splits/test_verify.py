@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 import shutil
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -65,7 +64,7 @@ def test_everything_that_is_wrong_is_named(pacs):
     assert broken == [f"broken: cartoon/dog/{i}.jpg" for i in (1, 2, 3)]
     assert sorted(line for line in report.problems if not line.startswith("broken")) == [
         "extra: cartoon/dog has 5 images, 1 more than published",
-        "extra: cartoon/horse is no class of the published data set",
+        "extra: cartoon/horse is no class of the published dataset",
         "extra: extras is no domain of PACS",
         "extra: photo/cat/Thumbs.db is no image",
         "extra: photo/list.txt lies outside the class folders",
@@ -182,15 +181,7 @@ def test_no_folder(tmp_path):
 
 
 def test_a_folder_that_may_not_be_read_is_named(pacs, monkeypatch):
-    closed = pacs / "cartoon"
-    iterdir = Path.iterdir
-
-    def refuse(folder):
-        if folder == closed:
-            raise PermissionError(13, "Permission denied", str(folder))
-        return iterdir(folder)
-
-    monkeypatch.setattr(Path, "iterdir", refuse)
+    forbid_listing(monkeypatch, pacs / "cartoon")
     with pytest.raises(InputError, match=r"cartoon: cannot be read \(Permission denied\)"):
         verify_folder(pacs, "PACS")
 

@@ -8,8 +8,21 @@ from pathlib import Path
 import numpy as np
 
 
-def record(step, accuracies, *, test_envs, class_acc=None, hparams=None, **args):
-    """Return one record; ``accuracies``: key of an accuracy ("0_in", "1_val") -> share."""
+def record(
+    step,
+    accuracies,
+    *,
+    test_envs,
+    class_acc=None,
+    hparams=None,
+    overrides=None,
+    network=None,
+    **args,
+):
+    """Return one record; ``accuracies``: key of an accuracy ("0_in", "1_val") -> share.
+
+    ``overrides``: what the run was given as ``--hparams``.
+    """
     made = {"step": step, "epoch": step / 10, "step_time": 0.5, "loss": 1.0}
     made |= {f"env{key}_acc": value for key, value in accuracies.items()}
     if class_acc is not None:
@@ -17,6 +30,10 @@ def record(step, accuracies, *, test_envs, class_acc=None, hparams=None, **args)
     made["hparams"] = hparams or {"lr": 0.001}
     made["args"] = {"dataset": "PACS", "algorithm": "ERM", "trial_seed": 0, "hparams_seed": 0}
     made["args"] |= {"test_envs": list(test_envs), **args}
+    if overrides is not None:
+        made["args"]["hparams"] = json.dumps(overrides)
+    if network is not None:
+        made["network"] = network
     return made
 
 

@@ -30,6 +30,13 @@ def test_numbers_of_a_record_come_out_unchanged():
     assert run.meta["hparams"] == {"lr": 0.001}
 
 
+def test_what_a_record_says_of_its_network_is_kept():
+    network = {"backbone": "resnet18", "digest": "sha256:ab"}
+    assert parse(line({**RECORD, "network": network})).runs[0].meta["network"] == network
+    for other in (RECORD, {**RECORD, "network": "mine"}):
+        assert parse(line(other)).runs[0].meta["network"] == {}
+
+
 def test_torn_corrupt_and_foreign_lines_are_counted_and_passed_over():
     good = line(RECORD)
     data = good + b"\x00\xff garbage\n" + b'{"other": "json"}\n' + b"[1]\n\n" + good + good[:90]

@@ -139,6 +139,52 @@ def test_hours_are_the_sum_of_the_recorded_steps(tmp_path):
     assert training_hours(read_sweep(tmp_path)) == pytest.approx(2 * 20 * 0.5 / 3600)
 
 
+FROZEN = {"frozen": True, "resnet18": True, "batch_size": 4}
+NETWORK = {"backbone": "resnet18", "weights": "<w>", "digest": "sha256:ab", "image_size": 224}
+
+
+@pytest.fixture
+def networks(tmp_path):
+    """ERM and two variants of NDCL on a frozen network, and ERM and NDCL on the usual one."""
+    variants = [("ERM", FROZEN), ("NDCL", FROZEN), ("NDCL", FROZEN | {"beta": 0})]
+    for number, (algorithm, overrides) in enumerate([*variants, ("ERM", None), ("NDCL", None)]):
+        for target in range(2):
+            shares = {f"{e}_{s}": number / 10 for e in range(2) for s in ("in", "out")}
+            made = record(
+                0, shares, test_envs=[target], algorithm=algorithm, overrides=overrides,
+                class_acc={f"env{target}_in": [number / 10]},
+                network={**NETWORK, "frozen": True} if overrides else None,
+            )  # fmt: skip
+            write_run(tmp_path / f"{number}{target}", [made], split={**SPLIT, "environments": []})
+    return read_sweep(tmp_path)
+
+
+def test_networks_have_boards_and_variants_have_rows(networks):
+    data = data_of(page(networks, build(networks, ["training"])))
+    label = "PACS [frozen resnet18]"
+    assert [board["key"] for board in data["boards"]] == ["PACS", label]
+    assert data["boards"][0]["legend"] == []
+    meaning, fixed = data["boards"][1]["legend"]
+    assert "frozen: the backbone is not trained" in meaning
+    assert fixed == "All runs fix batch_size=4."
+    rows = ["ERM", "NDCL", "NDCL (beta=0)"]
+    assert data["figures"]["training"][label]["algorithms"] == rows
+    classes = {name: run["0"]["classes"] for name, run in data["chosen"]["training"][label].items()}
+    assert classes == {"ERM": [0], "NDCL": [100], "NDCL (beta=0)": [200]}
+    assert data["chosen"]["training"]["PACS"]["NDCL"]["0"]["classes"] == [400]
+    ranks = {name: by["training"]["overall"]["cells"] for name, by in data["ranks"].items()}
+    assert ranks == {"": 2, "frozen resnet18": 2}
+    assert [board["network"] for board in data["boards"]] == list(ranks)
+    assert data["hparams"]["boards"].count(label) == 3 * 2
+
+
+def test_networks_are_told_with_their_weights_and_digest(networks):
+    html = page(networks, build(networks, ["training"]))
+    assert html.count("<dt>Network</dt>") == 1
+    told = "resnet18, frozen, 224 px, weights &lt;w&gt;, sha256:ab (6 runs)"
+    assert f"<dt>Network</dt><dd>{told}</dd>" in html
+
+
 CHECK = """
 <pre id="found"></pre><script>
 const found = {};

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -244,6 +245,48 @@ def test_only_the_reference_by_default_may_be_without_a_run(capsys, root):
     text = collected(capsys, *flags, "ERM", "CORAL")
     assert "no run of NDCL to compare with" in text
     assert "ERM minus it" in collected(capsys, *flags, "ERM", "CORAL", "--reference", "ERM")
+
+
+def test_the_only_variant_of_ndcl_is_the_reference_by_default(capsys, tmp_path):
+    for number, (algorithm, overrides) in enumerate([("ERM", None), ("NDCL", {"beta": 0})]):
+        shares = {f"{env}_{split}": number / 2 for env in (0, 1) for split in ("in", "out")}
+        made = record(0, shares, test_envs=[0], algorithm=algorithm, overrides=overrides)
+        write_run(tmp_path / str(number), [made])
+    flags = ("--input_dir", tmp_path, "--statistics", "--selection", "training")
+    assert "NDCL (beta=0) minus it" in collected(capsys, *flags)
+    assert "NDCL (beta=0)" in collected(capsys, *flags, "--algorithms", "NDCL", "ERM")
+
+
+@pytest.mark.parametrize("name", ["text", "markdown", "latex", "csv", "html"])
+def test_every_format_names_networks_and_variants(capsys, tmp_path, name):
+    for number, changed in enumerate([{}, {"alpha": 0, "beta": 0}]):
+        shares = {f"{env}_{split}": number / 2 for env in (0, 1) for split in ("in", "out")}
+        overrides = {"frozen": True, "backbone": "timm:mixnet_s", **changed}
+        made = record(0, shares, test_envs=[0], algorithm="NDCL", overrides=overrides)
+        write_run(tmp_path / str(number), [made])
+    flags = ("--selection", "training", "--statistics", "--output", tmp_path / "tables")
+    text = collected(capsys, "--input_dir", tmp_path, "--format", name, *flags)
+    plain = re.sub(r"[\\{}]", "", text)
+    for told in ("PACS [frozen mixnet_s]", "NDCL (alpha=0, beta=0)", "backbone is not trained"):
+        assert told in plain
+    assert (tmp_path / "tables_ranks_training_frozen_mixnet_s.svg").exists()
+
+
+def test_every_figure_of_a_csv_file_tells_its_network(capsys, tmp_path):
+    for number, overrides in enumerate([None, {"resnet18": True}]):
+        for algorithm in ("ERM", "NDCL"):
+            shares = {f"{env}_{split}": 0.5 for env in (0, 1) for split in ("in", "out")}
+            made = record(0, shares, test_envs=[0], algorithm=algorithm, overrides=overrides)
+            write_run(tmp_path / f"{algorithm}{number}", [made])
+    text = collected(
+        capsys, "--input_dir", tmp_path, "--format", "csv", "--selection", "training",
+        "--statistics",
+    )  # fmt: skip
+    table = pd.read_csv(io.StringIO(text), keep_default_na=False)
+    counts = table.groupby(["table", "network"]).size()
+    for kind in ("domains", "averages", "statistics"):
+        assert set(counts[kind].index) == {"", "resnet18"}
+        assert counts[kind, ""] == counts[kind, "resnet18"]
 
 
 def test_an_output_that_cannot_be_written_is_an_error(root):

@@ -36,7 +36,10 @@ def made(tmp_path, *argv):
 def test_list_names_every_table_and_setting(capsys):
     assert main(["list"]) == 0
     out = capsys.readouterr().out
-    assert "OfficeHome  Cross, Duality, TotalHeavyTail\n" in out
+    authors, ours = out.split("Published tables, made for this package:\n")
+    assert authors.startswith("Published tables, by the authors of NDCL:\n")
+    assert "  OfficeHome       Cross, Duality, TotalHeavyTail\n" in authors
+    assert "  Office31         Cross, Duality, TotalHeavyTail\n" in ours
     for name in ("Balanced", "Cross", "Duality", "Exponential", "GINIDG"):
         assert f"\n  {name} " in out
     assert "FromFile" not in out
@@ -183,7 +186,7 @@ def test_a_table_in_csv_is_checked_against_the_data_set(tmp_path, images):
         ),
         (["make", "TerraIncognita", "Cross", "--output", "t.json"], "no folder .*--data_dir"),
         (["show", "OfficeHome", "GINIDG"], "it has: PACS, VLCS"),
-        (["show", "", "Cross"], "^DATASET is empty: give a data set's name, a folder"),
+        (["show", "", "Cross"], "^DATASET is empty: give a dataset's name, a folder"),
         (["verify", " "], "^DATASET is empty"),
         (["verify", "PACS", "--data_dir", "none"], "no folder none/PACS"),
         (["verify", "none.json"], "unknown dataset 'none.json'.*\nAny other name must be the path"),

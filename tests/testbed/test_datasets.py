@@ -24,6 +24,8 @@ ENVIRONMENTS = {
     "Debug28": ["0", "1", "2"],
     "DigitsDG": ["MNIST", "MNIST-M", "OPT", "SYN"],
     "DomainNet": ["clip", "info", "paint", "quick", "real", "sketch"],
+    "Office31": ["A", "D", "W"],
+    "OfficeCaltech10": ["A", "C", "D", "W"],
     "OfficeHome": ["A", "C", "P", "R"],
     "PACS": ["A", "C", "P", "S"],
     "TerraIncognita": ["L100", "L38", "L43", "L46"],
@@ -42,7 +44,9 @@ def test_steps_and_checkpoints_are_domainbeds(name):
     if name == "DigitsDG":
         assert cls.N_STEPS % cls.CHECKPOINT_FREQ == 1  # the last step is a checkpoint
         return
-    often = dict.fromkeys(["PACS", "VLCS", "OfficeHome", "TerraIncognita"], 300)
+    often = dict.fromkeys(
+        ["Office31", "OfficeCaltech10", "PACS", "VLCS", "OfficeHome", "TerraIncognita"], 300
+    )
     assert cls.N_STEPS == 5001
     wanted = {**often, "DomainNet": 1000}.get(name, 100)
     assert wanted == cls.CHECKPOINT_FREQ

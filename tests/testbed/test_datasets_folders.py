@@ -85,7 +85,7 @@ def test_only_training_domains_are_augmented_and_by_torchs_generator_alone(pacs)
 
 
 def test_augmentation_flips_crops_recolours_and_sometimes_greys(tmp_path):
-    root = write_images(tmp_path / "set", ["one", "two"], ["x"], 1, size=60)
+    root = write_images(tmp_path / "set", ["one", "two"], ["x", "y"], 1, size=60)
     bright = np.zeros((60, 60, 3), np.uint8)
     bright[:, :20] = 200, 80, 40
     Image.fromarray(bright).save(root / "one" / "x" / "000.png")
@@ -106,7 +106,7 @@ def test_augmentation_flips_crops_recolours_and_sometimes_greys(tmp_path):
 
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1", "I;16"])
 def test_images_of_any_mode_become_rgb(mode, tmp_path):
-    root = write_images(tmp_path / "set", ["one", "two"], ["x"], 1, size=40)
+    root = write_images(tmp_path / "set", ["one", "two"], ["x", "y"], 1, size=40)
     name = "000.tiff" if mode in ("CMYK", "I;16") else "000.png"
     (root / "one" / "x" / "000.png").unlink()
     Image.new(mode, (40, 40)).save(root / "one" / "x" / name)
@@ -129,8 +129,8 @@ def test_the_first_image_decides_the_size(size, kept, tmp_path):
 
 
 def test_a_folder_is_named_by_any_path(tmp_path, monkeypatch):
-    write_images(tmp_path / "data" / "shapes", ["ink", "oil"], ["cup"], 1)
-    write_images(tmp_path / "here" / "shapes", ["pen", "wax", "web"], ["hat"], 1)
+    write_images(tmp_path / "data" / "shapes", ["ink", "oil"], ["cup", "hat"], 1)
+    write_images(tmp_path / "here" / "shapes", ["pen", "wax", "web"], ["cup", "hat"], 1)
     monkeypatch.chdir(tmp_path)
     inside = [str(tmp_path / "data" / "shapes"), "data/shapes", "shapes"]
     for name in inside:
@@ -146,9 +146,9 @@ def test_a_folder_is_named_by_any_path(tmp_path, monkeypatch):
 
 
 def test_hidden_folders_are_neither_domains_nor_classes(tmp_path):
-    root = write_images(tmp_path / "set", ["one", "two", ".git"], ["x", ".thumbs"], 1)
+    root = write_images(tmp_path / "set", ["one", "two", ".git"], ["x", "y", ".thumbs"], 1)
     dataset = _open(root, tmp_path)
-    assert (dataset.ENVIRONMENTS, dataset.classes) == (["one", "two"], ["x"])
+    assert (dataset.ENVIRONMENTS, dataset.classes) == (["one", "two"], ["x", "y"])
 
 
 def _refusal(name, root):
@@ -233,7 +233,7 @@ def test_an_unreadable_image_is_named_when_it_is_decoded(damage, pacs):
 
 
 def test_a_truncated_jpeg_is_not_filled_with_grey(tmp_path):
-    root = write_images(tmp_path / "set", ["one", "two"], ["x"], 1, size=80)
+    root = write_images(tmp_path / "set", ["one", "two"], ["x", "y"], 1, size=80)
     path = root / "one" / "x" / "000.jpg"
     with Image.open(root / "one" / "x" / "000.png") as image:
         image.save(path)
@@ -244,6 +244,6 @@ def test_a_truncated_jpeg_is_not_filled_with_grey(tmp_path):
 
 
 def test_an_unreadable_first_image_is_named(tmp_path):
-    root = write_images(tmp_path / "set", ["one", "two"], ["x"], 1)
+    root = write_images(tmp_path / "set", ["one", "two"], ["x", "y"], 1)
     (root / "one" / "x" / "000.png").write_text("no image")
     assert f"cannot read the image {root / 'one' / 'x' / '000.png'}" in _refusal(root, tmp_path)

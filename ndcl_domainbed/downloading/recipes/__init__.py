@@ -1,1 +1,1 @@
-"""Where each data set is to be had: one file each, with a ``RECIPE``."""
+"""Where each dataset is to be had: one file each, with a ``RECIPE``."""

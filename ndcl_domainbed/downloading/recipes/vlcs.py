@@ -11,7 +11,7 @@ RECIPE = Recipe(
     folder="VLCS",
     domains=("Caltech101", "LabelMe", "SUN09", "VOC2007"),
     aliases={"caltech": "Caltech101", "sun": "SUN09", "pascal": "VOC2007", "voc": "VOC2007"},
-    summary="photos of four older data sets; 4 domains, 5 classes, 10,729 images",
+    summary="photos of four older datasets; 4 domains, 5 classes, 10,729 images",
     paper=(
         "C. Fang, Y. Xu, D. N. Rockmore. Unbiased Metric Learning: On the Utilization of "
         "Multiple Datasets and Web Images for Softening Bias. ICCV 2013"

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 
+from ndcl_domainbed.results.labels import network_in
 from ndcl_domainbed.results.names import NO_SETTING
 from ndcl_domainbed.results.tables import SELECTION, Table
 
@@ -13,7 +14,7 @@ BETWEEN = " | "
 """Stands between lines in one field: a line end there is too much for some readers."""
 
 COLUMNS = (
-    *("table", "dataset", "setting", "selection", "metric", "algorithm", "column"),
+    *("table", "dataset", "network", "setting", "selection", "metric", "algorithm", "column"),
     *("mean", "error", "trials", "runs", "reason", "text"),
     *("table_head", "table_notes", "page_head"),
 )
@@ -33,6 +34,7 @@ def page(head: Sequence[str], tables: Sequence[Table], counts: bool) -> str:
         about = (
             table.kind,
             title.get("Dataset", ""),
+            title.get("network") or network_in(title.get("Dataset", "")),
             "" if table.kind == "statistics" else title.get("imbalance", NO_SETTING),
             title.get(SELECTION, ""),
         )

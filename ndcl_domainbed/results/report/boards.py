@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ndcl_domainbed.results import names, tables
+from ndcl_domainbed.results.labels import network_in
 from ndcl_domainbed.results.leaderboards import Leaderboards, View
+from ndcl_domainbed.results.legend import board_legend
 from ndcl_domainbed.results.selection import CRITERIA
 from ndcl_domainbed.results.tables import Cell
 
@@ -67,8 +69,10 @@ def _board(view: View) -> dict[str, Any]:
         "key": _key(view),
         "dataset": place.board.dataset,
         "setting": place.board.setting,
+        "network": network_in(place.board.dataset),
         "domains": place.domains,
         "thresholds": place.info.threshold_lines(place.domains),
+        "legend": board_legend(place.board.dataset, place.fixed),
     }
 
 

@@ -1,4 +1,4 @@
-"""How the numbers of the page came about: runs, versions, hours."""
+"""How the numbers of the page came about: runs, networks, versions, hours."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pandas as pd
 
 from ndcl_domainbed.results import summary
 from ndcl_domainbed.results.folders import DONE
+from ndcl_domainbed.results.legend import mixed_networks, networks_of
 from ndcl_domainbed.results.reading import Sweep
 from ndcl_domainbed.results.report.commit import commit
 from ndcl_domainbed.version import __version__
@@ -37,6 +38,8 @@ def how_it_was_made(sweep: Sweep, *, partial: bool = False) -> dict[str, Any]:
         "runs": summary.runs_line(sweep, partial=partial).removeprefix("Runs: "),
         "hours": round(training_hours(sweep), 2),
         "backends": _backends(sweep),
+        "networks": networks_of(sweep.runs),
+        "mixed": mixed_networks(sweep.runs),
         "versions": _versions(sweep),
         "left_out": left_out[:SHOWN],
         "not_shown": max(0, len(left_out) - SHOWN),

@@ -12,11 +12,12 @@ from ndcl_domainbed.results.leaderboards import Leaderboards
 from ndcl_domainbed.results.rank_diagram import diagram, svg
 
 
-def ranks_data(built: Sequence[Leaderboards], reference: str) -> dict[str, dict[str, Any]]:
-    """Return criterion -> measure -> ranks, tests, and the reference against the others."""
-    found: dict[str, dict[str, Any]] = {}
+def ranks_data(built: Sequence[Leaderboards], reference: str) -> dict[str, Any]:
+    """Return network -> criterion -> measure -> ranks, tests, the reference against the others."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
     for criterion, metric, cells in statistics.cells_by(built, names.METRICS):
-        found.setdefault(criterion, {})[metric] = _packed(cells, reference)
+        here = found.setdefault(cells.network, {}).setdefault(criterion, {})
+        here[metric] = _packed(cells, reference)
     return found
 
 

@@ -90,6 +90,15 @@ class MTL(Algorithm):
         return self.classifier(torch.cat([z, rows], dim=1))
 
 
+_CONTEXT = 64
+"""How many numbers of context a vector gets; an image gets a channel."""
+
+
+def _context_of_vectors(n_inputs: int) -> nn.Module:
+    """Return two linear layers that turn vectors (B, D) into context (B, 64)."""
+    return nn.Sequential(nn.Linear(n_inputs, 64), nn.ReLU(), nn.Linear(64, _CONTEXT))
+
+
 class _ContextNet(nn.Module):
     """Three 5×5 convolutions that turn images (B, C, H, W) into one channel of context."""
 
@@ -116,9 +125,9 @@ class ARM(ERM):
     Domain Shift", NeurIPS 2021, arXiv:2007.02931.
 
     A small network turns each image into one channel; its mean over the batch is the context,
-    which every image gets as a further input channel. In training the batch is a domain's
-    minibatch. A prediction takes each ``batch_size`` images as a batch or, if they do not divide
-    into such, all of them.
+    which every image gets as a further input channel. Vectors get 64 further numbers instead. In
+    training the batch is a domain's minibatch. A prediction takes each ``batch_size`` images as a
+    batch or, if they do not divide into such, all of them.
 
     In DomainBed the context network is never trained, since its optimizer lacks it; so it is
     here if ``as_published`` is False or not among the hyper-parameters, as in DomainBed's own.
@@ -126,8 +135,12 @@ class ARM(ERM):
 
     HPARAMS: ClassVar[dict[str, Hparam]] = {
         "batch_size": Hparam(
-            by_dataset(small=64, other=8),
-            by_dataset(small=integer(power_uniform(2, 3, 9)), other=8),
+            by_dataset(small=64, other=8, vectors=32),
+            by_dataset(
+                small=integer(power_uniform(2, 3, 9)),
+                other=8,
+                vectors=integer(power_uniform(2, 3, 5.5)),
+            ),
         ),
         "as_published": Hparam(True),
     }
@@ -140,8 +153,9 @@ class ARM(ERM):
         hparams: Mapping[str, Any],
     ) -> None:
         channels, *size = input_shape
-        super().__init__((channels + 1, *size), num_classes, num_domains, hparams)
-        self.context_net = _ContextNet(channels)
+        more = 1 if size else _CONTEXT
+        super().__init__((channels + more, *size), num_classes, num_domains, hparams)
+        self.context_net = _ContextNet(channels) if size else _context_of_vectors(channels)
         self.context_net.requires_grad_(bool(self.hparams.get("as_published", False)))
         self.optimizer = self._adam([p for p in self.parameters() if p.requires_grad])
 

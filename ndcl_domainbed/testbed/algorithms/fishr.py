@@ -106,7 +106,9 @@ class Fishr(AnnealedPenalty, ERM):
 
     HPARAMS: ClassVar[dict[str, Hparam]] = {
         "lambda": Hparam(1000.0, power_uniform(10, 1, 4), within=NOT_NEGATIVE),
-        "penalty_anneal_iters": Hparam(1500, integer(uniform(0, 5000)), within=NOT_NEGATIVE),
+        "penalty_anneal_iters": Hparam(
+            1500, integer(uniform(0, 5000)), within=NOT_NEGATIVE, in_steps=True
+        ),
         "ema": Hparam(0.95, uniform(0.90, 0.99), within=BELOW_ONE),
     }
 

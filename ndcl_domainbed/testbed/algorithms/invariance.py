@@ -63,7 +63,7 @@ class IRM(_RiskInvariance):
     HPARAMS: ClassVar[dict[str, Hparam]] = {
         "irm_lambda": Hparam(1e2, power_uniform(10, -1, 5), within=NOT_NEGATIVE),
         "irm_penalty_anneal_iters": Hparam(
-            500, integer(power_uniform(10, 0, 4)), within=NOT_NEGATIVE
+            500, integer(power_uniform(10, 0, 4)), within=NOT_NEGATIVE, in_steps=True
         ),
     }
 
@@ -98,7 +98,7 @@ class VREx(_RiskInvariance):
     HPARAMS: ClassVar[dict[str, Hparam]] = {
         "vrex_lambda": Hparam(1e1, power_uniform(10, -1, 5), within=NOT_NEGATIVE),
         "vrex_penalty_anneal_iters": Hparam(
-            500, integer(power_uniform(10, 0, 4)), within=NOT_NEGATIVE
+            500, integer(power_uniform(10, 0, 4)), within=NOT_NEGATIVE, in_steps=True
         ),
     }
 

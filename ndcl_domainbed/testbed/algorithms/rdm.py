@@ -63,6 +63,7 @@ class RDM(AnnealedPenalty, ERM):
                 DomainNet=integer(uniform(1500, 3000)),
             ),
             within=NOT_NEGATIVE,
+            in_steps=True,
         ),
         "variance_weight": Hparam(
             by_dataset(small=0.004, other=0.004, TerraIncognita=0.0, OfficeHome=0.0, DomainNet=0.0),
@@ -75,12 +76,19 @@ class RDM(AnnealedPenalty, ERM):
             ),
             within=NOT_NEGATIVE,
         ),
-        "rdm_lr": Hparam(1.5e-5, uniform(8e-6, 2e-5), within=NOT_NEGATIVE),
+        "rdm_lr": Hparam(  # on vectors it keeps its ratio to lr
+            by_dataset(small=1.5e-5, other=1.5e-5, vectors=3e-4),
+            by_dataset(
+                small=uniform(8e-6, 2e-5), other=uniform(8e-6, 2e-5), vectors=uniform(1.6e-4, 4e-4)
+            ),
+            within=NOT_NEGATIVE,
+        ),
         "batch_size": Hparam(
-            by_dataset(small=64, other=88, DomainNet=40, TerraIncognita=40),
+            by_dataset(small=64, other=88, vectors=32, DomainNet=40, TerraIncognita=40),
             by_dataset(
                 small=integer(power_uniform(2, 3, 9)),
                 other=integer(uniform(70, 100)),
+                vectors=integer(power_uniform(2, 3, 5.5)),
                 DomainNet=integer(uniform(30, 60)),
                 TerraIncognita=integer(uniform(30, 60)),
             ),

@@ -109,7 +109,9 @@ class EQRM(AnnealedPenalty, ERM):
 
     HPARAMS: ClassVar[dict[str, Hparam]] = {
         "eqrm_quantile": Hparam(0.75, uniform(0.5, 0.99), within=SHARE),
-        "eqrm_burnin_iters": Hparam(2500, power_uniform(10, 2.5, 3.5), within=NOT_NEGATIVE),
+        "eqrm_burnin_iters": Hparam(
+            2500, power_uniform(10, 2.5, 3.5), within=NOT_NEGATIVE, in_steps=True
+        ),
         "eqrm_lr": Hparam(1e-6, power_uniform(10, -7, -5), within=NOT_NEGATIVE),
     }
 

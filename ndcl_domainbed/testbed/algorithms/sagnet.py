@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch.nn import functional as F
 
+from imbalance_splits.errors import InputError
 from ndcl_domainbed.hparams import NOT_NEGATIVE, Hparam, power_uniform
 from ndcl_domainbed.testbed import networks
 from ndcl_domainbed.testbed.algorithms.base import Algorithm, Minibatch, joined, scalars, step
@@ -68,6 +69,11 @@ class SagNet(Algorithm):
     ) -> None:
         super().__init__(input_shape, num_classes, num_domains, hparams)
         self.network_f = networks.Featurizer(input_shape, self.hparams)
+        if not any(True for _ in self.network_f.parameters()):
+            raise InputError(
+                "SagNet trains the featurizer against the style, and a linear probe has none: "
+                "set adapter_depth to 1 or more."
+            )
         width, nonlinear = self.network_f.n_outputs, self.hparams["nonlinear_classifier"]
         self.network_c = networks.Classifier(width, num_classes, nonlinear)
         self.network_s = networks.Classifier(width, num_classes, nonlinear)

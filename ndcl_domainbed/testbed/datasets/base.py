@@ -28,13 +28,16 @@ class MultiDomainDataset:
     N_WORKERS: ClassVar[int] = 8
 
     IMAGE_SIZE: ClassVar[int] = 224
-    """Height and width of the images that the constructor will deliver."""
+    """Height and width of the images that the constructor delivers unless told otherwise."""
+
+    RESIZES: ClassVar[bool] = False
+    """Whether the constructor delivers images of any size, hparams['image_size']."""
 
     HPARAMS_LIKE: ClassVar[str | None] = None
     """The named data set whose hyper-parameters this one uses; None for its own."""
 
-    input_shape: tuple[int, int, int]
-    """Channels, height, width."""
+    input_shape: tuple[int, ...]
+    """Channels, height, width; the length alone of frozen features."""
 
     num_classes: int
     classes: list[str]
@@ -47,12 +50,20 @@ class MultiDomainDataset:
         """Find the images.
 
         ``root`` is the data directory, ``test_envs`` the indices of the domains that get plain
-        transforms; the others are augmented if ``hparams['data_augmentation']`` is true. Raises
-        InputError if a test domain does not exist.
+        transforms; the others are augmented if ``hparams['data_augmentation']`` is true. The
+        images have ``hparams['image_size']`` pixels a side, :attr:`IMAGE_SIZE` if that is not
+        there. Raises InputError if a test domain does not exist, and for a size that a data set
+        which cannot resize its images does not have.
         """
         for env in test_envs:
             check_environment(env, self.ENVIRONMENTS, type(self).__name__)
-        self.input_shape = (3, self.IMAGE_SIZE, self.IMAGE_SIZE)
+        size = int(hparams.get("image_size", self.IMAGE_SIZE))
+        if size != self.IMAGE_SIZE and not self.RESIZES:
+            raise InputError(
+                f"the images of {type(self).__name__} have {self.IMAGE_SIZE}×{self.IMAGE_SIZE} "
+                f"pixels and are not resized: leave out the hyper-parameter image_size ({size})."
+            )
+        self.input_shape = (3, size, size)
 
     def __getitem__(self, index: int) -> Any:
         """Return the torch data set of one domain."""

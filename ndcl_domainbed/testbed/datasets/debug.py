@@ -17,7 +17,7 @@ class RandomImages(MultiDomainDataset):
     N_WORKERS: ClassVar[int] = 0
 
     def __init__(self, root: str, test_envs: Sequence[int], hparams: Mapping[str, Any]) -> None:
-        """Draw the images; neither ``root`` nor ``hparams`` matters."""
+        """Draw the images; ``root`` does not matter. Raises InputError for another image size."""
         import torch
         from torch.utils.data import TensorDataset
 

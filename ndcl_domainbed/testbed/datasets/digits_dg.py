@@ -24,7 +24,10 @@ class DigitsDG(MultiDomainDataset):
     IMAGE_SIZE: ClassVar[int] = 28
 
     def __init__(self, root: str, test_envs: Sequence[int], hparams: Mapping[str, Any]) -> None:
-        """Read the images from the file below ``root``; the first time, make it."""
+        """Read the images from the file below ``root``; the first time, make it.
+
+        Raises InputError for another image size.
+        """
         import torch
         from torch.utils.data import TensorDataset
 

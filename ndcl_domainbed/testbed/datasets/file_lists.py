@@ -1,4 +1,4 @@
-"""Data sets given as a list of (domain, class, file)."""
+"""Datasets given as a list of (domain, class, file)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from imbalance_splits.errors import InputError
 from imbalance_splits.file_list import FileList, read_file_list
+from imbalance_splits.layout import check_class_count
 from ndcl_domainbed.testbed.datasets.base import size_attributes
 from ndcl_domainbed.testbed.datasets.images import folders, reading
 from ndcl_domainbed.testbed.datasets.images.dataset import Found, ImageFileDataset
@@ -29,11 +30,12 @@ class ListedImages(ImageFileDataset):
 
 
 def list_dataset(name: str, path: Path) -> type[ListedImages]:
-    """Return a data set class called ``name`` for the images that the file ``path`` lists.
+    """Return a dataset class called ``name`` for the images that the file ``path`` lists.
 
     The size of the images is decided as in
     :func:`~ndcl_domainbed.testbed.datasets.image_folders.folder_dataset`. Raises InputError for
-    a list that cannot be read, has fewer than two domains, or lacks a class in one of them.
+    a list that cannot be read, has fewer than two domains or classes, or lacks a class in one of
+    the domains.
     """
     files = read_file_list(path.absolute())
     if len(files.domains) < 2:
@@ -42,6 +44,7 @@ def list_dataset(name: str, path: Path) -> type[ListedImages]:
     folders.same_classes(
         {domain: list(row) for domain, row in counts.items()}, str(path), "classes"
     )
+    check_class_count(files.classes, str(path))
     first = next(iter(files.domains.values()))[0][0]
     attributes = {
         "__doc__": f"The images listed in {path}.",

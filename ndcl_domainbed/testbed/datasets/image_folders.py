@@ -1,4 +1,4 @@
-"""Data sets in DomainBed's folder layout ``domain/class/image``: known ones and any other."""
+"""Datasets in DomainBed's folder layout ``domain/class/image``: known ones and any other."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from imbalance_splits.errors import InputError
+from imbalance_splits.layout import check_class_count
 from ndcl_domainbed.testbed.datasets.base import size_attributes
 from ndcl_domainbed.testbed.datasets.images import folders, reading
 from ndcl_domainbed.testbed.datasets.images.dataset import Found, ImageFileDataset
@@ -26,8 +27,9 @@ class ImageFolders(ImageFileDataset):
                 "Name the directory that holds it with --data_dir."
             )
         paths = [folder / name for name in self.domain_folders(folder)]
-        classes = folders.common_classes(paths)
-        return classes, [(path, folders.domain_samples(path, classes)) for path in paths]
+        rows = folders.find_class_folders(paths)
+        samples = [folders.domain_samples(row) for row in rows]
+        return list(rows[0]), list(zip(paths, samples, strict=True))
 
     @classmethod
     def domain_folders(cls, folder: Path) -> list[str]:
@@ -36,7 +38,7 @@ class ImageFolders(ImageFileDataset):
 
 
 class PublishedFolders(ImageFolders):
-    """A published data set; its domains go by short names in flags and keys."""
+    """A published dataset; its domains go by short names in flags and keys."""
 
     DOMAIN_FOLDERS: ClassVar[list[str]]
     """The usual names of the domains' folders, sorted."""
@@ -73,6 +75,28 @@ class OfficeHome(PublishedFolders):
     DOMAIN_FOLDERS: ClassVar[list[str]] = ["Art", "Clipart", "Product", "Real World"]
 
 
+class Office31(PublishedFolders):
+    """Office-31 (Saenko et al., 2010): product pages, a reflex camera, a webcam; 31 classes.
+
+    Either layout will do: the official one, ``domain/images/class``, or ``domain/class``.
+    """
+
+    ENVIRONMENTS: ClassVar[list[str]] = ["A", "D", "W"]
+    FOLDER: ClassVar[str] = "Office31"
+    DOMAIN_FOLDERS: ClassVar[list[str]] = ["amazon", "dslr", "webcam"]
+
+
+class OfficeCaltech10(PublishedFolders):
+    """Office-Caltech-10 (Gong et al., 2012): the ten classes that Office-31 and Caltech-256 share.
+
+    Its amazon, dslr and webcam are the images of ten classes of Office-31.
+    """
+
+    ENVIRONMENTS: ClassVar[list[str]] = ["A", "C", "D", "W"]
+    FOLDER: ClassVar[str] = "OfficeCaltech10"
+    DOMAIN_FOLDERS: ClassVar[list[str]] = ["amazon", "caltech10", "dslr", "webcam"]
+
+
 class TerraIncognita(PublishedFolders):
     """Terra Incognita (Beery et al., 2018): camera traps at four places; 10 classes."""
 
@@ -95,11 +119,11 @@ class DomainNet(PublishedFolders):
 
 
 def folder_dataset(name: str, folder: Path) -> type[ImageFolders]:
-    """Return a data set class called ``name`` for the images in ``folder``.
+    """Return a dataset class called ``name`` for the images in ``folder``.
 
     If the first image (first domain, first class, by name) is 28 x 28 or 32 x 32, the images
     keep that size; otherwise they become 224 x 224. Raises InputError if there are fewer than
-    two domains, or the first one has no class, or its first class no image.
+    two domains or two classes, or the first class of the first domain has no image.
     """
     domains = folders.subfolders(folder)
     if len(domains) < 2:
@@ -107,8 +131,10 @@ def folder_dataset(name: str, folder: Path) -> type[ImageFolders]:
             f"{folder} has {len(domains)} sub-folder(s); at least two domains are needed, "
             f"as {folder}/<domain>/<class>/<image>."
         )
-    classes = folders.common_classes([folder / domain for domain in domains])
-    path, _ = folders.domain_samples(folder / domains[0], classes[:1])[0]
+    rows = folders.find_class_folders([folder / domain for domain in domains])
+    classes = list(rows[0])
+    check_class_count(classes, str(folder))
+    path, _ = folders.domain_samples({classes[0]: rows[0][classes[0]]})[0]
     attributes = {
         "__doc__": f"The images in {folder}.",
         "ENVIRONMENTS": domains,

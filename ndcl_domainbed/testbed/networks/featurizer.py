@@ -8,8 +8,10 @@ from typing import Any
 from torch import nn
 
 from imbalance_splits.errors import InputError, unknown_name
-from ndcl_domainbed.testbed.networks.residual import RESNETS, ResNet, TimmBackbone
+from ndcl_domainbed.testbed.networks.adapter import Adapter
+from ndcl_domainbed.testbed.networks.residual import RESNETS, ResNet
 from ndcl_domainbed.testbed.networks.small import MLP, MNIST_CNN, SmallCNN
+from ndcl_domainbed.testbed.networks.timm_backbone import TimmBackbone
 from ndcl_domainbed.testbed.networks.wide_resnet import WideResNet
 
 BACKBONES = ("auto", "small_cnn", "mnist_cnn", "resnet18", "resnet50", "timm:NAME")
@@ -26,9 +28,10 @@ def choose_backbone(input_shape: Sequence[int], hparams: Mapping[str, Any]) -> s
     """Return which network ``hparams`` ask for, for inputs of ``input_shape``.
 
     The hyper-parameter ``backbone`` names it. Its default 'auto' goes by the input, as in
-    DomainBed: 'mlp' for vectors, 'mnist_cnn' for 28×28, 'wide_resnet' for 32×32 and, for
-    224×224, 'resnet18' if the flag ``resnet18`` is set, 'resnet50_augmix' if that flag is (it is
-    by default), else 'resnet50'. ``resnet50_augmix`` says which weights a default network gets,
+    DomainBed: 'mlp' for vectors, 'mnist_cnn' for 28×28, 'wide_resnet' for 32×32 and, from
+    64×64 on, 'resnet18' if the flag ``resnet18`` is set, 'resnet50_augmix' if that flag is (it is
+    by default), else 'resnet50'. On frozen features (``frozen``) it is 'adapter', whatever the
+    backbone that made them. ``resnet50_augmix`` says which weights a default network gets,
     so it yields to ``resnet18``, to a named backbone, and to ``pretrained`` False.
 
     Raises InputError for an unknown name, a size without a default network, a flag that the
@@ -40,6 +43,8 @@ def choose_backbone(input_shape: Sequence[int], hparams: Mapping[str, Any]) -> s
                 f"the embedded testbed has no {flag}: use {instead}, or a DomainBed checkout "
                 "(NDCL_BACKEND=domainbed)."
             )
+    if len(input_shape) == 1 and hparams.get("frozen", False):
+        return "adapter"
     name = str(hparams.get("backbone", "auto"))
     if name == "auto":
         name = _default_backbone(input_shape, hparams)
@@ -61,13 +66,13 @@ def _default_backbone(input_shape: Sequence[int], hparams: Mapping[str, Any]) ->
         return "mnist_cnn"
     if size == (32, 32):
         return "wide_resnet"
-    if size == (224, 224):
+    if min(size) >= 64:
         if hparams.get("resnet18", False):
             return "resnet18"
         return "resnet50_augmix" if hparams.get("resnet50_augmix", True) else "resnet50"
     raise InputError(
         f"there is no default network for inputs of shape {tuple(input_shape)} (vectors, 28×28, "
-        "32×32 and 224×224 have one): set the hyper-parameter backbone."
+        "32×32, and 64×64 and larger have one): set the hyper-parameter backbone."
     )
 
 
@@ -75,8 +80,17 @@ def Featurizer(input_shape: Sequence[int], hparams: Mapping[str, Any]) -> Any:
     """Return the network that :func:`choose_backbone` chooses.
 
     It maps a batch of inputs to features (B, D) and tells D as its attribute ``n_outputs``.
+    Raises InputError as :func:`choose_backbone` does, for weights that cannot be had or do not
+    fit, and for ``weights`` that would have no effect.
     """
     name = choose_backbone(input_shape, hparams)
+    if hparams.get("weights") and name in ("mnist_cnn", "wide_resnet", "small_cnn"):
+        raise InputError(
+            f"the hyper-parameter weights would have no effect: the network is {name!r}.\n"
+            "Leave weights out, or set backbone to a ResNet or to 'timm:NAME'."
+        )
+    if name == "adapter":
+        return Adapter(input_shape, hparams)
     if name == "mlp":
         return MLP(input_shape[0], hparams.get("mlp_width", 0), hparams)
     if name == "mnist_cnn":

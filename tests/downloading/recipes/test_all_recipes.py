@@ -22,7 +22,8 @@ def listed_files(recipe):
 
 
 def test_the_data_sets_that_can_be_had():
-    assert set(RECIPES) == {"PACS", "VLCS", "OfficeHome", "DomainNet", "TerraIncognita"}
+    offices = {"Office31", "OfficeCaltech10", "OfficeHome"}
+    assert set(RECIPES) == {"PACS", "VLCS", "DomainNet", "TerraIncognita", *offices}
     with pytest.raises(InputError, match="download 'pacs'; did you mean 'PACS'"):
         get_recipe("pacs")
 

@@ -118,8 +118,8 @@ def test_csv_that_is_no_table(tmp_path, text, message):
 @pytest.mark.parametrize(
     ("train", "message"),
     [
-        ({"a": {"z": {"x": 1, "y": 1}}}, "the data set has no domain 'z'; it has: a, b"),
-        ({"a": {"b": {"x": 1, "w": 1}}}, "target a, source b: the data set has no class 'w'"),
+        ({"a": {"z": {"x": 1, "y": 1}}}, "the dataset has no domain 'z'; it has: a, b"),
+        ({"a": {"b": {"x": 1, "w": 1}}}, "target a, source b: the dataset has no class 'w'"),
         ({"a": {"b": {"x": 71, "y": 1}}}, "class x: 71 images asked for, 70 there"),
         ({"a": {"b": {"x": 66, "y": 1}}}, "66 images asked for, 70 there, of which 5 are"),
     ],

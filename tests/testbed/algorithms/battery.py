@@ -11,17 +11,22 @@ import numpy as np
 import torch
 
 from ndcl_domainbed import registry
-from ndcl_domainbed.hparams import Hparams
+from ndcl_domainbed.hparams import VECTORS, Hparams
 from ndcl_domainbed.testbed import hparams_registry, networks
 from ndcl_domainbed.training import state
 from tests.testbed.algorithms.building import (
     CLASSES,
     SHAPE,
+    VECTOR_SHAPE,
     build,
     hparams_for,
     minibatches_of,
     random_minibatches,
+    shape_of,
 )
+
+IMAGES = "DigitsDG"
+"""The dataset whose hyper-parameters the checks take, but for those on VECTORS."""
 
 UNREAD = {
     "DANN": {"lr", "weight_decay"},  # each side has its own
@@ -42,7 +47,7 @@ HARD_LABELS = {
 }
 SPARSE_COUNTS = [[7, 0, 2, 1], [0, 3, 4, 9], [5, 5, 0, 1]]
 
-_NOW = {"boda_start_step", "feat_update_freq", "eqrm_burnin_iters"}
+_NOW = {"boda_start_step", "feat_update_freq", "eqrm_burnin_iters", "warm_up_steps"}
 
 
 def with_everything_on(hparams):
@@ -70,40 +75,41 @@ def assert_finite(algorithm):
         assert bool(torch.isfinite(value).all()), name
 
 
-def check_defaults(name):
+def check_defaults(name, dataset=IMAGES):
     """Three updates with the defaults: finite, in motion, logits of the right shape."""
-    algorithm = build(name)
+    shape = shape_of(dataset)
+    algorithm = build(name, dataset=dataset)
     before = copy.deepcopy(algorithm.state_dict())
-    train(algorithm, random_minibatches(), 3)
+    train(algorithm, random_minibatches(shape=shape), 3)
     assert_finite(algorithm)
     moved = [k for k, v in algorithm.state_dict().items() if not torch.equal(v, before[k])]
     assert moved
     algorithm.eval()
-    logits = algorithm.predict(torch.randn(5, *SHAPE))
+    logits = algorithm.predict(torch.randn(5, *shape))
     assert logits.shape == (5, CLASSES)
     assert logits.requires_grad
 
 
-def check_random_hparams(name, draws=50):
-    """Random hyper-parameters, of small and of large images, survive three updates each."""
-    for seed in range(draws):
-        dataset = ("DigitsDG", "PACS")[seed % 2]
-        hparams = hparams_for(name, seed=seed, dataset=dataset)
+def check_random_hparams(name, dataset=IMAGES):
+    """Random hyper-parameters survive three updates each; of images, of small and large ones."""
+    drawn_for = [VECTORS] * 4 if dataset == VECTORS else [IMAGES, "PACS"] * 5
+    for seed, kind in enumerate(drawn_for):
+        hparams = hparams_for(name, seed=seed, dataset=kind)
         algorithm = build(name, hparams=with_everything_on(hparams), seed=seed)
         np.random.seed(seed)
-        train(algorithm, random_minibatches((6, 6, 6), seed), 3)
+        train(algorithm, random_minibatches((6, 6, 6), seed, shape=shape_of(kind)), 3)
         assert_finite(algorithm)
 
 
-def check_hard_minibatches(name):
+def check_hard_minibatches(name, dataset=IMAGES):
     """No minibatch makes a NaN, with every penalty on and classes missing from the split."""
     for labels in HARD_LABELS.values():
         domains = len(labels)
         # Group normalization takes a single tiny image, which batch normalization refuses.
         counts = SPARSE_COUNTS[:domains]
-        hparams = hparams_for(name, domains, counts=counts, backbone="mnist_cnn")
+        hparams = hparams_for(name, domains, counts, dataset=dataset, backbone="mnist_cnn")
         algorithm = build(name, domains, hparams=with_everything_on(hparams))
-        train(algorithm, minibatches_of(labels), 3)
+        train(algorithm, minibatches_of(labels, shape=shape_of(dataset)), 3)
         assert_finite(algorithm)
 
 
@@ -118,11 +124,12 @@ def check_state_dict(name):
     torch.testing.assert_close(fresh.predict(x), trained.predict(x), rtol=0, atol=0)
 
 
-def check_resume(name):
+def check_resume(name, dataset=IMAGES):
     """Training that is interrupted, saved, loaded and continued ends where it would have."""
-    hparams = with_everything_on(hparams_for(name))
+    shape = shape_of(dataset)
+    hparams = with_everything_on(hparams_for(name, dataset=dataset))
     whole = build(name, hparams=hparams)
-    train(whole, random_minibatches(), 3)
+    train(whole, random_minibatches(shape=shape), 3)
     file = io.BytesIO()
     torch.save(state.capture(whole), file)
     file.seek(0)
@@ -131,7 +138,7 @@ def check_resume(name):
     ends = []
     for algorithm in (whole, resumed):
         torch.manual_seed(2), np.random.seed(2)
-        ends.append(train(algorithm, random_minibatches(seed=1), 3))
+        ends.append(train(algorithm, random_minibatches(seed=1, shape=shape), 3))
     assert ends[0] == ends[1]
     for key, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[key]), key
@@ -163,19 +170,22 @@ def _recorded(hparams):
 @functools.cache
 def _read_by_networks():
     """Return the hyper-parameters that the choice and the construction of a network read."""
-    recorded = _recorded(hparams_for("ERM", backbone="auto", pretrained=False))
-    networks.Featurizer((3, 224, 224), recorded)
-    return recorded.read
+    images = _recorded(hparams_for("ERM", backbone="auto", pretrained=False))
+    networks.Featurizer((3, 224, 224), images)
+    vectors = _recorded(hparams_for("ERM", dataset=VECTORS))
+    networks.Featurizer(VECTOR_SHAPE, vectors)
+    return images.read | vectors.read
 
 
-def check_hparams_are_read(name):
+def check_hparams_are_read(name, dataset=IMAGES):
     """Every hyper-parameter that is declared is read, and the other way round."""
+    shape = shape_of(dataset)
     declared = set(registry.default_hparams(name, "PACS"))
-    recorded = _recorded(with_everything_on(hparams_for(name)))
+    recorded = _recorded(with_everything_on(hparams_for(name, dataset=dataset)))
     algorithm = build(name, hparams=recorded)
-    train(algorithm, random_minibatches(), 3)
+    train(algorithm, random_minibatches(shape=shape), 3)
     algorithm.eval()
-    algorithm.predict(torch.randn(4, *SHAPE))
+    algorithm.predict(torch.randn(4, *shape))
 
     elsewhere = (
         hparams_registry.READ_BY_THE_LOOP

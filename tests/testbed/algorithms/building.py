@@ -9,45 +9,57 @@ import torch
 from torch.utils.data import TensorDataset
 
 from ndcl_domainbed import registry
-from ndcl_domainbed.hparams import Hparams
+from ndcl_domainbed.hparams import VECTORS, Hparams
 
 SHAPE = (3, 8, 8)
+VECTOR_SHAPE = (20,)
 CLASSES = 4
 
 
-def minibatches_of(labels, seed=0, dtype=torch.float32):
-    """Return random images (n_d, 3, 8, 8) for the labels of each domain."""
+def shape_of(dataset):
+    """Return the shape of an input: of a vector where ``dataset`` is VECTORS, else of an image."""
+    return VECTOR_SHAPE if dataset == VECTORS else SHAPE
+
+
+def minibatches_of(labels, seed=0, dtype=torch.float32, shape=SHAPE):
+    """Return random inputs (n_d, 3, 8, 8), or of another shape, for the labels of each domain."""
     generator = torch.Generator().manual_seed(seed)
     return [
-        (torch.randn(len(y), *SHAPE, generator=generator).to(dtype), torch.tensor(y))
+        (torch.randn(len(y), *shape, generator=generator).to(dtype), torch.tensor(y))
         for y in labels
     ]
 
 
-def random_minibatches(sizes=(8, 8, 8), seed=0, dtype=torch.float32):
-    """Return random images and labels of domains of the given sizes."""
+def random_minibatches(sizes=(8, 8, 8), seed=0, dtype=torch.float32, shape=SHAPE):
+    """Return random inputs and labels of domains of the given sizes."""
     rng = np.random.RandomState(seed)
-    return minibatches_of([rng.randint(CLASSES, size=n).tolist() for n in sizes], seed, dtype)
+    labels = [rng.randint(CLASSES, size=n).tolist() for n in sizes]
+    return minibatches_of(labels, seed, dtype, shape)
 
 
 def hparams_for(name, domains=3, counts=None, seed=None, dataset="DigitsDG", **overrides):
-    """Return hyper-parameters, default or random, for a tiny network, with a training split."""
+    """Return hyper-parameters, default or random, for a tiny network, with a training split.
+
+    Those for the ``dataset`` VECTORS are for frozen features.
+    """
     if seed is None:
         values = registry.default_hparams(name, dataset)
     else:
         values = registry.random_hparams(name, dataset, seed)
-    hparams = Hparams({**values, "backbone": "small_cnn", **overrides})
+    tiny = {"backbone": "small_cnn", "frozen": dataset == VECTORS}
+    hparams = Hparams({**values, **tiny, **overrides})
     if counts is None:
         counts = [[9, 5, 3, 2]] * domains
     hparams.label_counts = np.array(counts)
-    hparams.train_sets = [_training_set(row, seed=d) for d, row in enumerate(counts)]
+    shape = shape_of(dataset)
+    hparams.train_sets = [_training_set(row, d, shape) for d, row in enumerate(counts)]
     hparams.n_steps = 10
     return hparams
 
 
-def _training_set(counts, seed):
+def _training_set(counts, seed, shape):
     y = np.repeat(np.arange(len(counts)), counts).tolist()
-    ((x, y),) = minibatches_of([y], seed=100 + seed)
+    ((x, y),) = minibatches_of([y], seed=100 + seed, shape=shape)
     return TensorDataset(x, y)
 
 
@@ -56,7 +68,8 @@ def build(name, domains=3, hparams=None, seed=0, **overrides):
     torch.manual_seed(seed)
     if hparams is None:
         hparams = hparams_for(name, domains, **overrides)
-    return registry.get_algorithm_class(name)(SHAPE, CLASSES, domains, hparams)
+    shape = VECTOR_SHAPE if hparams.get("frozen") else SHAPE
+    return registry.get_algorithm_class(name)(shape, CLASSES, domains, hparams)
 
 
 def build_double(name, domains=3, **overrides):

@@ -12,9 +12,10 @@ const percent = (value) => value.toFixed(1);
 const isFigure = (cell) => Array.isArray(cell);
 const whyMissing = (cell) => DATA.reasons[cell].filter(Boolean).join(": ");
 
-// An algorithm is shown if its name begins with one of the words of the filter.
+// An algorithm is shown if its name begins with one of the words of the filter; "NDCL (a=0, b=0)"
+// is one word.
 function isShown(name) {
-  const words = state.filter.toLowerCase().split(/[\s,]+/).filter(Boolean);
+  const words = state.filter.toLowerCase().split(/[\s,]+(?![^(]*\))(?!\()/).filter(Boolean);
   return words.length === 0 || words.some((word) => name.toLowerCase().startsWith(word));
 }
 

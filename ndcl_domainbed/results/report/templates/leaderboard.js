@@ -133,7 +133,7 @@ function drawLeaderboard() {
   if (figures.metrics.length > 1) {
     lines.unshift(`Measures: mean over the test domains ${figures.over.join(", ")}.`);
   }
-  fill("board-notes", ...lines.map((content) => element("p", {}, content)));
+  fill("board-notes", ...[...board.legend, ...lines].map((content) => element("p", {}, content)));
   const { title } = DATA.criteria.find(({ key }) => key === state.criterion);
   byId("shown").textContent = `Showing ${state.board}, model selection by the ${title}, `
     + `${rows.length} of ${figures.algorithms.length} algorithms.`;

@@ -4,7 +4,8 @@ function chance(p) {
 }
 
 function drawRanks() {
-  const byMetric = DATA.ranks[state.criterion] || {};
+  const { network } = boardOf(state.board);
+  const byMetric = (DATA.ranks[network] || {})[state.criterion] || {};
   const there = DATA.metrics.filter(({ key }) => byMetric[key]);
   byId("ranks").hidden = there.length === 0;
   if (there.length === 0) return;
@@ -12,7 +13,7 @@ function drawRanks() {
   const ranks = byMetric[metric];
   const p = ranks.p === null ? "" : ` Friedman's test: p = ${chance(ranks.p)}.`;
   byId("rank-about").textContent = `Over ${ranks.cells} cells (data set, setting, test domain) of all `
-    + `boards; 1 is best. Algorithms under a bar do not differ significantly (Nemenyi, 5 %).${p}`;
+    + `boards${network && ` on [${network}]`}; 1 is best. Algorithms under a bar do not differ significantly (Nemenyi, 5 %).${p}`;
   byId("rank-chart").innerHTML = ranks.diagram;  // made by the package, names escaped
   fill("compare-chart", ...(ranks.compared.length ? [comparison(ranks.compared)] : []));
   fill("rank-notes", ...ranks.notes.map((note) => element("p", {}, note)));

@@ -1,4 +1,4 @@
-"""What lies in a folder ``domain/class/image``, without decoding an image."""
+"""What lies in the folders of a dataset, without decoding an image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from imbalance_splits.errors import InputError
-from imbalance_splits.folder_scan import IMAGE_EXTENSIONS, fail, is_image
+from imbalance_splits.folder_scan import fail
+from imbalance_splits.layout import IMAGE_EXTENSIONS, class_folders, is_image, list_folder
 
 Samples = list[tuple[str, int]]
 """Images of a domain: path and label, in the order of the labels, then of the paths."""
@@ -23,8 +24,7 @@ def subfolders(folder: Path) -> list[str]:
     Raises InputError if the folder cannot be read.
     """
     try:
-        with os.scandir(folder) as entries:
-            return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+        return list_folder(folder).folders
     except OSError as error:
         _refuse(error)
 
@@ -52,19 +52,26 @@ def images_below(folder: Path) -> list[str]:
     ]
 
 
-def common_classes(domains: Sequence[Path]) -> list[str]:
-    """Return the class folders that the domains' folders share, sorted.
+def find_class_folders(domains: Sequence[Path]) -> list[dict[str, Path]]:
+    """Return class -> folder of every domain, the classes sorted and the same in all.
 
-    Raises InputError if a domain has no class folder or the domains differ in them.
+    Which folders are the classes: see :func:`~imbalance_splits.layout.class_folders`. Raises
+    InputError if a domain has no class folder, the domains differ in them, the layout is
+    ambiguous, or a folder cannot be read.
     """
-    found = {domain.name: subfolders(domain) for domain in domains}
+    try:
+        layout = class_folders({domain.name: domain for domain in domains})
+    except OSError as error:
+        _refuse(error)
     for domain in domains:
-        if not found[domain.name]:
+        if not layout[domain.name]:
             raise InputError(
                 f"{domain} has no class folders; images are looked for in "
                 f"{domain.parent}/<domain>/<class>/<image>."
             )
-    return same_classes(found, str(domains[0].parent), "class folders")
+    found = {name: list(row) for name, row in layout.items()}
+    same_classes(found, str(domains[0].parent), "class folders")
+    return list(layout.values())
 
 
 def same_classes(found: Mapping[str, Sequence[str]], place: str, what: str) -> list[str]:
@@ -80,14 +87,17 @@ def same_classes(found: Mapping[str, Sequence[str]], place: str, what: str) -> l
     return every
 
 
-def domain_samples(folder: Path, classes: Sequence[str]) -> Samples:
-    """Return the images of a domain. Raises InputError if a class has none."""
+def domain_samples(classes: Mapping[str, Path]) -> Samples:
+    """Return the images of a domain, given class -> folder in the order of the labels.
+
+    Raises InputError if a class has none.
+    """
     samples: Samples = []
-    for label, name in enumerate(classes):
-        paths = images_below(folder / name)
+    for label, folder in enumerate(classes.values()):
+        paths = images_below(folder)
         if not paths:
             raise InputError(
-                f"{folder / name} holds no image ({', '.join(IMAGE_EXTENSIONS)}). "
+                f"{folder} holds no image ({', '.join(IMAGE_EXTENSIONS)}). "
                 "Every domain needs images of every class."
             )
         samples += [(path, label) for path in paths]
@@ -95,7 +105,7 @@ def domain_samples(folder: Path, classes: Sequence[str]) -> Samples:
 
 
 def check_domains(root: Path, dataset: str, usual: Sequence[str]) -> list[str]:
-    """Return the domain folders below ``root``, sorted, if they are those of a known data set.
+    """Return the domain folders below ``root``, sorted, if they are those of a known dataset.
 
     ``usual`` are the usual names of its folders, sorted. As in DomainBed the order decides, so
     any names will do that are as many and begin with the same letters. Raises InputError that

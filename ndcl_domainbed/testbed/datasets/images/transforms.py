@@ -1,14 +1,16 @@
 """From pixels to the tensors that networks see.
 
-Large images (224 x 224) are treated as in DomainBed (Gulrajani and Lopez-Paz, 2021). Small ones
-(28 x 28 or 32 x 32) keep their size, are never augmented, and are scaled to [-1, 1]. Random
-transforms draw from torch's global generator only. Those of :mod:`~.jitter` and :class:`Normalized`
+Large images are treated as in DomainBed (Gulrajani and Lopez-Paz, 2021) at any size (there it is
+224 x 224), and normalized as the network expects. Small ones (28 x 28 or 32 x 32) keep their size,
+are never augmented, and are scaled to [-1, 1]. Random transforms draw from torch's global
+generator only. Those of :mod:`~.jitter` and :class:`Normalized`
 are torchvision's, to the last bit, in less time: a fast accelerator waits for nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,12 +18,16 @@ from PIL import Image
 from torchvision import transforms
 from torchvision.transforms import functional
 
+from imbalance_splits.errors import unknown_name
 from ndcl_domainbed.testbed.datasets.images.jitter import ColorJitter
-from ndcl_domainbed.testbed.datasets.images.reading import LARGE
+from ndcl_domainbed.testbed.networks.normalization import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Channels,
+    normalization_of,
+)
 
 Transform = Callable[[Image.Image], torch.Tensor]
-
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def scale_pixels(pixels: torch.Tensor) -> torch.Tensor:
@@ -60,24 +66,90 @@ class Normalized:
         return torch.from_numpy(out)
 
 
-def plain(size: int) -> Transform:
-    """Return the transform for evaluation, and for training without augmentation."""
-    if size != LARGE:
+def plain(
+    size: int,
+    mean: Channels = IMAGENET_MEAN,
+    std: Channels = IMAGENET_STD,
+    *,
+    small: bool = False,
+) -> Transform:
+    """Return the transform for evaluation, and for training without augmentation.
+
+    ``size`` is height and width of the result; ``mean`` and ``std`` are the network's; ``small``
+    images keep their size and are scaled to [-1, 1].
+    """
+    if small:
         return SmallImage(size)
-    resize = transforms.Resize((size, size))
-    return transforms.Compose([resize, Normalized(IMAGENET_MEAN, IMAGENET_STD)])
+    return transforms.Compose([transforms.Resize((size, size)), Normalized(mean, std)])
 
 
-def augmenting(size: int) -> Transform:
-    """Return the transform for augmented training; small images are not augmented."""
-    if size != LARGE:
+def crop_flip(
+    size: int,
+    mean: Channels = IMAGENET_MEAN,
+    std: Channels = IMAGENET_STD,
+    *,
+    small: bool = False,
+) -> Transform:
+    """Return an augmentation: a crop of 70 to 100 % of the area, flipped or not.
+
+    Small images are not augmented.
+    """
+    if small:
         return SmallImage(size)
-    return transforms.Compose(
-        [
-            transforms.RandomResizedCrop(size, scale=(0.7, 1.0)),
-            transforms.RandomHorizontalFlip(),
-            ColorJitter(0.3, 0.3, 0.3, 0.3),
-            transforms.RandomGrayscale(0.1),
-            Normalized(IMAGENET_MEAN, IMAGENET_STD),
-        ]
+    return transforms.Compose([*_crop_and_flip(size), Normalized(mean, std)])
+
+
+def augmenting(
+    size: int,
+    mean: Channels = IMAGENET_MEAN,
+    std: Channels = IMAGENET_STD,
+    *,
+    small: bool = False,
+) -> Transform:
+    """Return DomainBed's augmentation: crop and flip, then color jitter and grayscale.
+
+    Small images are not augmented.
+    """
+    if small:
+        return SmallImage(size)
+    color = [ColorJitter(0.3, 0.3, 0.3, 0.3), transforms.RandomGrayscale(0.1)]
+    return transforms.Compose([*_crop_and_flip(size), *color, Normalized(mean, std)])
+
+
+def _crop_and_flip(size: int) -> list[Any]:
+    crop = transforms.RandomResizedCrop(size, scale=(0.7, 1.0))
+    return [crop, transforms.RandomHorizontalFlip()]
+
+
+AUGMENTATIONS = {"domainbed": augmenting, "crop_flip": crop_flip}
+"""What the hyper-parameter ``view_augmentation`` names."""
+
+
+def image_transforms(
+    hparams: Mapping[str, Any], size: int, *, small: bool = False, augmentation: str = "domainbed"
+) -> tuple[Transform, Transform]:
+    """Return the plain and the augmenting transform for the network that ``hparams`` ask for.
+
+    Raises InputError for an unknown ``augmentation`` and an unknown network of timm.
+    """
+    if augmentation not in AUGMENTATIONS:
+        raise unknown_name("augmentation", augmentation, AUGMENTATIONS)
+    mean, std = normalization_of(hparams)
+    augmented = AUGMENTATIONS[augmentation](size, mean, std, small=small)
+    return plain(size, mean, std, small=small), augmented
+
+
+def view_transforms(
+    hparams: Mapping[str, Any], *, small: bool = False
+) -> tuple[Transform, Transform]:
+    """Return the transforms that make the plain and the augmented views for frozen features.
+
+    ``hparams`` give ``image_size``, ``backbone`` and ``view_augmentation``; ``small`` images keep
+    their size and are not augmented. Raises InputError as :func:`image_transforms` does.
+    """
+    return image_transforms(
+        hparams,
+        int(hparams["image_size"]),
+        small=small,
+        augmentation=str(hparams["view_augmentation"]),
     )

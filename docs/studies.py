@@ -1,0 +1,118 @@
+"""The studies whose runs are committed: the sweep of each, its file of results, its machine.
+
+A row of a file is a run at the step that balanced validation selects.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ndcl_domainbed.results import names
+from ndcl_domainbed.results.chosen import every_run
+from ndcl_domainbed.results.identity import identity, name_rows
+from ndcl_domainbed.results.labels import base_dataset
+from ndcl_domainbed.results.reading import read_sweep
+from ndcl_domainbed.sweeping.flags import parse
+
+DOCS = Path(__file__).parent
+MACHINES = DOCS / "results" / "machine.json"
+GROUPS = ("many", "medium", "few")
+MEASURES = ("overall", *GROUPS, "balanced", "worst")
+BOARD = ["dataset", "setting"]
+RUN = [*BOARD, "algorithm", "test_env", "trial_seed"]
+REFERENCE = "NDCL"
+
+
+@dataclass(frozen=True)
+class Study:
+    """A sweep of ``sweeps/NAME.yaml``, and ``docs/results/NAME.csv`` with its runs."""
+
+    name: str
+
+    @property
+    def sweep(self) -> Path:
+        """The file of the sweep."""
+        return DOCS.parent / "sweeps" / f"{self.name}.yaml"
+
+    @property
+    def file(self) -> Path:
+        """The file of the runs."""
+        return DOCS / "results" / f"{self.name}.csv"
+
+    @cached_property
+    def jobs(self) -> dict[tuple[Any, ...], dict[str, Any]]:
+        """The arguments of every run of the sweep, by the columns of ``RUN``."""
+        words = ["launch", "--sweep", str(self.sweep), "--data_dir", "-", "--output_dir", "-"]
+        every = [args for grid in parse(words)[1] for args in grid.train_args()]
+        found = [identity(args) for args in every]
+        return {
+            (one.dataset, one.setting, row.name, one.test_env, one.trial_seed): args
+            for one, row, args in zip(found, name_rows(found), every, strict=True)
+        }
+
+    def runs(self) -> pd.DataFrame:
+        """Return the runs in the file."""
+        return pd.read_csv(self.file)
+
+    def complete(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the runs of the trials of a board in which no run is missing."""
+        listed = pd.DataFrame(list(self.jobs), columns=RUN)
+        wanted = listed.groupby([*BOARD, "trial_seed"]).size().rename("wanted")
+        there = rows.groupby([*BOARD, "trial_seed"])["overall"].transform("size")
+        merged = rows.join(wanted, on=[*BOARD, "trial_seed"])
+        return rows[(there == merged["wanted"]).to_numpy()]
+
+    def boards(self, rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+        """Yield dataset, setting and the runs of each board, in the order of tables."""
+        for dataset in names.ordered_datasets(rows["dataset"].unique()):
+            of_dataset = rows[rows["dataset"] == dataset]
+            for setting in names.ordered(sorted(set(of_dataset["setting"])), names.SETTINGS):
+                yield dataset, setting, of_dataset[of_dataset["setting"] == setting]
+
+    def take(self, folder: Path) -> None:
+        """Put the finished runs in ``folder``, one of this sweep's, into the file.
+
+        They replace those that the file has. All runs in it are of one kind of machine, since
+        another one may give other numbers: runs that were made elsewhere begin the file again.
+        """
+        found = every_run(read_sweep([str(folder)]), ["balanced"])[[*RUN, "step", *MEASURES]]
+        found = found[[tuple(row) in self.jobs for row in found[RUN].itertuples(index=False)]]
+        found = found.astype({"step": int, "dataset": str, "setting": str, "algorithm": str})
+        here, machines = this_machine(), read_machines()
+        is_same = machines.get(self.name) == here and self.file.exists()
+        rows = pd.concat([self.runs() if is_same else found[:0], found])
+        rows = rows.drop_duplicates(RUN, keep="last").sort_values(RUN)
+        rows.to_csv(self.file, index=False, float_format="%.15g")  # equal means stay equal
+        text = json.dumps({**machines, self.name: here}, indent=2)
+        MACHINES.write_text(text + "\n", encoding="utf-8")
+
+
+PHOTOGRAPHS, DIGITS = Study("photographs"), Study("digits")
+STUDIES = {study.name: study for study in (PHOTOGRAPHS, DIGITS)}
+
+
+def read_machines() -> dict[str, dict[str, str]]:
+    """Return, by study, the machine that made its runs."""
+    if not MACHINES.exists():
+        return {}
+    return dict(json.loads(MACHINES.read_text(encoding="utf-8")))
+
+
+def this_machine() -> dict[str, str]:
+    """Return what the last digits of a run's numbers depend on."""
+    from ndcl_domainbed.training.environment import describe_environment
+
+    found = describe_environment()
+    return {name: found[name].partition("+")[0] for name in ("CPU", "PyTorch", "NumPy")}
+
+
+def domain_names(dataset: str) -> tuple[str, ...]:
+    """Return the names of the domains of a labeled dataset."""
+    return names.ENVIRONMENTS[base_dataset(dataset)]

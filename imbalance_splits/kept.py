@@ -1,0 +1,56 @@
+"""How much of a dataset a split table keeps, told before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from imbalance_splits.settings.base import total
+from imbalance_splits.settings.duality import Duality, duality_roles
+from imbalance_splits.table import LabelCounts, SplitTable
+
+LEAST_SHARE = 0.2
+"""A table that keeps a smaller share of the source images is warned of."""
+
+
+def describe_kept(table: SplitTable, label_counts: LabelCounts, target: str) -> list[str]:
+    """Return a line on how many of the source images of ``target`` are trained on.
+
+    ``label_counts`` (domain -> class -> images) are those that there are; sources that are not
+    in it are left out, and without any there is no line. Further lines, which begin with
+    'warning:', say that the share is below :data:`LEAST_SHARE`, or that a domain which Duality
+    makes scarce is not the scarcest. Raises InputError for an unknown target.
+    """
+    rows = table.rows(target)
+    available = {name: total(label_counts[name]) for name in rows if name in label_counts}
+    kept = {name: total(rows[name]) for name in available}
+    images, of_all = sum(kept.values()), sum(available.values())
+    if not of_all:
+        return []
+    share = images / of_all
+    lines = [f"Target {target} trains on {images:,} of {of_all:,} source images ({share:.1%})"]
+    if share < LEAST_SHARE:
+        lines.append(
+            f"warning: {table.setting} keeps less than {LEAST_SHARE:.0%} of the source images "
+            f"for target {target}"
+        )
+    if table.setting == Duality.__name__ and len(available) == len(rows):
+        sources = {name: label_counts[name] for name in rows}
+        lines += _not_scarcest(kept, duality_roles(sources, target)[2], target)
+    return lines
+
+
+def _not_scarcest(kept: Mapping[str, int], scarce: list[str], target: str) -> list[str]:
+    """Return a warning for each scarce domain that is trained on more than one that is not."""
+    lines = []
+    for domain in scarce:
+        smaller = [
+            f"{name} {images:,}"
+            for name, images in kept.items()
+            if name not in scarce and images < kept[domain]
+        ]
+        if smaller:
+            lines.append(
+                f"warning: Duality's scarce domain for target {target}, {domain}, is not the "
+                f"scarcest: it has {kept[domain]:,} images, {', '.join(smaller)}"
+            )
+    return lines

@@ -1,0 +1,39 @@
+"""Office-31."""
+
+from __future__ import annotations
+
+from ndcl_domainbed.downloading.addresses import github_zip, google_drive
+from ndcl_domainbed.downloading.arranging import from_archives
+from ndcl_domainbed.downloading.recipe import GB, Recipe, RemoteFile, Way
+
+_ARCHIVES = (
+    # A project that holds the images, in the layout of the official archive; our counts are its.
+    (
+        "Office31-github.zip",
+        github_zip("syorami/DDC-transfer-learning", "9090f7fdd7c149c6158c5145b516abee97bb0944"),
+    ),
+    # The archive that the authors' page links to, as many public projects record it.
+    (
+        "Office31.tar.gz",
+        google_drive("0B4IapRTv9pJ1WGZVd1VDMmhwdlE", "0-gNMHVtZfRAyO_t2_WrOunA"),
+    ),
+    # The copy of the transferlearning project.
+    ("Office31-azure.zip", "https://wjdcloud.blob.core.windows.net/dataset/OFFICE31.zip"),
+)
+
+RECIPE = Recipe(
+    dataset="Office31",
+    folder="Office31",
+    domains=("amazon", "dslr", "webcam"),
+    summary="objects of an office from three sources; 3 domains, 31 classes, 4,110 images",
+    paper=(
+        "K. Saenko, B. Kulis, M. Fritz, T. Darrell. Adapting Visual Category Models to New "
+        "Domains. ECCV 2010"
+    ),
+    terms=(
+        "The authors state no license. The images of amazon come from amazon.com, and their "
+        "owners' rights remain: use it for research."
+    ),
+    largest=2 * GB,
+    ways=tuple(Way((RemoteFile(name, (url,)),), from_archives) for name, url in _ARCHIVES),
+)

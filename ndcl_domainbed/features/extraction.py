@@ -1,0 +1,246 @@
+"""Computes features: one pass of a frozen network over the views of every image."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.lib.format import open_memmap
+from PIL import Image
+from torch import nn
+
+from imbalance_splits.errors import InputError
+from imbalance_splits.seeds import seed_hash
+from imbalance_splits.whole_files import write_whole
+from ndcl_domainbed.features.pictures import Pictures
+from ndcl_domainbed.features.spec import FeatureSpec, WeightsFile
+from ndcl_domainbed.features.store import INFO, write_arrays
+from ndcl_domainbed.version import __version__
+
+BATCH = 32
+"""Images of a batch; fixed, because the last bits of a feature may depend on it."""
+
+PROGRESS = "progress.json"
+View = Callable[[Image.Image], torch.Tensor]
+Report = Callable[[int, int], None]
+"""Called with the number of images that are done, and of all."""
+
+
+def extract(
+    pictures: Pictures,
+    spec: FeatureSpec,
+    network: nn.Module,
+    views: tuple[View, View],
+    folder: Path,
+    device: torch.device,
+    about: Mapping[str, Any],
+    report: Report,
+) -> None:
+    """Compute the features of ``pictures`` into ``folder``, which appears when all are there.
+
+    ``network`` maps (B, C, H, W) to (B, D); ``views`` are the plain and the augmenting transform.
+    What a killed extraction has done is kept beside ``folder``; the next one resumes there and ends
+    with the same features. ``about`` goes into the JSON file. Raises InputError if an image
+    cannot be decoded or the folder cannot be written.
+    """
+    partial = folder.with_name(f".{folder.name}.partial")
+    network = network.to(device).eval()
+    try:
+        with torch.inference_mode(), torch.random.fork_rng(devices=[]):
+            width = _width(network, views[0], pictures, device)
+            values, digests, done = _open_partial(partial, pictures, spec, about, width)
+            for start, digest, batch in _batches(pictures, spec.views, views, done):
+                stop = start + len(digest)
+                for view in range(1 + spec.views):
+                    values[start:stop, view] = _features(network, batch[:, view], device)
+                digests[start:stop] = digest
+                values.flush()
+                digests.flush()
+                _write_progress(partial, stop)
+                report(stop, len(pictures))
+        _complete(partial, folder, pictures, spec, digests, {**about, "width": width})
+    except OSError as error:
+        raise InputError(
+            f"cannot write features to {folder.parent} ({error.strerror}).\n"
+            "Name a folder that can be written with --feature_cache."
+        ) from error
+
+
+def _features(network: nn.Module, images: torch.Tensor, device: torch.device) -> np.ndarray:
+    """Return the features (B, D) of images (B, C, H, W) in half precision."""
+    images = images.to(device, memory_format=torch.channels_last)
+    features = network(images).float().cpu().numpy()
+    if not np.isfinite(features).all():
+        raise InputError(
+            "the frozen network gives infinite or NaN features: check its weights."
+        )
+    return np.clip(features, -65504, 65504).astype(np.float16)
+
+
+def _width(network: nn.Module, plain: View, pictures: Pictures, device: torch.device) -> int:
+    return int(network(plain(pictures.load(0))[None].to(device)).shape[1])
+
+
+def _batches(
+    pictures: Pictures, count: int, views: tuple[View, View], done: int
+) -> Iterator[tuple[int, np.ndarray, torch.Tensor]]:
+    """Yield (first image, digests (B,), views (B, 1 + V, C, H, W)); the next is read meanwhile."""
+
+    def read(start: int) -> tuple[int, np.ndarray, torch.Tensor]:
+        indices = range(start, min(start + BATCH, len(pictures)))
+        stacks = [_views(pictures, i, count, views) for i in indices]
+        return start, np.array([pictures.digest(i) for i in indices], "S32"), torch.stack(stacks)
+
+    starts = range(done, len(pictures), BATCH)
+    with ThreadPoolExecutor(1) as pool:  # one thread alone may draw from torch's generator
+        ahead = [pool.submit(read, start) for start in starts[:2]]
+        for start in [*starts[2:], None, None]:
+            if not ahead:
+                return
+            yield ahead.pop(0).result()
+            if start is not None:
+                ahead.append(pool.submit(read, start))
+
+
+def _views(pictures: Pictures, i: int, count: int, views: tuple[View, View]) -> torch.Tensor:
+    """Return the plain view of image i and ``count`` augmented ones, (1 + V, C, H, W).
+
+    A random view depends on the image's name and the view's number alone.
+    """
+    plain, augmented = views
+    image = pictures.load(i)
+    made = [plain(image)]
+    name = f"{pictures.environments[pictures.domains[i]]}/{pictures.files[i]}"
+    for view in range(count):
+        torch.default_generator.manual_seed(seed_hash("view", name, view))
+        made.append(augmented(image))
+    return torch.stack(made)
+
+
+def _open_partial(
+    partial: Path, pictures: Pictures, spec: FeatureSpec, about: Mapping[str, Any], width: int
+) -> tuple[np.memmap, np.memmap, int]:
+    """Return the features, the digests and how many images are done."""
+    purpose = _purpose(pictures, spec, about, width)
+    try:
+        state = json.loads((partial / PROGRESS).read_text(encoding="utf-8"))
+        if state["purpose"] == purpose:
+            values, digests = (
+                open_memmap(partial / f"{name}.npy", mode="r+") for name in ("features", "digests")
+            )
+            return values, digests, int(state["done"])
+    except (OSError, ValueError, KeyError):
+        pass  # nothing to resume
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    shape = (len(pictures), 1 + spec.views, width)
+    values = open_memmap(partial / "features.npy", "w+", np.float16, shape)
+    digests = open_memmap(partial / "digests.npy", "w+", "S32", (len(pictures),))
+    write_whole(partial / PROGRESS, json.dumps({"purpose": purpose, "done": 0}))
+    return values, digests, 0
+
+
+def _purpose(pictures: Pictures, spec: FeatureSpec, about: Mapping[str, Any], width: int) -> str:
+    """Return a digest of all that the features depend on."""
+    known = [spec.as_record(), pictures.files.tolist(), pictures.stats.tolist(), width]
+    text = json.dumps([*known, about.get("weights"), about.get("versions")], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _write_progress(partial: Path, done: int) -> None:
+    """Note how far the extraction is."""
+    state = json.loads((partial / PROGRESS).read_text(encoding="utf-8"))
+    write_whole(partial / PROGRESS, json.dumps({**state, "done": done}))
+
+
+def _complete(
+    partial: Path,
+    folder: Path,
+    pictures: Pictures,
+    spec: FeatureSpec,
+    digests: np.ndarray,
+    about: Mapping[str, Any],
+) -> None:
+    """Write what is left, and give the folder its name."""
+    write_arrays(partial, pictures)
+    seen = [pictures.files.tolist(), digests.astype(str).tolist()]
+    content = [spec.as_record(), about["weights"], *seen]
+    info = {
+        "dataset": pictures.dataset,
+        **spec.as_record(),
+        **about,
+        "images": len(pictures),
+        "domains": pictures.environments,
+        "classes": pictures.classes,
+        "digest": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16],
+    }
+    write_whole(partial / INFO, json.dumps(info, indent=1) + "\n")
+    (partial / PROGRESS).unlink()
+    stale = folder.with_name(f".{folder.name}.stale")
+    shutil.rmtree(stale, ignore_errors=True)  # of a process that was killed right here
+    if folder.exists():
+        folder.rename(stale)
+    partial.rename(folder)
+    shutil.rmtree(stale, ignore_errors=True)
+
+
+def versions(device: torch.device) -> dict[str, str]:
+    """Return the versions, and the machine, that the last bits of a feature depend on."""
+    import PIL
+    import torchvision
+
+    found = {
+        "ndcl-domainbed": __version__,
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "pillow": PIL.__version__,
+        "device": str(device),
+        "processor": platform.processor() or platform.machine(),
+    }
+    try:
+        import timm
+
+        found["timm"] = timm.__version__
+    except ImportError:
+        pass
+    return found
+
+
+def weights_record(path: Path | None) -> dict[str, Any] | None:
+    """Return how the file of the weights is now; None for weights that are in no file."""
+    return asdict(WeightsFile.read(path)) if path is not None else None
+
+
+class Clock:
+    """Prints how far an extraction is, and its time to go: each ``every`` seconds, and at the end.
+
+    On a terminal the line is renewed each second.
+    """
+
+    def __init__(self, title: str, every: float = 10.0) -> None:
+        self.title, self.every = title, every
+        self.started = self.printed = time.monotonic()
+        self.first: int | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        """Note that ``done`` of ``total`` images are done."""
+        now = time.monotonic()
+        if self.first is None:
+            self.first, self.started = done, now
+        if now - self.printed < self.every and done < total:
+            return
+        self.printed = now
+        pace = (done - self.first) / max(now - self.started, 1e-9)
+        left = f", {(total - done) / pace:.0f} s to go" if pace and done < total else ""
+        rate = f" ({pace:.0f} images/s)" if pace else ""
+        print(f"{self.title}: {done:,} of {total:,} images{rate}{left}", flush=True)

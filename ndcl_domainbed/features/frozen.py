@@ -1,0 +1,204 @@
+"""A dataset of frozen features: what a run with the hyper-parameter ``frozen`` trains on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from torch.utils.data import TensorDataset
+
+from imbalance_splits.errors import InputError
+from ndcl_domainbed.features import extraction
+from ndcl_domainbed.features.pictures import Pictures, list_pictures
+from ndcl_domainbed.features.spec import FeatureSpec
+from ndcl_domainbed.features.store import Features, read_features, why_stale
+from ndcl_domainbed.hparams import SHORT_RUN
+from ndcl_domainbed.testbed.datasets.base import MultiDomainDataset
+from ndcl_domainbed.testbed.networks.weights import packaged_file
+
+NETWORK_SEED = 0
+"""Seeds a backbone of random weights, so that its features are the same each time."""
+
+
+class DomainFeatures(TensorDataset):
+    """One domain: item i is the plain view of image i as float32 (D,), and its label.
+
+    ``views``: float16 (n, 1 + V, D), of which training draws one for each image; with
+    ``augment`` False only the plain one. ``root`` is the folder of the domain's images.
+    """
+
+    def __init__(
+        self, values: np.ndarray, labels: np.ndarray, root: Path | None, *, augment: bool
+    ) -> None:
+        self.views = torch.from_numpy(values)
+        super().__init__(self.views[:, 0], torch.from_numpy(labels))
+        self.targets = labels.tolist()
+        self.root = root
+        self.choices = self.views.shape[1] if augment else 1
+        self._generator = np.random.RandomState()  # to seed it is faster than to make one
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the plain view of an image, float32 (D,), and its label."""
+        x, y = self.tensors
+        return x[index].float(), y[index]
+
+    def __getitems__(self, indices: list[int]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Return the items of a batch, read at once."""
+        return list(zip(*self.take(torch.as_tensor(indices)), strict=True))
+
+    def take(
+        self, indices: torch.Tensor, seed: int | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return vectors, float32 (B, D), and labels (B,): a random view each if seeded."""
+        labels = self.tensors[1][indices]
+        if seed is None or self.choices == 1:
+            return self.tensors[0][indices].float(), labels
+        self._generator.seed(seed)
+        views = self._generator.randint(self.choices, size=len(indices))
+        return self.views[indices, torch.from_numpy(views)].float(), labels
+
+
+class FrozenFeatures(MultiDomainDataset):
+    """The features of a dataset's images; see :func:`frozen_dataset`.
+
+    ``info``: what the features are, as in their JSON file, which lies in ``folder``.
+    """
+
+    N_STEPS: ClassVar[int] = SHORT_RUN
+    CHECKPOINT_FREQ: ClassVar[int] = 50
+    N_WORKERS: ClassVar[int] = 0
+    RESIZES: ClassVar[bool] = True
+
+    IMAGES: ClassVar[Any]
+    """The dataset whose images the backbone sees."""
+
+    CACHE: ClassVar[Path]
+    DEVICE: ClassVar[torch.device]
+
+    def __init__(self, root: str, test_envs: Sequence[int], hparams: Mapping[str, Any]) -> None:
+        """Read the features of the images below ``root``; the first time, compute them."""
+        super().__init__(root, test_envs, hparams)
+        pictures = list_pictures(self.IMAGES, root, hparams)
+        features = ensure_features(pictures, self.IMAGES, hparams, self.CACHE, self.DEVICE)
+        self.info = features.info
+        self.folder = features.folder
+        self.classes = pictures.classes
+        self.num_classes = len(self.classes)
+        self.input_shape = (features.values.shape[2],)
+        self.datasets = []
+        ends = np.searchsorted(features.domains, range(len(self.ENVIRONMENTS) + 1))
+        for env, folder in enumerate(pictures.folders):
+            rows = slice(ends[env], ends[env + 1])
+            augment = bool(hparams["data_augmentation"]) and env not in test_envs
+            self.datasets.append(
+                DomainFeatures(
+                    features.values[rows], features.labels[rows], folder, augment=augment
+                )
+            )
+
+
+def frozen_dataset(images: Any, cache: Path, device: torch.device) -> type[FrozenFeatures]:
+    """Return the dataset class of the features of ``images``, another dataset class.
+
+    They are kept in ``cache`` and, if need be, computed on ``device``.
+    """
+    attributes = {
+        "__doc__": f"Frozen features of {images.__name__}.",
+        "ENVIRONMENTS": list(images.ENVIRONMENTS),
+        "IMAGES": images,
+        "CACHE": cache,
+        "DEVICE": device,
+    }
+    return type(images.__name__, (FrozenFeatures,), attributes)
+
+
+def ensure_features(
+    pictures: Pictures,
+    images: Any,
+    hparams: Mapping[str, Any],
+    cache: Path,
+    device: torch.device,
+) -> Features:
+    """Return the features of ``pictures``; compute them if they are missing or stale.
+
+    One process computes; others wait for it, and then read. Raises InputError if the weights
+    cannot be had, an image cannot be decoded, or ``cache`` cannot be written when it must be.
+    """
+    spec = FeatureSpec.from_hparams(hparams)
+    folder = cache / spec.folder_name(pictures.dataset)
+    weights = weights_file(hparams)
+    if not folder.exists() or why_stale(folder, pictures, weights):
+        with _lock(cache / f".{folder.name}.lock"):
+            reason = why_stale(folder, pictures, weights) if folder.exists() else "missing"
+            if reason:
+                if folder.exists():
+                    print(f"The features in {folder} are stale: {reason}. They are made again.")
+                _extract(pictures, images, hparams, spec, folder, device)
+    return read_features(folder)
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Hold the lock ``path`` during the block; while another process holds it, say so and wait."""
+    lock = FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"Another process computes the features in {path.parent}: waiting.", flush=True)
+        lock.acquire()
+    except OSError as error:
+        raise InputError(
+            f"cannot write to the folder of features {path.parent} ({error.strerror}).\n"
+            "Name another one with --feature_cache."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _extract(
+    pictures: Pictures,
+    images: Any,
+    hparams: Mapping[str, Any],
+    spec: FeatureSpec,
+    folder: Path,
+    device: torch.device,
+) -> None:
+    from ndcl_domainbed.testbed import networks
+    from ndcl_domainbed.testbed.datasets.images.transforms import view_transforms
+
+    size = spec.image_size
+    unfrozen = {**hparams, "frozen": False, "resnet_dropout": 0.0}
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(NETWORK_SEED)
+        network = networks.Featurizer((3, size, size), unfrozen)
+    about = {
+        "weights": networks.describe_weights(network),
+        "weights_file": extraction.weights_record(weights_file(hparams)),
+        "versions": extraction.versions(device),
+    }
+    title = f"Features of {pictures.dataset}"
+    print(
+        f"{title}: {len(pictures):,} images, {1 + spec.views} views each, "
+        f"by {spec.backbone} at {size} pixels, into {folder}",
+        flush=True,
+    )
+    clock = extraction.Clock(title)
+    views = view_transforms(unfrozen)
+    extraction.extract(pictures, spec, network, views, folder, device, about, clock)
+
+
+def weights_file(hparams: Mapping[str, Any]) -> Path | None:
+    """Return the file that the weights of the backbone come from; None if a hub keeps it."""
+    if hparams["weights"]:
+        return Path(hparams["weights"])
+    if not hparams["pretrained"]:
+        return None
+    return packaged_file(str(hparams["backbone"]).removeprefix("timm:"))

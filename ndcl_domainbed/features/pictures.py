@@ -1,0 +1,129 @@
+"""The images of a dataset in one list, to be seen by a frozen network."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from imbalance_splits.errors import InputError
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """N images, the domains one after the other.
+
+    ``files``: names relative to the domain's folder, (N,) strings; ``labels`` and ``domains``:
+    class and domain of each image, int64 (N,); ``load(i)`` decodes image i to RGB; ``stats``:
+    size in bytes and time of the last change in ns, int64 (N, 2), zeros for images that are in no
+    file; ``digest(i)``: a digest of the file's content (or of the pixels), 32 hexadecimal digits.
+    """
+
+    dataset: str
+    environments: list[str]
+    classes: list[str]
+    folders: list[Path | None]
+    files: np.ndarray
+    labels: np.ndarray
+    domains: np.ndarray
+    stats: np.ndarray
+    load: Callable[[int], Image.Image]
+    digest: Callable[[int], str]
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.labels)
+
+
+def list_pictures(dataset_class: Any, data_dir: str, hparams: Any) -> Pictures:
+    """Return the images of a dataset; none is decoded.
+
+    A domain is a torch dataset with ``samples`` and a ``loader``, as torchvision's ImageFolder, or
+    the dataset has its ``pixels``, as DigitsDG. Raises InputError for a dataset of tensors, and
+    if images are missing.
+    """
+    count = len(dataset_class.ENVIRONMENTS)
+    # No image is transformed here, so timm is not asked how.
+    unseen = {k: v for k, v in hparams.items() if k not in ("backbone", "image_size")}
+    dataset = dataset_class(data_dir, list(range(count)), unseen)
+    if all(hasattr(dataset[env], "samples") for env in range(count)):
+        return _from_files(dataset_class, [dataset[env] for env in range(count)])
+    try:
+        classes, domains = dataset_class.pixels(data_dir)
+    except (InputError, AttributeError):
+        raise InputError(
+            f"{dataset_class.__name__} has no image files, so a frozen network has nothing to "
+            "see: leave the hyper-parameter frozen out."
+        ) from None
+    return _from_pixels(dataset_class, classes, list(domains.values()))
+
+
+def _from_files(dataset_class: Any, domains: Sequence[Any]) -> Pictures:
+    samples = [sample for domain in domains for sample in domain.samples]
+    sizes = [len(domain.samples) for domain in domains]
+    domain_of = np.repeat(np.arange(len(domains)), sizes)
+    paths = [str(path) for path, _ in samples]
+    folders = [_folder(domain) for domain in domains]
+    return Pictures(
+        dataset=dataset_class.__name__,
+        environments=list(dataset_class.ENVIRONMENTS),
+        classes=list(domains[0].classes),
+        folders=folders,
+        files=np.array([_relative(p, folders[d]) for p, d in zip(paths, domain_of, strict=True)]),
+        labels=np.array([label for _, label in samples], dtype=np.int64),
+        domains=domain_of.astype(np.int64),
+        stats=_stats(paths),
+        load=lambda i: domains[domain_of[i]].loader(paths[i]),
+        digest=lambda i: _digest(Path(paths[i]).read_bytes()),
+    )
+
+
+def _from_pixels(
+    dataset_class: Any, classes: list[str], domains: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> Pictures:
+    images = [image for pixels, _ in domains for image in pixels]
+    sizes = [len(labels) for _, labels in domains]
+    return Pictures(
+        dataset=dataset_class.__name__,
+        environments=list(dataset_class.ENVIRONMENTS),
+        classes=list(classes),
+        folders=[None] * len(domains),
+        files=np.array([f"{i:06}" for size in sizes for i in range(size)]),
+        labels=np.concatenate([labels for _, labels in domains]).astype(np.int64),
+        domains=np.repeat(np.arange(len(domains)), sizes).astype(np.int64),
+        stats=np.array([(image.size, int(_digest(image)[:12], 16)) for image in images]),
+        load=lambda i: Image.fromarray(images[i]),
+        digest=lambda i: _digest(images[i]),
+    )
+
+
+def _folder(domain: Any) -> Path | None:
+    root = getattr(domain, "root", None)
+    return Path(root) if root else None
+
+
+def _relative(path: str, folder: Path | None) -> str:
+    start = f"{folder}/"
+    return path[len(start) :] if folder is not None and path.startswith(start) else path
+
+
+def _stats(paths: Sequence[str]) -> np.ndarray:
+    """Return size and time of change of each file. Raises InputError if one is gone."""
+    found = np.zeros((len(paths), 2), dtype=np.int64)
+    for i, path in enumerate(paths):
+        try:
+            stat = Path(path).stat()
+        except OSError as error:
+            raise InputError(f"cannot read the image {path} ({error.strerror}).") from error
+        found[i] = stat.st_size, stat.st_mtime_ns
+    return found
+
+
+def _digest(content: Any) -> str:
+    data = content.tobytes() if isinstance(content, np.ndarray) else content
+    return hashlib.blake2b(data, digest_size=16).hexdigest()

@@ -1,0 +1,103 @@
+"""The folder of features: NumPy arrays, and a JSON file that says what they are.
+
+``features.npy``: float16 (N, 1 + V, D), of each image the plain view, then V augmented ones;
+``labels.npy`` and ``domains.npy``: int64 (N,), class and domain of each image; ``files.npy``: (N,)
+their names; ``stats.npy`` and ``digests.npy``: how the files were, by which a changed image is
+found; ``features.json``: dataset, network, weights, sizes, names of domains and classes, and the
+versions that made it. The folder appears under its name when all of it is there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imbalance_splits.errors import InputError
+from imbalance_splits.whole_files import whole_file
+from ndcl_domainbed.features.pictures import Pictures
+from ndcl_domainbed.features.spec import WeightsFile
+
+INFO = "features.json"
+
+
+@dataclass(frozen=True)
+class Features:
+    """The features of a dataset; ``values`` are mapped from the file and read when needed."""
+
+    folder: Path
+    info: dict[str, Any]
+    values: np.ndarray
+    labels: np.ndarray
+    domains: np.ndarray
+    files: np.ndarray
+
+
+def read_features(folder: Path) -> Features:
+    """Return the features in ``folder``. Raises InputError if it does not hold whole ones."""
+    try:
+        info = json.loads((folder / INFO).read_text(encoding="utf-8"))
+        values = np.load(folder / "features.npy", mmap_mode="c")
+        labels, domains, files = (
+            np.load(folder / f"{name}.npy") for name in ("labels", "domains", "files")
+        )
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{folder} cannot be read as features ({error}).\nDelete the folder; the features are "
+            "then computed again."
+        ) from error
+    return Features(folder, info, values, labels, domains, files)
+
+
+def why_stale(folder: Path, pictures: Pictures, weights: Path | None) -> str | None:
+    """Return why the features in ``folder`` are not those of the images; None if they are.
+
+    The content of a file is looked at where its time of change is another one.
+    """
+    try:
+        info = json.loads((folder / INFO).read_text(encoding="utf-8"))
+        files, labels, stats, digests = (
+            np.load(folder / f"{name}.npy") for name in ("files", "labels", "stats", "digests")
+        )
+    except (OSError, ValueError) as error:
+        return f"they cannot be read ({error})"
+    if info["classes"] != pictures.classes or info["domains"] != pictures.environments:
+        return "the domains or classes of the dataset changed"
+    if not (np.array_equal(files, pictures.files) and np.array_equal(labels, pictures.labels)):
+        return f"the dataset had {len(files):,} images and has {len(pictures):,}, or other ones"
+    moved = np.flatnonzero((stats != pictures.stats).any(axis=1))
+    changed = [i for i in moved if pictures.digest(int(i)).encode() != digests[i]]
+    if changed:
+        return f"{len(changed)} images changed, such as {files[changed[0]]}"
+    if len(moved):
+        _remember_stats(folder, pictures.stats)
+    known = info["weights_file"]
+    if weights is not None and (known is None or not WeightsFile(**known).is_at(weights)):
+        return f"the weights in {weights.name} changed"
+    return None
+
+
+def _remember_stats(folder: Path, stats: np.ndarray) -> None:
+    """Spare the next reader a look into the files; a folder that is read-only stays as it is."""
+    try:
+        with whole_file(folder / "stats.npy") as partial, partial.open("wb") as file:
+            np.save(file, stats)
+    except OSError:
+        return
+
+
+def write_arrays(folder: Path, pictures: Pictures) -> None:
+    """Write what is known of the images."""
+    arrays: Mapping[str, np.ndarray] = {
+        "labels": pictures.labels,
+        "domains": pictures.domains,
+        "files": pictures.files,
+        "stats": pictures.stats,
+    }
+    for name, values in arrays.items():
+        with whole_file(folder / f"{name}.npy") as partial, partial.open("wb") as file:
+            np.save(file, values)

@@ -1,0 +1,70 @@
+"""How tables name runs whose hyper-parameters were overridden.
+
+What the overrides change of the network stands behind the dataset: ``PACS [resnet18]``. The others
+stand behind the algorithm: ``NDCL (class_prior=logit)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+Pair = tuple[str, str]
+"""A hyper-parameter and its value, both as text."""
+
+
+def dataset_label(dataset: str, network: str) -> str:
+    """Return the name of a dataset whose images a certain network sees.
+
+    >>> dataset_label("PACS", "resnet18"), dataset_label("PACS", "")
+    ('PACS [resnet18]', 'PACS')
+    """
+    return f"{dataset} [{network}]" if network else dataset
+
+
+def base_dataset(label: str) -> str:
+    """Return the dataset in a label.
+
+    >>> base_dataset("PACS [frozen resnet18, 128 px]")
+    'PACS'
+    """
+    return label.rpartition(" [")[0] if network_in(label) else label
+
+
+def network_in(label: str) -> str:
+    """Return what a label says of the network; nothing if it is the usual one.
+
+    >>> network_in("PACS [frozen resnet18, 128 px]"), network_in("PACS")
+    ('frozen resnet18, 128 px', '')
+    """
+    base, _, end = label.rpartition(" [")
+    return end[:-1] if base and end.endswith("]") else ""
+
+
+def is_frozen(label: str) -> bool:
+    """Return whether the runs of a label trained on the features of a frozen network."""
+    return network_in(label).startswith("frozen ")
+
+
+def row_label(algorithm: str, pairs: Iterable[Pair]) -> str:
+    """Return the name of an algorithm with other hyper-parameters than its board's other runs.
+
+    >>> row_label("NDCL", [("alpha", "0"), ("beta", "0")]), row_label("NDCL", [])
+    ('NDCL (alpha=0, beta=0)', 'NDCL')
+    """
+    told = pairs_text(pairs)
+    return f"{algorithm} ({told})" if told else algorithm
+
+
+def pairs_text(pairs: Iterable[Pair]) -> str:
+    """Return "alpha=0, beta=0"."""
+    return ", ".join(f"{name}={value}" for name, value in pairs)
+
+
+def base_algorithm(row: str) -> str:
+    """Return the algorithm in the name of a row.
+
+    >>> base_algorithm("NDCL (alpha=0, beta=0)"), base_algorithm("NDCL")
+    ('NDCL', 'NDCL')
+    """
+    base, _, end = row.partition(" (")
+    return base if end.endswith(")") else row

@@ -1,0 +1,97 @@
+"""What the names of datasets and rows mean, in a few lines for the head of a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import orjson
+import pandas as pd
+
+from ndcl_domainbed.results.labels import is_frozen, network_in
+from ndcl_domainbed.results.names import NO_SETTING
+
+FROZEN = (
+    "frozen: the backbone is not trained; an adapter and the classifier are trained on its features"
+)
+CHANGED = "in brackets behind a dataset: what --hparams changed of the network"
+
+
+def network_meaning(labels: Sequence[str]) -> list[str]:
+    """Return what the brackets in the labels of datasets mean; nothing if there are none.
+
+    >>> network_meaning(["PACS"])
+    []
+    >>> network_meaning(["PACS [resnet18]"])
+    ['In brackets behind a dataset: what --hparams changed of the network.']
+    """
+    if not any(map(network_in, labels)):
+        return []
+    frozen = f"; {FROZEN}" if any(map(is_frozen, labels)) else ""
+    return [f"{CHANGED[0].upper()}{CHANGED[1:]}{frozen}."]
+
+
+def board_legend(dataset: str, fixed: str) -> list[str]:
+    """Return what must be known of one board: its network, and what all its runs share."""
+    return [*network_meaning([dataset]), *([f"All runs fix {fixed}."] if fixed else [])]
+
+
+def page_legend(runs: pd.DataFrame) -> list[str]:
+    """Return what must be known of all boards of ``runs``, each thing once."""
+    keys = ["dataset", "setting", "fixed"]
+    boards = list(runs[keys].drop_duplicates().astype(str).itertuples(index=False, name=None))
+    places: dict[str, list[str]] = {}
+    for dataset, setting, fixed in boards:
+        where = dataset if setting == NO_SETTING else f"{dataset} under {setting}"
+        places.setdefault(fixed, []).append(where)
+    lines = network_meaning([dataset for dataset, *_ in boards])
+    for fixed, where in places.items():
+        if fixed:
+            on = "" if len(places) == 1 else f" on {', '.join(where)}"
+            lines.append(f"All runs{on} fix {fixed}.")
+    return lines + mixed_networks(runs)
+
+
+def networks_of(runs: pd.DataFrame) -> dict[str, int]:
+    """Return the networks that the records name -> how many runs had each.
+
+    A line has the backbone, its weights and their digest, and what else there is.
+    """
+    counts = runs.loc[runs["network"] != "", "network"].astype(str).value_counts(sort=False)
+    found: dict[str, int] = {}
+    for text, count in counts.items():
+        line = _network_line(orjson.loads(str(text)))
+        found[line] = found.get(line, 0) + int(count)
+    return dict(sorted(found.items()))
+
+
+def _network_line(network: dict[str, object]) -> str:
+    """Return "resnet18, frozen, 128 px, weights IMAGENET1K_V1, sha256:...": one network."""
+    parts = [str(network.get("backbone", "unknown backbone"))]
+    if network.get("frozen") is True:
+        parts.append("frozen")
+    if network.get("image_size"):
+        parts.append(f"{network['image_size']} px")
+    if network.get("weights"):
+        parts.append(f"weights {network['weights']}")
+    if network.get("digest"):
+        parts.append(str(network["digest"]))
+    return ", ".join(parts)
+
+
+def mixed_networks(runs: pd.DataFrame) -> list[str]:
+    """Warn of datasets under whose label there are runs with several weights or networks.
+
+    A label tells files of weights by their names; the records have the digests of what is in them.
+    """
+    known = runs.loc[runs["network"] != "", ["dataset", "network"]].drop_duplicates().astype(str)
+    found: dict[str, set[tuple[str, str]]] = {}
+    for dataset, text in known.itertuples(index=False, name=None):
+        network = orjson.loads(text)
+        weights = network.get("digest") or network.get("weights")
+        found.setdefault(dataset, set()).add((str(network.get("backbone")), str(weights)))
+    return [
+        f"Warning: the runs on {dataset} have {len(several)} different networks or weights, which "
+        "its figures mix; the report lists them."
+        for dataset, several in sorted(found.items())
+        if len(several) > 1
+    ]

@@ -15,6 +15,7 @@ from typing import Any
 from tabulate import tabulate
 
 from ndcl_domainbed import backend, registry
+from ndcl_domainbed.hparams import VECTORS
 from ndcl_domainbed.testbed.hparams_registry import SHARED
 
 DOCS = Path(__file__).parent
@@ -77,13 +78,23 @@ SHARED_MEANINGS = {
     "nonlinear_classifier": "a classifier of three layers, not one",
     "data_augmentation": "augment the training images, if they are large",
     "class_balanced": "draw each class of a domain as often as the others",
+    "weights": "a file with the weights of the network, `.safetensors` or `.pth`",
+    "image_size": "height and width in pixels of the images in folders and lists",
+    "frozen": "train on the [features of a frozen network](frozen_features.md)",
+    "views": "frozen features: augmented views of an image, beside the plain one",
+    "view_augmentation": "frozen features: how these views are made, or `crop_flip`",
+    "adapter_depth": "frozen features: layers of the adapter; 0 is a linear probe",
+    "adapter_width": "frozen features: outputs of each of these layers",
+    "adapter_dropout": "frozen features: dropout after each of these layers",
 }
 SHARED_INTRODUCTION = """
 ## Shared hyper-parameters
 
 Every algorithm has them, some with a default of their own (above); `--hparams '{"lr": 0.0001}'`
 sets one. Names, defaults and the ranges of the random draws (`--hparams_seed` above 0) are
-DomainBed's; `backbone` and `pretrained` are this project's.
+DomainBed's. This project adds `backbone`, `pretrained`, `weights`, `image_size`, and what is for
+[frozen features](frozen_features.md), whose values follow
+[one rule](frozen_features.md#defaults-and-search-ranges).
 
 """
 
@@ -100,10 +111,14 @@ def _shared_table() -> str:
     """Return the shared hyper-parameters that have an effect without a checkout."""
     rows = []
     for name, meaning in SHARED_MEANINGS.items():
-        small, large = (SHARED[name].default_for(dataset) for dataset in ("Debug28", "PACS"))
-        drawn = {SHARED[name].random_for("PACS", name, seed) for seed in range(1, 20)}
-        rows.append([f"`{name}`", meaning, small, large, "yes" if len(drawn) > 1 else ""])
-    heads = ["name", "meaning", "small images", "large images", "drawn"]
+        defaults = [SHARED[name].default_for(dataset) for dataset in ("Debug28", "PACS", VECTORS)]
+        drawn = {
+            (dataset, SHARED[name].random_for(dataset, name, seed))
+            for seed in range(1, 20)
+            for dataset in ("PACS", VECTORS)
+        }
+        rows.append([f"`{name}`", meaning, *defaults, "yes" if len(drawn) > 2 else ""])
+    heads = ["name", "meaning", "small images", "large images", "frozen features", "drawn"]
     return tabulate(rows, headers=heads, tablefmt="github", disable_numparse=True)
 
 

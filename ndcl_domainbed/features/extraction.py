@@ -81,9 +81,7 @@ def _features(network: nn.Module, images: torch.Tensor, device: torch.device) ->
     images = images.to(device, memory_format=torch.channels_last)
     features = network(images).float().cpu().numpy()
     if not np.isfinite(features).all():
-        raise InputError(
-            "the frozen network gives infinite or NaN features: check its weights."
-        )
+        raise InputError("the frozen network gives infinite or NaN features: check its weights.")
     return np.clip(features, -65504, 65504).astype(np.float16)
 
 

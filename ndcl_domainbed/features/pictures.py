@@ -79,7 +79,7 @@ def _from_files(dataset_class: Any, domains: Sequence[Any]) -> Pictures:
         domains=domain_of.astype(np.int64),
         stats=_stats(paths),
         load=lambda i: domains[domain_of[i]].loader(paths[i]),
-        digest=lambda i: _digest(Path(paths[i]).read_bytes()),
+        digest=lambda i: _digest_of_file(paths[i]),
     )
 
 
@@ -122,6 +122,13 @@ def _stats(paths: Sequence[str]) -> np.ndarray:
             raise InputError(f"cannot read the image {path} ({error.strerror}).") from error
         found[i] = stat.st_size, stat.st_mtime_ns
     return found
+
+
+def _digest_of_file(path: str) -> str:
+    try:
+        return _digest(Path(path).read_bytes())
+    except OSError as error:
+        raise InputError(f"cannot read the image {path} ({error.strerror}).") from error
 
 
 def _digest(content: Any) -> str:

@@ -45,7 +45,7 @@ def read_features(folder: Path) -> Features:
         labels, domains, files = (
             np.load(folder / f"{name}.npy") for name in ("labels", "domains", "files")
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise InputError(
             f"{folder} cannot be read as features ({error}).\nDelete the folder; the features are "
             "then computed again."
@@ -63,7 +63,7 @@ def why_stale(folder: Path, pictures: Pictures, weights: Path | None) -> str | N
         files, labels, stats, digests = (
             np.load(folder / f"{name}.npy") for name in ("files", "labels", "stats", "digests")
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         return f"they cannot be read ({error})"
     if info["classes"] != pictures.classes or info["domains"] != pictures.environments:
         return "the domains or classes of the dataset changed"

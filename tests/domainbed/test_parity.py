@@ -18,7 +18,7 @@ import torch
 
 from imbalance_splits.seeds import seed_hash
 from ndcl_domainbed.testbed import algorithms as embedded
-from ndcl_domainbed.testbed.hparams_registry import hparams_of
+from ndcl_domainbed.testbed.hparams_registry import ADAPTER, NETWORK, hparams_of
 
 HOME = os.environ.get("DOMAINBED_HOME")
 
@@ -140,7 +140,7 @@ def test_default_hparams_agree(name, dataset, reference):
     declared = hparams_of(embedded.classes()[name])
     ours = {key: hparam.default_for(dataset) for key, hparam in declared.items()}
     assert {key: ours.get(key) for key in theirs} == theirs
-    assert set(ours) - set(theirs) <= {"backbone", "pretrained", "as_published"}
+    assert set(ours) - set(theirs) <= {*NETWORK, *ADAPTER, "as_published"}
 
 
 @pytest.mark.parametrize("name", SHARED)

@@ -49,7 +49,7 @@ def _is_stopped(pid):
 
 @pytest.fixture
 def data_dir():
-    """A folder of images that a user without rights can reach: pytest's own are closed to others."""
+    """A folder of images that a user without rights can reach, as pytest's own cannot be."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -103,7 +103,7 @@ def test_two_data_directories_share_a_cache(tmp_path):
     """The features do not depend on where the images are."""
     photos = write_photos(tmp_path / "here")
     (tmp_path / "there").mkdir()
-    os.symlink(photos, tmp_path / "there" / "photos")
+    (tmp_path / "there" / "photos").symlink_to(photos)
     cache = ("--feature_cache", tmp_path / "cache")
     assert "18 of 18 images" in features(tmp_path / "here", *cache).out
     outcome = features(tmp_path / "there", *cache)

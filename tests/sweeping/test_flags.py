@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from ndcl_domainbed.errors import InputError
@@ -66,6 +68,53 @@ def test_flags_win_over_blocks_and_blocks_over_the_file(tmp_path):
     assert (second.imbalance, second.datasets, second.n_trials, second.n_hparams) == (
         ["Duality"], ["OfficeHome"], 2, 1,
     )  # fmt: skip
+
+
+BLOCKS = """
+    algorithms: [ERM, NDCL]
+    hparams: {frozen: true, image_size: 128}
+    blocks:
+      - {datasets: [PACS, VLCS], imbalance: [Duality, GINIDG]}
+      - {datasets: [Office31], imbalance: [Duality]}
+      - {datasets: [PACS], algorithms: [NDCL], imbalance: [GINIDG], hparams: {class_prior: logit}}
+    """
+
+
+def _chosen(tmp_path, *flags):
+    _, grids = parse([*written(tmp_path, BLOCKS), *flags])
+    return [(grid.datasets, grid.algorithms, grid.imbalance) for grid in grids]
+
+
+def test_flags_choose_among_the_values_of_blocks(tmp_path):
+    both = ["ERM", "NDCL"]
+    assert _chosen(tmp_path, "--datasets", "PACS") == [
+        (["PACS"], both, ["Duality", "GINIDG"]), (["PACS"], ["NDCL"], ["GINIDG"]),
+    ]  # fmt: skip
+    assert _chosen(tmp_path, "--imbalance", "Duality") == [
+        (["PACS", "VLCS"], both, ["Duality"]), (["Office31"], both, ["Duality"]),
+    ]  # fmt: skip
+    assert _chosen(tmp_path, "--datasets", "Office31", "--algorithms", "NDCL") == [
+        (["Office31"], ["NDCL"], ["Duality"]),
+    ]  # fmt: skip
+    assert _chosen(tmp_path, "--algorithms", "NDCL")[2] == (["PACS"], ["NDCL"], ["GINIDG"])
+
+
+def test_values_of_which_no_block_has_any_replace_those_of_the_blocks(tmp_path):
+    assert [datasets for datasets, *_ in _chosen(tmp_path, "--datasets", "mine")] == [["mine"]] * 3
+
+
+def test_a_value_that_no_block_lists_beside_one_that_some_list_is_an_error(tmp_path):
+    message = r"--datasets mine: no block .* lists it; the blocks list Office31, PACS, VLCS\.$"
+    with pytest.raises(InputError, match=message):
+        _chosen(tmp_path, "--datasets", "PACS", "mine")
+
+
+def test_hyper_parameters_are_merged_one_by_one(tmp_path):
+    argv = [*written(tmp_path, BLOCKS), "--hparams", '{"image_size": 96, "lr": 0.1}']
+    _, (first, _, last) = parse(argv)
+    shared = {"frozen": True, "image_size": 96, "lr": 0.1}
+    assert json.loads(first.hparams) == shared
+    assert json.loads(last.hparams) == {**shared, "class_prior": "logit"}
 
 
 @pytest.mark.parametrize(

@@ -42,10 +42,11 @@ COUNTS = {
     "ablation.yaml": 17 * 4 * 3,
     "vit.yaml": 4 * 2 * 3 * 4 * 3,
     "feature_space.yaml": 3 * 2 * 3 * 4 * 3,
+    "photographs.yaml": (22 + 1) * (4 * 4 + 3 * 3) * 3,
 }
 
 
-@pytest.mark.parametrize("name", ["digits.yaml", "smoke.yaml", "paper.yaml"])
+@pytest.mark.parametrize("name", ["digits.yaml", "smoke.yaml", "paper.yaml", "photographs.yaml"])
 def test_the_compared_algorithms_are_the_22(name):
     jobs = jobs_of(name)
     assert len(jobs) == COUNTS[name]
@@ -66,6 +67,24 @@ def test_the_paper_compares_three_settings_on_the_data_sets_that_have_them():
 )
 def test_the_other_sweeps_name_what_there_is(name):
     assert len(jobs_of(name)) == COUNTS[name]
+
+
+def test_photographs_are_seen_by_a_frozen_network_and_ndcl_has_a_row_with_a_prior():
+    jobs = jobs_of("photographs.yaml")
+    assert len(jobs) == 1725
+    hparams = [json.loads(job.train_args["hparams"]) for job in jobs]
+    assert all(found["frozen"] is True for found in hparams)
+    assert {found["backbone"] for found in hparams} == {"timm:tf_efficientnet_lite0"}
+    rows = Counter(
+        (job.train_args["algorithm"], found.get("class_prior"))
+        for job, found in zip(jobs, hparams, strict=True)
+    )
+    assert rows == dict.fromkeys([*((name, None) for name in COMPARED), ("NDCL", "logit")], 75)
+    pairs = {(job.train_args["dataset"], job.train_args["imbalance"]) for job in jobs}
+    settings = {"PACS": ["TotalHeavyTail", "Duality", "GINIDG", "Cross"],
+                "Office31": ["TotalHeavyTail", "Duality", "Cross"]}  # fmt: skip
+    assert pairs == {(name, setting) for name, each in settings.items() for setting in each}
+    assert {job.n_steps for job in jobs} == {301}
 
 
 def test_an_ablation_changes_one_choice_at_a_time():

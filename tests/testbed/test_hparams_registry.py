@@ -7,6 +7,7 @@ from imbalance_splits.errors import InputError
 from imbalance_splits.seeds import seed_hash
 from ndcl_domainbed import algorithms as additions
 from ndcl_domainbed import backend, registry
+from ndcl_domainbed.hparams import VECTORS
 from ndcl_domainbed.testbed import algorithms as embedded
 from ndcl_domainbed.testbed import hparams_registry
 from ndcl_domainbed.testbed.hparams_registry import SHARED, hparams_of
@@ -40,7 +41,7 @@ def test_domainbeds_functions_agree_with_the_backends(name):
     assert random(name, "PACS", 5) == backend.shared_hparams(name, "PACS", 5)
 
 
-@pytest.mark.parametrize("dataset", ["DigitsDG", "PACS", "DomainNet", "TerraIncognita"])
+@pytest.mark.parametrize("dataset", ["DigitsDG", "PACS", "DomainNet", "TerraIncognita", VECTORS])
 @pytest.mark.parametrize("name", CLASSES)
 def test_values_are_plain_and_repeatable(name, dataset):
     for key, hparam in hparams_of(CLASSES[name]).items():
@@ -53,7 +54,7 @@ def test_values_are_plain_and_repeatable(name, dataset):
         assert len(kinds) == 1 or (key, kinds) == ("eqrm_burnin_iters", {int, float}), key
 
 
-@pytest.mark.parametrize("dataset", ["DigitsDG", "PACS", "DomainNet", "TerraIncognita"])
+@pytest.mark.parametrize("dataset", ["DigitsDG", "PACS", "DomainNet", "TerraIncognita", VECTORS])
 @pytest.mark.parametrize("name", CLASSES)
 def test_defaults_and_draws_are_values_that_may_be_given(name, dataset):
     for key, hparam in hparams_of(CLASSES[name]).items():
@@ -98,6 +99,58 @@ def test_numbers_come_in_the_declared_type():
     assert [(values[name], type(values[name])) for name in given] == [
         (1.0, float), (8, int), (0.0, float),
     ]  # fmt: skip
+
+
+IN_SHARE_OF_THE_RUN = {
+    ("IRM", "irm_penalty_anneal_iters"): 30,
+    ("VREx", "vrex_penalty_anneal_iters"): 30,
+    ("Fishr", "penalty_anneal_iters"): 90,
+    ("RDM", "rdm_penalty_anneal_iters"): 90,
+    ("EQRM", "eqrm_burnin_iters"): 150,
+    ("GINIDG", "warm_up_steps"): 60,
+    ("BoDA", "boda_start_step"): 30,
+    ("BoDA", "feat_update_freq"): 7,
+    ("TCRI_HSIC", "tcri_beta_anneal_iters"): 30,
+}
+"""Of 301 updates on frozen features, instead of 5,001."""
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_on_frozen_features_one_rule_gives_all_algorithms_their_defaults(name):
+    vectors = {key: h.default_for(VECTORS) for key, h in hparams_of(CLASSES[name]).items()}
+    photos = {key: h.default_for("PACS") for key, h in hparams_of(CLASSES[name]).items()}
+    assert (vectors["lr"], vectors["batch_size"], vectors["weight_decay"]) == (1e-3, 32, 0.0)
+    changed = {key for key in vectors if vectors[key] != photos[key]}
+    numbers_of_updates = {key for algorithm, key in IN_SHARE_OF_THE_RUN if algorithm == name}
+    learning_rates = {"lr", "lr_g", "lr_d", "rdm_lr"}
+    assert changed - learning_rates - {"batch_size"} == numbers_of_updates
+    for key in numbers_of_updates:
+        assert vectors[key] == IN_SHARE_OF_THE_RUN[name, key], key
+
+
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_on_frozen_features_random_search_draws_updates_in_share_of_the_run(seed):
+    drawn = value("IRM", "PACS", "irm_penalty_anneal_iters", seed)
+    shorter = value("IRM", VECTORS, "irm_penalty_anneal_iters", seed)
+    assert shorter == max(1, round(drawn * 301 / 5001))
+    assert value("ERM", VECTORS, "lr", seed) == value("ERM", "RotatedMNIST", "lr", seed)
+    assert value("PGrad", VECTORS, "lr", seed) == value("ERM", VECTORS, "lr", seed)
+    for name in ("batch_size", "weight_decay"):
+        assert value("ERM", VECTORS, name, seed) == value("ERM", "PACS", name, seed)
+    widths = fresh(seed, "adapter_width").choice([128, 256, 512])
+    assert value("ERM", VECTORS, "adapter_width", seed) == widths
+    assert value("ERM", VECTORS, "adapter_depth", seed) in (1, 2, 3)
+    assert value("ERM", VECTORS, "adapter_dropout", seed) in (0.0, 0.1, 0.5)
+    assert value("ERM", "PACS", "adapter_width", seed) == 256
+
+
+def test_frozen_decides_about_the_values_whatever_the_dataset():
+    for dataset in ("DigitsDG", "PACS", "DomainNet"):
+        values = registry.run_hparams("BoDA", dataset, overrides={"frozen": True})
+        assert values["boda_start_step"] == 30
+        assert (values["lr"], values["batch_size"], values["backbone"]) == (1e-3, 32, "auto")
+        given = {"frozen": True, "boda_start_step": 500}
+        assert registry.run_hparams("BoDA", dataset, overrides=given)["boda_start_step"] == 500
 
 
 OWN = {

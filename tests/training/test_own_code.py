@@ -73,7 +73,7 @@ def test_a_hyper_parameter_that_nothing_declares_is_named(tmp_path, monkeypatch)
     assert outcome.status == 2
     first, second = outcome.err.splitlines()
     assert first.startswith("error: the hyper-parameter 'temperature' is declared nowhere")
-    assert second.startswith("There are: backbone, batch_size, ")
+    assert second.startswith("There are: adapter_depth, adapter_dropout, ")
 
 
 def test_an_undeclared_hyper_parameter_is_a_key_error_as_in_a_plain_dict():

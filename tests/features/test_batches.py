@@ -1,0 +1,78 @@
+"""Minibatches of frozen features: each step draws a view of an image, the same each time."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Subset
+
+from ndcl_domainbed.features.frozen import DomainFeatures
+from ndcl_domainbed.training.batches import StepBatches
+from ndcl_domainbed.training.feed import Source, evaluation_batch_size
+
+IMAGES, VIEWS = 9, 4
+
+
+def _domain(augment=True, images=IMAGES):
+    """Return features (image, view) of images whose label is their number modulo 3."""
+    image, view = np.mgrid[:images, :VIEWS]
+    values = np.stack([image, view], axis=2).astype(np.float16)
+    return DomainFeatures(values, np.arange(images) % 3, None, augment=augment)
+
+
+def _batches(seed=1, **options):
+    subsets = [Subset(_domain(**options), [7, 1, 3, 8]), Subset(_domain(**options), range(IMAGES))]
+    return StepBatches(subsets, 12, seed)
+
+
+def _views(batch):
+    return batch[0][:, 1].tolist()
+
+
+def test_a_step_is_the_same_however_often_and_in_any_order():
+    first = {step: _batches()[step] for step in (0, 3, 8)}
+    np.random.random(), torch.rand(3)
+    batches = _batches()
+    for step in (8, 0, 3):
+        for (x, y), (same_x, same_y) in zip(batches[step], first[step], strict=True):
+            assert torch.equal(x, same_x)
+            assert torch.equal(y, same_y)
+
+
+def test_views_differ_between_steps_domains_and_seeds():
+    drawn = [_views(batch) for step in range(3) for batch in _batches()[step]]
+    drawn += [_views(batch) for batch in _batches(seed=2)[0]]
+    assert len(set(map(tuple, drawn))) == len(drawn)
+    assert {view for views in drawn for view in views} == set(range(VIEWS))
+
+
+def test_a_view_is_one_of_its_image_and_its_label_the_images():
+    for step in range(5):
+        small, whole = _batches()[step]
+        assert set(small[0][:, 0].tolist()) <= {7, 1, 3, 8}
+        for x, y in (small, whole):
+            assert x.dtype == torch.float32
+            assert torch.equal(x[:, 0].long() % 3, y)
+
+
+def test_without_augmentation_all_views_are_plain():
+    assert {view for batch in _batches(augment=False)[0] for view in _views(batch)} == {0}
+
+
+def test_all_is_evaluated_on_plain_views_4096_at_a_time():
+    size = evaluation_batch_size((576,))
+    assert size == 4096
+    split = Subset(_domain(images=2000), [index % 2000 for index in range(5000)])
+    source = Source(_batches(), StepBatches([], 1, 0), [split], size)
+    read = [source[item] for item in source.evaluation()]
+    assert [len(y) for _, y in read] == [4096, 904]
+    assert all((x[:, 1] == 0).all() for x, _ in read)
+    seen = torch.cat([x[:, 0] for x, _ in read])
+    assert torch.equal(seen.long().bincount(), torch.tensor(split.indices).bincount())
+
+
+def test_a_loader_reads_plain_views():
+    domain = _domain()
+    x, y = next(iter(DataLoader(domain, batch_size=IMAGES)))
+    assert torch.equal(x, torch.stack([domain[index][0] for index in range(IMAGES)]))
+    assert y.tolist() == domain.targets

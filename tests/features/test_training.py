@@ -1,0 +1,115 @@
+"""Runs that train on frozen features."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from PIL import Image
+
+from tests.command_line import call
+from tests.features.commands import features, folders, write_photos
+from tests.features.training import train_words
+from tests.training.kills import killed_at_random, undisturbed
+from tests.training.runs import assert_same_run, records
+from tests.training.stops import stop_at
+
+
+@pytest.mark.parametrize("algorithm", ["ERM", "NDCL"])
+def test_a_run_trains_an_adapter_and_says_on_what(tmp_path, algorithm):
+    write_photos(tmp_path)
+    output = tmp_path / "run"
+    outcome = call(*train_words(tmp_path, "--algorithm", algorithm, "--steps", 3),
+                   "--output_dir", output)  # fmt: skip
+    assert outcome.status == 0, outcome.err
+    (folder,) = folders(tmp_path / "features")
+    info = json.loads((folder / "features.json").read_text())
+    for record in records(output):
+        assert record["network"] == {
+            "frozen": True, "backbone": "small_cnn", "weights": "random", "digest": None,
+            "image_size": 32, "views": 2, "features": info["digest"],
+        }  # fmt: skip
+    model = torch.load(output / "model.pkl", weights_only=True)
+    assert model["model_input_shape"] == (576,)
+    assert model["model_num_classes"] == 2
+    widths = {tuple(value.shape) for value in model["model_dict"].values()}
+    assert (256, 576) in widths
+    assert not {shape for shape in widths if len(shape) == 4}  # no convolution is trained
+
+
+def test_a_run_with_a_usual_number_of_steps_is_short(tmp_path):
+    write_photos(tmp_path)
+    output = tmp_path / "run"
+    words = train_words(tmp_path, "--skip_model_save", adapter_depth=0)
+    assert call(*words, "--output_dir", output).status == 0
+    assert [record["step"] for record in records(output)] == [*range(0, 301, 50)]
+
+
+@pytest.mark.parametrize("more", [
+    ["--imbalance", "TotalHeavyTail"],
+    ["--task", "domain_adaptation", "--uda_holdout_fraction", 0.5, "--algorithm", "CORAL"],
+])  # fmt: skip
+def test_other_splits_train_too(tmp_path, more):
+    write_photos(tmp_path, per_class=8)
+    words = train_words(tmp_path, "--steps", 2, *more)
+    outcome = call(*words, "--output_dir", tmp_path / "run")
+    assert outcome.status == 0, outcome.err
+    assert records(tmp_path / "run")[-1]["step"] == 1
+
+
+def test_a_run_with_random_hyper_parameters_varies_the_adapter(tmp_path):
+    write_photos(tmp_path)
+    found = []
+    for seed in range(1, 6):
+        words = train_words(tmp_path, "--steps", 1, "--hparams_seed", seed, "--skip_model_save")
+        assert call(*words, "--output_dir", tmp_path / str(seed)).status == 0
+        found.append(records(tmp_path / str(seed))[0]["hparams"])
+    assert {found["adapter_width"] for found in found} <= {128, 256, 512}
+    assert len({(found["adapter_width"], found["adapter_depth"]) for found in found}) > 1
+    assert len(folders(tmp_path / "features")) == 1
+
+
+@pytest.mark.parametrize("algorithm", ["ERM", "NDCL"])
+def test_kills_change_nothing(tmp_path, algorithm):
+    write_photos(tmp_path)
+    assert features(tmp_path).status == 0
+    command = train_words(
+        tmp_path, "--algorithm", algorithm, "--steps", 120, "--checkpoint_freq", 3,
+        adapter_dropout=0.1,
+    )  # fmt: skip
+    pace = undisturbed(tmp_path / "alone", *command)
+    killed_at_random(tmp_path / "killed", *command, pace=pace, kills=4, seed=algorithm)
+    assert_same_run(tmp_path / "killed", tmp_path / "alone")
+    assert "Going on after step" in (tmp_path / "killed" / "out.txt").read_text()
+
+
+def test_a_stopped_run_does_not_go_on_with_other_features(tmp_path, monkeypatch):
+    photos = write_photos(tmp_path)
+    words = [*train_words(tmp_path, "--steps", 6), "--output_dir", tmp_path / "run"]
+    stop_at(3, patch=monkeypatch.setattr)
+    assert call(*words).status == 143
+    path = photos / "oil" / "cup" / "001.png"
+    kept = path.read_bytes()
+    Image.new("RGB", (40, 40), (200, 0, 0)).save(path)
+    outcome = call(*words)
+    assert outcome.status == 2
+    assert "are stale: 1 images changed, such as cup/001.png" in outcome.out
+    assert outcome.err == (
+        f"error: {tmp_path / 'run' / 'resume.pt'} belongs to a run on another network: features "
+        "changed since. Use another --output_dir, or start over with --no_resume.\n"
+    )
+    path.write_bytes(kept)
+    outcome = call(*words)
+    assert outcome.status == 0, outcome.err
+    assert "Going on after step 3." in outcome.out
+
+
+def test_a_finished_run_is_left_alone_whatever_becomes_of_the_features(tmp_path):
+    photos = write_photos(tmp_path)
+    words = [*train_words(tmp_path, "--steps", 1), "--output_dir", tmp_path / "run"]
+    assert call(*words).status == 0
+    (photos / "oil" / "cup" / "001.png").unlink()
+    outcome = call(*words)
+    assert outcome.status == 0
+    assert "is done already" in outcome.out

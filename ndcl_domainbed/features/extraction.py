@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import shutil
 import time
@@ -142,10 +143,19 @@ def _open_partial(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     shape = (len(pictures), 1 + spec.views, width)
-    values = open_memmap(partial / "features.npy", "w+", np.float16, shape)
-    digests = open_memmap(partial / "digests.npy", "w+", "S32", (len(pictures),))
+    values = _new_array(partial / "features.npy", np.float16, shape)
+    digests = _new_array(partial / "digests.npy", "S32", (len(pictures),))
     write_whole(partial / PROGRESS, json.dumps({"purpose": purpose, "done": 0}))
     return values, digests, 0
+
+
+def _new_array(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap:
+    """Return a new array in a file whose space is reserved: later a full disk would be a crash."""
+    values = open_memmap(path, "w+", dtype, shape)
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return values
 
 
 def _purpose(pictures: Pictures, spec: FeatureSpec, about: Mapping[str, Any], width: int) -> str:

@@ -170,19 +170,23 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[Grid]]:
 
 
 def choose(name: str, blocks: Sequence[Flags], wanted: Sequence[str] | None) -> list[Flags]:
-    """Return the blocks, each with those of its values of ``name`` that are ``wanted``.
+    """Return the blocks, each with those of its own values of ``name`` that are ``wanted``.
 
-    A block that has none of them is left out. Values of which no block has any replace what the
-    blocks have. Raises InputError if some are listed and others not.
+    A block that has none of them is left out; one without values of its own takes all that are
+    wanted. Where every block has values of its own, those that the file does not list replace them;
+    InputError if it lists some of them and not others.
 
     >>> choose("datasets", [{"datasets": ["A", "B"]}, {"datasets": ["C"]}, {}], ["A"])
     [{'datasets': ['A']}, {}]
     """
+    if not wanted:
+        return [dict(block) for block in blocks]
     listed = {value for block in blocks for value in block.get(name, ())}
-    if not wanted or not listed.intersection(wanted):
-        return [{k: v for k, v in b.items() if k != name or not wanted} for b in blocks]
     unknown = [value for value in wanted if value not in listed]
-    if unknown and all(name in block for block in blocks):
+    all_listed = all(name in block for block in blocks)
+    if all_listed and len(unknown) == len(wanted):
+        return [{k: v for k, v in block.items() if k != name} for block in blocks]
+    if all_listed and unknown:
         raise InputError(
             f"--{name} {' '.join(unknown)}: no block of the --sweep file lists it; "
             f"the blocks list {', '.join(sorted(listed))}."

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
+import os
+import sys
 
 import numpy as np
 
@@ -43,6 +46,21 @@ def _run_instead(argv, before, _output_dir):
     if before is not None:
         before()
     cli.run(cli.dispatch, argv)
+
+
+def signal_at_rename(number, which):
+    """Have this process get a signal right before it gives a file or folder its name.
+
+    ``number`` counts such moments: an extraction notes that it begins, then after each batch how
+    far it is, at the end the names and labels, and last the folder gets its name.
+    """
+    count = itertools.count(1)
+
+    def see(event, _arguments):
+        if event == "os.rename" and next(count) == number:
+            os.kill(os.getpid(), which)
+
+    sys.addaudithook(see)
 
 
 def folders(cache):

@@ -58,7 +58,7 @@ def test_an_image_that_goes_while_features_are_computed(tmp_path, monkeypatch):
 
 def test_a_domainbed_checkout(monkeypatch):
     monkeypatch.setattr(backend, "NAME", "domainbed")
-    with pytest.raises(InputError, match="^frozen features need this") as error:
+    with pytest.raises(InputError, match=r"^frozen features need this package") as error:
         registry.run_hparams("ERM", "PACS", overrides={"frozen": True})
     assert "Unset NDCL_BACKEND, or leave frozen out." in str(error.value)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import tempfile
@@ -9,28 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from ndcl_domainbed.features import extraction
-from tests.features.commands import features, folders, start, write_photos
+from tests.features.commands import features, folders, signal_at_rename, start, write_photos
+from tests.training.file_systems import mounted
 from tests.training.processes import be_nobody
 
 MANY = {"per_class": 22, "size": 32}
 
 
-def _stop_halfway():
-    """Have this process stop, until it is told to go on, when some images are done."""
-    write = extraction.write_whole
-
-    def write_and_stop(path, content):
-        write(path, content)
-        if '"done": 64' in content:
-            os.kill(os.getpid(), signal.SIGSTOP)
-
-    extraction.write_whole = write_and_stop
-
-
 def test_one_process_computes_and_the_other_waits_and_reads(tmp_path):
     write_photos(tmp_path, **MANY)
-    first = start(tmp_path, before=_stop_halfway)
+    stop = functools.partial(signal_at_rename, 3, signal.SIGSTOP)  # the second batch's note
+    first = start(tmp_path, before=stop)
     first.wait_until(lambda: _is_stopped(first.process.pid))
     second = start(tmp_path)
     second.wait_until(lambda: "waiting" in second.said)
@@ -109,3 +99,15 @@ def test_two_data_directories_share_a_cache(tmp_path):
     outcome = features(tmp_path / "there", *cache)
     assert outcome.status == 0
     assert "of 18 images" not in outcome.out
+
+
+def test_a_disk_that_is_too_small(tmp_path):
+    write_photos(tmp_path)
+    with mounted(tmp_path / "disk", "size=32k") as disk:
+        run = start(tmp_path, "--feature_cache", disk)
+        assert run.status() == 2
+        error = run.said[run.said.index("error: ") :]
+    assert error == (
+        f"error: cannot write features to {disk} (No space left on device).\n"
+        "Name a folder that can be written with --feature_cache.\n"
+    )

@@ -125,3 +125,13 @@ def test_features_that_are_damaged_are_computed_again(tmp_path, photos):
     (folder,) = folders(tmp_path / "features")
     (folder / "labels.npy").write_bytes(b"")
     _assert_computed_again(tmp_path, "they cannot be read")
+
+
+def test_what_a_killed_replacement_left_is_not_in_the_way(tmp_path, photos):
+    (folder,) = folders(tmp_path / "features")
+    left = folder.with_name(f".{folder.name}.stale")
+    left.mkdir()
+    (left / "features.npy").touch()
+    _paint(photos / "oil" / "hat" / "001.bmp")
+    _assert_computed_again(tmp_path, "1 images changed")
+    assert not left.exists()

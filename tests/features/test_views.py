@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from ndcl_domainbed.training.arguments import TrainArguments
-from ndcl_domainbed.training.preparation import prepare_features
+from ndcl_domainbed.training.preparation import prepare, prepare_features
 from tests.features.commands import TINY, by_name, computed, write_photos
 from tests.features.training import hparams_text
 
@@ -22,8 +22,8 @@ def test_a_view_depends_on_the_name_of_its_image_and_its_number_alone(tmp_path):
     photos = write_photos(tmp_path / "all")
     whole = by_name(computed(tmp_path / "all"))
     fewer = shutil.copytree(photos, tmp_path / "other" / "photos")
-    (fewer / "ink" / "cup" / "000.png").unlink()
-    shutil.copy(photos / "oil" / "hat" / "000.png", fewer / "ink" / "cup" / "0000.png")
+    (fewer / "pen" / "cup" / "000.png").unlink()
+    shutil.copy(photos / "oil" / "hat" / "000.png", fewer / "ink" / "cup" / "0.png")  # the first
     other = by_name(computed(tmp_path / "other", views=1))
     shared = whole.keys() & other.keys()
     assert len(shared) == 17
@@ -88,3 +88,22 @@ def test_training_draws_among_the_views_unless_told_not_to(tmp_path, changed, is
     views = domain.views.float().numpy()
     for vector, index in zip(drawn.numpy(), every, strict=True):
         assert (vector == views[index]).all(axis=1).any()
+
+
+def test_images_of_the_target_are_not_augmented(tmp_path):
+    """As in DomainBed, whether they are evaluated or, without labels, trained on."""
+    write_photos(tmp_path, per_class=8)
+    run = prepare(
+        TrainArguments(
+            data_dir=str(tmp_path), dataset="photos", algorithm="CORAL", test_envs=[2],
+            task="domain_adaptation", uda_holdout_fraction=0.5, hparams=hparams_text(),
+            output_dir=str(tmp_path / "run"),
+        )
+    )  # fmt: skip
+    for subsets, is_plain in ((run.dataset.unlabeled_sets, True), (run.dataset.train_sets, False)):
+        for subset in subsets:
+            indices = torch.as_tensor(subset.indices)
+            drawn, _ = subset.dataset.take(indices, seed=5)
+            plain, _ = subset.dataset.take(indices)
+            assert torch.equal(drawn, plain) == is_plain
+    assert run.dataset.unlabeled_sets

@@ -73,8 +73,8 @@ def test_settings_multiply_and_jobs_of_two_grids_are_not_repeated():
 def test_two_domains_have_no_pairs(tmp_path):
     from PIL import Image
 
-    for domain in "ab":
-        folder = tmp_path / domain / "class"
+    for place in ("a/one", "a/two", "b/one", "b/two"):
+        folder = tmp_path / place
         folder.mkdir(parents=True)
         Image.new("RGB", (28, 28)).save(folder / "image.png")
     grid = dataclasses.replace(GRID, datasets=[str(tmp_path)], algorithms=["ERM"])

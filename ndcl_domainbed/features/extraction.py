@@ -60,6 +60,8 @@ def extract(
         with torch.inference_mode(), torch.random.fork_rng(devices=[]):
             width = _width(network, views[0], pictures, device)
             values, digests, done = _open_partial(partial, pictures, spec, about, width)
+            if done:
+                print(f"{done:,} images are done already; resuming after them.", flush=True)
             for start, digest, batch in _batches(pictures, spec.views, views, done):
                 stop = start + len(digest)
                 for view in range(1 + spec.views):
@@ -193,12 +195,12 @@ def _complete(
         "digest": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16],
     }
     write_whole(partial / INFO, json.dumps(info, indent=1) + "\n")
-    (partial / PROGRESS).unlink()
     stale = folder.with_name(f".{folder.name}.stale")
     shutil.rmtree(stale, ignore_errors=True)  # of a process that was killed right here
     if folder.exists():
         folder.rename(stale)
     partial.rename(folder)
+    (folder / PROGRESS).unlink()
     shutil.rmtree(stale, ignore_errors=True)
 
 
@@ -230,10 +232,7 @@ def weights_record(path: Path | None) -> dict[str, Any] | None:
 
 
 class Clock:
-    """Prints how far an extraction is, and its time to go: each ``every`` seconds, and at the end.
-
-    On a terminal the line is renewed each second.
-    """
+    """Prints how far an extraction is, and its time to go, every ``every`` seconds."""
 
     def __init__(self, title: str, every: float = 10.0) -> None:
         self.title, self.every = title, every

@@ -26,7 +26,6 @@ from ndcl_domainbed.hparams import (
     required_label_counts,
     uniform,
 )
-from ndcl_domainbed.losses.pieces import softmax_and_logsumexp
 from ndcl_domainbed.testbed.algorithms.alignment import (
     SMALLEST_SQUARE,
     coral_distance,
@@ -147,7 +146,7 @@ class _MeanTerm(torch.autograd.Function):
         kept = torch.addcmul(scales.left_out, distances * scales.rows, scales.columns)
         near = kept.gather(1, same_class)
         kept.scatter_(1, scales.own_pair, torch.finfo(kept.dtype).min)
-        weights, log_total = softmax_and_logsumexp(kept)
+        weights, log_total = kept.softmax(dim=1), kept.logsumexp(dim=1)
         terms = torch.where(positive > 0, log_total[:, None] - near, 0.0)
         counts, number = positive.sum(dim=1, keepdim=True), positive.sum().clamp(min=1)
         slope = weights.scatter_add_(1, same_class, -positive / counts.clamp(min=1))

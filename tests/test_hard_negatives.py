@@ -165,7 +165,7 @@ def test_only_the_fixed_budget_reads_back_from_the_device(mode):
     generator = generator_of(0)
     with Watch() as watch:
         hard_negatives(*batch, 0.2, generator, budget=mode)
-    assert watch.waits == (["item"] if mode == "fixed" else [])
+    assert len(watch.waits) == (1 if mode == "fixed" else 0)
 
 
 @pytest.mark.parametrize("per_pair", [False, True])
@@ -179,8 +179,8 @@ def test_it_runs_where_tensors_have_no_values_and_on_no_other_device(mode, per_p
 
 @pytest.mark.parametrize("mode", ["frequency", "equal"])
 def test_a_device_without_float64_is_given_none(mode, monkeypatch):
-    assert module._most_exact(torch.device("mps")) == torch.float32
-    monkeypatch.setattr(module, "_most_exact", lambda device: torch.float32)
+    assert module._widest_float(torch.device("mps")) == torch.float32
+    monkeypatch.setattr(module, "_widest_float", lambda device: torch.float32)
     inputs, labels, p = (tensor.to("meta") for tensor in make_batch([0, 0, 3, 1], 9))
     batch = inputs.float(), labels, p.float()
     with Watch() as watch:
@@ -196,16 +196,6 @@ def test_what_is_made_can_be_trained_on():
     weights = torch.ones(9, requires_grad=True)
     (made.lambdas.sum() * weights[made.classes].sum() * weights[made.first].sum()).backward()
     assert weights.grad.isfinite().all()
-
-
-@pytest.mark.parametrize("mode", ["frequency", "equal"])
-def test_plans_looked_up_are_those_computed(mode, monkeypatch):
-    sizes = [1, 2, 5, 11, 30]
-    batch = make_batch([y for y, size in enumerate(sizes) for _ in range(size)], 9)
-    looked_up = mix(batch, budget=mode)
-    monkeypatch.setattr(module, "LARGEST_TABLE", 0)
-    for one, other in zip(looked_up, mix(batch, budget=mode), strict=True):
-        assert one.equal(other)
 
 
 @pytest.mark.parametrize("mode", BUDGETS)
@@ -229,7 +219,6 @@ def test_the_number_of_operators_does_not_grow_with_batch_or_classes():
     counts = []
     for n, k in [(20, 7), (96, 10), (96, 65), (96, 345), (200, 345)]:
         batch = make_batch([i % k for i in range(n)], k)
-        mix(batch)  # makes the table of plans for this size
         with Watch() as watch:
             mix(batch)
         counts.append(watch.operators)

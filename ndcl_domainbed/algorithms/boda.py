@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
@@ -26,16 +24,13 @@ from ndcl_domainbed.hparams import (
     required_label_counts,
     uniform,
 )
-from ndcl_domainbed.losses.pieces import softmax_and_logsumexp
-from ndcl_domainbed.testbed.algorithms.alignment import (
-    SMALLEST_SQUARE,
-    coral_distance,
-    squared_distances,
-    squared_lengths,
-)
+from ndcl_domainbed.losses.masks import masked_logsumexp
+from ndcl_domainbed.testbed.algorithms.alignment import coral_distance
 from ndcl_domainbed.testbed.algorithms.base import Minibatch, mean, scalars, step
 
 _REFRESH_BATCH = 64
+_EXACT = "donot_use_mm_for_euclid_dist"
+"""Distances from differences: those from products are imprecise near 0."""
 
 
 def boda_loss(
@@ -56,113 +51,16 @@ def boda_loss(
     of the softmax of the affinity to the same class in another domain, over all pairs but the
     sample's own. Pairs without images take no part (ECCV 2022, Eq. 5).
     """
-    scales = _Scales.of(y, domains, counts, nu, temperature)
-    return _aligned(z, _Centroids.of(centroids.flatten(0, 1)), scales)
-
-
-def _aligned(z: torch.Tensor, centroids: _Centroids, scales: _Scales) -> torch.Tensor:
-    """Return :func:`boda_loss`."""
-    mean_term: torch.Tensor = _MeanTerm.apply(z - centroids.middle, centroids, scales)
-    return mean_term
-
-
-@dataclass(frozen=True, slots=True)
-class _Centroids:
-    """What distances to the centroids (M·K, D) need of them, which is the same between refreshes.
-
-    Distances are made of products, which are precise near 0: ``middle`` (D,) is the mean of the
-    centroids, ``centered`` (M·K, D) what is left of them and ``squares`` (M·K, 1) their lengths,
-    squared. ``made_of`` are the centroids and how often they had been changed.
-    """
-
-    middle: torch.Tensor
-    centered: torch.Tensor
-    squares: torch.Tensor
-    made_of: tuple[torch.Tensor, int]
-
-    @classmethod
-    def of(cls, centroids: torch.Tensor) -> _Centroids:
-        middle = centroids.mean(dim=0)
-        centered = centroids - middle
-        made_of = centroids, centroids._version
-        return cls(middle, centered, squared_lengths(centered), made_of)
-
-    def are_still(self, centroids: torch.Tensor) -> bool:
-        """Return whether ``centroids`` are those that this was made of, unchanged."""
-        tensor, version = self.made_of
-        return tensor is centroids and version == centroids._version
-
-
-class _Scales(NamedTuple):
-    """What makes affinities of distances: distance x ``rows`` (n, 1) x ``columns`` + ``left_out``.
-
-    ``columns`` and ``left_out`` (M·K,) are of the pairs; the latter is 0, or the lowest number for
-    a pair without images. ``own_pair`` (n, 1) is that of each sample; ``same_class`` (n, M) are
-    those of its class and ``positive`` is 1 for those it is aligned with, else 0.
-    """
-
-    rows: torch.Tensor
-    columns: torch.Tensor
-    left_out: torch.Tensor
-    own_pair: torch.Tensor
-    same_class: torch.Tensor
-    positive: torch.Tensor
-
-    @classmethod
-    def of(
-        cls,
-        y: torch.Tensor,
-        domains: torch.Tensor,
-        counts: torch.Tensor,
-        nu: float,
-        temperature: float,
-    ) -> _Scales:
-        """Take what :func:`boda_loss` is given."""
-        own = counts[domains, y].clamp(min=1)[:, None]
-        num_domains, num_classes = counts.shape
-        first = num_classes * torch.arange(num_domains, device=y.device)
-        of_pairs, same_class = counts.flatten(), y[:, None] + first
-        own_pair = (domains * num_classes + y)[:, None]
-        positive = (of_pairs[same_class] > 0) & (same_class != own_pair)
-        left_out = (of_pairs == 0).to(counts.dtype) * torch.finfo(counts.dtype).min
-        rows = own.pow(1 + nu).mul_(-temperature).reciprocal_()
-        positive = positive.to(counts.dtype)
-        return cls(rows, of_pairs.pow(nu), left_out, own_pair, same_class, positive)
-
-
-class _MeanTerm(torch.autograd.Function):
-    """The mean term of rows A (n, D) and centroids B (M·K, D), with its slope in closed form.
-
-    With W the softmax of the affinities, p the numbers of positives and G = pW - positives, that
-    of A is, up to ``rows`` and the number of terms, Σ_j H_ij (A_i - B_j) with H = G x ``columns``
-    over the distances.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, rows: torch.Tensor, centroids: _Centroids, scales: _Scales
-    ) -> torch.Tensor:
-        others, same_class, positive = centroids.centered, scales.same_class, scales.positive
-        distances = squared_distances(rows, others, centroids.squares).sqrt_()
-        kept = torch.addcmul(scales.left_out, distances * scales.rows, scales.columns)
-        near = kept.gather(1, same_class)
-        kept.scatter_(1, scales.own_pair, torch.finfo(kept.dtype).min)
-        weights, log_total = softmax_and_logsumexp(kept)
-        terms = torch.where(positive > 0, log_total[:, None] - near, 0.0)
-        counts, number = positive.sum(dim=1, keepdim=True), positive.sum().clamp(min=1)
-        slope = weights.scatter_add_(1, same_class, -positive / counts.clamp(min=1))
-        # where rows coincide there is no slope
-        distances = F.threshold(distances, 2 * SMALLEST_SQUARE**0.5, torch.inf, inplace=True)
-        slope.mul_(scales.columns).div_(distances)
-        of_rows = slope.sum(dim=1, keepdim=True) * rows - slope @ others
-        ctx.save_for_backward(of_rows.mul_(counts * scales.rows / number))
-        return terms.sum() / number
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        (of_rows,) = ctx.saved_tensors
-        return gradient * of_rows, None, None
+    num_classes = counts.shape[1]
+    of_pairs = counts.flatten()
+    own_counts = counts[domains, y].clamp(min=1)[:, None]
+    distances = torch.cdist(z, centroids.flatten(0, 1), compute_mode=_EXACT)
+    affinities = -distances / own_counts * (of_pairs / own_counts) ** nu / temperature
+    pairs = torch.arange(len(of_pairs), device=z.device)
+    is_other = (of_pairs > 0) & (pairs != (domains * num_classes + y)[:, None])
+    is_positive = is_other & (pairs % num_classes == y[:, None])
+    terms = masked_logsumexp(affinities, is_other)[:, None] - affinities
+    return torch.where(is_positive, terms, 0.0).sum() / is_positive.sum().clamp(min=1)
 
 
 class BoDA(ERM):
@@ -231,7 +129,6 @@ class BoDA(ERM):
         rows = counts.numel()
         self.register_buffer("train_centroids", torch.zeros(rows, self.featurizer.n_outputs))
         self.updates = 0
-        self._centroids: _Centroids | None = None
 
     def update(
         self, minibatches: Sequence[Minibatch], unlabeled: Sequence[Any] | None = None
@@ -260,13 +157,12 @@ class BoDA(ERM):
     ) -> torch.Tensor:
         """Return the mean alignment term; zero if there is none."""
         counts = self.n_samples_table.to(features[0].dtype)
-        if self._centroids is None or not self._centroids.are_still(self.train_centroids):
-            self._centroids = _Centroids.of(self.train_centroids)
-        nu, temperature = self.hparams["nu"], self.hparams["temperature"]
+        centroids = self.train_centroids.view(*counts.shape, -1)
         domains = [torch.full_like(y, domain) for domain, y in enumerate(labels)]
-        y, domain = torch.cat(list(labels)), torch.cat(domains)
-        scales = _Scales.of(y, domain, counts, nu, temperature)
-        return _aligned(torch.cat(list(features)), self._centroids, scales)
+        return boda_loss(
+            torch.cat(list(features)), torch.cat(list(labels)), torch.cat(domains),
+            centroids, counts, self.hparams["nu"], self.hparams["temperature"],
+        )  # fmt: skip
 
     def _training_features(self) -> list[Minibatch]:
         """Return the features and labels of the whole training split, per domain."""

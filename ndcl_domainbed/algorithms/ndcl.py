@@ -24,7 +24,7 @@ from ndcl_domainbed.hparams import (
     uniform,
 )
 from ndcl_domainbed.losses.cosines import unit_rows
-from ndcl_domainbed.losses.pieces import zero_with_gradient
+from ndcl_domainbed.losses.masks import zero_with_gradient
 from ndcl_domainbed.testbed.algorithms.base import (
     Minibatch,
     domain_indices,
@@ -202,7 +202,7 @@ class NDCL(ERM):
         batch = (logits, anchors, y, domains, mixed, mixed_classes)
         with torch.autocast(x.device.type, enabled=False):
             loss, (loss_ce, loss_con, loss_const), prototypes = self._losses(*batch)
-        step(self.optimizer, loss)
+            step(self.optimizer, loss)  # backward, too, in the precision of the forward passes
         prototypes = prototypes._replace(vectors=prototypes.vectors.detach())
         self.last_step = LastStep(
             y, domains, anchors.detach(), mixed.detach(), mixed_classes, prototypes, self.settings
@@ -230,8 +230,7 @@ class NDCL(ERM):
         prototypes = self._prototypes(anchors, y, domains)
         aligned = (prototypes.vectors, y, prototypes.active)
         loss_const = losses.prototype_alignment(*aligned, tau=settings.tau_align)
-        loss = settings.ce_weight * loss_ce
-        loss = loss.add(loss_con, alpha=settings.alpha).add(loss_const, alpha=settings.beta)
+        loss = settings.ce_weight * loss_ce + settings.alpha * loss_con + settings.beta * loss_const
         return loss, (loss_ce, loss_con, loss_const), prototypes
 
     def _embed(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -51,7 +51,7 @@ def _centered_gram(rows: torch.Tensor) -> torch.Tensor:
     """Return the products (T, T), float64 on the CPU, of ``rows`` (T, P) less their mean.
 
     The differences from the first row are multiplied, and the products centered: rows are close to
-    each other, and what they have in common would drown what they have not.
+    each other, and the common part would swamp the differences.
     """
     products = []
     for block in rows.split(_BLOCK, dim=1):

@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from ndcl_domainbed.backend import Algorithm, networks
 from ndcl_domainbed.hparams import NOT_NEGATIVE, Hparam, by_dataset, integer, power_uniform
-from ndcl_domainbed.testbed.algorithms.alignment import NEGLIGIBLE
 from ndcl_domainbed.testbed.algorithms.annealing import AnnealedPenalty
 from ndcl_domainbed.testbed.algorithms.base import Minibatch, joined, mean, scalars, sizes, step
 
@@ -29,30 +28,18 @@ def _class_kernels(u: torch.Tensor, y: torch.Tensor, num_classes: int) -> torch.
     variances = _class_medians(distances, y, num_classes).gather(1, y)
     exponents = -distances / (2 * variances[:, :, None])
     same = y[:, :, None] == y[:, None]
-    return torch.where(same, exponents.clamp(min=NEGLIGIBLE).exp(), 0.0)
+    return torch.where(same, exponents.exp(), 0.0)
 
 
 def _class_medians(distances: torch.Tensor, y: torch.Tensor, num_classes: int) -> torch.Tensor:
-    """Return the lower median of each class's non-zero distances, 1 if it has none, (R, K).
-
-    All pairs are sorted by distance and then by class, so the work does not grow with K.
-    """
-    if y.shape[1] < 2:
-        return distances.new_ones(len(y), num_classes)
-    one, other = torch.triu_indices(y.shape[1], y.shape[1], 1, device=y.device)
-    place = one * y.shape[1] + other
-    of_pairs = distances.detach().flatten(1).index_select(1, place)
-    classes = y.index_select(1, one)
-    usable = (classes == y.index_select(1, other)) & (of_pairs > 0)
-    labels = torch.where(usable, classes, num_classes)
-    order = of_pairs.argsort(dim=1)
-    by_class = labels.gather(1, order).argsort(dim=1, stable=True)
-    counts = labels.new_zeros(len(labels), num_classes + 1)
-    counts = counts.scatter_add(1, labels, torch.ones_like(labels))
-    starts, counts = (counts.cumsum(1) - counts)[:, :-1], counts[:, :-1]
-    middle = (starts + (counts - 1).clamp(min=0) // 2).clamp(max=len(place) - 1)
-    chosen = order.gather(1, by_class.gather(1, middle))
-    return torch.where(counts > 0, distances.flatten(1).gather(1, place[chosen]), 1.0)
+    """Return the lower median of each class's non-zero distances, 1 if it has none, (R, K)."""
+    same_class = y[:, :, None] == y[:, None]
+    usable = (same_class & (distances > 0)).triu(1)  # each pair once
+    medians = []
+    for k in range(num_classes):
+        own = usable & (y == k)[:, :, None]
+        medians.append(torch.where(own, distances, torch.nan).flatten(1).nanmedian(dim=1).values)
+    return torch.stack(medians, dim=1).nan_to_num(1.0)
 
 
 def class_dependence(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ndcl_domainbed.losses.cosines import cosine_loss
-from ndcl_domainbed.losses.pieces import (
-    apart,
-    leave_out,
-    softmax_and_logsumexp,
+from ndcl_domainbed.losses.cosines import cosines
+from ndcl_domainbed.losses.masks import (
+    masked_logsumexp,
+    match_mask,
+    other_mask,
     zero_with_gradient,
 )
 
@@ -27,30 +27,22 @@ def prototype_alignment(
 
     The scalar is >= 0; it is 0 with gradient 0 if no class is shared by two domains. Source: Cao,
     Liu & Chen, ICML 2026, arXiv:2601.21999, the prediction-central alignment.
+
+    Two classes in two domains each; each prototype has one of its class and two at a right angle:
+
+    >>> prototypes = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    >>> prototype_alignment(prototypes, torch.tensor([0, 0, 1, 1]))  # -log [e / (e + 2)]
+    tensor(0.5514)
     """
     if len(prototypes) == 0:
         return zero_with_gradient(prototypes)
-    different = apart(classes, classes, prototypes.dtype)
     active = torch.ones_like(classes) if active is None else active
-    takes_part = active.to(prototypes.dtype)
-    number = takes_part.sum() - different @ takes_part
-    kept = (number >= 2) * takes_part
-    weights = kept / number.clamp_min(1)
-    weights = weights / weights.sum().clamp_min(1)  # each class that is left weighs 1 / |C'|
-    arguments = different, kept, weights
-    return cosine_loss(_consistency, arguments, prototypes, scale=1 / tau)
-
-
-def _consistency(
-    scores: Tensor, different: Tensor, kept: Tensor, weights: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return L_const = Σ_a w_a (log Σ_b exp(s_ab) - log Σ_{b: k(b) = k(a)} exp(s_ab)), and slope.
-
-    Of rows where ``kept`` (M,) is 0 the weight is 0. The slopes of the two sums are the softmax
-    over all others and that over those of the same class.
-    """
-    scores = leave_out(scores, 1 - kept).fill_diagonal_(torch.finfo(scores.dtype).min)
-    of_all, log_all = softmax_and_logsumexp(scores)
-    of_same, log_same = softmax_and_logsumexp(leave_out(scores, different))
-    slope = of_all.sub_(of_same).mul_(weights.unsqueeze(1))
-    return torch.dot(weights, log_all - log_same), slope
+    same_class = match_mask(classes, classes)
+    number = (same_class & active.bool()).sum(dim=1).to(prototypes.dtype)  # m_k
+    kept = active.bool() & (number >= 2)
+    others = other_mask(len(classes), classes.device) & kept
+    scores = cosines(prototypes, prototypes) / tau
+    losses = masked_logsumexp(scores, others) - masked_logsumexp(scores, others & same_class)
+    shares = kept / number.clamp_min(1)  # those of a class sum to 1
+    number_of_classes = shares.sum().clamp_min(1)
+    return (shares * torch.where(kept, losses, 0.0)).sum() / number_of_classes

@@ -7,10 +7,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ndcl_domainbed.losses.cosines import cosines
-from ndcl_domainbed.losses.pieces import (
-    Pairs,
-    logsumexp_of_rest,
+from ndcl_domainbed.losses.masks import (
+    masked_logsumexp,
+    match_mask,
     mean_over_classes,
+    mismatch_mask,
+    other_mask,
     zero_with_gradient,
 )
 
@@ -33,15 +35,23 @@ def infonce_contrast(
     takes. An anchor without positives adds 0; a batch of one class without synthetic negatives
     gives 0 with gradient 0. ``negatives`` may be empty. Source: van den Oord, Li & Vinyals,
     arXiv:1807.03748, Eq. 4.
+
+    Two equal anchors and a synthetic negative at a right angle: -log [e / (e + 1)].
+
+    >>> anchors, labels = torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([0, 0])
+    >>> infonce_contrast(anchors, labels, torch.tensor([[0.0, 1.0]]), torch.tensor([0]))
+    tensor(0.3133)
     """
     if len(anchors) == 0:
         return zero_with_gradient(anchors, negatives)
-    pairs = Pairs.of(labels, negative_classes, anchors.dtype)
-    number = len(anchors)
-    scores = cosines(anchors, negatives, scale=1 / tau)
-    of_class = torch.cat([1 - pairs.apart[:, :number], pairs.apart[:, number:]], dim=1)
-    log_negative = logsumexp_of_rest(scores, of_class)
-    terms = -F.logsigmoid(scores[:, :number] - log_negative[:, None])
-    summed = torch.where(pairs.positives(), terms, 0.0).sum(dim=1)
-    losses = summed / (pairs.class_sizes - 1).clamp_min(1)
-    return mean_over_classes(losses, pairs.class_sizes)
+    real, synthetic = cosines(anchors, anchors) / tau, cosines(anchors, negatives) / tau
+    opponents = [mismatch_mask(labels, labels), match_mask(labels, negative_classes)]
+    log_negatives = masked_logsumexp(
+        torch.cat([real, synthetic], dim=1), torch.cat(opponents, dim=1)
+    )
+    terms = -F.logsigmoid(real - log_negatives[:, None])  # of each anchor and positive
+    same_class = match_mask(labels, labels)
+    positive = same_class & other_mask(len(labels), labels.device)
+    number_of_positives = positive.sum(dim=1).clamp_min(1)
+    losses = torch.where(positive, terms, 0.0).sum(dim=1) / number_of_positives
+    return mean_over_classes(losses, same_class.sum(dim=1))

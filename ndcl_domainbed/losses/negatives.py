@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ndcl_domainbed.losses.cosines import cosine_loss, cosines
-from ndcl_domainbed.losses.pieces import (
-    Pairs,
-    class_weights,
-    leave_out,
-    softmax_and_logsumexp,
+from ndcl_domainbed.losses.cosines import cosines
+from ndcl_domainbed.losses.masks import (
+    masked_logsumexp,
+    match_mask,
+    mean_over_classes,
+    other_mask,
     zero_with_gradient,
 )
 
@@ -46,14 +44,20 @@ def negatives_contrast(
     C; a batch without any negative (one class only) gives 0 with gradient 0. Memory grows as
     N (N + M). Raises ValueError for an unknown kernel. Source: Cao, Liu & Chen, ICML 2026,
     arXiv:2601.21999, the negatives-dominant contrastive loss.
+
+    Two equal anchors and a negative at a right angle: P = exp(0), Q = exp(1).
+
+    >>> anchors, labels = torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([0, 0])
+    >>> negatives_contrast(anchors, labels, torch.tensor([[0.0, 1.0]]), torch.tensor([0]))
+    tensor(0.3133)
     """
     if len(anchors) == 0 or len(negatives) == 0:
         return zero_with_gradient(anchors, negatives)
-    _check(kernel)
-    pairs = Pairs.of(labels, negative_classes, anchors.dtype)
-    if kernel == "exp":
-        return cosine_loss(_mean_log, (*pairs,), anchors, negatives, scale=-1 / tau)
-    return cosine_loss(_mean_log_linear, (*pairs, tau), anchors, negatives)
+    log_p, log_q = _log_sums(anchors, labels, negatives, negative_classes, kernel, tau)
+    losses = -F.logsigmoid(log_q - log_p)  # -log [Q / (P + Q)]
+    has_negative = match_mask(labels, negative_classes).any(dim=1)
+    class_sizes = match_mask(labels, labels).sum(dim=1)
+    return mean_over_classes(torch.where(has_negative, losses, 0.0), class_sizes)
 
 
 def amplification_factor(
@@ -72,73 +76,39 @@ def amplification_factor(
     an anchor without positives or without negatives, whose loss is 0. The arguments are those of
     :func:`negatives_contrast`. Source: Cao, Liu & Chen, ICML 2026, arXiv:2601.21999, the gradient
     analysis of the contrastive loss.
+
+    >>> anchors, labels = torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([0, 0])
+    >>> amplification_factor(anchors, labels, torch.tensor([[0.0, 1.0]]), torch.tensor([0]))
+    tensor([0.3679, 0.3679])
     """
     if len(anchors) == 0 or len(negatives) == 0:
         return anchors.new_zeros(len(anchors))
-    _check(kernel)
-    pairs = Pairs.of(labels, negative_classes, anchors.dtype)
-    scores = cosines(anchors, negatives, scale=-1 / tau if kernel == "exp" else 1)
-    scores = scores if kernel == "exp" else _linear_kernel(scores, tau).log()
-    factors = _Factors.of(scores, pairs.apart)
-    has_loss = (factors.has_negative > 0) & (pairs.class_sizes > 1)
-    return torch.where(has_loss, factors.log_factor, -torch.inf).exp()
+    log_p, log_q = _log_sums(anchors, labels, negatives, negative_classes, kernel, tau)
+    has_negative = match_mask(labels, negative_classes).any(dim=1)
+    has_positive = match_mask(labels, labels).sum(dim=1) > 1
+    return torch.where(has_negative & has_positive, (log_p - log_q).exp(), 0.0)
 
 
-class _Factors(NamedTuple):
-    """log A_i (N,), finite for every anchor, with its ``slopes`` (N, N+M) in the scores.
-
-    ``has_negative`` (N,) is 0 for anchors without any, whose A_i means nothing, else 1; the A_i of
-    an anchor without positives is next to nothing.
-    """
-
-    log_factor: Tensor
-    slopes: Tensor
-    has_negative: Tensor
-
-    @classmethod
-    def of(cls, scores: Tensor, apart: Tensor) -> _Factors:
-        """Take the ``scores`` log φ and ``apart``, both (N, N+M), of :class:`Pairs`."""
-        lowest = torch.finfo(scores.dtype).min
-        kept = leave_out(scores, apart).fill_diagonal_(lowest)  # none is its own positive
-        number, width = kept.shape
-        if width == 2 * number:  # as with every budget but 'fixed': both sums in one call
-            slopes, logs = softmax_and_logsumexp(kept.view(number, 2, number))
-            slopes.select(1, 1).neg_()
-            slopes, (log_positive, log_negative) = slopes.view(number, width), logs.unbind(1)
-        else:
-            near, log_positive = softmax_and_logsumexp(kept[:, :number])
-            far, log_negative = softmax_and_logsumexp(kept[:, number:])
-            slopes = torch.cat([near, far.neg_()], dim=1)
-        log_factor = log_positive - log_negative
-        return cls(log_factor, slopes, log_negative.gt_(lowest / 2))
-
-
-def _mean_log(scores: Tensor, apart: Tensor, class_sizes: Tensor) -> tuple[Tensor, Tensor]:
-    """Return L_con = Σ_i w_i log(1 + A_i) of the scores log φ, w_i = 1/(|C| n_k), and its slope.
-
-    The slope of log(1 + A) in log A is A / (1 + A).
-    """
-    factors = _Factors.of(scores, apart)
-    weights = class_weights(class_sizes) * factors.has_negative
-    slope = weights * factors.log_factor.sigmoid()
-    value = torch.dot(weights, F.softplus(factors.log_factor))
-    return value, factors.slopes.mul_(slope.unsqueeze(1))
-
-
-def _mean_log_linear(
-    similarity: Tensor, apart: Tensor, class_sizes: Tensor, tau: float
+def _log_sums(
+    anchors: Tensor,
+    labels: Tensor,
+    negatives: Tensor,
+    negative_classes: Tensor,
+    kernel: str,
+    tau: float,
 ) -> tuple[Tensor, Tensor]:
-    """Return the same for φ(u) = u + EPSILON, of the cosines."""
-    kernel = _linear_kernel(similarity, tau)
-    value, slope = _mean_log(kernel.log(), apart, class_sizes)
-    return value, slope.div_(kernel).div_(-tau).mul_(similarity <= 1)
+    """Return log P_i over the positives and log Q_i over the negatives of each anchor, (N,)."""
+    positive = match_mask(labels, labels) & other_mask(len(labels), labels.device)
+    negative = match_mask(labels, negative_classes)
+    log_p = masked_logsumexp(_log_kernel(cosines(anchors, anchors), kernel, tau), positive)
+    log_q = masked_logsumexp(_log_kernel(cosines(anchors, negatives), kernel, tau), negative)
+    return log_p, log_q
 
 
-def _linear_kernel(similarity: Tensor, tau: float) -> Tensor:
-    return (1 - similarity).clamp_min(0) / tau + EPSILON
-
-
-def _check(kernel: str) -> None:
-    """Raise ValueError for an unknown kernel."""
-    if kernel not in KERNELS:
-        raise ValueError(f"unknown kernel {kernel!r}; there are: {', '.join(KERNELS)}")
+def _log_kernel(similarity: Tensor, kernel: str, tau: float) -> Tensor:
+    """Return log φ((1 - s)/τ); ValueError for an unknown kernel."""
+    if kernel == "exp":
+        return (1 - similarity) / tau
+    if kernel == "linear":
+        return ((1 - similarity).clamp_min(0) / tau + EPSILON).log()
+    raise ValueError(f"unknown kernel {kernel!r}; there are: {', '.join(KERNELS)}")

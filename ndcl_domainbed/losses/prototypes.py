@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ndcl_domainbed.losses.pieces import alike
+from ndcl_domainbed.losses.masks import match_mask
 
 
 class Prototypes(NamedTuple):
@@ -39,7 +39,7 @@ def batch_prototypes(
     if labels.shape[-1] == 0:
         return Prototypes(vectors, domains, labels, vectors[..., 0], labels.bool())
     pairs = labels * (domains.amax(dim=-1, keepdim=True) + 1) + domains
-    same = alike(pairs, pairs, vectors.dtype)
+    same = match_mask(pairs, pairs).to(vectors.dtype)
     counts = same.sum(dim=-1)
     first = same.tril().sum(dim=-1) == 1  # the sample is the only one up to itself
     means = (same / counts.unsqueeze(-1)) @ vectors

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from ndcl_domainbed.losses.cosines import cosines
-from ndcl_domainbed.losses.pieces import (
-    Pairs,
-    logsumexp_of_rest,
+from ndcl_domainbed.losses.masks import (
+    masked_logsumexp,
+    match_mask,
     mean_over_classes,
+    other_mask,
     zero_with_gradient,
 )
 
@@ -32,19 +33,24 @@ def supcon_contrast(
     anchor without positives adds 0, and so does one without any negative, in the batch or
     synthetic: a batch of one class gives 0 with gradient 0, as in the other contrasts.
     ``negatives`` may be empty. Source: Khosla et al., NeurIPS 2020, arXiv:2004.11362, Eq. 2.
+
+    Two equal anchors and a synthetic negative at a right angle: -log [e / (e + 1)].
+
+    >>> anchors, labels = torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([0, 0])
+    >>> supcon_contrast(anchors, labels, torch.tensor([[0.0, 1.0]]), torch.tensor([0]))
+    tensor(0.3133)
     """
     if len(anchors) == 0:
         return zero_with_gradient(anchors, negatives)
-    pairs = Pairs.of(labels, negative_classes, anchors.dtype)
-    number = len(anchors)
-    scores = cosines(anchors, negatives, scale=1 / tau)
-    synthetic, positives = pairs.synthetic(), pairs.positives()
-    itself = torch.eye(number, dtype=anchors.dtype, device=anchors.device)
-    left_out = torch.cat([itself, pairs.apart[:, number:]], dim=1)
-    log_all = logsumexp_of_rest(scores, left_out)
-    number_of_positives = pairs.class_sizes - 1
-    summed = torch.where(positives, scores[:, :number], 0.0).sum(dim=1)
-    losses = log_all - summed / number_of_positives.clamp_min(1)
-    has_negative = (pairs.class_sizes < number) | synthetic.any(dim=1)
-    active = (number_of_positives > 0) & has_negative
-    return mean_over_classes(torch.where(active, losses, 0.0), pairs.class_sizes)
+    others = other_mask(len(labels), labels.device)
+    same_class, synthetic = match_mask(labels, labels), match_mask(labels, negative_classes)
+    real = cosines(anchors, anchors) / tau
+    scores = torch.cat([real, cosines(anchors, negatives) / tau], dim=1)
+    log_all = masked_logsumexp(scores, torch.cat([others, synthetic], dim=1))
+    positive = same_class & others
+    number_of_positives = positive.sum(dim=1)
+    positive_sums = torch.where(positive, real, 0.0).sum(dim=1)
+    losses = log_all - positive_sums / number_of_positives.clamp_min(1)
+    has_negative = ~same_class.all(dim=1) | synthetic.any(dim=1)
+    has_loss = (number_of_positives > 0) & has_negative
+    return mean_over_classes(torch.where(has_loss, losses, 0.0), same_class.sum(dim=1))

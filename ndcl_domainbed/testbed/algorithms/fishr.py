@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from torch.autograd.function import once_differentiable
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
 
@@ -16,66 +15,19 @@ from ndcl_domainbed.testbed.algorithms.base import Minibatch, joined, scalars, s
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
 
-class _LinearPenalty(torch.autograd.Function):
-    """Fishr's penalty for a linear classifier, whose gradients are e zᵀ and e = p - e_y.
+def linear_variances(errors: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+    """Return the variances (K·D + K,) of a linear classifier's gradients over n samples.
 
-    For E (n, K) and Z (n, D) of a domain, the variance of its gradients is that of E's columns and
-    V = (E∘E)ᵀ(Z∘Z)/n - M∘M with the mean M = EᵀZ/n: no gradient of a sample is ever stored. With
-    G the slope of V, those of E and Z are 2/n times E∘((Z∘Z)Gᵀ) - Z(M∘G)ᵀ and Z∘((E∘E)G) - E(M∘G).
-    ``smoothed`` (M, K·D + K) takes in the share ``share`` of the variances, in place, and the
-    penalty is the mean square of what smoothed / share deviates by from its mean over the domains.
+    For cross-entropy the gradient of a sample is e zᵀ for the weights and e for the biases, with
+    the error e = p - e_y, a row of ``errors`` (n, K), and the features z, a row of ``z`` (n, D).
+    The variance is E[(e zᵀ)²] - E[e zᵀ]², entry by entry, without any (n, K, D) tensor.
+
+    >>> linear_variances(torch.tensor([[1.0], [3.0]]), torch.tensor([[1.0], [1.0]]))
+    tensor([1., 1.])
     """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        errors: torch.Tensor,
-        z: torch.Tensor,
-        sizes: tuple[int, ...],
-        smoothed: torch.Tensor,
-        share: float,
-    ) -> torch.Tensor:
-        classes, width = errors.shape[1], z.shape[1]
-        weights = smoothed[:, : classes * width].view(len(sizes), classes, width)
-        biases = smoothed[:, classes * width :]
-        means = z.new_empty(weights.shape)
-        domains = zip(errors.split(sizes), z.split(sizes), means, strict=True)
-        for domain, (own, features, mean) in enumerate(domains):
-            share_of = own / max(len(own), 1)
-            torch.mm(share_of.T, features, out=mean)
-            products = (share_of * own).T, features.square()  # V itself is never stored either
-            weights[domain].addmm_(*products, beta=1 - share, alpha=share)
-            weights[domain].addcmul_(mean, mean, value=-share)
-            biases[domain].lerp_((own - own.mean(dim=0)).square_().mean(dim=0), share)
-        centering = torch.eye(len(sizes), dtype=z.dtype, device=z.device) - 1 / len(sizes)
-        # half the time of subtracting the mean; with `out`, autocast leaves the type alone
-        deviations = torch.mm(centering, smoothed, out=torch.empty_like(smoothed))
-        apart = deviations[:, : classes * width].view_as(weights)
-        of_biases = deviations[:, classes * width :]
-        if ctx.needs_input_grad[0]:
-            ctx.save_for_backward(errors, z, means.mul_(apart), apart, of_biases)
-        ctx.sizes, ctx.slope = sizes, 2 / (share * smoothed.numel())
-        total = torch.dot(deviations.flatten(), deviations.flatten())
-        return total / (share**2 * smoothed.numel())
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        errors, z, *of_domains = ctx.saved_tensors
-        of_errors, of_z = torch.empty_like(errors), torch.empty_like(z)
-        for own, features, of_mean, slope, of_biases, of_own, of_features in zip(
-            *(t.split(ctx.sizes) for t in (errors, z)),
-            *of_domains,
-            *(t.split(ctx.sizes) for t in (of_errors, of_z)),
-            strict=True,
-        ):
-            scale = gradient * (2 * ctx.slope / max(len(own), 1))
-            torch.mm(features.square(), slope.T, out=of_own).mul_(own)
-            of_own.addcmul_(own - own.mean(dim=0), of_biases)
-            of_own.addmm_(features, of_mean.T, alpha=-1).mul_(scale)
-            torch.mm(own.square(), slope, out=of_features).mul_(features)
-            of_features.addmm_(own, of_mean, alpha=-1).mul_(scale)
-        return of_errors, of_z, None, None, None
+    mean = errors.T @ z / len(z)
+    of_weights = errors.square().T @ z.square() / len(z) - mean.square()
+    return torch.cat([of_weights.flatten(), errors.var(dim=0, correction=0)])
 
 
 def _per_sample_gradients(
@@ -146,14 +98,15 @@ class Fishr(AnnealedPenalty, ERM):
     ) -> torch.Tensor:
         """Return how far the smoothed variances of the domains differ; advances them."""
         share = 1 - self.hparams["ema"]
-        self.smoothed = self.smoothed.to(z)
-        if isinstance(self.classifier, torch.nn.Linear):
-            own = y[:, None]
-            errors = logits.softmax(dim=1).scatter_add(1, own, logits.new_full(own.shape, -1))
-            return _LinearPenalty.apply(errors, z, tuple(sizes), self.smoothed, share)
-        domains = zip(z.split(list(sizes)), y.split(list(sizes)), strict=True)
-        gradients = [_per_sample_gradients(self.classifier, *domain) for domain in domains]
-        variances = torch.stack([g.var(dim=0, correction=0) for g in gradients])
-        smoothed = self.smoothed.lerp(variances, share)
+        errors = logits.softmax(dim=1) - F.one_hot(y, logits.shape[1])
+        domains = zip(*(rows.split(list(sizes)) for rows in (errors, z, y)), strict=True)
+        variances = torch.stack([self._variances(*domain) for domain in domains])
+        smoothed = self.smoothed.to(z).lerp(variances, share)
         self.smoothed = smoothed.detach()
         return (smoothed - smoothed.mean(dim=0)).square().mean() / share**2
+
+    def _variances(self, errors: torch.Tensor, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Return the variances (P,) of the classifier's gradients over the samples of a domain."""
+        if isinstance(self.classifier, torch.nn.Linear):
+            return linear_variances(errors, z)
+        return _per_sample_gradients(self.classifier, z, y).var(dim=0, correction=0)

@@ -130,8 +130,11 @@ def test_a_slurm_task_brings_the_code_along(file, tmp_path, monkeypatch):
     monkeypatch.delenv("NDCL_OWN_CODE")
     pickled = submitit.core.utils.DelayedSubmission(tasks[0])
     pickled.dump(tmp_path / "task.pkl")
-    words = [sys.executable, "-c", "import sys; from submitit.core.utils import DelayedSubmission; "
-             "DelayedSubmission.load(sys.argv[1]).result()", str(tmp_path / "task.pkl")]  # fmt: skip
+    code = (
+        "import sys\nfrom submitit.core.utils import DelayedSubmission\n"
+        "DelayedSubmission.load(sys.argv[1]).result()"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / "task.pkl")]
     subprocess.run(words, check=True, capture_output=True, cwd=tmp_path)
     folder = tasks[0].jobs[0].folder
     assert (folder / "done").exists(), (folder / "err.txt").read_text()

@@ -18,6 +18,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -31,6 +32,7 @@ _PREFIX = "ndcl_own_code_"
 _OURS = (__file__, importlib.__file__, ast.__file__)
 """Files that are no place of a fault."""
 
+_importing: set[str] = set()
 _Found = TypeVar("_Found")
 
 
@@ -91,29 +93,40 @@ class Source:
             raise InputError(self._why_not(error)) from error
 
     def _why_not(self, error: Exception) -> str:
-        message = f"{self.place} cannot be imported: {type(error).__name__}: {error}"
+        reason = " ".join(str(error).split())
         frames = traceback.extract_tb(error.__traceback__)
         theirs = [f for f in frames if not f.filename.startswith("<") and f.filename not in _OURS]
         own = [f for f in theirs if f.filename == self.path] or theirs
         where = (own[-1].filename, own[-1].lineno) if own else None
         if isinstance(error, SyntaxError) and error.filename:
-            where = error.filename, error.lineno
-            message = message.replace(str(error), error.msg)
+            where, reason = (error.filename, error.lineno), error.msg
         at = f"{where[0]}, line {where[1]}" if where else self.place
-        return f"{message}\nCorrect {at}, or do without it."
+        return (
+            f"{self.place} cannot be imported: {type(error).__name__}: {reason}\n"
+            f"Correct {at}, or do without it."
+        )
 
 
 def _import_file(path: str, name: str) -> ModuleType:
+    if name in _importing:
+        raise InputError(
+            f"{path} asks while it is imported for names that it may itself define: ask for them "
+            "inside a function."
+        )
     if name in sys.modules:
         return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None  # it is a .py file
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    loader = SourceFileLoader(name, path)
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
+    module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
+    sys.modules[name] = module
+    _importing.add(name)
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise
+    finally:
+        _importing.discard(name)
     return module
 
 

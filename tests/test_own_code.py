@@ -149,7 +149,7 @@ def test_splits_and_diagnose_know_it_too(file, tmp_path):
     )  # fmt: skip
     assert outcome.status == 0, outcome.err
     table = json.loads((tmp_path / "t.json").read_text())
-    assert table["train_counts"]["S"]["P"]["dog"] == (189 - 15) // 4
+    assert table["train_counts"]["S"]["P"]["dog"] == (189 - 5) // 4
     assert "  shout " in call("diagnose", "--help").out
 
 
@@ -193,11 +193,15 @@ def test_help_tells_of_the_flag_and_does_not_import_torch(command, tmp_path):
         ("import nowhere_to_be_found\n", ["train", "--algorithm", "ERM"],
          "{file} cannot be imported: ModuleNotFoundError: No module named 'nowhere_to_be_found'\n"
          "Correct {file}, line 1, or do without it."),
+        ("from ndcl_domainbed.registry import algorithm_names\n\nNAMES = algorithm_names()\n",
+         ["train", "--algorithm", "ERM"],
+         "{file} asks while it is imported for names that it may itself define: ask for them "
+         "inside a function."),
         ("def launch(jobs, options):\n    return False\n", ["sweep", "--help"],
          "{file}: a launcher needs a function add_flags()."),
     ],
     ids=["algorithm", "setting", "dataset", "syntax", "launcher syntax", "error", "import",
-         "launcher"],
+         "circle", "launcher"],
 )  # fmt: skip
 def test_what_is_wrong_with_a_file_is_told_in_two_lines(text, words, message, tmp_path):
     file = tmp_path / "own.py"

@@ -80,7 +80,7 @@ def assert_same(one: DomainIndices, other: DomainIndices):
 def test_a_published_table_and_one_of_ones_own(tmp_path):
     table = table_for("PACS", "TotalHeavyTail")
     rng = np.random.RandomState(0)
-    labels = {d: rng.permutation(np.repeat(table.classes, 500)) for d in table.domains}
+    labels = {d: rng.permutation(np.repeat(table.classes, 2000)) for d in table.domains}
     split = make_imbalance(labels, "TotalHeavyTail", "S", dataset="PACS")
     assert split.table == table
     assert split.classes == sorted(table.classes)

@@ -31,9 +31,10 @@ SWEEP = [
 
 
 @pytest.fixture(autouse=True)
-def restored(monkeypatch):
-    """Leave no file in use."""
+def restored(monkeypatch, tmp_path):
+    """Leave no file in use; what a run writes by default goes to a folder of the test's."""
     monkeypatch.setenv("NDCL_OWN_CODE", "")
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

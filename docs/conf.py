@@ -26,7 +26,9 @@ smartquotes = False  # they would change quotes inside commands that stand in th
 
 # References that lead nowhere are errors, but for the libraries whose pages are not read here.
 nitpicky = True
-_LIBRARIES = r"(torch|np|numpy|pd|pandas|collections|pathlib|argparse)\..*|Tensor|Figure"
+_LIBRARIES = (
+    r"(torch|nn|np|numpy|pd|pandas|collections|pathlib|argparse|PIL|Image)\..*|Tensor|Figure"
+)
 nitpick_ignore_regex = [("py:.*", _LIBRARIES)]
 
 add_module_names = False

@@ -13,6 +13,7 @@ import numpy as np
 from torch.utils.data import Subset, TensorDataset
 
 from imbalance_splits.errors import InputError
+from imbalance_splits.imbalance import counts_of
 from imbalance_splits.kept import describe_kept
 from imbalance_splits.labels import (
     class_labels,
@@ -26,7 +27,7 @@ from imbalance_splits.layout import check_class_count
 from imbalance_splits.seeds import seed_hash
 from imbalance_splits.shots import describe_empty_groups, shot_groups
 from imbalance_splits.splitting import holdout_split, split_domain
-from imbalance_splits.table import SplitTable, Thresholds, listed
+from imbalance_splits.table import SplitTable, Thresholds
 
 __all__ = ["HoldoutDataset", "ImbalancedDataset", "SplitDataset", "label_counts_of"]
 
@@ -42,7 +43,8 @@ class SplitDataset:
     - ``evaluation_sets``: (domain, split) -> subset with plain transforms, split one of 'in',
       'out', 'val' and 'uda';
     - ``label_counts``: int64 (M, K), the images of ``train_sets`` by class;
-    - ``info``: what the dataset says of itself, for records; None if it says nothing;
+    - ``info`` and ``preprocessing``: what the dataset says of itself, for records, and of how an
+      image becomes an input; None if it says nothing;
     - ``thresholds`` and ``shot_groups`` (K): None unless a split table gives them;
     - ``notes``: what to know of the split before training, one line each.
 
@@ -64,6 +66,7 @@ class SplitDataset:
         _check_test_envs(self.test_envs, self.environments)
         self.input_shape = self._augmented.input_shape
         self.info = getattr(self._augmented, "info", None)
+        self.preprocessing = getattr(self._augmented, "preprocessing", None)
         self.num_classes = int(self._augmented.num_classes)
         self.classes = class_names(self._augmented)
         if len(self.classes) != self.num_classes:
@@ -194,7 +197,7 @@ class ImbalancedDataset(SplitDataset):
         names = self._names_in(table)
         target = names[self.test_envs[0]]
         sources = self.sources
-        wanted = self._counts(table, target, [names[env] for env in sources])
+        wanted = counts_of(table, target, [names[env] for env in sources], self.classes)
         for env in range(len(names)):
             seed = seed_hash(int(trial_seed), env)
             if env in self.test_envs:
@@ -238,25 +241,6 @@ class ImbalancedDataset(SplitDataset):
                 f"{', '.join(table.domains)}; the dataset has {', '.join(self.environments)}."
             )
         return found
-
-    def _counts(self, table: SplitTable, target: str, sources: list[str]) -> np.ndarray:
-        """Return the training counts (sources, classes) in the order of the dataset."""
-        odd = [name for name in self.classes if name not in table.classes]
-        extra = [name for name in table.classes if name not in self.classes]
-        if odd or extra:
-            raise InputError(
-                f"split table {table.dataset} {table.setting} and the dataset differ in their "
-                f"classes. Not in the table: {listed(odd)}; "
-                f"not in the dataset: {listed(extra)}."
-            )
-        missing = [name for name in sources if name not in table.rows(target)]
-        if missing:
-            raise InputError(
-                f"split table {table.dataset} {table.setting}, target {target}: "
-                f"no counts for the source {', '.join(missing)}."
-            )
-        order = [table.classes.index(name) for name in self.classes]
-        return table.counts(target, sources)[:, order]
 
 
 def _check_test_envs(test_envs: list[int], environments: list[str]) -> None:

@@ -25,9 +25,3 @@ def unknown_name(kind: str, name: object, choices: Iterable[str]) -> InputError:
     near = difflib.get_close_matches(str(name).lower(), lower, n=1, cutoff=0.5)
     hint = f"; did you mean '{lower[near[0]]}'?" if near else "."
     return InputError(f"unknown {kind} {str(name)!r}{hint} There are: {', '.join(names)}")
-
-
-def defined_twice(kind: str, name: str, one: type, other: type) -> InputError:
-    """Return the error for a name that two modules define, ``kind`` being 'a setting' or so."""
-    modules = f"{one.__module__} and {other.__module__}"
-    return InputError(f"two modules define {kind} {name}: {modules}; rename one of them.")

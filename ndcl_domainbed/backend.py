@@ -159,7 +159,7 @@ def shared_hparams(algorithm: str, dataset: str, seed: int | None) -> dict[str, 
 
 def dataset_names() -> list[str]:
     """Return the names of the data sets, the checkout's first."""
-    own = list(embedded_datasets.DATASETS)
+    own = list(embedded_datasets.classes())
     if NAME == "domainbed":
         return [*_their_datasets, *(name for name in own if name not in _their_datasets)]
     return own

@@ -230,6 +230,17 @@ class Hparams(dict[str, Any]):
         return dict, (dict(self),)
 
 
+def declares_hparams(cls: type) -> bool:
+    """Return True. Raises InputError if the HPARAMS of ``cls`` are not declared as Hparam."""
+    for name, declared in vars(cls).get("HPARAMS", {}).items():
+        if not isinstance(declared, Hparam):
+            raise InputError(
+                f"{cls.__name__}.HPARAMS[{name!r}] is {declared!r}; it takes an Hparam, such as "
+                "Hparam(1.0) or Hparam(1.0, uniform(0.5, 2.0))."
+            )
+    return True
+
+
 def required_label_counts(hparams: Mapping[str, Any], algorithm: str) -> np.ndarray:
     """Return a copy of the training counts, float64 (M, K).
 

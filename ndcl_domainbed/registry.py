@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from typing import Any
 
-from imbalance_splits.errors import InputError, defined_twice, unknown_name
+from imbalance_splits.discovery import cached, defined_twice, place_of
+from imbalance_splits.errors import InputError, unknown_name
 from imbalance_splits.seeds import seed_hash
 from ndcl_domainbed import algorithms as additions
 from ndcl_domainbed import backend
@@ -14,17 +14,18 @@ from ndcl_domainbed.hparams import VECTORS, Hparam, Hparams, Value
 from ndcl_domainbed.testbed.hparams_registry import hparams_of
 
 
-@functools.cache
+@cached
 def _classes() -> dict[str, type]:
     """The backend's algorithms, and the additions that it has not got.
 
-    A checkout may have an addition of its own; two of this package's own are an error.
+    A checkout may have an addition of this package as its own; any other name that is defined
+    twice is an error.
     """
     own, theirs = additions.classes(), backend.algorithm_classes()
-    twice = sorted(own.keys() & theirs.keys())
-    if twice and backend.NAME == "embedded":
-        name = twice[0]
-        raise defined_twice("an algorithm", name, own[name], theirs[name])
+    for name in sorted(own.keys() & theirs.keys()):
+        place = place_of(own[name])
+        if backend.NAME == "embedded" or not place.startswith(f"{additions.__name__}."):
+            raise defined_twice("algorithms", name, place, place_of(theirs[name]))
     return dict(sorted((own | theirs).items()))
 
 
@@ -46,7 +47,8 @@ def _own_hparams(algorithm: str) -> dict[str, Hparam]:
     cls = get_algorithm_class(algorithm)
     if algorithm in backend.algorithm_classes():
         return {}
-    return dict(getattr(cls, "HPARAMS", {}))
+    inherited = [vars(base).get("HPARAMS", {}) for base in reversed(cls.__mro__)]
+    return {name: hparam for declared in inherited for name, hparam in declared.items()}
 
 
 def default_hparams(algorithm: str, dataset: str) -> Hparams:

@@ -1,42 +1,31 @@
 """Settings: from label counts to training counts, one file each.
 
-A file of this package that defines a public subclass of :class:`Setting` adds a setting: its
-class name is the setting's name, its dataclass fields are the parameters.
+A public subclass of :class:`Setting` is a setting: its class name is the setting's name, its
+dataclass fields are the parameters. It is found in a file of this package, in an installed package
+that names it in the entry points 'ndcl_domainbed.settings', or in a file named by
+:data:`~imbalance_splits.discovery.OWN_CODE`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
-import pkgutil
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
-from imbalance_splits.errors import InputError, defined_twice, unknown_name
-from imbalance_splits.importing import imported
+from imbalance_splits import discovery
+from imbalance_splits.errors import InputError, unknown_name
 from imbalance_splits.settings.base import Setting
 from imbalance_splits.settings.from_file import FILE_SUFFIXES
 
 __all__ = ["Setting", "build_setting", "get_setting", "parameter_names", "setting_names"]
 
 
-@cache
+@discovery.cached
 def _settings() -> dict[str, type[Setting]]:
-    """Return every concrete setting that a module of this package defines, by name.
-
-    Raises InputError for a module that cannot be imported, and if two define the same name.
-    """
-    found: dict[str, type[Setting]] = {}
-    for info in pkgutil.iter_modules(__path__):
-        module = imported(f"{__name__}.{info.name}", "settings")
-        for name, member in inspect.getmembers(module, inspect.isclass):
-            own = member.__module__ == module.__name__
-            if own and issubclass(member, Setting) and not inspect.isabstract(member):
-                if name in found:
-                    raise defined_twice("a setting", name, found[name], member)
-                found[name] = member
-    return found
+    return discovery.find_classes(
+        __name__, "settings", Setting, lambda cls: not inspect.isabstract(cls)
+    )
 
 
 _BY_PATH = f"the path of a table ({', '.join(FILE_SUFFIXES)})"
@@ -84,4 +73,7 @@ def build_setting(name: str, parameters: Mapping[str, Any]) -> Setting:
             f"setting {name} needs a {', '.join(missing)}: "
             f"give {_BY_PATH} in place of the name {name}."
         )
-    return setting(**parameters)
+    try:
+        return setting(**parameters)
+    except TypeError as error:  # of a value that cannot be compared with the bounds
+        raise InputError(f"setting {name}: a parameter is of a wrong type ({error}).") from error

@@ -5,14 +5,17 @@ They derive from the classes of the backend in use, so they run on a real Domain
 
 from __future__ import annotations
 
-import functools
-import sys
+from imbalance_splits.discovery import cached, find_classes
+from ndcl_domainbed.hparams import declares_hparams
 
 
-@functools.cache
+@cached
 def classes() -> dict[str, type]:
-    """Return all algorithm classes of this package by name, sorted."""
-    from ndcl_domainbed.backend import Algorithm
-    from ndcl_domainbed.testbed.algorithms.discovery import discover
+    """Return all algorithm classes of this package by name, sorted, and those from elsewhere.
 
-    return discover(sys.modules[__name__], Algorithm)
+    Elsewhere: the entry points 'ndcl_domainbed.algorithms' of installed packages, and the files
+    that :data:`~imbalance_splits.discovery.OWN_CODE` names.
+    """
+    from ndcl_domainbed.backend import Algorithm
+
+    return find_classes(__name__, "algorithms", Algorithm, declares_hparams)

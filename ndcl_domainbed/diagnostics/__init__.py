@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import ast
-import functools
-import importlib
-import pkgutil
-from importlib import resources
-from typing import Protocol, cast
+from typing import Any, Protocol
 
-from imbalance_splits.errors import unknown_name
+from imbalance_splits.discovery import Source, cached, find_modules
+from imbalance_splits.errors import InputError, unknown_name
 from ndcl_domainbed.diagnostics import named
 from ndcl_domainbed.diagnostics.findings import Findings
 from ndcl_domainbed.diagnostics.request import Request
@@ -18,32 +15,39 @@ __all__ = ["Diagnostic", "Findings", "Request", "diagnostic_names", "get_diagnos
 
 
 class Diagnostic(Protocol):
-    """What a module of :mod:`ndcl_domainbed.diagnostics.named` offers."""
+    """What a module of :mod:`ndcl_domainbed.diagnostics.named` offers, or one from elsewhere.
+
+    Elsewhere: a module that the entry points 'ndcl_domainbed.diagnostics' of an installed package
+    name, or a file named by :data:`~imbalance_splits.discovery.OWN_CODE` that has the function.
+    """
 
     def diagnose(self, request: Request) -> Findings:
         """Return what was found; InputError if the runs do not hold what it needs."""
 
 
-@functools.cache
-def _modules() -> dict[str, str]:
+@cached
+def _sources() -> dict[str, Source]:
     """Return the modules of the diagnostics by the names that users give."""
-    return {info.name.replace("_", "-"): info.name for info in pkgutil.iter_modules(named.__path__)}
+    found = find_modules(named.__name__, "diagnostics", "diagnose")
+    return {name.replace("_", "-"): source for name, source in found.items()}
 
 
 def diagnostic_names() -> list[str]:
     """Return the names of all diagnostics, sorted."""
-    return sorted(_modules())
+    return sorted(_sources())
 
 
 def subject(name: str) -> str:
     """Return the first line of a diagnostic's docstring, without importing it."""
-    source = resources.files(named) / f"{_modules()[name]}.py"
-    text = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
+    text = ast.get_docstring(_sources()[name].parse()) or ""
     return text.partition("\n")[0].rstrip(".")
 
 
 def get_diagnostic(name: str) -> Diagnostic:
     """Return the diagnostic called ``name``; InputError if there is none."""
-    if name not in _modules():
+    if name not in _sources():
         raise unknown_name("diagnostic", name, diagnostic_names())
-    return cast(Diagnostic, importlib.import_module(f"{named.__name__}.{_modules()[name]}"))
+    module: Any = _sources()[name].load()
+    if not callable(getattr(module, "diagnose", None)):
+        raise InputError(f"{_sources()[name].place}: a diagnostic needs a function diagnose().")
+    return module

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
 from imbalance_splits.errors import InputError
-from ndcl_domainbed import backend, registry
+from ndcl_domainbed import backend
 from ndcl_domainbed.diagnostics.faults import no_shot_groups
 from ndcl_domainbed.diagnostics.request import Request
 from ndcl_domainbed.hparams import Hparams
@@ -27,8 +27,7 @@ from ndcl_domainbed.training.preparation import (
     split_dataset,
     trained_dataset,
 )
-
-MODEL_FILE = "model.pkl"
+from ndcl_domainbed.training.saved_model import MODEL_FILE, build_algorithm, read_saved
 
 
 class Outputs(NamedTuple):
@@ -152,7 +151,8 @@ def load_run(folder: Path, data_dir: str | None = None, device: str | None = Non
     ``data_dir`` replaces the folder that the run read its images from. Raises InputError if there
     is no such run, if its model was not saved, or if its data cannot be had.
     """
-    saved = _read_model(folder)
+    path = folder / MODEL_FILE
+    saved = read_saved(path)
     arguments = TrainArguments.of_record(saved["args"])
     if data_dir is not None:
         arguments.data_dir = data_dir
@@ -162,51 +162,13 @@ def load_run(folder: Path, data_dir: str | None = None, device: str | None = Non
     images_class = backend.get_dataset_class(arguments.dataset, arguments.data_dir)
     dataset_class = trained_dataset(arguments, images_class, hparams, where)
     dataset = split_dataset(arguments, dataset_class, hparams)
+    hparams.label_counts = dataset.label_counts
+    hparams.train_sets = dataset.train_sets
     return SavedRun(
         folder=folder,
         arguments=arguments,
         hparams=dict(hparams),
         dataset=dataset,
-        algorithm=_algorithm(folder, saved, hparams, dataset).to(where).eval(),
+        algorithm=build_algorithm(saved, path, hparams).to(where).eval(),
         device=where,
     )
-
-
-def _read_model(folder: Path) -> dict[str, Any]:
-    path = folder / MODEL_FILE
-    if not path.is_file():
-        raise InputError(
-            f"{folder} holds no {MODEL_FILE}: name the folder of a run that is done and was not "
-            "given --skip_model_save."
-        )
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of a file that is none of its own torch raises whatever it meets
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise InputError(f"{path} cannot be read as a saved model: {reason}") from error
-    known = content.keys() if isinstance(content, dict) else set()
-    missing = {"args", "model_hparams", "model_dict"} - known
-    if missing:
-        raise InputError(f"{path} is no saved model: it has no {', '.join(sorted(missing))}.")
-    return dict(content)
-
-
-def _algorithm(folder: Path, saved: dict[str, Any], hparams: Hparams, dataset: SplitDataset) -> Any:
-    name = saved["args"]["algorithm"]
-    if "pretrained" in hparams:
-        hparams["pretrained"] = False  # the weights come from the file
-    hparams.label_counts = dataset.label_counts
-    hparams.train_sets = dataset.train_sets
-    shape, classes = dataset.input_shape, dataset.num_classes
-    algorithm = registry.get_algorithm_class(name)(shape, classes, len(dataset.train_sets), hparams)
-    try:
-        algorithm.load_state_dict(saved["model_dict"])
-    except RuntimeError as error:
-        raise InputError(
-            f"{folder / MODEL_FILE} does not fit {name} as it is now: {_first_fault(error)}"
-        ) from error
-    return algorithm
-
-
-def _first_fault(error: RuntimeError) -> str:
-    return " ".join(line.strip() for line in str(error).splitlines()[1:2])

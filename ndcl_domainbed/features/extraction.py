@@ -82,10 +82,16 @@ def extract(
 def _features(network: nn.Module, images: torch.Tensor, device: torch.device) -> np.ndarray:
     """Return the features (B, D) of images (B, C, H, W) in half precision."""
     images = images.to(device, memory_format=torch.channels_last)
-    features = network(images).float().cpu().numpy()
-    if not np.isfinite(features).all():
+    features = network(images)
+    if not features.isfinite().all():
         raise InputError("the frozen network gives infinite or NaN features: check its weights.")
-    return np.clip(features, -65504, 65504).astype(np.float16)
+    return half_precision(features).cpu().numpy()
+
+
+def half_precision(features: torch.Tensor) -> torch.Tensor:
+    """Return features as they are kept, float16: what is too large for it is the largest."""
+    largest = torch.finfo(torch.float16).max
+    return features.float().clamp(-largest, largest).half()
 
 
 def _width(network: nn.Module, plain: View, pictures: Pictures, device: torch.device) -> int:

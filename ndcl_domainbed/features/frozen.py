@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
+from torch import nn
 from torch.utils.data import TensorDataset
 
 from imbalance_splits.errors import InputError
@@ -18,7 +19,8 @@ from ndcl_domainbed.features.pictures import Pictures, list_pictures
 from ndcl_domainbed.features.spec import FeatureSpec
 from ndcl_domainbed.features.store import Features, read_features, why_stale
 from ndcl_domainbed.hparams import SHORT_RUN
-from ndcl_domainbed.testbed.datasets.base import MultiDomainDataset
+from ndcl_domainbed.testbed.datasets.base import MultiDomainDataset, preprocessing
+from ndcl_domainbed.testbed.networks.normalization import normalization_of
 from ndcl_domainbed.testbed.networks.weights import packaged_file
 
 NETWORK_SEED = 0
@@ -90,6 +92,8 @@ class FrozenFeatures(MultiDomainDataset):
         self.classes = pictures.classes
         self.num_classes = len(self.classes)
         self.input_shape = (features.values.shape[2],)
+        mean, std = normalization_of(hparams)
+        self.preprocessing = preprocessing(self.info["image_size"], mean, std)
         self.datasets = []
         ends = np.searchsorted(features.domains, range(len(self.ENVIRONMENTS) + 1))
         for env, folder in enumerate(pictures.folders):
@@ -174,11 +178,7 @@ def _extract(
     from ndcl_domainbed.testbed import networks
     from ndcl_domainbed.testbed.datasets.images.transforms import view_transforms
 
-    size = spec.image_size
-    unfrozen = {**hparams, "frozen": False, "resnet_dropout": 0.0}
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(NETWORK_SEED)
-        network = networks.Featurizer((3, size, size), unfrozen)
+    network = frozen_backbone(hparams)
     about = {
         "weights": networks.describe_weights(network),
         "weights_file": extraction.weights_record(weights_file(hparams)),
@@ -187,12 +187,26 @@ def _extract(
     title = f"Features of {pictures.dataset}"
     print(
         f"{title}: {len(pictures):,} images, {1 + spec.views} views each, "
-        f"by {spec.backbone} at {size} pixels, into {folder}",
+        f"by {spec.backbone} at {spec.image_size} pixels, into {folder}",
         flush=True,
     )
     clock = extraction.Clock(title)
-    views = view_transforms(unfrozen)
+    views = view_transforms(hparams)
     extraction.extract(pictures, spec, network, views, folder, device, about, clock)
+
+
+def frozen_backbone(hparams: Mapping[str, Any]) -> nn.Module:
+    """Return the network that makes the features of a run with ``hparams``; always the same.
+
+    It maps images (B, 3, H, W) to (B, D). Raises InputError if its weights cannot be had.
+    """
+    from ndcl_domainbed.testbed import networks
+
+    size = int(hparams["image_size"])
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(NETWORK_SEED)
+        unfrozen = {**hparams, "frozen": False, "resnet_dropout": 0.0}
+        return networks.Featurizer((3, size, size), unfrozen)
 
 
 def weights_file(hparams: Mapping[str, Any]) -> Path | None:

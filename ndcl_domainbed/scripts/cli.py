@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from imbalance_splits.errors import InputError, unknown_name
 from ndcl_domainbed.errors import RunFailure
+from ndcl_domainbed.own_code import take_flag
 from ndcl_domainbed.version import __version__
 
 COMMANDS = {
@@ -31,10 +32,11 @@ Main = Callable[[list[str] | None], int]
 def run(main: Main, argv: list[str] | None = None) -> NoReturn:
     """Call ``main`` and leave with its exit status; report errors without a traceback.
 
+    The flag ``--own_code`` is taken from the arguments before.
     Bad input ends with status 2, a run that failed with status 1, an interrupt with 130.
     """
     try:
-        status = main(argv)
+        status = main(take_flag(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -63,7 +65,8 @@ def _usage() -> str:
             "commands:",
             *lines,
             "",
-            "`ndcl-domainbed COMMAND --help` describes a command.",
+            "`ndcl-domainbed COMMAND --help` describes a command. With --own_code FILE.py it knows",
+            "the algorithms, settings, datasets, launchers and diagnostics in a file of yours.",
         ]
     )
 

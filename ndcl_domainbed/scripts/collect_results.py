@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from imbalance_splits.errors import InputError, unknown_name
 from imbalance_splits.whole_files import write_in_folder
+from ndcl_domainbed.own_code import add_flag
 from ndcl_domainbed.scripts.cli import run
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = flags.add_argument
+    add_flag(flags)
     add("--input_dir", nargs="+", required=True, metavar="DIR", help="folders of runs, any depth")
     add(
         "--format",

@@ -14,13 +14,13 @@ def path_of_dataset(dataset: str, data_dir: str | None) -> Path | None:
 
     A folder below ``data_dir`` goes by its name. A list need not exist.
     """
-    from ndcl_domainbed.testbed.datasets import DATASETS, path_of
+    from ndcl_domainbed.testbed.datasets import classes, path_of
     from ndcl_domainbed.testbed.datasets.file_lists import LIST_SUFFIXES
 
     path, found = Path(dataset), path_of(dataset, data_dir or DEFAULT_DATA_DIR)
     if found is not None and (found == path or found.is_file()):
         return found
-    is_list = dataset not in DATASETS and path.suffix.lower() in LIST_SUFFIXES
+    is_list = dataset not in classes() and path.suffix.lower() in LIST_SUFFIXES
     return path if is_list else None
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed import diagnostics
+from ndcl_domainbed.own_code import add_flag
 from ndcl_domainbed.scripts.cli import run
 
 ALL = "all"
@@ -25,6 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="\n".join(["diagnostics:", *listed]),
     )  # fmt: skip
     add = flags.add_argument
+    add_flag(flags)
     add("name", metavar="NAME", help=f"a diagnostic from the list below, or '{ALL}'")
     add("--run", required=True, metavar="DIR", help="the folder of a finished run, or of a sweep")
     add("--compare", nargs="+", default=[], metavar="DIR", help="runs to show beside it")

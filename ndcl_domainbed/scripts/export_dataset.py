@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imbalance_splits.errors import InputError
+from ndcl_domainbed.own_code import add_flag
 from ndcl_domainbed.scripts.cli import run
 from ndcl_domainbed.training.arguments import DEFAULT_DATA_DIR
 
@@ -21,6 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="ndcl-domainbed export_dataset", description=__doc__, allow_abbrev=False
     )
     add = parser.add_argument
+    add_flag(parser)
     add("dataset", help="for example DigitsDG")
     add("--data_dir", default=DEFAULT_DATA_DIR, help="folder of the data sets (%(default)s)")
     add("--output", metavar="FOLDER", help="write FOLDER/domain/class/image")

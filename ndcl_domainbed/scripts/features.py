@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
+from ndcl_domainbed.own_code import add_flag
 from ndcl_domainbed.training.arguments import DEFAULT_DATA_DIR, TrainArguments, parse_hparams
 
 
@@ -17,6 +18,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
+    add_flag(parser)
     add("--dataset", required=True, metavar="NAME", help="a dataset, or a folder or list of images")
     add("--data_dir", default=DEFAULT_DATA_DIR, help="folder of the datasets (%(default)s)")
     add("--hparams", metavar="JSON",

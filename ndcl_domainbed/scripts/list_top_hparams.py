@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from imbalance_splits.errors import InputError
+from ndcl_domainbed.own_code import add_flag
 from ndcl_domainbed.scripts.cli import run
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="ndcl-domainbed list_top_hparams", description=__doc__, allow_abbrev=False
     )
     add = flags.add_argument
+    add_flag(flags)
     add("--input_dir", nargs="+", required=True, metavar="DIR", help="folders of runs, any depth")
     add("--dataset", required=True, help="with all its networks, or 'PACS [resnet18]' alone")
     add("--algorithm", required=True, help="with all its variants, or 'NDCL (beta=0)' alone")

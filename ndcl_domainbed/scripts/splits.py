@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imbalance_splits.errors import InputError, unknown_name
+from ndcl_domainbed.own_code import add_flag
 from ndcl_domainbed.scripts.cli import run
 from ndcl_domainbed.scripts.dataset_argument import (
     available_counts,
@@ -18,7 +19,7 @@ from ndcl_domainbed.scripts.dataset_argument import (
     path_of_dataset,
     training_refusal,
 )
-from ndcl_domainbed.training.arguments import DEFAULT_DATA_DIR
+from ndcl_domainbed.training.arguments import DEFAULT_DATA_DIR, parse_hparams
 
 if TYPE_CHECKING:
     from imbalance_splits.table import LabelCounts, SplitTable
@@ -36,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="ndcl-domainbed splits", description=__doc__, allow_abbrev=False
     )
+    add_flag(top)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _command(commands, "list", "list the datasets, their shipped tables, and the settings")
     show = _command(commands, "show", "print a table", _DATASET, _SETTING)
@@ -85,6 +87,7 @@ def _parameters(flags: argparse.ArgumentParser) -> None:
     )
     add("--factor", type=float, help="Exponential: the largest count to the smallest")
     add("--seed", type=int, help="Duality: seed of the random draws")
+    add("--parameters", metavar="JSON", help="""of a setting of your own, such as '{"steps": 3}'""")
     group = flags.add_argument_group("shot groups")
     group.add_argument("--many", type=float, help="classes with more images on average are Many")
     group.add_argument("--few", type=float, help="classes with fewer images on average are Few")
@@ -149,6 +152,7 @@ def _make(args: argparse.Namespace) -> int:
     from imbalance_splits.kept import describe_kept
 
     given = {name: getattr(args, name) for name in _PARAMETERS if getattr(args, name) is not None}
+    given |= parse_hparams(args.parameters, "--parameters")
     if "middle_range" in given:
         given["middle_range"] = tuple(given["middle_range"])
     if Path(args.output).suffix.lower() != ".json":

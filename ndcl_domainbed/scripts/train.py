@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from ndcl_domainbed.own_code import add_flag
 from ndcl_domainbed.training.arguments import (
     LOGS,
     NO_IMBALANCE,
@@ -22,6 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Train and evaluate one algorithm; records go to OUTPUT_DIR/results.jsonl.",
         allow_abbrev=False,
     )
+    add_flag(parser)
     defaults = TrainArguments()
     _add_run(parser, defaults)
     _add_manner(parser, defaults)

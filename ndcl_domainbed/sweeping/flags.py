@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from ndcl_domainbed.errors import InputError, unknown_name
+from ndcl_domainbed.own_code import add_flag
 from ndcl_domainbed.sweeping.grid import Grid
 from ndcl_domainbed.sweeping.launchers import launchers
 from ndcl_domainbed.training.arguments import (
@@ -60,7 +61,7 @@ FREE_FLAGS = ("device", "num_workers", "image_cache", "feature_cache", "log")
 """Flags of a run that do not change its results, and so not the folder of the job."""
 
 GRID_FLAGS = frozenset(field.name for field in fields(Grid))
-_NOT_IN_A_FILE = frozenset({"sweep", "command", "watch"})
+_NOT_IN_A_FILE = frozenset({"sweep", "command", "watch", "own_code"})
 BLOCKS = "blocks"
 _CHOSEN = ("datasets", "algorithms", "imbalance")
 """Flags that choose among the values of a block."""
@@ -92,6 +93,7 @@ def build_parser(cls: type[AnyParser]) -> AnyParser:
         allow_abbrev=False,
     )
     parser.add_argument("command", choices=COMMANDS)
+    add_flag(parser)
     _add_grid_flags(parser.add_argument_group("which runs"))
     group = parser.add_argument_group("how they run")
     add = group.add_argument

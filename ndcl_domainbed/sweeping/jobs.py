@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from imbalance_splits.discovery import own_files
+from ndcl_domainbed.own_code import FLAG
 from ndcl_domainbed.training.arguments import TrainArguments
 
 
@@ -18,13 +20,15 @@ class Job:
     """One run. ``train_args`` are its flags without ``output_dir``, which follows from them.
 
     ``n_steps`` is the number of updates that the run will make. ``free_args`` are flags that do
-    not change its results, such as where it keeps decoded images. Jobs compare by their folders.
+    not change its results, such as where it keeps decoded images. ``own_code`` are the files that
+    define what the flags name, as in the process that made the job. Jobs compare by their folders.
     """
 
     train_args: dict[str, Any]
     folder: Path
     n_steps: int
     free_args: dict[str, Any] = field(default_factory=dict)
+    own_code: list[str] = field(default_factory=own_files)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Job) and self.folder == other.folder
@@ -46,7 +50,7 @@ class Job:
         for name, value in sorted(self.flags().items()):
             if value is not False:
                 command += [f"--{name}", *_words(value)]
-        return command
+        return command + [word for file in self.own_code for word in (FLAG, file)]
 
     def title(self) -> str:
         """Return data set, algorithm and so on in a few words."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from imbalance_splits.discovery import use_files
 from ndcl_domainbed.errors import InputError, RunFailure
 from ndcl_domainbed.sweeping import claims
 from ndcl_domainbed.sweeping.claims import DONE, FAILED, INTERRUPTED, Claim
@@ -49,6 +50,7 @@ def _train(job: Job, claim: Claim) -> str:
     from ndcl_domainbed.training.loop import train
 
     try:
+        use_files(job.own_code)
         train(job.arguments())
     except (InputError, RunFailure) as error:
         append_error(job.folder, f"error: {error}")

@@ -49,12 +49,15 @@ def save_model(
     arguments: TrainArguments,
     hparams: dict[str, Any],
     dataset: Any,
+    network: dict[str, Any] | None = None,
 ) -> None:
     """Write a model in DomainBed's form: a dict of arguments, shapes, hparams and weights.
 
-    One key more than DomainBed's, ``model_label_counts``, holds the training counts (M, K) as
-    nested lists, which some algorithms need at construction. All values are plain types and
-    tensors, so ``torch.load(path, weights_only=True)`` reads it.
+    Keys beyond DomainBed's: ``model_label_counts``, the training counts (M, K) as nested lists,
+    which some algorithms need at construction; ``model_classes``, their names;
+    ``model_preprocessing``, how an image becomes an input (None if the dataset does not say);
+    ``model_network``, the pretrained network as it stands in a record. All values are plain types
+    and tensors, so ``torch.load(path, weights_only=True)`` reads it.
     """
     content = {
         "args": arguments.as_record(),
@@ -63,6 +66,9 @@ def save_model(
         "model_num_domains": len(dataset.train_sets),
         "model_hparams": dict(hparams),
         "model_label_counts": dataset.label_counts.tolist(),
+        "model_classes": list(dataset.classes),
+        "model_preprocessing": dataset.preprocessing,
+        "model_network": network,
         "model_dict": {name: tensor.cpu() for name, tensor in algorithm.state_dict().items()},
     }
     with whole_file(path) as partial:

@@ -12,6 +12,7 @@ import PIL
 import torch
 import torchvision
 
+from imbalance_splits.discovery import own_files
 from ndcl_domainbed import backend
 from ndcl_domainbed.version import __version__
 
@@ -30,6 +31,7 @@ def describe_environment() -> dict[str, str]:
         "CPU threads": str(torch.get_num_threads()),
         "ndcl-domainbed": __version__,
         "backend": backend.DESCRIPTION,
+        "own code": ", ".join(own_files()) or "none",
     }
 
 

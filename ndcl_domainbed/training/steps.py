@@ -64,7 +64,9 @@ def save_model(run: Run, name: str, step: int) -> None:
         return
     path = run.folder / name
     with writing(path, f"after step {step}"):
-        checkpoints.save_model(path, run.algorithm, run.arguments, run.hparams, run.dataset)
+        checkpoints.save_model(
+            path, run.algorithm, run.arguments, run.hparams, run.dataset, run.network
+        )
 
 
 class _Steps:

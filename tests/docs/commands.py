@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
+FILE = re.compile(r"`([\w/]+\.py)`:\n\n```python\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
 OURS = re.compile(r"^(?:ndcl-domainbed|python -m ndcl_domainbed\.scripts\.)\s*([\w-]+)(.*)$")
 
 NOT_RUN = (
@@ -97,6 +98,11 @@ class Step(NamedTuple):
 def blocks(page: Path) -> list[tuple[str, str]]:
     """Return (language, text) of every fenced block of a page."""
     return FENCE.findall(page.read_text(encoding="utf-8"))
+
+
+def files(page: Path) -> dict[str, str]:
+    """Return the content of every Python file that a page has the reader write, by its name."""
+    return dict(FILE.findall(page.read_text(encoding="utf-8")))
 
 
 def steps(page: Path) -> list[Step]:

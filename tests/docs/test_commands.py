@@ -23,6 +23,9 @@ OURS = [command for command in EVERY if command.ours and command.ours[0] in COMM
 
 def accept(name, arguments):
     """Parse a command of ours; leave with an error if it would not be accepted."""
+    if "--own_code" in arguments:  # a file that the page has the reader write
+        where = arguments.index("--own_code")
+        arguments = [*arguments[:where], *arguments[where + 2 :]]
     if name == "sweep":
         flags.parse(arguments)
         return

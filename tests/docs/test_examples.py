@@ -8,8 +8,13 @@ import sys
 
 import pytest
 
-from tests.docs.commands import PAGES, ROOT, blocks
-from tests.docs.workspaces import AFTER_A_SWEEP, IN_A_CHECKOUT, add_finished_sweep
+from tests.docs.commands import PAGES, ROOT, blocks, files
+from tests.docs.workspaces import (
+    AFTER_A_RUN,
+    AFTER_A_SWEEP,
+    add_finished_run,
+    add_finished_sweep,
+)
 
 EXAMPLES = [
     pytest.param(
@@ -19,11 +24,10 @@ EXAMPLES = [
         marks=[pytest.mark.domainbed] if "attach" in text else [],
     )
     for page in PAGES
-    if page.name not in IN_A_CHECKOUT
     for number, (language, text) in enumerate(blocks(page))
-    if language == "python"
+    if language == "python" and text not in files(page).values()
 ]
-"""Those in a checkout are files, which tests/docs/test_running.py puts in their places."""
+"""Those that are files are written and used by tests/docs/test_running.py."""
 
 
 @pytest.mark.parametrize(("page", "example"), EXAMPLES)
@@ -35,5 +39,7 @@ def test_the_example_runs(page, example, workspace, capsys):
         return
     if page in AFTER_A_SWEEP:
         add_finished_sweep(workspace)
+    if page in AFTER_A_RUN:
+        add_finished_run(workspace)
     exec(compile(example, page, "exec"), {"__name__": "__main__"})
     assert "print(" not in example or capsys.readouterr().out.strip()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from ndcl_domainbed.sweeping import grid, manifest
 from ndcl_domainbed.sweeping.flags import parse
+from tests.command_line import call
 from tests.docs.commands import ROOT
 from tests.image_folders import write_images
 from tests.results.builder import record, write_run
@@ -14,8 +14,8 @@ from tests.results.builder import record, write_run
 AFTER_A_SWEEP = {"README.md", "results_guide.md", "sweeps.md", "paper.md"}
 """Pages that begin where a sweep has ended."""
 
-IN_A_CHECKOUT = {"your_algorithm.md", "your_setting.md"}
-"""Pages that have the reader write a file into the packages."""
+AFTER_A_RUN = {"README.md", "python.md"}
+"""Pages whose Python examples look at a run on the folder of images."""
 
 DOMAINS = ["camera_a", "camera_b", "drawings"]
 CLASSES = ["glasses", "hat", "none"]
@@ -57,10 +57,10 @@ def add_finished_sweep(folder: Path) -> None:
         write_run(job.folder, records)
 
 
-def copy_checkout(folder: Path) -> None:
-    """Copy what a reader edits and runs in a checkout."""
-    ignored = shutil.ignore_patterns("__pycache__", ".*")
-    for name in ("ndcl_domainbed", "imbalance_splits", "tests", "sweeps"):
-        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
-    for name in ("setup.cfg", "pyproject.toml"):
-        shutil.copy(ROOT / name, folder / name)
+def add_finished_run(folder: Path) -> None:
+    """Train for one step on the folder of images."""
+    outcome = call(
+        "train", "--dataset", "faces", "--imbalance", "TotalHeavyTail", "--steps", 1,
+        "--hparams", '{"batch_size": 4}', "--output_dir", folder / "run_on_faces",
+    )  # fmt: skip
+    assert outcome.status == 0, outcome.err

@@ -80,13 +80,18 @@ def test_a_new_data_set_is_one_new_file(tmp_path, monkeypatch):
     )
     (tmp_path / "added_here.py").write_text(text)
     monkeypatch.setattr(datasets, "__path__", [*datasets.__path__, str(tmp_path)])
-    assert set(datasets._discover()) == {*DATASETS, "Fresh"}
+    monkeypatch.setattr(datasets, "classes", datasets.cached(datasets.classes.__wrapped__))
+    datasets.classes.cache_clear()
+    assert set(datasets.DATASETS) == {*DATASETS, "Fresh"}
     (tmp_path / "added_again.py").write_text(text)
-    with pytest.raises(InputError, match=r"a data set Fresh: .*added_again and .*added_here; ren"):
-        datasets._discover()
+    datasets.classes.cache_clear()
+    with pytest.raises(InputError, match=r"called Fresh: in .*added_again and .*added_here; ren"):
+        datasets.classes()
     (tmp_path / "added_broken.py").write_text("x = 1\ndef broken(:")
-    with pytest.raises(InputError, match=r"added_broken cannot be imported: .*broken.py, line 2\)"):
-        datasets._discover()
+    with pytest.raises(
+        InputError, match=r"added_broken cannot be imported: .*\n.*broken.py, line 2"
+    ):
+        datasets.classes()
 
 
 @pytest.mark.parametrize("env", [-1, 3])

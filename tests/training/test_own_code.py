@@ -91,8 +91,8 @@ def test_an_algorithm_of_a_name_that_there_is_already_is_an_error(tmp_path, monk
     registry._classes.cache_clear()
     assert outcome.status == 2
     assert outcome.err == (
-        "error: two modules define an algorithm Mixup: ndcl_domainbed.algorithms.my_mixup and "
-        "ndcl_domainbed.testbed.algorithms.mixup; rename one of them.\n"
+        "error: two of the algorithms are called Mixup: in ndcl_domainbed.algorithms.my_mixup and "
+        "ndcl_domainbed.testbed.algorithms.mixup; rename one.\n"
     )
 
 
@@ -122,7 +122,7 @@ def own_dataset(monkeypatch):
             self.datasets[domain].targets[image] = label
             self.datasets[domain].tensors[1][image] = label
 
-    monkeypatch.setitem(datasets._CLASSES, "Own", Own)
+    monkeypatch.setitem(datasets.classes(), "Own", Own)
     return Own
 
 

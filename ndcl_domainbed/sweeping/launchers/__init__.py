@@ -1,22 +1,22 @@
-"""Where and how the jobs of a sweep run: a launcher is one file of this package.
+"""Where and how the jobs of a sweep run: a launcher is one module.
 
-Its name is the name of the file. It has a docstring, whose first line is shown in the help,
-``add_flags(group)``, which adds its own flags to the command line, and ``launch(jobs, options)``,
-which starts the jobs and tells whether they have ended. One that starts none has ``STARTS_JOBS =
-False``: then nobody is asked before. Importing a launcher must be cheap: what it needs, it imports
-when it starts.
+It is a file of this package, a module of an installed package that the entry points
+'ndcl_domainbed.launchers' name, or a file named by :data:`~imbalance_splits.discovery.OWN_CODE`
+that defines ``launch``. Its name is the name of the file. It has a docstring, whose first line is
+shown in the help, ``add_flags(group)``, which adds its own flags to the command line, and
+``launch(jobs, options)``, which starts the jobs and tells whether they have ended. One that starts
+none has ``STARTS_JOBS = False``: then nobody is asked before. Importing a launcher must be cheap:
+what it needs, it imports when it starts.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib
-import pkgutil
 from argparse import Namespace, _ArgumentGroup
 from collections.abc import Sequence
-from typing import Protocol, cast
+from typing import Any, Protocol
 
-from ndcl_domainbed.errors import unknown_name
+from imbalance_splits.discovery import cached, find_modules
+from ndcl_domainbed.errors import InputError, unknown_name
 from ndcl_domainbed.sweeping.jobs import Job
 
 
@@ -35,11 +35,16 @@ class Launcher(Protocol):
         """
 
 
-@functools.cache
+@cached
 def launchers() -> dict[str, Launcher]:
-    """Return all launchers by name, sorted."""
-    names = sorted(info.name for info in pkgutil.iter_modules(__path__))
-    return {name: cast(Launcher, importlib.import_module(f"{__name__}.{name}")) for name in names}
+    """Return all launchers by name, sorted. Raises InputError for one that lacks something."""
+    found: dict[str, Any] = {}
+    for name, source in find_modules(__name__, "launchers", "launch").items():
+        module = found[name] = source.load()
+        for function in ("launch", "add_flags"):
+            if not callable(getattr(module, function, None)):
+                raise InputError(f"{source.place}: a launcher needs a function {function}().")
+    return found
 
 
 def get_launcher(name: str) -> Launcher:

@@ -7,18 +7,18 @@ know the testbed's own algorithms; :mod:`ndcl_domainbed.registry` knows all, NDC
 from __future__ import annotations
 
 import functools
-import sys
 
+from imbalance_splits.discovery import find_classes
 from imbalance_splits.errors import unknown_name
+from ndcl_domainbed.hparams import declares_hparams
 
 
 @functools.cache
 def classes() -> dict[str, type]:
     """Return all algorithm classes of this package by name, sorted."""
     from ndcl_domainbed.testbed.algorithms.base import Algorithm
-    from ndcl_domainbed.testbed.algorithms.discovery import discover
 
-    return discover(sys.modules[__name__], Algorithm)
+    return find_classes(__name__, "algorithms", Algorithm, declares_hparams, elsewhere=False)
 
 
 def get_algorithm_class(name: str) -> type:

@@ -43,6 +43,9 @@ class MultiDomainDataset:
     classes: list[str]
     """Class names; the label of a class is its index."""
 
+    preprocessing: dict[str, Any] | None = None
+    """How a plain image becomes an input, if that is known: see :func:`preprocessing`."""
+
     datasets: list[Any]
     """One torch data set per domain; each has ``targets``, its labels in order."""
 
@@ -87,6 +90,19 @@ def check_environment(env: int, environments: Sequence[str], dataset: str) -> No
     if not 0 <= env < len(environments):
         numbered = ", ".join(f"{index} = {name}" for index, name in enumerate(environments))
         raise InputError(f"{dataset} has no domain {env} to test on. There are: {numbered}")
+
+
+def preprocessing(size: int, mean: Sequence[float], std: Sequence[float]) -> dict[str, Any]:
+    """Return what a saved model says of its inputs: RGB images, resized and normalized.
+
+    ``size`` is height and width in pixels; ``mean`` and ``std`` are those of the channels, for
+    values in [0, 1].
+    """
+    return {"image_size": int(size), "mean": list(mean), "std": list(std)}
+
+
+SCALED_TO_ONE = ((0.5,) * 3, (0.5,) * 3)
+"""Mean and standard deviation of small images, which are scaled to [-1, 1]."""
 
 
 def size_attributes(image_size: int) -> dict[str, int | str | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from ndcl_domainbed.testbed.datasets.base import MultiDomainDataset
+from ndcl_domainbed.testbed.datasets.base import SCALED_TO_ONE, MultiDomainDataset, preprocessing
 from ndcl_domainbed.testbed.datasets.digits import Images
 
 
@@ -36,6 +36,7 @@ class DigitsDG(MultiDomainDataset):
         super().__init__(root, test_envs, hparams)
         self.classes, domains = self.pixels(root)
         self.num_classes = len(self.classes)
+        self.preprocessing = preprocessing(self.IMAGE_SIZE, *SCALED_TO_ONE)
         self.datasets = []
         for images, labels in domains.values():
             planes = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())

@@ -44,13 +44,13 @@ def package(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("class Mine(:\n", r"the settings of imbalance_splits.settings.mine cannot be imported: "
-         r"SyntaxError: .*mine.py, line 1\)"),
+        ("class Mine(:\n", r"imbalance_splits.settings.mine cannot be imported: SyntaxError: "
+         r"invalid syntax\nCorrect /.*mine.py, line 1, or do without it."),
         ("from imbalance_splits.settings.base import GeneratedSetting\n\n\n"
          "class Cross(GeneratedSetting):\n"
          "    def train_counts(self, usable):\n        return {}\n",
-         "two modules define a setting Cross: imbalance_splits.settings.cross and "
-         "imbalance_splits.settings.mine; rename one of them."),
+         "two of the settings are called Cross: in imbalance_splits.settings.cross and "
+         "imbalance_splits.settings.mine; rename one."),
     ],
     ids=["broken", "twice"],
 )  # fmt: skip

@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 import sys
-from types import ModuleType
 
 import pytest
 import torch
 
+from imbalance_splits.discovery import find_classes
 from imbalance_splits.errors import InputError
+from ndcl_domainbed.hparams import declares_hparams
 from ndcl_domainbed.testbed import algorithms
 from ndcl_domainbed.testbed.algorithms.base import Algorithm, domain_indices, scalars
-from ndcl_domainbed.testbed.algorithms.discovery import discover
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
 ERM_AGAIN = """
@@ -52,31 +52,34 @@ def package(tmp_path, monkeypatch):
         del sys.modules[name]
 
 
-def imported_package() -> ModuleType:
-    import mine
-
-    return mine
+def discover():
+    return find_classes("mine", "algorithms", Algorithm, declares_hparams, elsewhere=False)
 
 
 def test_discovery_finds_public_classes_where_they_are_defined(package):
-    found = discover(imported_package(), Algorithm)
+    found = discover()
     assert list(found) == ["Mine"]
     assert issubclass(found["Mine"], ERM)
 
 
 def test_a_name_defined_twice_is_an_error(package):
     (package / "second.py").write_text(ERM_AGAIN)
-    with pytest.raises(InputError, match=r"an algorithm Mine: mine.first and mine.second"):
-        discover(imported_package(), Algorithm)
+    with pytest.raises(
+        InputError, match=r"algorithms are called Mine: in mine.first and mine.second; ren"
+    ):
+        discover()
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("import nonexistent_package", r"mine.second cannot be imported: ModuleNotFound.*line 1\)"),
+        (
+            "import nonexistent_package",
+            r"mine.second cannot be imported: ModuleNotFound.*\nCorrect /.*second.py, line 1, ",
+        ),
         (
             "x = 1\ndef broken(:",
-            r"mine.second cannot be imported: SyntaxError.*second.py, line 2\)",
+            r"mine.second cannot be imported: SyntaxError.*\nCorrect /.*second.py, line 2, ",
         ),
         (
             ERM_AGAIN.replace("Mine(Imported):", "Other(Imported):\n    HPARAMS = {'foo': 3}"),
@@ -88,7 +91,7 @@ def test_a_name_defined_twice_is_an_error(package):
 def test_a_broken_file_is_named(package, content, message):
     (package / "second.py").write_text(content)
     with pytest.raises(InputError, match=message):
-        discover(imported_package(), Algorithm)
+        discover()
 
 
 def test_domainbeds_names_are_there():

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ndcl_domainbed.testbed.datasets.base import MultiDomainDataset
+from ndcl_domainbed.testbed.datasets.base import SCALED_TO_ONE, MultiDomainDataset, preprocessing
 from ndcl_domainbed.testbed.datasets.images.folders import Samples
 from ndcl_domainbed.testbed.datasets.images.reading import SMALL_SIZES
 
@@ -28,11 +28,14 @@ class ImageFileDataset(MultiDomainDataset):
         """List the images; none is decoded. Raises InputError if some are missing."""
         from ndcl_domainbed.testbed.datasets.images import transforms
         from ndcl_domainbed.testbed.datasets.images.files import ImageFiles
+        from ndcl_domainbed.testbed.networks.normalization import normalization_of
 
         super().__init__(root, test_envs, hparams)
         size = self.input_shape[1]
         small = size == self.IMAGE_SIZE and size in SMALL_SIZES
         plain, augmenting = transforms.image_transforms(hparams, size, small=small)
+        channels = SCALED_TO_ONE if small else normalization_of(hparams)
+        self.preprocessing = preprocessing(size, *channels)
         self.classes, found = self.find_images(root)
         self.num_classes = len(self.classes)
         self.datasets = []

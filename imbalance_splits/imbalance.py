@@ -1,0 +1,168 @@
+"""Imbalanced splits of whatever has labels: from a setting and a seed to image indices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imbalance_splits.errors import InputError
+from imbalance_splits.kept import describe_kept
+from imbalance_splits.labels import labels_of
+from imbalance_splits.make_table import table_for
+from imbalance_splits.seeds import seed_hash
+from imbalance_splits.shots import describe_empty_groups, shot_groups
+from imbalance_splits.splitting import DomainIndices, split_domain
+from imbalance_splits.table import SplitTable, listed
+
+
+@dataclass(frozen=True)
+class ImbalancedSplit:
+    """The images of every source domain, for one target domain.
+
+    ``sources`` maps a source domain to its :class:`~imbalance_splits.splitting.DomainIndices`
+    (``train``, ``validation`` and ``test``); ``counts`` are the training images, int64 (sources,
+    classes); ``classes`` the names of the K classes, in label order; ``shot_groups`` the group of
+    each class: 'many', 'medium', 'few' or 'zero'; ``notes`` what to know of the split, a line each;
+    ``table`` is the table that the counts are from.
+    """
+
+    target: str
+    sources: dict[str, DomainIndices]
+    classes: list[str]
+    counts: np.ndarray
+    shot_groups: dict[str, str]
+    notes: list[str]
+    table: SplitTable
+
+
+def make_imbalance(
+    labels: Mapping[str, Any],
+    setting: str | Path | SplitTable,
+    target: str,
+    seed: int = 0,
+    *,
+    classes: Sequence[str] | None = None,
+    dataset: str = "data",
+    **parameters: Any,
+) -> ImbalancedSplit:
+    """Return which images of the source domains are trained on when ``target`` is left out.
+
+    ``labels`` maps each domain, the target among them, to the labels of its images in order: whole
+    numbers from 0 or names, as a list or an array; or a dataset with ``targets``, such as
+    torchvision's ImageFolder. ``classes`` names the numbers (default: what the datasets say, else
+    '0', '1', …); names are sorted. ``setting`` is a setting's name with ``parameters``, the path of
+    a table (.json, .csv), or a table. ``dataset`` may name a published dataset, whose published
+    table is then taken unless there are parameters.
+
+    ``seed`` is the trial seed of a training run: with the domains in the order of its dataset
+    (folders: by name), the images are those that the run trains on. Raises InputError for labels
+    that are no classes, and for a setting that the images are too few for.
+
+    >>> labels = {name: ["cat"] * 40 + ["dog"] * 30 for name in ("art", "photo", "sketch")}
+    >>> split = make_imbalance(labels, "Exponential", target="sketch", seed=0, factor=5)
+    >>> split.counts.tolist(), split.shot_groups
+    ([[28, 5], [28, 5]], {'cat': 'many', 'dog': 'few'})
+    >>> len(split.sources["photo"].train), split.sources["photo"].validation[:3]
+    (33, array([21, 15, 38]))
+    """
+    if target not in labels:
+        raise InputError(f"no labels of the target {target!r}; there are: {', '.join(labels)}.")
+    names, numbers = _numbered(labels, classes)
+    sizes = {
+        domain: dict(zip(names, np.bincount(row, minlength=len(names)).tolist(), strict=True))
+        for domain, row in numbers.items()
+    }
+    if isinstance(setting, SplitTable):
+        table = setting
+    else:
+        table = table_for(dataset, str(setting), sizes, parameters or None)
+    sources = [domain for domain in labels if domain != target]
+    counts = counts_of(table, target, sources, names)
+    parts = {
+        domain: split_domain(
+            numbers[domain], row, table.validation_per_class[target],
+            seed_hash(int(seed), list(labels).index(domain)), domain=domain, classes=names,
+        )
+        for domain, row in zip(sources, counts, strict=True)
+    }  # fmt: skip
+    groups = shot_groups(counts, table.thresholds[target])
+    notes = describe_empty_groups(counts, table.thresholds[target])
+    notes += describe_kept(table, {name: sizes[name] for name in sources}, target)
+    return ImbalancedSplit(
+        target, parts, names, counts, dict(zip(names, groups, strict=True)), notes, table
+    )
+
+
+def counts_of(
+    table: SplitTable, target: str, sources: Sequence[str], classes: Sequence[str]
+) -> np.ndarray:
+    """Return the table's training counts, int64 (sources, classes), in the order given.
+
+    Raises InputError unless the table has these classes, and counts for the sources.
+    """
+    where = f"split table {table.dataset} {table.setting}"
+    odd = [name for name in classes if name not in table.classes]
+    extra = [name for name in table.classes if name not in classes]
+    if odd or extra:
+        raise InputError(
+            f"{where} and the dataset differ in their classes. Not in the table: {listed(odd)}; "
+            f"not in the dataset: {listed(extra)}."
+        )
+    missing = [name for name in sources if name not in table.rows(target)]
+    if missing:
+        raise InputError(
+            f"{where}, target {target}: no counts for the source {', '.join(missing)}."
+        )
+    order = [table.classes.index(name) for name in classes]
+    return table.counts(target, sources)[:, order]
+
+
+def _numbered(
+    labels: Mapping[str, Any], classes: Sequence[str] | None
+) -> tuple[list[str], dict[str, np.ndarray]]:
+    """Return the names of the classes, and of each domain the numbers of the classes (N,)."""
+    rows: dict[str, np.ndarray] = {}
+    for domain, given in labels.items():
+        is_dataset = hasattr(given, "targets") or hasattr(given, "tensors")
+        rows[domain] = labels_of(given) if is_dataset else np.asarray(given)
+        if rows[domain].ndim != 1 or (rows[domain].dtype.kind in "fcb" and rows[domain].size):
+            raise InputError(
+                f"domain {domain}: the labels must be a list of whole numbers or of names, one for "
+                "each image."
+            )
+        own = getattr(given, "classes", None)
+        if own is not None and classes is not None and list(own) != list(classes):
+            raise InputError(f"domain {domain} has other classes than those before, or an order.")
+        classes = own if classes is None else classes
+    if all(row.dtype.kind in "iu" for row in rows.values() if row.size):
+        return _checked(rows, classes)
+    texts = {domain: row.astype(str) for domain, row in rows.items()}
+    found = sorted({name for row in texts.values() for name in row.tolist()})
+    names = found if classes is None else list(classes)
+    unknown = sorted(set(found) - set(names))
+    if unknown:
+        raise InputError(f"the labels have {listed(unknown)}, which is not among the classes.")
+    place = {name: number for number, name in enumerate(names)}
+    return names, {
+        domain: np.array([place[name] for name in row.tolist()], dtype=np.int64)
+        for domain, row in texts.items()
+    }
+
+
+def _checked(
+    rows: dict[str, np.ndarray], classes: Sequence[str] | None
+) -> tuple[list[str], dict[str, np.ndarray]]:
+    """Return names and labels for labels that are numbers; InputError for one out of range."""
+    last = max((int(row.max()) for row in rows.values() if row.size), default=-1)
+    names = [str(i) for i in range(last + 1)] if classes is None else list(classes)
+    for domain, row in rows.items():
+        if row.size and not 0 <= row.min() <= row.max() < len(names):
+            raise InputError(
+                f"domain {domain}: labels from {row.min()} to {row.max()}, but with {len(names)} "
+                f"classes labels are 0 to {len(names) - 1}."
+            )
+    return names, {domain: row.astype(np.int64) for domain, row in rows.items()}

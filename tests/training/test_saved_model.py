@@ -1,0 +1,125 @@
+"""A saved model, loaded in one line, predicts what the run recorded."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from PIL import Image
+
+import ndcl_domainbed
+from imbalance_splits.errors import InputError
+from ndcl_domainbed.diagnostics.saved_run import load_run
+from tests.command_line import call
+from tests.features.commands import CLASSES, write_photos
+from tests.features.training import train_words
+from tests.training.runs import records, train_shortly
+
+SMALL = {"image_size": 40, "backbone": "small_cnn", "frozen": False}
+KINDS = {"kept size": {"image_size": 28, "backbone": "small_cnn", "frozen": False},
+         "resized": SMALL, "frozen": {}}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=lambda name: name.replace(" ", "_"))
+def run(request, tmp_path_factory):
+    """The folder of a run on images, and the folder of the images."""
+    folder = tmp_path_factory.mktemp("run")
+    size = 28 if request.param == "kept size" else 48
+    write_photos(folder, per_class=6, size=size)
+    words = train_words(
+        folder, "--steps", 3, "--output_dir", folder / "run", **KINDS[request.param]
+    )
+    outcome = call(*words)
+    assert outcome.status == 0, outcome.err
+    return folder / "run"
+
+
+def test_it_predicts_images_as_the_run_did(run):
+    model = ndcl_domainbed.load_model(run, device="cpu")
+    assert model.classes == CLASSES
+    assert not model.training
+    dataset = load_run(run).dataset
+    last = records(run)[-1]
+    for (env, split), subset in dataset.evaluation_sets.items():
+        found = sorted((run.parent / "photos" / dataset.environments[env]).glob("*/*"))
+        paths = [found[index] for index in subset.indices]
+        labels = torch.tensor([CLASSES.index(path.parent.name) for path in paths])
+        predictions = model.predict(paths)
+        right = (predictions.labels == labels).float().mean().item()
+        assert right == pytest.approx(last[f"env{env}_{split}_acc"])
+        assert predictions.probabilities.shape == (len(paths), 2)
+        assert torch.allclose(predictions.probabilities.sum(dim=1), torch.ones(len(paths)))
+    images = [Image.open(path) for path in paths]
+    tensors = torch.stack([model.transform(image) for image in images])
+    assert tensors.shape[1:] == model.input_shape
+    assert torch.equal(model.predict(images).probabilities, predictions.probabilities)
+    assert torch.equal(model.predict(tensors).probabilities, predictions.probabilities)
+
+
+def test_a_file_of_an_earlier_version_takes_tensors_alone(run, tmp_path):
+    saved = torch.load(run / "model.pkl", weights_only=True)
+    for name in ("model_classes", "model_preprocessing", "model_network"):
+        del saved[name]
+    torch.save(saved, tmp_path / "old.pkl")
+    old, new = (ndcl_domainbed.load_model(p, "cpu") for p in (tmp_path / "old.pkl", run))
+    assert old.classes is None
+    assert old.transform is None
+    inputs = torch.randn(3, *new.input_shape)
+    assert torch.equal(old.predict(inputs).probabilities, new.predict(inputs).probabilities)
+    with pytest.raises(InputError, match=r"is not known: .*\nGive a tensor \(n, 3, "):
+        old.predict([Image.new("RGB", (28, 28))])
+    with pytest.raises(InputError, match=r"takes inputs of the shape \(n, 3, .*as \(1, 3, 7, 7\)"):
+        old.predict(torch.zeros(1, 3, 7, 7))
+    with pytest.raises(InputError, match="no images"):
+        old.predict([])
+
+
+@pytest.fixture
+def frozen_run(tmp_path):
+    write_photos(tmp_path)
+    assert call(*train_words(tmp_path, "--steps", 1, "--output_dir", tmp_path / "run")).status == 0
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("where", ["file", "record"])
+def test_other_weights_of_the_frozen_network_are_refused(frozen_run, where):
+    saved = torch.load(frozen_run / "model.pkl", weights_only=True)
+    network = saved.pop("model_network")
+    assert network == records(frozen_run)[0]["network"]
+    network |= {"digest": "sha256:0123456789abcdef", "weights": "file w.pth"}
+    if where == "file":
+        saved["model_network"] = network
+    else:
+        lines = [json.dumps({**record, "network": network}) for record in records(frozen_run)]
+        (frozen_run / "results.jsonl").write_text("\n".join(lines) + "\n")
+    torch.save(saved, frozen_run / "model.pkl")
+    with pytest.raises(InputError) as error:
+        ndcl_domainbed.load_model(frozen_run)
+    first, second = str(error.value).splitlines()
+    assert "small_cnn with other weights (file w.pth, sha256:0123456789abcdef)" in first
+    assert second == "Install or name the weights of that time."
+
+
+def test_without_a_model_it_is_an_error(tmp_path):
+    with pytest.raises(InputError, match=r"no saved model .*model.pkl: name the folder of a run"):
+        ndcl_domainbed.load_model(tmp_path)
+
+
+def test_weights_of_another_shape_are_an_error(tmp_path):
+    assert train_shortly(tmp_path / "run").status == 0
+    saved = torch.load(tmp_path / "run" / "model.pkl", weights_only=True)
+    saved["model_num_classes"] = 5
+    torch.save(saved, tmp_path / "other.pkl")
+    with pytest.raises(InputError, match=r"other.pkl does not fit ERM as it is now: size mismatch"):
+        ndcl_domainbed.load_model(tmp_path / "other.pkl")
+
+
+def test_importing_the_package_does_not_import_torch():
+    code = "import sys, ndcl_domainbed; print('torch' in sys.modules, ndcl_domainbed.load_model)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("False <function load_model")
+    with pytest.raises(AttributeError, match="no attribute 'load_models'"):
+        _ = ndcl_domainbed.load_models

@@ -70,7 +70,6 @@ def _add_manner(parser: argparse.ArgumentParser, defaults: TrainArguments) -> No
         action="store_true",
         help="compile the network, and NDCL's losses, with torch.compile",
     )
-    add("--image_cache", metavar="DIR", help="keep decoded images there, for all runs")
     add("--feature_cache", metavar="DIR",
         help="keep frozen features there (default: features in --data_dir)")  # fmt: skip
     add("--log", metavar="KIND", help=f"log losses and accuracies as well to: {', '.join(LOGS)}")

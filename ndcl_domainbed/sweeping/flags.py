@@ -51,12 +51,11 @@ DEFAULTS: Mapping[str, Any] = {
     "watch": False,
     "device": None,
     "num_workers": None,
-    "image_cache": None,
     "feature_cache": None,
     "log": None,
 }
 
-FREE_FLAGS = ("device", "num_workers", "image_cache", "feature_cache", "log")
+FREE_FLAGS = ("device", "num_workers", "feature_cache", "log")
 """Flags of a run that do not change its results, and so not the folder of the job."""
 
 GRID_FLAGS = frozenset(field.name for field in fields(Grid))
@@ -105,7 +104,6 @@ def build_parser(cls: type[AnyParser]) -> AnyParser:
     add("--skip_confirmation", action="store_true", help="do not ask")
     add("--device", help="of all jobs, such as cpu or cuda")
     add("--num_workers", type=int, metavar="N", help="loader processes of a job")
-    add("--image_cache", metavar="DIR", help="keep decoded images there, for all jobs")
     add("--feature_cache", metavar="DIR",
         help="keep frozen features there (default: features in --data_dir)")  # fmt: skip
     add("--log", metavar="KIND", help=f"log as well to: {', '.join(LOGS)}")

@@ -21,9 +21,6 @@ _ONLY_IF_GIVEN = (
     "compile", "diagnostics",
 )  # fmt: skip
 
-_OF_IMAGE_FILES = ("ImageFileDataset", "MultipleEnvironmentImageFolder")
-"""What data sets of image files inherit from: ours, and those of a DomainBed checkout."""
-
 
 @dataclass(frozen=True)
 class Grid:
@@ -112,18 +109,13 @@ def dataset_class(dataset: str, data_dir: str) -> Any:
 def expand(
     grids: Iterable[Grid], output_dir: str, free_args: Mapping[str, Any] | None = None
 ) -> list[Job]:
-    """Return the jobs of all ``grids``, each once, in order.
-
-    All have the same ``free_args``, except that ``image_cache`` goes to those with image files.
-    """
+    """Return the jobs of all ``grids``, each once, in order; all have the same ``free_args``."""
     jobs: dict[str, Job] = {}
     for grid in grids:
         for args in grid.train_args():
             data = dataset_class(args["dataset"], grid.data_dir)
-            free = dict(free_args or {})
-            if not has_image_files(data):
-                free.pop("image_cache", None)
-            job = make_job(args, output_dir, grid.steps or _usual_steps(grid, data), free)
+            steps = grid.steps or _usual_steps(grid, data)
+            job = make_job(args, output_dir, steps, dict(free_args or {}))
             jobs.setdefault(job.folder.name, job)
     return list(jobs.values())
 
@@ -131,11 +123,6 @@ def expand(
 def _usual_steps(grid: Grid, data: Any) -> int:
     """Return the updates of a run that is given no number of them."""
     return SHORT_RUN if parse_hparams(grid.hparams).get("frozen") is True else int(data.N_STEPS)
-
-
-def has_image_files(data: type) -> bool:
-    """Whether a data set, of ours or of a DomainBed checkout, reads images from folders."""
-    return any(base.__name__ in _OF_IMAGE_FILES for base in data.__mro__)
 
 
 def check_folders(jobs: Iterable[Job]) -> None:

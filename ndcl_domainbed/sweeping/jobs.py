@@ -18,7 +18,7 @@ class Job:
     """One run. ``train_args`` are its flags without ``output_dir``, which follows from them.
 
     ``n_steps`` is the number of updates that the run will make. ``free_args`` are flags that do
-    not change its results, such as where it keeps decoded images. Jobs compare by their folders.
+    not change its results, such as where it computes. Jobs compare by their folders.
     """
 
     train_args: dict[str, Any]

@@ -28,8 +28,8 @@ class TrainArguments:
     ``imbalance`` is the name of a setting, the path of a table, or None for DomainBed's ordinary
     split. ``steps`` and ``checkpoint_freq`` None mean the dataset's own. ``device`` None means
     the best there is; ``num_workers`` None means as many loader processes as help here. Neither
-    of the two changes which images a step sees. ``image_cache`` is a folder for decoded images,
-    ``feature_cache`` one for frozen features (None: ``features`` in ``data_dir``), ``log`` one of
+    of the two changes which images a step sees. ``feature_cache`` is a folder for frozen
+    features (None: ``features`` in ``data_dir``), ``log`` one of
     ``LOGS``; with ``keep_resume`` the resume file stays when the run is done; with
     ``diagnostics`` it also writes what :class:`ndcl_domainbed.training.watch.Watch` sees.
     """
@@ -57,7 +57,6 @@ class TrainArguments:
     keep_resume: bool = False
     precision: str = PRECISIONS[0]
     compile: bool = False
-    image_cache: str | None = None
     feature_cache: str | None = None
     log: str | None = None
     diagnostics: bool = False

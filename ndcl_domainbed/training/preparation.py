@@ -26,7 +26,6 @@ from ndcl_domainbed.training import seeding
 from ndcl_domainbed.training.acceleration import accelerate
 from ndcl_domainbed.training.arguments import TrainArguments
 from ndcl_domainbed.training.batches import in_memory
-from ndcl_domainbed.training.image_cache import use_image_cache
 from ndcl_domainbed.training.memory import keep_freed_memory
 from ndcl_domainbed.training.watchable import check_watchable
 
@@ -66,8 +65,6 @@ def prepare(arguments: TrainArguments) -> Run:
     dataset_class = trained_dataset(arguments, images_class, hparams, device)
     seeding.seed_everything(arguments.seed)
     dataset = split_dataset(arguments, dataset_class, hparams)
-    if arguments.image_cache is not None and not hparams.get("frozen"):
-        use_image_cache(domains_of(dataset), Path(arguments.image_cache))
     steps = arguments.steps or dataset_class.N_STEPS
     hparams.label_counts = dataset.label_counts
     hparams.train_sets = dataset.train_sets
@@ -186,12 +183,6 @@ def split_dataset(arguments: TrainArguments, dataset_class: Any, hparams: Hparam
                 "Give it some, or leave the domain out of the data set."
             )
     return split
-
-
-def domains_of(dataset: SplitDataset) -> list[Any]:
-    """Return the data sets of single domains that a run reads, each once."""
-    subsets = [*dataset.train_sets, *dataset.unlabeled_sets, *dataset.evaluation_sets.values()]
-    return list({id(subset.dataset): subset.dataset for subset in subsets}.values())
 
 
 def split_table(

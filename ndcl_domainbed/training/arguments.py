@@ -10,7 +10,7 @@ from typing import Any
 from imbalance_splits.errors import InputError, unknown_name
 
 TASKS = ("domain_generalization", "domain_adaptation")
-PRECISIONS = ("fp32", "bf16", "fp16")
+PRECISIONS = ("fp32", "bf16")
 LOGS = ("tensorboard",)
 NO_IMBALANCE = "none"
 """What stands for DomainBed's ordinary split on the command line and in sweeps."""

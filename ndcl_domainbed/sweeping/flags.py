@@ -127,8 +127,8 @@ def _add_grid_flags(group: argparse._ArgumentGroup) -> None:
     add("--n_hparams", type=int, metavar="N",
         help="seeds of the hparams end before this; 0 is the defaults (default: 20)")  # fmt: skip
     add("--n_trials", type=int, metavar="N", help="number of split seeds (default: 3)")
-    add("--data_dir", help="folder of the data sets")
-    add("--steps", type=int, metavar="N", help="updates a run (default: the data set's)")
+    add("--data_dir", help="folder of the datasets")
+    add("--steps", type=int, metavar="N", help="updates a run (default: the dataset's)")
     add("--hparams", metavar="JSON", help="hyper-parameters that override the registry's")
     add("--holdout_fraction", type=float, metavar="SHARE", help="default: 0.2")
     add("--uda_holdout_fraction", type=float, metavar="SHARE",
@@ -148,7 +148,7 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[Grid]]:
     A flag on the command line wins over the file, and a block of the file over the rest of it. Of
     the datasets, algorithms or settings that a block lists, a flag chooses: see :func:`choose`.
     Hyper-parameters are merged one by one.
-    Lists of data sets and algorithms that nobody gave stay None. For ``status`` without a flag
+    Lists of datasets and algorithms that nobody gave stay None. For ``status`` without a flag
     that says which runs there are no grids. Raises InputError for a file that cannot be used.
     """
     given = vars(build_parser(argparse.ArgumentParser).parse_args(argv))
@@ -221,7 +221,7 @@ def make_grid(given: Mapping[str, Any]) -> Grid:
     """Return the grid of the given flags, with the defaults for the others."""
     values = {**DEFAULTS, **given}
     if values["data_dir"] is None:
-        raise InputError("--data_dir is missing: the folder that holds the data sets.")
+        raise InputError("--data_dir is missing: the folder that holds the datasets.")
     return Grid(**{name: values[name] for name in GRID_FLAGS})
 
 

@@ -1,4 +1,4 @@
-"""A grid of runs: trials x settings x data sets x algorithms x test domains x hyper-parameters."""
+"""A grid of runs: trials x settings x datasets x algorithms x test domains x hyper-parameters."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Grid:
     """The values of a sweep's flags, by their names.
 
     ``hparams_seed`` runs from ``n_hparams_from`` to ``n_hparams`` - 1. ``imbalance`` holds
-    settings, table files or "none"; with None the data sets are split as DomainBed does. None and
+    settings, table files or "none"; with None the datasets are split as DomainBed does. None and
     False elsewhere mean that a flag was not given.
     """
 
@@ -95,12 +95,12 @@ def test_env_choices(domains: int, grid: Grid) -> list[list[int]]:
 
 
 def environments(dataset: str, data_dir: str) -> list[str]:
-    """Return the names of a data set's domains; InputError if there is no such data set."""
+    """Return the names of a dataset's domains; InputError if there is no such dataset."""
     return list(dataset_class(dataset, data_dir).ENVIRONMENTS)
 
 
 def dataset_class(dataset: str, data_dir: str) -> Any:
-    """Return the class of a data set; InputError if there is no such data set."""
+    """Return the class of a dataset; InputError if there is no such dataset."""
     from ndcl_domainbed import backend  # torch: not for --help
 
     return backend.get_dataset_class(dataset, data_dir)
@@ -126,7 +126,7 @@ def _usual_steps(grid: Grid, data: Any) -> int:
 
 
 def check_folders(jobs: Iterable[Job]) -> None:
-    """Raise InputError if this machine lacks the folder of a data set that the jobs need."""
+    """Raise InputError if this machine lacks the folder of a dataset that the jobs need."""
     for dataset, data_dir in {(j.train_args["dataset"], j.train_args["data_dir"]) for j in jobs}:
         name = getattr(dataset_class(dataset, data_dir), "FOLDER", None)
         if name and not (Path(data_dir) / name).is_dir():
@@ -137,9 +137,9 @@ def check_folders(jobs: Iterable[Job]) -> None:
 
 
 def check_splits(jobs: Iterable[Job]) -> None:
-    """Raise InputError if a setting makes no split of a data set's images, such as of too few.
+    """Raise InputError if a setting makes no split of a dataset's images, such as of too few.
 
-    Each setting is tried once on each data set here, as every run of them would. A data set is
+    Each setting is tried once on each dataset here, as every run of them would. A dataset is
     read once for all its settings: it takes a while if it has many folders.
     """
     from ndcl_domainbed import registry

@@ -49,7 +49,7 @@ class Job:
         return command
 
     def title(self) -> str:
-        """Return data set, algorithm and so on in a few words."""
+        """Return dataset, algorithm and so on in a few words."""
         args = self.train_args
         data = "/".join(filter(None, (args["dataset"], args.get("imbalance"))))
         tests = ",".join(str(env) for env in args["test_envs"])

@@ -23,7 +23,7 @@ DEFAULT_HOLDOUT = 0.2
 class TrainArguments:
     """What one run is a pure function of. The names are DomainBed's flags.
 
-    The defaults are DomainBed's too, but for the data set: the one that needs no download.
+    The defaults are DomainBed's too, but for the dataset: the one that needs no download.
 
     ``imbalance`` is the name of a setting, the path of a table, or None for DomainBed's ordinary
     split. ``steps`` and ``checkpoint_freq`` None mean the dataset's own. ``device`` None means
@@ -62,7 +62,7 @@ class TrainArguments:
     diagnostics: bool = False
 
     def check(self) -> None:
-        """Raise InputError for a value that no data set could accept."""
+        """Raise InputError for a value that no dataset could accept."""
         if self.task not in TASKS:
             raise unknown_name("task", self.task, TASKS)
         if self.log is not None and self.log not in LOGS:

@@ -202,7 +202,7 @@ BAD_INPUT = [
     (["--holdout_fraction", "1.5"], "--holdout_fraction"),
     (["--device", "abacus"], "--device abacus"),
     (["--task", "domain_adaptation"], "--uda_holdout_fraction"),
-    (["--task", "domain_adaptation", "--uda_holdout_fraction", "0.001"], "is not one image"),
+    (["--task", "domain_adaptation", "--uda_holdout_fraction", "0.001"], "rounds down to no image"),
     (["--imbalance", "missing_table.json"], "missing_table.json"),
     (["--dataset", "PACS", "--data_dir", "/nowhere"], "/nowhere"),
 ]

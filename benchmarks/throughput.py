@@ -4,14 +4,13 @@
     python benchmarks/throughput.py --network tiny --steps 480 --checkpoint_freq 240
 
 A folder of JPEG images is generated, laid out and sized as PACS is (four domains, seven classes,
-227 x 227). On it run, in turn, several times, each in a process of its own: this project; this
-project with a cache of decoded images, built beforehand; a plain loop in DomainBed's style, which
-stands in this file; and with DOMAINBED_HOME set that checkout's own train command. All train ERM on
-the same network with random weights: a ResNet-18, whose own work takes most of the time on a CPU,
-or a tiny one, with which reading images is nearly all there is to do, as with a fast GPU. Timed is
-what happens between the first record and the last: the steps and the evaluations, without the
-start-up. Images are those trained on and those evaluated. The figures are the best of the rounds,
-and ratios to the plain loop; they are no test.
+227 x 227). On it run, in turn, several times, each in a process of its own: this project; a plain
+loop in DomainBed's style, which is in this file; and with DOMAINBED_HOME set that checkout's own
+train command. All train ERM on the same network with random weights: a ResNet-18, whose own work
+takes most of the time on a CPU, or a tiny one, with which reading images takes nearly all of it, as
+with a fast GPU. The time is that between the first record and the last: the steps and the
+evaluations, without the start-up. Images are those trained on and those evaluated. The figures are
+the best of the rounds, and ratios to the plain loop; they are no test.
 """
 
 from __future__ import annotations
@@ -89,7 +88,6 @@ def commands(options: argparse.Namespace, data: Path) -> dict[str, list[str]]:
             "--checkpoint_freq", str(options.checkpoint_freq),
             "--batch_size", str(options.batch_size)],
         "ndcl-domainbed": ours,
-        "ndcl-domainbed with --image_cache": [*ours, "--image_cache", str(data / "decoded")],
     }  # fmt: skip
     for more in options.more:
         found[f"ndcl-domainbed {more}"] = [*ours, *more.split()]

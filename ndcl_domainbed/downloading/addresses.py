@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-import json
+import importlib
 import os
-from contextlib import closing
+import re
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
-from ndcl_domainbed.downloading.connection import Interruption, SourceFailure, connect, reading
+from ndcl_domainbed.downloading.errors import SourceFailure
 from ndcl_domainbed.downloading.recipe import RemoteFile
 
-_TIMEOUT = 60.0
+_HUB_FILE = re.compile(r"(https?://.+?)/datasets/([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
+
+
+class HubFile(NamedTuple):
+    """A file of a dataset on a Hugging Face Hub."""
+
+    hub: str
+    repository: str
+    revision: str
+    path: str
 
 
 def google_drive(identity: str, resource_key: str | None = None) -> str:
     """Return the address of a public file; links from before 2021 need their resource key."""
-    key = f"&resourcekey={resource_key}" if resource_key else ""
-    return (
+    if resource_key is None:
+        return f"https://drive.google.com/uc?id={identity}"
+    return (  # gdown drops the key of an address at drive.google.com
         "https://drive.usercontent.google.com/download"
-        f"?id={identity}&export=download&confirm=t{key}"
+        f"?id={identity}&export=download&confirm=t&resourcekey={resource_key}"
     )
 
 
@@ -37,31 +48,38 @@ def hub_file(repository: str, revision: str, path: str) -> str:
     return f"{hub()}/datasets/{repository}/resolve/{revision}/{path}"
 
 
+def parse_hub_file(url: str) -> HubFile | None:
+    """Return the parts of an address that :func:`hub_file` made; None for any other."""
+    match = _HUB_FILE.fullmatch(url)
+    return HubFile(*match.groups()) if match else None
+
+
 def hub_parquet(repository: str) -> tuple[RemoteFile, ...]:
     """Ask the Hub for the Parquet files of a dataset, with their sizes and SHA-256 digests.
 
     They are those of its newest version, whose commit is in their addresses. Raises SourceFailure
     if the Hub does not answer or has none.
     """
-    url = f"{hub()}/api/datasets/{repository}/revision/main?blobs=true"
+    api = importlib.import_module("huggingface_hub").HfApi(endpoint=hub())
     try:
-        with closing(connect(url, {}, _TIMEOUT)) as response, reading():
-            answer = json.loads(response.read())
-        revision = answer["sha"]
-        found = [item for item in answer["siblings"] if item["rfilename"].endswith(".parquet")]
+        info = api.dataset_info(repository, files_metadata=True, timeout=60.0)
         files = tuple(
             RemoteFile(
-                name=PurePosixPath(item["rfilename"]).name,
-                urls=(hub_file(repository, revision, item["rfilename"]),),
-                digest=f"sha256:{item['lfs']['sha256']}",
-                size=item["lfs"]["size"],
+                name=PurePosixPath(file.rfilename).name,
+                urls=(hub_file(repository, info.sha, file.rfilename),),
+                digest=f"sha256:{file.lfs.sha256}",
+                size=file.lfs.size,
             )
-            for item in found
+            for file in info.siblings
+            if file.rfilename.endswith(".parquet")
         )
-    except Interruption as interruption:
-        raise SourceFailure(f"{url}: {interruption}") from None
-    except (ValueError, LookupError, TypeError):
-        raise SourceFailure(f"{url}: the answer is not the expected list of files") from None
+    except Exception as error:
+        raise SourceFailure(f"{hub()}/datasets/{repository}: {first_line(error)}") from None
     if not files:
-        raise SourceFailure(f"{url}: lists no Parquet file")
+        raise SourceFailure(f"{hub()}/datasets/{repository}: lists no Parquet file")
     return files
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or its type if it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")

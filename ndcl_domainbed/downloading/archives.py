@@ -1,4 +1,4 @@
-"""Unpacks zip and tar archives of strangers: nothing of them leaves the folder."""
+"""Unpacks zip and tar archives that nobody vouches for: nothing of them leaves the folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
 from imbalance_splits.errors import InputError
-from ndcl_domainbed.downloading.part import local_files
+from ndcl_domainbed.downloading.errors import BadArchive, disk_errors_as_input_errors
 from ndcl_domainbed.downloading.view import Report, amount
 
 _ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
@@ -26,17 +26,6 @@ _DAMAGE = (
     NotImplementedError, RuntimeError, UnicodeError,
 )  # fmt: skip
 _CLASHES = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL)
-
-
-class BadArchive(Exception):
-    """An archive that is damaged, dangerous, or not what was expected.
-
-    ``archive`` is the file in question, None if that is not clear.
-    """
-
-    def __init__(self, reason: str, archive: Path | None = None) -> None:
-        super().__init__(reason)
-        self.archive = archive
 
 
 class _Entry(NamedTuple):
@@ -155,7 +144,7 @@ def _write(entry: _Entry, target: Path) -> None:
 def _damage_named(archive: Path) -> Iterator[None]:
     """Turn what reading a damaged archive raises into BadArchive, what the disk does not."""
     try:
-        with local_files(archive):
+        with disk_errors_as_input_errors(archive):
             try:
                 yield
             except OSError as error:

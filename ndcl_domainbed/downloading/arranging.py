@@ -7,8 +7,8 @@ from pathlib import Path
 
 from imbalance_splits.errors import InputError
 from imbalance_splits.layout import class_folders, is_image
-from ndcl_domainbed.downloading.archives import BadArchive, unpack
-from ndcl_domainbed.downloading.part import local_files
+from ndcl_domainbed.downloading.archives import unpack
+from ndcl_domainbed.downloading.errors import BadArchive, disk_errors_as_input_errors
 from ndcl_domainbed.downloading.recipe import Recipe
 from ndcl_domainbed.downloading.view import View
 
@@ -24,14 +24,14 @@ def from_archives(recipe: Recipe, files: Sequence[Path], staging: Path, view: Vi
     Raises BadArchive if a domain, or a class of one, is missing.
     """
     unpacked, arranged = staging / "unpacked", staging / "arranged"
-    with local_files(staging):
+    with disk_errors_as_input_errors(staging):
         unpacked.mkdir()
         arranged.mkdir()
     for archive in files:
         with view.progress(f"{archive.name}: unpacking") as report:
             unpack(archive, unpacked, report, largest=recipe.largest)
     found = _domains_below(unpacked, recipe)
-    with local_files(arranged):
+    with disk_errors_as_input_errors(arranged):
         try:
             layout = class_folders(found)
         except InputError as error:

@@ -1,4 +1,4 @@
-"""A dataset from the hosts into its place, which it reaches whole or not at all."""
+"""Brings a dataset from the hosts into its place, which it reaches whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,22 +13,25 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from imbalance_splits.errors import InputError
-from ndcl_domainbed.downloading.archives import BadArchive
-from ndcl_domainbed.downloading.connection import SourceFailure
+from ndcl_domainbed.downloading.downloaders import Patience
+from ndcl_domainbed.downloading.errors import (
+    BadArchive,
+    SourceFailure,
+    disk_errors_as_input_errors,
+)
 from ndcl_domainbed.downloading.fetching import NotFetched, Tried, fetch
-from ndcl_domainbed.downloading.part import local_files
 from ndcl_domainbed.downloading.recipe import Recipe, RemoteFile, Way
-from ndcl_domainbed.downloading.transfer import Patience
 from ndcl_domainbed.downloading.view import View
 
 STAGING = ".download"
-"""The folder of the data directory in which downloads are made ready."""
+"""The folder of the data directory in which downloads are prepared."""
 
-EXTRA = "pip install 'ndcl-domainbed[download]'"
+LIBRARIES = ("gdown", "huggingface_hub", "pyarrow")
+"""What the extra ``download`` installs."""
 
 
 def is_there(recipe: Recipe, data_dir: Path) -> bool:
-    """Say whether something has the dataset's place already; an empty folder has not."""
+    """Whether something is in the dataset's place already; an empty folder is nothing."""
     place = data_dir / recipe.folder
     if place.is_dir() and not place.is_symlink():
         return any(place.iterdir())
@@ -47,27 +50,44 @@ def obtain(
     """Fetch the dataset, unpack it aside, and rename it into its place below ``data_dir``.
 
     What is there already is left alone, unless ``force`` is given: then it is replaced once the
-    new one is ready. Addresses that contain a text of ``leave_out`` are not used. Fetched files
+    new one is ready. Addresses that contain a string of ``leave_out`` are not used. Fetched files
     and parts of them stay in ``data_dir/.download`` until the dataset is in its place, and are
-    gone on with the next time. Raises InputError if no way leads to the dataset (with every
-    address and its failure), if the disk does not take it, or if another process is at it.
+    used the next time. Raises InputError if no way leads to the dataset (with every address and
+    its failure), if a library is missing, if the disk does not take the dataset, or if another
+    process downloads it.
     """
+    _check_libraries()
     place = data_dir / recipe.folder
     staging = data_dir / STAGING / recipe.folder
-    with local_files(data_dir):
+    with disk_errors_as_input_errors(data_dir):
         staging.mkdir(parents=True, exist_ok=True)
-    with _alone(staging, recipe, data_dir), local_files(data_dir):
+    with _lock_download(staging, recipe, data_dir), disk_errors_as_input_errors(data_dir):
         if is_there(recipe, data_dir) and not force:
             return place
-        ready = _by_any_way(recipe, staging, view, leave_out, patience or Patience())
+        ready = _try_ways(recipe, staging, view, leave_out, patience or Patience())
         _put_in_place(ready, place, staging / "replaced")
-        shutil.rmtree(staging)
+        _remove_staging(staging)
     return place
 
 
+def _remove_staging(staging: Path) -> None:
+    """Remove what a finished download no longer needs."""
+    shutil.rmtree(staging)
+
+
+def _check_libraries() -> None:
+    """Raise InputError if a library of the extra is missing."""
+    missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(
+            f"downloading needs {', '.join(missing)}. "
+            "Install with: pip install 'ndcl-domainbed[download]'"
+        )
+
+
 @contextmanager
-def _alone(staging: Path, recipe: Recipe, data_dir: Path) -> Iterator[None]:
-    """Keep other processes off this download."""
+def _lock_download(staging: Path, recipe: Recipe, data_dir: Path) -> Iterator[None]:
+    """Keep other processes from this download. Raises InputError if one is at work."""
     lock = FileLock(f"{staging}.lock")
     try:
         lock.acquire(timeout=0)
@@ -79,33 +99,30 @@ def _alone(staging: Path, recipe: Recipe, data_dir: Path) -> Iterator[None]:
         lock.release()
 
 
-def _by_any_way(
+def _try_ways(
     recipe: Recipe, staging: Path, view: View, leave_out: Sequence[str], patience: Patience
 ) -> Path:
-    """Return the arranged dataset of the first way that succeeds."""
+    """Return the folder of the dataset, arranged, by the first way that succeeds."""
     tried: list[Tried] = []
     for way in recipe.ways:
-        if way.needs is not None and importlib.util.find_spec(way.needs) is None:
-            tried.append(Tried("a further copy", f"needs {way.needs}: {EXTRA}"))
-            continue
         try:
-            files = _files_of(way, leave_out)
+            files = _wanted_files(way, leave_out)
             if files is None:
                 continue
             fetched = {fetch(file, staging, view, patience): file for file in files}
             if way.note is not None:
                 view.say(f"note: {way.note}")
-            return _arranged(way, recipe, fetched, staging, view)
+            return _arrange(way, recipe, fetched, staging, view)
         except NotFetched as failure:
             tried += failure.tried
         except SourceFailure as failure:
             tried.append(Tried("list of files", str(failure)))
     if not tried:
         raise InputError(f"--not_from leaves no address of {recipe.dataset}; leave out fewer.")
-    raise _nothing_helped(recipe, staging, tried)
+    raise _list_failures(recipe, staging, tried)
 
 
-def _files_of(way: Way, leave_out: Sequence[str]) -> list[RemoteFile] | None:
+def _wanted_files(way: Way, leave_out: Sequence[str]) -> list[RemoteFile] | None:
     """Return the files of a way without unwanted addresses; None if that leaves a file none."""
     files = way.files() if callable(way.files) else way.files
     kept = [
@@ -115,7 +132,7 @@ def _files_of(way: Way, leave_out: Sequence[str]) -> list[RemoteFile] | None:
     return kept if all(file.urls for file in kept) else None
 
 
-def _arranged(
+def _arrange(
     way: Way, recipe: Recipe, fetched: Mapping[Path, RemoteFile], staging: Path, view: View
 ) -> Path:
     """Arrange the dataset in an empty folder.
@@ -123,11 +140,11 @@ def _arranged(
     Raises NotFetched for a file that is no good. It is not kept, unless its digest shows that it
     is the one that was meant: then fetching it again would not help.
     """
-    arranging = staging / "bench"
-    _remove(arranging)
-    arranging.mkdir()
+    workspace = staging / "workspace"
+    _remove(workspace)
+    workspace.mkdir()
     try:
-        return way.arrange(recipe, list(fetched), arranging, view)
+        return way.arrange(recipe, list(fetched), workspace, view)
     except BadArchive as failure:
         named = failure.archive
         suspects = [named] if named is not None and named in fetched else list(fetched)
@@ -139,7 +156,7 @@ def _arranged(
 
 
 def _put_in_place(ready: Path, place: Path, aside: Path) -> None:
-    """Rename the dataset into its place, what is there having been put aside."""
+    """Rename the dataset into its place, after putting aside what is there."""
     old = os.path.lexists(place)
     if old:
         _remove(aside)
@@ -161,11 +178,11 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _nothing_helped(recipe: Recipe, staging: Path, tried: Sequence[Tried]) -> InputError:
+def _list_failures(recipe: Recipe, staging: Path, tried: Sequence[Tried]) -> InputError:
     """Return the error that lists all that was tried."""
     lines = [f"{recipe.dataset} could not be downloaded. Tried:"]
     lines += [f"  {what}: {reason}" for what, reason in tried]
-    kept = f", which goes on with what is kept in {staging}" if any(staging.iterdir()) else ""
+    kept = f", which uses what is kept in {staging}" if any(staging.iterdir()) else ""
     lines.append(
         f"Run the command again later{kept}, or put the images into "
         f"{staging.parents[1] / recipe.folder}/<domain>/<class>/ by hand."

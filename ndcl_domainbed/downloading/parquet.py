@@ -9,9 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from imbalance_splits.layout import is_image
-from ndcl_domainbed.downloading.archives import BadArchive
 from ndcl_domainbed.downloading.arranging import spelling, usual_names
-from ndcl_domainbed.downloading.part import local_files
+from ndcl_domainbed.downloading.errors import BadArchive, disk_errors_as_input_errors
 from ndcl_domainbed.downloading.recipe import Recipe
 from ndcl_domainbed.downloading.view import View
 
@@ -70,7 +69,7 @@ class _Folders:
             raise LookupError("a row has no label")
         domain = self._domains[spelling(row["domain"])]
         folder = self._root / domain / self._classes[spelling(self._labels[row["label"]])]
-        with local_files(folder):
+        with disk_errors_as_input_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -94,5 +93,5 @@ def _write(row: Mapping[str, Any], folder: Path, number: int) -> None:
     if not is_image(name) or name.startswith(".") or (folder / name).exists():
         suffix = next((s for start, s in _SUFFIXES.items() if content.startswith(start)), ".jpg")
         name = f"row_{number:06d}{suffix}"
-    with local_files(folder):
+    with disk_errors_as_input_errors(folder):
         (folder / name).write_bytes(content)

@@ -1,4 +1,4 @@
-"""What there is to know about fetching a dataset: its files, their addresses, its layout."""
+"""What must be known to fetch a dataset: its files, their addresses, its layout."""
 
 from __future__ import annotations
 
@@ -34,13 +34,12 @@ Arrange = Callable[["Recipe", Sequence[Path], Path, View], Path]
 class Way:
     """One way to a dataset: files that are all needed, and how they become its folder.
 
-    ``files`` may be a function that asks a host which files there are. ``needs`` is a module
-    that must be installed, and ``note`` is what a user should know of this copy.
+    ``files`` may be a function that asks a host which files exist. ``note`` is what a user
+    should know of this copy.
     """
 
     files: tuple[RemoteFile, ...] | Callable[[], tuple[RemoteFile, ...]]
     arrange: Arrange
-    needs: str | None = None
     note: str | None = None
 
 

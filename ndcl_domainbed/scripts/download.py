@@ -1,4 +1,4 @@
-"""Download a published data set, put it in DomainBed's folder layout, and check every image."""
+"""Download a published dataset, put it in DomainBed's folder layout, and check every image."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ndcl_domainbed.scripts.cli import run
 from ndcl_domainbed.training.arguments import DEFAULT_DATA_DIR
 
 if TYPE_CHECKING:
+    from ndcl_domainbed.downloading.downloaders import Patience
     from ndcl_domainbed.downloading.recipe import Recipe
-    from ndcl_domainbed.downloading.transfer import Patience
     from ndcl_domainbed.downloading.view import View
 
 
@@ -25,8 +25,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--dataset", required=True, metavar="NAME",
         help="PACS, VLCS, OfficeHome, DomainNet or TerraIncognita")  # fmt: skip
     add("--data_dir", default=DEFAULT_DATA_DIR, metavar="DIR",
-        help="folder of the data sets (%(default)s)")  # fmt: skip
-    add("--force", action="store_true", help="replace the data set if it is there already")
+        help="folder of the datasets (%(default)s)")  # fmt: skip
+    add("--force", action="store_true", help="replace the dataset if it is there already")
     add("--not_from", nargs="+", default=[], metavar="TEXT",
         help="leave out the addresses that contain TEXT, for example google.com")  # fmt: skip
     return parser
@@ -39,18 +39,18 @@ def main(
 ) -> int:
     """Run the command; status 1 if something is wrong with the images.
 
-    ``recipes`` takes the place of the known data sets, ``patience`` of the usual waiting times.
-    Raises InputError for bad input, and if no address gives the data set.
+    ``recipes`` takes the place of the known datasets, ``patience`` of the usual waiting times.
+    Raises InputError for bad input, and if no address gives the dataset.
     """
     args = build_parser().parse_args(argv)
     from ndcl_domainbed.downloading import get_recipe
+    from ndcl_domainbed.downloading.errors import disk_errors_as_input_errors
     from ndcl_domainbed.downloading.obtaining import is_there, obtain
-    from ndcl_domainbed.downloading.part import local_files
     from ndcl_domainbed.downloading.view import view_for_here
 
     recipe, data_dir = get_recipe(args.dataset, recipes), Path(args.data_dir)
     view = view_for_here()
-    with local_files(data_dir):
+    with disk_errors_as_input_errors(data_dir):
         there = is_there(recipe, data_dir)
     if there and not args.force:
         view.say(
@@ -67,7 +67,7 @@ def main(
 
 
 def _introduce(recipe: Recipe, view: View) -> None:
-    """Show what the data set is, what may be done with it, and what to cite."""
+    """Show what the dataset is, what may be done with it, and what to cite."""
     view.say(f"{recipe.dataset}: {recipe.summary}")
     view.say(f"terms: {recipe.terms}")
     view.say(f"cite:  {recipe.paper}")

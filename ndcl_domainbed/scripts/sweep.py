@@ -31,7 +31,6 @@ def main(argv: list[str] | None = None) -> int:
     named = grid.expand(grids, options.output_dir, free_args(options))
     jobs = manifest.in_known_folders(named, options.output_dir)
     _tell_known(sum(a != b for a, b in zip(named, jobs, strict=True)))
-    _tell_without_cache(jobs, options)
     return COMMANDS[options.command](jobs, options)
 
 
@@ -42,14 +41,6 @@ def _tell_known(count: int) -> None:
             f"{count} jobs were launched here with another --data_dir: they keep their folders. "
             "For other data use another --output_dir."
         )
-
-
-def _tell_without_cache(jobs: Sequence[Job], options: Namespace) -> None:
-    """Say for which data sets --image_cache was left out."""
-    without = {job.train_args["dataset"] for job in jobs if "image_cache" not in job.free_args}
-    if options.image_cache is not None and without:
-        names = ", ".join(sorted(without))
-        print(f"--image_cache is left out for {names}: no image files to decode.")
 
 
 def launch(jobs: Sequence[Job], options: Namespace) -> int:

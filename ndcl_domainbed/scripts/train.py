@@ -1,4 +1,4 @@
-"""Train one algorithm on one data set: DomainBed's flags, plus --imbalance."""
+"""Train one algorithm on one dataset: DomainBed's flags, plus --imbalance."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_run(parser: argparse.ArgumentParser, defaults: TrainArguments) -> None:
     """Add what a run is a function of: data, algorithm, seeds, length."""
     add = parser.add_argument
-    add("--data_dir", default=defaults.data_dir, help="folder of the data sets (%(default)s)")
+    add("--data_dir", default=defaults.data_dir, help="folder of the datasets (%(default)s)")
     add("--dataset", default=defaults.dataset,
         help="a name, or a domain/class/image folder (%(default)s)")  # fmt: skip
     add("--algorithm", default=defaults.algorithm, help="for example NDCL (%(default)s)")
@@ -44,7 +44,7 @@ def _add_run(parser: argparse.ArgumentParser, defaults: TrainArguments) -> None:
     add("--hparams_seed", type=int, default=0, help="0: default values (0); else seed of the draw")
     add("--trial_seed", type=int, default=0, help="seed of the splits and of the draw (0)")
     add("--seed", type=int, default=0, help="seed of everything else (0)")
-    add("--steps", type=int, help="number of updates (default: the data set's)")
+    add("--steps", type=int, help="number of updates (default: the dataset's)")
     add("--checkpoint_freq", type=int, metavar="N", help="evaluate every N steps")
     add("--test_envs", "--test_env", type=int, nargs="+", default=[0], metavar="ENV",
         help="indices of the domains to leave out and test on (0)")  # fmt: skip
@@ -63,7 +63,7 @@ def _add_manner(parser: argparse.ArgumentParser, defaults: TrainArguments) -> No
         help="keep the model of every evaluation too, not only that of the end")  # fmt: skip
     add("--device", help="cpu, cuda, cuda:1, mps (default: CUDA where there is one, else the CPU)")
     add("--num_workers", type=int, help="loader processes (default: what the cores can feed)")
-    add("--no_resume", action="store_true", help="start over instead of going on")
+    add("--no_resume", action="store_true", help="start over instead of resuming")
     add("--keep_resume", action="store_true", help="keep the resume file when the run is done")
     add("--precision", default=defaults.precision, metavar="NAME",
         help=f"of the networks: {' or '.join(PRECISIONS)} (%(default)s)")  # fmt: skip
@@ -72,7 +72,6 @@ def _add_manner(parser: argparse.ArgumentParser, defaults: TrainArguments) -> No
         action="store_true",
         help="compile the network, and NDCL's losses, with torch.compile",
     )
-    add("--image_cache", metavar="DIR", help="keep decoded images there, for all runs")
     add("--feature_cache", metavar="DIR",
         help="keep frozen features there (default: features in --data_dir)")  # fmt: skip
     add("--log", metavar="KIND", help=f"log losses and accuracies as well to: {', '.join(LOGS)}")

@@ -52,12 +52,11 @@ DEFAULTS: Mapping[str, Any] = {
     "watch": False,
     "device": None,
     "num_workers": None,
-    "image_cache": None,
     "feature_cache": None,
     "log": None,
 }
 
-FREE_FLAGS = ("device", "num_workers", "image_cache", "feature_cache", "log")
+FREE_FLAGS = ("device", "num_workers", "feature_cache", "log")
 """Flags of a run that do not change its results, and so not the folder of the job."""
 
 GRID_FLAGS = frozenset(field.name for field in fields(Grid))
@@ -107,7 +106,6 @@ def build_parser(cls: type[AnyParser]) -> AnyParser:
     add("--skip_confirmation", action="store_true", help="do not ask")
     add("--device", help="of all jobs, such as cpu or cuda")
     add("--num_workers", type=int, metavar="N", help="loader processes of a job")
-    add("--image_cache", metavar="DIR", help="keep decoded images there, for all jobs")
     add("--feature_cache", metavar="DIR",
         help="keep frozen features there (default: features in --data_dir)")  # fmt: skip
     add("--log", metavar="KIND", help=f"log as well to: {', '.join(LOGS)}")
@@ -131,8 +129,8 @@ def _add_grid_flags(group: argparse._ArgumentGroup) -> None:
     add("--n_hparams", type=int, metavar="N",
         help="seeds of the hparams end before this; 0 is the defaults (default: 20)")  # fmt: skip
     add("--n_trials", type=int, metavar="N", help="number of split seeds (default: 3)")
-    add("--data_dir", help="folder of the data sets")
-    add("--steps", type=int, metavar="N", help="updates a run (default: the data set's)")
+    add("--data_dir", help="folder of the datasets")
+    add("--steps", type=int, metavar="N", help="updates a run (default: the dataset's)")
     add("--hparams", metavar="JSON", help="hyper-parameters that override the registry's")
     add("--holdout_fraction", type=float, metavar="SHARE", help="default: 0.2")
     add("--uda_holdout_fraction", type=float, metavar="SHARE",
@@ -152,7 +150,7 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[Grid]]:
     A flag on the command line wins over the file, and a block of the file over the rest of it. Of
     the datasets, algorithms or settings that a block lists, a flag chooses: see :func:`choose`.
     Hyper-parameters are merged one by one.
-    Lists of data sets and algorithms that nobody gave stay None. For ``status`` without a flag
+    Lists of datasets and algorithms that nobody gave stay None. For ``status`` without a flag
     that says which runs there are no grids. Raises InputError for a file that cannot be used.
     """
     given = vars(build_parser(argparse.ArgumentParser).parse_args(argv))
@@ -225,7 +223,7 @@ def make_grid(given: Mapping[str, Any]) -> Grid:
     """Return the grid of the given flags, with the defaults for the others."""
     values = {**DEFAULTS, **given}
     if values["data_dir"] is None:
-        raise InputError("--data_dir is missing: the folder that holds the data sets.")
+        raise InputError("--data_dir is missing: the folder that holds the datasets.")
     return Grid(**{name: values[name] for name in GRID_FLAGS})
 
 

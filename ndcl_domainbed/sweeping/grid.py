@@ -1,4 +1,4 @@
-"""A grid of runs: trials x settings x data sets x algorithms x test domains x hyper-parameters."""
+"""A grid of runs: trials x settings x datasets x algorithms x test domains x hyper-parameters."""
 
 from __future__ import annotations
 
@@ -21,16 +21,13 @@ _ONLY_IF_GIVEN = (
     "compile", "diagnostics",
 )  # fmt: skip
 
-_OF_IMAGE_FILES = ("ImageFileDataset", "MultipleEnvironmentImageFolder")
-"""What data sets of image files inherit from: ours, and those of a DomainBed checkout."""
-
 
 @dataclass(frozen=True)
 class Grid:
     """The values of a sweep's flags, by their names.
 
     ``hparams_seed`` runs from ``n_hparams_from`` to ``n_hparams`` - 1. ``imbalance`` holds
-    settings, table files or "none"; with None the data sets are split as DomainBed does. None and
+    settings, table files or "none"; with None the datasets are split as DomainBed does. None and
     False elsewhere mean that a flag was not given.
     """
 
@@ -98,12 +95,12 @@ def test_env_choices(domains: int, grid: Grid) -> list[list[int]]:
 
 
 def environments(dataset: str, data_dir: str) -> list[str]:
-    """Return the names of a data set's domains; InputError if there is no such data set."""
+    """Return the names of a dataset's domains; InputError if there is no such dataset."""
     return list(dataset_class(dataset, data_dir).ENVIRONMENTS)
 
 
 def dataset_class(dataset: str, data_dir: str) -> Any:
-    """Return the class of a data set; InputError if there is no such data set."""
+    """Return the class of a dataset; InputError if there is no such dataset."""
     from ndcl_domainbed import backend  # torch: not for --help
 
     return backend.get_dataset_class(dataset, data_dir)
@@ -112,18 +109,13 @@ def dataset_class(dataset: str, data_dir: str) -> Any:
 def expand(
     grids: Iterable[Grid], output_dir: str, free_args: Mapping[str, Any] | None = None
 ) -> list[Job]:
-    """Return the jobs of all ``grids``, each once, in order.
-
-    All have the same ``free_args``, except that ``image_cache`` goes to those with image files.
-    """
+    """Return the jobs of all ``grids``, each once, in order; all have the same ``free_args``."""
     jobs: dict[str, Job] = {}
     for grid in grids:
         for args in grid.train_args():
             data = dataset_class(args["dataset"], grid.data_dir)
-            free = dict(free_args or {})
-            if not has_image_files(data):
-                free.pop("image_cache", None)
-            job = make_job(args, output_dir, grid.steps or _usual_steps(grid, data), free)
+            steps = grid.steps or _usual_steps(grid, data)
+            job = make_job(args, output_dir, steps, dict(free_args or {}))
             jobs.setdefault(job.folder.name, job)
     return list(jobs.values())
 
@@ -133,13 +125,8 @@ def _usual_steps(grid: Grid, data: Any) -> int:
     return SHORT_RUN if parse_hparams(grid.hparams).get("frozen") is True else int(data.N_STEPS)
 
 
-def has_image_files(data: type) -> bool:
-    """Whether a data set, of ours or of a DomainBed checkout, reads images from folders."""
-    return any(base.__name__ in _OF_IMAGE_FILES for base in data.__mro__)
-
-
 def check_folders(jobs: Iterable[Job]) -> None:
-    """Raise InputError if this machine lacks the folder of a data set that the jobs need."""
+    """Raise InputError if this machine lacks the folder of a dataset that the jobs need."""
     for dataset, data_dir in {(j.train_args["dataset"], j.train_args["data_dir"]) for j in jobs}:
         name = getattr(dataset_class(dataset, data_dir), "FOLDER", None)
         if name and not (Path(data_dir) / name).is_dir():
@@ -150,9 +137,9 @@ def check_folders(jobs: Iterable[Job]) -> None:
 
 
 def check_splits(jobs: Iterable[Job]) -> None:
-    """Raise InputError if a setting makes no split of a data set's images, such as of too few.
+    """Raise InputError if a setting makes no split of a dataset's images, such as of too few.
 
-    Each setting is tried once on each data set here, as every run of them would. A data set is
+    Each setting is tried once on each dataset here, as every run of them would. A dataset is
     read once for all its settings: it takes a while if it has many folders.
     """
     from ndcl_domainbed import registry

@@ -20,8 +20,8 @@ class Job:
     """One run. ``train_args`` are its flags without ``output_dir``, which follows from them.
 
     ``n_steps`` is the number of updates that the run will make. ``free_args`` are flags that do
-    not change its results, such as where it keeps decoded images. ``own_code`` are the files that
-    define what the flags name, as in the process that made the job. Jobs compare by their folders.
+    not change its results, such as where it computes. ``own_code`` are the files that define what
+    the flags name, as in the process that made the job. Jobs compare by their folders.
     """
 
     train_args: dict[str, Any]
@@ -53,7 +53,7 @@ class Job:
         return command + [word for file in self.own_code for word in (FLAG, file)]
 
     def title(self) -> str:
-        """Return data set, algorithm and so on in a few words."""
+        """Return dataset, algorithm and so on in a few words."""
         args = self.train_args
         data = "/".join(filter(None, (args["dataset"], args.get("imbalance"))))
         tests = ",".join(str(env) for env in args["test_envs"])

@@ -10,7 +10,7 @@ from typing import Any
 from imbalance_splits.errors import InputError, unknown_name
 
 TASKS = ("domain_generalization", "domain_adaptation")
-PRECISIONS = ("fp32", "bf16", "fp16")
+PRECISIONS = ("fp32", "bf16")
 LOGS = ("tensorboard",)
 NO_IMBALANCE = "none"
 """What stands for DomainBed's ordinary split on the command line and in sweeps."""
@@ -23,13 +23,13 @@ DEFAULT_HOLDOUT = 0.2
 class TrainArguments:
     """What one run is a pure function of. The names are DomainBed's flags.
 
-    The defaults are DomainBed's too, but for the data set: the one that needs no download.
+    The defaults are DomainBed's too, but for the dataset: the one that needs no download.
 
     ``imbalance`` is the name of a setting, the path of a table, or None for DomainBed's ordinary
     split. ``steps`` and ``checkpoint_freq`` None mean the dataset's own. ``device`` None means
     the best there is; ``num_workers`` None means as many loader processes as help here. Neither
-    of the two changes which images a step sees. ``image_cache`` is a folder for decoded images,
-    ``feature_cache`` one for frozen features (None: ``features`` in ``data_dir``), ``log`` one of
+    of the two changes which images a step sees. ``feature_cache`` is a folder for frozen
+    features (None: ``features`` in ``data_dir``), ``log`` one of
     ``LOGS``; with ``keep_resume`` the resume file stays when the run is done; with
     ``diagnostics`` it also writes what :class:`ndcl_domainbed.training.watch.Watch` sees.
     """
@@ -57,13 +57,12 @@ class TrainArguments:
     keep_resume: bool = False
     precision: str = PRECISIONS[0]
     compile: bool = False
-    image_cache: str | None = None
     feature_cache: str | None = None
     log: str | None = None
     diagnostics: bool = False
 
     def check(self) -> None:
-        """Raise InputError for a value that no data set could accept."""
+        """Raise InputError for a value that no dataset could accept."""
         if self.task not in TASKS:
             raise unknown_name("task", self.task, TASKS)
         if self.log is not None and self.log not in LOGS:

@@ -18,7 +18,7 @@ from ndcl_domainbed.training.arguments import TrainArguments
 RESUME_FILE = "resume.pt"
 _AGAIN = "Use another --output_dir, or start over with --no_resume."
 _FREE_TO_CHANGE = frozenset(
-    {"output_dir", "data_dir", "device", "num_workers", "image_cache", "feature_cache", "log"}
+    {"output_dir", "data_dir", "device", "num_workers", "feature_cache", "log"}
     | {"no_resume", "keep_resume"}
 )
 

@@ -23,5 +23,5 @@ def writing(path: Path, when: str) -> Iterator[None]:
     except OSError as error:
         raise RunFailure(
             f"cannot write {path} {when}: {error.strerror or error}.\n"
-            "What was written before is kept: once the file can be written, start again to go on."
+            "What was written before is kept: once the file can be written, start again to resume."
         ) from error

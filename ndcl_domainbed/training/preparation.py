@@ -26,7 +26,6 @@ from ndcl_domainbed.training import seeding
 from ndcl_domainbed.training.acceleration import accelerate
 from ndcl_domainbed.training.arguments import TrainArguments
 from ndcl_domainbed.training.batches import in_memory
-from ndcl_domainbed.training.image_cache import use_image_cache
 from ndcl_domainbed.training.memory import keep_freed_memory
 from ndcl_domainbed.training.watchable import check_watchable
 
@@ -66,8 +65,6 @@ def prepare(arguments: TrainArguments) -> Run:
     dataset_class = trained_dataset(arguments, images_class, hparams, device)
     seeding.seed_everything(arguments.seed)
     dataset = split_dataset(arguments, dataset_class, hparams)
-    if arguments.image_cache is not None and not hparams.get("frozen"):
-        use_image_cache(domains_of(dataset), Path(arguments.image_cache))
     steps = arguments.steps or dataset_class.N_STEPS
     hparams.label_counts = dataset.label_counts
     hparams.train_sets = dataset.train_sets
@@ -154,9 +151,9 @@ def describe_network(
 
 
 def split_dataset(arguments: TrainArguments, dataset_class: Any, hparams: Hparams) -> SplitDataset:
-    """Return the data set split as ``--imbalance`` says, or as DomainBed does without it.
+    """Return the dataset split as ``--imbalance`` says, or as DomainBed does without it.
 
-    Raises InputError if the data set cannot be read, has a label that is no class, cannot be
+    Raises InputError if the dataset cannot be read, has a label that is no class, cannot be
     split like that, or has a source without a training image then.
     """
     if arguments.imbalance is None:
@@ -166,14 +163,15 @@ def split_dataset(arguments: TrainArguments, dataset_class: Any, hparams: Hparam
         )  # fmt: skip
         if arguments.task == "domain_adaptation" and not dataset.unlabeled_sets:
             raise InputError(
-                f"--uda_holdout_fraction {arguments.uda_holdout_fraction} of the test domain is "
-                "not one image: there is nothing to train on without labels. Use a larger share."
+                f"--uda_holdout_fraction {arguments.uda_holdout_fraction} of the test domain "
+                "rounds down to no image: nothing is left to train on without labels. "
+                "Use a larger share."
             )
         return dataset
     table = split_table(
         arguments, dataset_class, lambda: label_counts(arguments.data_dir, dataset_class, hparams)
     )
-    seeding.seed_everything(arguments.seed)  # a data set that draws its images draws them again
+    seeding.seed_everything(arguments.seed)  # a dataset that draws its images draws them again
     split = ImbalancedDataset(
         dataset_class, arguments.data_dir, arguments.test_envs, hparams, table,
         arguments.trial_seed, arguments.holdout_fraction,
@@ -183,23 +181,17 @@ def split_dataset(arguments: TrainArguments, dataset_class: Any, hparams: Hparam
             raise InputError(
                 f"--imbalance {arguments.imbalance} leaves the source {split.environments[env]} "
                 "without a training image.\n"
-                "Give it some, or leave the domain out of the data set."
+                "Give it some, or leave the domain out of the dataset."
             )
     return split
-
-
-def domains_of(dataset: SplitDataset) -> list[Any]:
-    """Return the data sets of single domains that a run reads, each once."""
-    subsets = [*dataset.train_sets, *dataset.unlabeled_sets, *dataset.evaluation_sets.values()]
-    return list({id(subset.dataset): subset.dataset for subset in subsets}.values())
 
 
 def split_table(
     arguments: TrainArguments, dataset_class: Any, counts: Callable[[], LabelCounts]
 ) -> SplitTable:
-    """Return the published table, or the one that the setting makes of the data set's counts.
+    """Return the published table, or the one that the setting makes of the dataset's counts.
 
-    Only the latter calls ``counts``, which reads the data set as :func:`label_counts` does.
+    Only the latter calls ``counts``, which reads the dataset as :func:`label_counts` does.
     """
     name, setting = arguments.dataset, str(arguments.imbalance)
     published = published_table(name, setting)
@@ -211,7 +203,7 @@ def split_table(
 
 
 def label_counts(data_dir: str, dataset_class: Any, hparams: Hparams) -> LabelCounts:
-    """Read a data set and return its label counts. Raises InputError if it cannot be read."""
+    """Read a dataset and return its label counts. Raises InputError if it cannot be read."""
     everywhere = list(range(len(dataset_class.ENVIRONMENTS)))
     return label_counts_of(dataset_class(data_dir, everywhere, hparams))
 

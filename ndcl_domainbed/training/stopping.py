@@ -27,7 +27,7 @@ class Stopped(SystemExit):
     def __init__(self, number: int, step: int) -> None:
         super().__init__(128 + number)
         name = signal.Signals(number).name
-        self.message = f"stopped by {name} after step {step}; start again to go on."
+        self.message = f"stopped by {name} after step {step}; start again to resume."
 
 
 class StoppedAtOnce(SystemExit):
@@ -39,7 +39,7 @@ class StoppedAtOnce(SystemExit):
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)
         name = signal.Signals(number).name
-        self.message = f"stopped by {name} at once; start again to go on from what was saved last."
+        self.message = f"stopped by {name} at once; start again to resume from the last save."
 
 
 class StopRequested(Exception):

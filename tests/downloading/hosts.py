@@ -27,6 +27,7 @@ class Served:
     resets: bool = False
     statuses: list[int] = field(default_factory=list)
     stalls_after: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 class Host:
@@ -82,25 +83,32 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     server: _Server
 
+    def do_HEAD(self):
+        """Send the headers of the file."""
+        self._answer(head=True)
+
     def do_GET(self):
         """Send the file, or what its manners have instead."""
         self.server.host.asked.append((self.path, self.headers.get("Range")))
+        self._answer(head=False)
+
+    def _answer(self, *, head):
         served = self.server.host.files.get(self.path)
         if served is None:
             self.send_error(404)
         elif served.statuses:
             self.send_error(served.statuses.pop(0))
         else:
-            self._send(served)
+            self._send(served, head)
 
-    def _send(self, served):
+    def _send(self, served, head):
         first = self._first_byte(served)
         whole = len(served.body)
         if first is not None and first >= whole:
             self.send_error(416)
             return
         body = served.body[first or 0 :]
-        headers = {"Content-Type": served.content_type}
+        headers = {"Content-Type": served.content_type} | served.headers
         if served.announces_length:
             headers["Content-Length"] = len(body)
         if served.etag is not None:
@@ -111,7 +119,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name, str(value))
         self.end_headers()
-        self._send_body(served, body)
+        if not head:
+            self._send_body(served, body)
 
     def _first_byte(self, served):
         """Return the byte that a range begins with; None if the whole file is to be sent."""

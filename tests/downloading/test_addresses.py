@@ -4,8 +4,13 @@ import json
 
 import pytest
 
-from ndcl_domainbed.downloading.addresses import google_drive, hub_file, hub_parquet
-from ndcl_domainbed.downloading.connection import SourceFailure
+from ndcl_domainbed.downloading.addresses import (
+    google_drive,
+    hub_file,
+    hub_parquet,
+    parse_hub_file,
+)
+from ndcl_domainbed.downloading.errors import SourceFailure
 from ndcl_domainbed.downloading.recipe import RemoteFile
 
 
@@ -21,10 +26,10 @@ def answer(*files):
     return json.dumps({"id": "lab/pictures", "sha": "0a1b", "siblings": siblings}).encode()
 
 
-LISTING = "/api/datasets/lab/pictures/revision/main?blobs=true"
+LISTING = "/api/datasets/lab/pictures?blobs=true"
 
 
-def test_the_parquet_files_of_a_repository_are_listed_with_what_proves_them(hub):
+def test_the_parquet_files_of_a_repository_are_listed_with_size_and_digest(hub):
     lfs = {"lfs": {"sha256": "ab" * 32, "size": 70, "pointerSize": 130}}
     body = answer(("README.md", {}), ("data/train-0.parquet", lfs), ("data/train-1.parquet", lfs))
     hub.serve(LISTING, body, content_type="application/json")
@@ -42,29 +47,27 @@ def test_the_parquet_files_of_a_repository_are_listed_with_what_proves_them(hub)
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (b"<html>", "not the expected list"),
-        (b"[]", "not the expected list"),
-        (b'{"sha": "1", "siblings": [{"rfilename": "a.parquet"}]}', "not the expected list"),
-        (b'{"sha": "1", "siblings": [{"rfilename": "a.csv"}]}', "no Parquet file"),
+        (b"<html>", ""),
+        (answer(("a.parquet", {})), "sha256"),
+        (answer(("a.csv", {})), "no Parquet file"),
     ],
 )
 def test_an_unexpected_answer_is_a_failure_of_the_host(hub, body, reason):
-    hub.serve(LISTING, body)
-    with pytest.raises(SourceFailure, match=reason):
+    hub.serve(LISTING, body, content_type="application/json")
+    with pytest.raises(SourceFailure, match=f"{hub.address}/datasets/lab/pictures: .*{reason}"):
         hub_parquet("lab/pictures")
 
 
-@pytest.mark.parametrize("status", [404, 503])
-def test_no_answer_is_a_failure_of_the_host(hub, status):
-    hub.serve(LISTING, b"", statuses=[status])
-    with pytest.raises(SourceFailure, match=f"HTTP {status}"):
+def test_no_answer_is_a_failure_of_the_host(hub):
+    with pytest.raises(SourceFailure, match="404"):
         hub_parquet("lab/pictures")
 
 
 def test_the_forms_of_addresses(monkeypatch):
     monkeypatch.delenv("HF_ENDPOINT", raising=False)
-    assert hub_file("lab/x", "main", "a/b.zip") == (
-        "https://huggingface.co/datasets/lab/x/resolve/main/a/b.zip"
-    )
-    assert google_drive("abc").endswith("/download?id=abc&export=download&confirm=t")
-    assert google_drive("abc", "0-k").endswith("&confirm=t&resourcekey=0-k")
+    url = hub_file("lab/x", "main", "a/b.zip")
+    assert url == "https://huggingface.co/datasets/lab/x/resolve/main/a/b.zip"
+    assert parse_hub_file(url) == ("https://huggingface.co", "lab/x", "main", "a/b.zip")
+    assert google_drive("abc") == "https://drive.google.com/uc?id=abc"
+    assert google_drive("abc", "0-k").endswith("?id=abc&export=download&confirm=t&resourcekey=0-k")
+    assert parse_hub_file(google_drive("abc")) is None

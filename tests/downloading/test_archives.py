@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imbalance_splits.errors import InputError
-from ndcl_domainbed.downloading.archives import BadArchive, unpack
+from ndcl_domainbed.downloading.archives import unpack
+from ndcl_domainbed.downloading.errors import BadArchive
 from tests.downloading.toys import tarred, toy_files, tree, zipped
 
 FILES = toy_files()

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from ndcl_domainbed.downloading.archives import BadArchive
 from ndcl_domainbed.downloading.arranging import from_archives
+from ndcl_domainbed.downloading.errors import BadArchive
 from tests.downloading.toys import (
     CLASSES,
     DOMAINS,

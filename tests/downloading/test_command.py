@@ -68,7 +68,7 @@ def test_what_is_there_is_left_alone_unless_forced(host, tmp_path, capsys):
     assert tree(tmp_path / "toy_data") == toy_files(top="")
 
 
-def test_a_killed_download_is_gone_on_with(host, tmp_path):
+def test_a_killed_download_is_resumed(host, tmp_path):
     body = tarred({"readme": bytes(40 * 10**6)} | toy_files(), "w")  # more than sockets buffer
     url = host.serve("/a", body, stalls_after=30 * 10**6)
     code = (
@@ -81,11 +81,12 @@ def test_a_killed_download_is_gone_on_with(host, tmp_path):
         process.kill()
     assert process.returncode == -signal.SIGKILL
     assert not (tmp_path / "toy_data").exists()
-    kept = (tmp_path / ".download" / "toy_data" / "toy0.part").stat().st_size
+    (part,) = (tmp_path / ".download" / "toy_data").glob("toy0.*.part/*")
+    kept = part.stat().st_size
     assert kept > 10**6
     host.serve("/a", body)
     assert call(toy_recipe(url, largest=10**8), tmp_path) == 0
-    assert host.ranges("/a") == [None, f"bytes={kept}-"]
+    assert host.ranges("/a")[-1] == f"bytes={kept}-"
     assert tree(tmp_path / "toy_data") == toy_files(top="")
 
 
@@ -95,7 +96,7 @@ def test_hosts_can_be_left_out(host, tmp_path):
     assert [path for path, _ in host.asked] == ["/fast"]
 
 
-def test_an_unknown_data_set():
+def test_an_unknown_dataset():
     with pytest.raises(InputError, match="did you mean 'OfficeHome'"):
         main(["--dataset", "Office-Home"])
 
@@ -120,7 +121,8 @@ def test_help_is_quick_and_errors_are_plain():
 def test_help_imports_nothing_heavy():
     code = (
         "import sys; from ndcl_domainbed.scripts import download; download.build_parser();"
-        "print([m for m in ('torch', 'pandas', 'scipy', 'PIL', 'pyarrow') if m in sys.modules])"
+        "heavy = 'torch', 'pandas', 'scipy', 'PIL', 'pyarrow', 'gdown', 'requests';"
+        "print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

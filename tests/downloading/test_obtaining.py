@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -32,13 +31,13 @@ def visible(data_dir):
 
 
 def left(data_dir):
-    """Return the files that wait for the next try, without their notes."""
+    """Return the files that wait for the next try; of parts of them, only the beginning."""
     names = tree(data_dir / ".download")
-    return {n for n in names if not n.endswith((".json", ".lock"))}
+    return {n.split(".")[0] for n in names if not n.endswith(".lock")}
 
 
 @pytest.mark.parametrize("body", [ZIP, tarred(toy_files())])
-def test_a_data_set_gets_its_place_and_leaves_nothing_else(host, tmp_path, body):
+def test_a_dataset_gets_its_place_and_leaves_nothing_else(host, tmp_path, body):
     place = get(toy_recipe(host.serve("/a", body)), tmp_path / "new" / "data")
     assert place == tmp_path / "new" / "data" / "toy_data"
     assert tree(place) == PLAIN
@@ -52,8 +51,7 @@ def test_the_next_way_is_tried_when_one_leads_nowhere(host, tmp_path):
     evil = host.serve("/evil", zipped({"../../out.png": b"x"} | toy_files()))
     other = host.serve("/other", zipped(toy_files(classes=["owl"])))
     page = host.serve("/page", b"<html><title>Quota", content_type="text/html")
-    needy = Way((RemoteFile("n", (f"{host.address}/n",)),), from_archives, needs="no_such_module")
-    recipe = toy_recipe(missing, damaged, evil, other, page, needy, host.serve("/good", ZIP))
+    recipe = toy_recipe(missing, damaged, evil, other, page, host.serve("/good", ZIP))
     view = Listener()
     assert tree(get(recipe, tmp_path, view)) == PLAIN
     assert visible(tmp_path) == {"toy_data"}
@@ -64,22 +62,33 @@ def test_the_next_way_is_tried_when_one_leads_nowhere(host, tmp_path):
 
 
 def test_if_nothing_helps_all_that_was_tried_is_listed(host, tmp_path):
-    cut = host.serve("/cut", ZIP, cuts=[100] + [0] * HASTY.fruitless)
-    needy = Way((RemoteFile("n", ("x",)),), from_archives, needs="no_such_module")
-    recipe = toy_recipe(f"{host.address}/gone", host.serve("/bad", b"no archive"), needy, cut)
+    body = zipped(toy_files() | {"toy/readme": os.urandom(10**6)})
+    cut = host.serve("/cut", body, cuts=[900_000] + [0] * 9)
+    urls = f"{host.address}/gone", host.serve("/bad", b"no archive"), cut
+    recipe = toy_recipe(*urls, largest=10**7)
     with pytest.raises(InputError) as caught:
         get(recipe, tmp_path)
     lines = str(caught.value).splitlines()
     assert lines[0] == "Toy could not be downloaded. Tried:"
     assert lines[1] == f"  {host.address}/gone: HTTP 404 Not Found"
     assert lines[2].startswith(f"  {host.address}/bad: cannot be read as a zip or tar archive")
-    assert lines[3].startswith("  a further copy: needs no_such_module: pip install ")
-    assert lines[4] == f"  {cut}: the connection ended after 100 of {len(ZIP):,} bytes"
-    assert str(tmp_path / ".download" / "toy_data") in lines[5]
+    assert lines[3].startswith(f"  {cut}: Download is incomplete: received ")
+    assert str(tmp_path / ".download" / "toy_data") in lines[4]
     assert visible(tmp_path) == set()
-    assert left(tmp_path) == {"toy_data/toy3.part"}  # the bad archive is not kept
+    assert left(tmp_path) == {"toy_data/toy2"}  # the bad archive is not kept
+    host.files["/cut"].cuts = []
     assert tree(get(recipe, tmp_path)) == PLAIN
-    assert host.ranges("/cut")[-1] == "bytes=100-"
+    assert host.ranges("/cut")[-1] is not None
+
+
+def test_a_missing_library_names_the_extra(host, tmp_path, monkeypatch):
+    monkeypatch.setattr(obtaining, "LIBRARIES", ("no_such_module", "json"))
+    with pytest.raises(InputError) as caught:
+        get(toy_recipe(host.serve("/a", ZIP)), tmp_path)
+    assert str(caught.value) == (
+        "downloading needs no_such_module. Install with: pip install 'ndcl-domainbed[download]'"
+    )
+    assert host.asked == []
 
 
 def test_without_anything_kept_nothing_is_said_of_it(host, tmp_path):
@@ -134,7 +143,7 @@ def test_unwanted_addresses_are_left_out(host, tmp_path):
         get(toy_recipe(bad), tmp_path / "other", leave_out=["/bad"])
 
 
-def test_a_data_set_that_is_there_is_left_alone(host, tmp_path):
+def test_a_dataset_that_is_there_is_left_alone(host, tmp_path):
     recipe = toy_recipe(host.serve("/a", ZIP))
     (tmp_path / "toy_data").mkdir()
     (tmp_path / "toy_data" / "mine").write_bytes(b"x")
@@ -147,14 +156,14 @@ def test_a_data_set_that_is_there_is_left_alone(host, tmp_path):
     assert left(tmp_path) == set()
 
 
-def test_an_empty_folder_is_no_data_set(host, tmp_path):
+def test_an_empty_folder_is_no_dataset(host, tmp_path):
     (tmp_path / "toy_data").mkdir()
     get(toy_recipe(host.serve("/a", ZIP)), tmp_path)
     assert tree(tmp_path / "toy_data") == PLAIN
 
 
 @pytest.mark.parametrize("target", ["elsewhere", "nowhere"])
-def test_a_link_to_a_data_set_is_replaced_and_not_followed(host, tmp_path, target):
+def test_a_link_to_a_dataset_is_replaced_and_not_followed(host, tmp_path, target):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "mine").write_bytes(b"x")
     data_dir = tmp_path / "data"
@@ -196,20 +205,20 @@ class Killed(BaseException):
     """What ends a process at any point."""
 
 
-@pytest.mark.parametrize("moment", ["unpack", "_put_in_place", "rmtree"])
-def test_killed_at_any_moment_the_data_set_is_there_whole_or_not_at_all(
+@pytest.mark.parametrize("moment", ["unpack", "_put_in_place", "cleaning"])
+def test_killed_at_any_moment_the_dataset_is_there_whole_or_not_at_all(
     host, tmp_path, monkeypatch, moment
 ):
     def killed(*args, **options):
-        if moment != "rmtree":
-            for path in (tmp_path / ".download").rglob("bench"):
+        if moment != "cleaning":
+            for path in (tmp_path / ".download").rglob("workspace"):
                 (path / "half").write_bytes(b"x")
         raise Killed
 
     where = {
         "unpack": "ndcl_domainbed.downloading.arranging.unpack",
         "_put_in_place": "ndcl_domainbed.downloading.obtaining._put_in_place",
-        "rmtree": "ndcl_domainbed.downloading.obtaining.shutil.rmtree",
+        "cleaning": "ndcl_domainbed.downloading.obtaining._remove_staging",
     }[moment]
     recipe = toy_recipe(host.serve("/a", ZIP))
     with monkeypatch.context() as patch:
@@ -217,7 +226,7 @@ def test_killed_at_any_moment_the_data_set_is_there_whole_or_not_at_all(
         with pytest.raises(Killed):
             get(recipe, tmp_path)
     there = tmp_path / "toy_data"
-    assert tree(there) == PLAIN if moment == "rmtree" else not there.exists()
+    assert tree(there) == PLAIN if moment == "cleaning" else not there.exists()
     get(recipe, tmp_path)
     assert tree(there) == PLAIN
     assert len(host.asked) == 1
@@ -274,11 +283,3 @@ def test_no_room_keeps_what_has_arrived(host, tmp_path, monkeypatch):
     assert visible(tmp_path) == set()
     get(recipe, tmp_path)
     assert len(host.asked) == 1
-
-
-def test_the_note_of_a_part_says_where_it_came_from(host, tmp_path):
-    cut = host.serve("/cut", ZIP, cuts=[100] + [0] * HASTY.fruitless)
-    with pytest.raises(InputError):
-        get(toy_recipe(cut), tmp_path)
-    note = json.loads((tmp_path / obtaining.STAGING / "toy_data/toy0.part.json").read_text())
-    assert note == {"url": cut, "validator": '"1"', "total": len(ZIP)}

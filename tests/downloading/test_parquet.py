@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ndcl_domainbed.downloading.archives import BadArchive
+from ndcl_domainbed.downloading.errors import BadArchive
 from ndcl_domainbed.downloading.parquet import from_parquet
 from tests.downloading.toys import CLASSES, DOMAINS, Listener, picture, toy_files, toy_recipe, tree
 

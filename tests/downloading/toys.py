@@ -11,17 +11,17 @@ from contextlib import contextmanager
 from PIL import Image
 
 from ndcl_domainbed.downloading.arranging import from_archives
+from ndcl_domainbed.downloading.downloaders import Patience
 from ndcl_domainbed.downloading.recipe import Recipe, RemoteFile, Way
-from ndcl_domainbed.downloading.transfer import Patience
 
-HASTY = Patience(timeout=5.0, fruitless=3, pause=0.0)
+HASTY = Patience(timeout=5.0, max_stalls=3, pause=0.0)
 DOMAINS = ("ink", "oil paint")
 CLASSES = ("cat", "fire_dog")
 PER_CLASS = 3
 
 
 class Listener:
-    """A view that keeps what it is told."""
+    """A view that keeps what it is given."""
 
     def __init__(self):
         self.lines = []

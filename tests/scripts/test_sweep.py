@@ -56,16 +56,6 @@ def image_folder(tmp_path):
     return folder
 
 
-def test_data_in_memory_does_without_the_image_cache(run, tmp_path):
-    cache = tmp_path / "cache"
-    flags = [*CHEAP, "--algorithms", "ERM", "--image_cache", str(cache)]
-    status, printed = run("launch", *flags, "--datasets", "Debug28", str(image_folder(tmp_path)))
-    assert status == 0
-    assert "--image_cache is left out for Debug28: no image files to decode." in printed.out
-    assert "6 jobs: 6 done" in printed.out
-    assert len(list(cache.glob("*.rgb"))) == 3
-
-
 def test_data_that_were_moved_are_the_same_data(run, tmp_path):
     data = tmp_path / "data"
     image_folder(data)
@@ -126,17 +116,16 @@ def test_delete_incomplete_leaves_what_is_done_or_running(run, tmp_path):
 
 def test_dummy_prints_commands_for_a_shell(run, tmp_path):
     hparams = '{"lr": 0.01}'
-    flags = [*GRID, "--algorithms", "ERM", "--hparams", hparams, "--image_cache", "my cache",
+    flags = [*GRID, "--algorithms", "ERM", "--hparams", hparams, "--feature_cache", "my cache",
              "--command_launcher", "dummy", "--datasets", "PACS"]  # fmt: skip
     status, printed = run("launch", *flags)
     assert status == 0
-    assert "left out" not in printed.out
     lines = [line for line in printed.out.splitlines() if line.startswith(sys.executable)]
     assert len(lines) == 4
     for line in lines:
         words = shlex.split(line)
         assert words[words.index("--hparams") + 1] == hparams
-        assert words[words.index("--image_cache") + 1] == "my cache"
+        assert words[words.index("--feature_cache") + 1] == "my cache"
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["jobs.jsonl"]
 
 

@@ -155,7 +155,7 @@ def test_a_run_of_a_version_that_knew_fewer_flags_is_the_same_run(folder, tmp_pa
     path = tmp_path / "results.jsonl"
     records = _records(tmp_path)
     for record in records:
-        for name in ("precision", "compile", "log", "image_cache", "keep_resume"):
+        for name in ("precision", "compile", "log", "keep_resume"):
             del record["args"][name]
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
     before = path.read_bytes()
@@ -202,7 +202,7 @@ BAD_INPUT = [
     (["--holdout_fraction", "1.5"], "--holdout_fraction"),
     (["--device", "abacus"], "--device abacus"),
     (["--task", "domain_adaptation"], "--uda_holdout_fraction"),
-    (["--task", "domain_adaptation", "--uda_holdout_fraction", "0.001"], "is not one image"),
+    (["--task", "domain_adaptation", "--uda_holdout_fraction", "0.001"], "rounds down to no image"),
     (["--imbalance", "missing_table.json"], "missing_table.json"),
     (["--dataset", "PACS", "--data_dir", "/nowhere"], "/nowhere"),
 ]

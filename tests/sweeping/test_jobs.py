@@ -45,9 +45,9 @@ def test_title_tells_what_is_special():
 
 
 def test_what_does_not_change_the_results_does_not_change_the_folder():
-    job = make_job(ARGS, "out", 1, {"image_cache": "cache", "num_workers": 2})
+    job = make_job(ARGS, "out", 1, {"feature_cache": "cache", "num_workers": 2})
     assert job == make_job(ARGS, "out", 1)
-    assert job.arguments().image_cache == "cache"
+    assert job.arguments().feature_cache == "cache"
     words = job.command()
     assert words[words.index("--num_workers") + 1] == "2"
 

@@ -72,7 +72,7 @@ def test_a_file_that_cannot_grow(tmp_path, alone, victim, step, limit):
     assert error[0].startswith(f"error: cannot write {tmp_path / 'run' / victim} ")
     assert error[0].endswith(": File too large.")
     assert victim == "out.txt" or f" after step {step}: " in error[0]
-    assert "start again to go on" in error[1]
+    assert "start again to resume" in error[1]
     assert len(error) == 2
     written = [record["step"] for record in records(tmp_path / "run")]
     assert written == [

@@ -106,7 +106,7 @@ def test_a_source_without_a_training_image_is_named(tmp_path):
     assert outcome.status == 2
     first, second = outcome.err.splitlines()
     assert first == f"error: --imbalance {table} leaves the source 2 without a training image."
-    assert second == "Give it some, or leave the domain out of the data set."
+    assert second == "Give it some, or leave the domain out of the dataset."
 
 
 @pytest.fixture

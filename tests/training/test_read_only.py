@@ -78,7 +78,7 @@ def test_a_folder_that_loses_the_right_to_write_during_a_run(folder, tmp_path):
     error = run.said[run.said.index("error: ") :].splitlines()
     place = folder / "run" / "resume.pt"
     assert error[0] == f"error: cannot write {place} after step 4: Permission denied."
-    assert "start again to go on" in error[1]
+    assert "start again to resume" in error[1]
     assert len(error) == 2
     assert [record["step"] for record in records(folder / "run")] == [0, 2, 4]
     (folder / "run").chmod(0o755)

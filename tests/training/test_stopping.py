@@ -1,4 +1,4 @@
-"""A run that is asked to stop saves its progress, says so, and goes on later."""
+"""A run that is asked to stop saves its progress, says so, and resumes later."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_signal_stops_a_run_after_its_step(tmp_path, number, status):
     assert run.status() == status
     last = run.said.splitlines()[-1]
     assert last.startswith(f"stopped by {number.name} after step ")
-    assert last.endswith("; start again to go on.")
+    assert last.endswith("; start again to resume.")
     assert (tmp_path / "stopped" / "err.txt").read_text().splitlines()[-1] == last
     assert "Traceback" not in run.said
     assert not (tmp_path / "stopped" / ".lock").exists()
@@ -134,7 +134,7 @@ def test_a_second_signal_leaves_a_step_that_never_ends(tmp_path, number, status,
     run.wait_until(lambda: "a second signal leaves at once" in run.said)
     os.kill(run.process.pid, number)
     assert run.status() == status
-    last = f"stopped by {number.name} at once; start again to go on from what was saved last."
+    last = f"stopped by {number.name} at once; start again to resume from the last save."
     assert run.said.splitlines()[-1] == last
     assert (tmp_path / "stopped" / "err.txt").read_text().splitlines()[-1] == last
     assert "Traceback" not in run.said

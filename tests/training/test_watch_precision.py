@@ -33,15 +33,13 @@ def test_half_precision_records_what_full_precision_does(name):
     try:
         expected = _recorded(name, "fp32")
     except InputError as refused:
-        for precision in ("bf16", "fp16"):
-            with pytest.raises(InputError) as same:
-                _recorded(name, precision)
-            assert str(same.value) == str(refused)
+        with pytest.raises(InputError) as same:
+            _recorded(name, "bf16")
+        assert str(same.value) == str(refused)
         return
-    for precision in ("bf16", "fp16"):
-        found = _recorded(name, precision)
-        assert found["updates"] == expected["updates"]
-        for figure, values in expected["pairs"].items():
-            for value, same in zip(found["pairs"][figure], values, strict=True):
-                close = value is same is None or value == pytest.approx(same, rel=0.05)
-                assert close, (precision, figure, value, same)
+    found = _recorded(name, "bf16")
+    assert found["updates"] == expected["updates"]
+    for figure, values in expected["pairs"].items():
+        for value, same in zip(found["pairs"][figure], values, strict=True):
+            close = value is same is None or value == pytest.approx(same, rel=0.05)
+            assert close, (figure, value, same)

@@ -54,7 +54,6 @@ RECIPE = Recipe(
         Way(
             lambda: hub_parquet("flwrlabs/office-home"),
             from_parquet,
-            needs="pyarrow",
             note=OTHER_ORDER,
         ),
     ),

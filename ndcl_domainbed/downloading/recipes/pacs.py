@@ -68,7 +68,6 @@ RECIPE = Recipe(
                 ),
             ),
             from_parquet,
-            needs="pyarrow",
             note=OTHER_ORDER,
         ),
     ),

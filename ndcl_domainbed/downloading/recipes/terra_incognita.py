@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from ndcl_domainbed.downloading.archives import BadArchive, unpack
-from ndcl_domainbed.downloading.part import local_files
+from ndcl_domainbed.downloading.archives import unpack
+from ndcl_domainbed.downloading.errors import BadArchive, disk_errors_as_input_errors
 from ndcl_domainbed.downloading.recipe import GB, Recipe, RemoteFile, Way
 from ndcl_domainbed.downloading.view import View
 
@@ -44,7 +44,7 @@ def arrange(recipe: Recipe, files: Sequence[Path], staging: Path, view: View) ->
     paths = {path.name: path for path in unpacked.rglob("*") if path.name in folders_of}
     if len(paths) < len(folders_of):
         raise BadArchive(f"lacks {len(folders_of) - len(paths)} of the annotated images", images)
-    with local_files(arranged):
+    with disk_errors_as_input_errors(arranged):
         for name, folders in folders_of.items():
             for folder in sorted(folders):
                 (arranged / folder).mkdir(parents=True, exist_ok=True)

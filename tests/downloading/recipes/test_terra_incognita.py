@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ndcl_domainbed.downloading.archives import BadArchive
+from ndcl_domainbed.downloading.errors import BadArchive
 from ndcl_domainbed.downloading.recipes.terra_incognita import RECIPE, arrange
 from tests.downloading.toys import Listener, picture, tarred, tree
 

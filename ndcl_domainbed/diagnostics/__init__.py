@@ -1,4 +1,4 @@
-"""Why it works: each claim behind NDCL as a picture, a table and a sentence, on the user's runs."""
+"""Why it works: each claim behind NDCL as a picture, a table and a caption, on the user's runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from importlib import resources
 from typing import Protocol, cast
 
 from imbalance_splits.errors import unknown_name
-from ndcl_domainbed.diagnostics import named
+from ndcl_domainbed.diagnostics import checks
 from ndcl_domainbed.diagnostics.findings import Findings
 from ndcl_domainbed.diagnostics.request import Request
 
@@ -18,7 +18,7 @@ __all__ = ["Diagnostic", "Findings", "Request", "diagnostic_names", "get_diagnos
 
 
 class Diagnostic(Protocol):
-    """What a module of :mod:`ndcl_domainbed.diagnostics.named` offers."""
+    """What a module of :mod:`ndcl_domainbed.diagnostics.checks` offers."""
 
     def diagnose(self, request: Request) -> Findings:
         """Return what was found; InputError if the runs do not hold what it needs."""
@@ -27,7 +27,9 @@ class Diagnostic(Protocol):
 @functools.cache
 def _modules() -> dict[str, str]:
     """Return the modules of the diagnostics by the names that users give."""
-    return {info.name.replace("_", "-"): info.name for info in pkgutil.iter_modules(named.__path__)}
+    return {
+        info.name.replace("_", "-"): info.name for info in pkgutil.iter_modules(checks.__path__)
+    }
 
 
 def diagnostic_names() -> list[str]:
@@ -37,7 +39,7 @@ def diagnostic_names() -> list[str]:
 
 def subject(name: str) -> str:
     """Return the first line of a diagnostic's docstring, without importing it."""
-    source = resources.files(named) / f"{_modules()[name]}.py"
+    source = resources.files(checks) / f"{_modules()[name]}.py"
     text = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
     return text.partition("\n")[0].rstrip(".")
 
@@ -46,4 +48,4 @@ def get_diagnostic(name: str) -> Diagnostic:
     """Return the diagnostic called ``name``; InputError if there is none."""
     if name not in _modules():
         raise unknown_name("diagnostic", name, diagnostic_names())
-    return cast(Diagnostic, importlib.import_module(f"{named.__name__}.{_modules()[name]}"))
+    return cast(Diagnostic, importlib.import_module(f"{checks.__name__}.{_modules()[name]}"))

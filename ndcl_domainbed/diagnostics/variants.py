@@ -130,7 +130,7 @@ def compare_variants(folders: Sequence[Path]) -> Compared:
     chosen = select(records, CRITERION).rename(columns={"algorithm": "variant"})
     if chosen.empty:
         raise InputError(
-            f"{_named(folders)}: no run is done that has a balanced validation split: "
+            f"{_named(folders)}: no finished run has a balanced validation split: "
             "train with --imbalance."
         )
     columns = ["variant", "test_env", "trial_seed", "hparams_seed", "step", *METRICS, "run"]
@@ -158,7 +158,7 @@ def _read(folders: Sequence[Path]) -> Sweep:
     if len(cells) > 1:
         found = ", ".join("/".join(map(str, cell)) for cell in cells.to_numpy())
         raise InputError(
-            f"{_named(folders)}: variants are compared on one data set and setting, "
+            f"{_named(folders)}: variants are compared on one dataset and setting, "
             f"with one network, not {found}."
         )
     return sweep
@@ -184,7 +184,7 @@ def _variant(args: dict[str, Any]) -> Variant:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value that can be compared and named: 0 for 0.0, a text for a list."""
+    """Return a value that can be compared and named: 0 for 0.0, a string for a list."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value if isinstance(value, bool | int | float | str) else str(value)

@@ -32,7 +32,7 @@ class UnsuitableAlgorithm(InputError):
 class Callback:
     """Observes a run. A subclass sets ``name`` and overrides the methods it needs.
 
-    What :meth:`on_record` returns is appended to ``NAME.jsonl`` in the run's folder.
+    What :meth:`on_record` returns goes, with the step, to ``NAME.jsonl`` in the run's folder.
     """
 
     name: str

@@ -135,7 +135,7 @@ class _Steps:
         for callback in run.callbacks:
             line = callback.on_record(step)
             if line is not None:
-                self._append(line_file(callback.name), line)
+                self._append(line_file(callback.name), {**line, "step": step})
         self.progress.recorded = True
         self.progress.means = {}
         self.log.add(record)

@@ -3,10 +3,10 @@
     python -m benchmarks.diagnostics [--network small_cnn] [--classes 10] [--per_domain 32]
                                      [--rounds 15] [--algorithms ERM NDCL] [--data_dir DIR]
 
-Every round makes as many updates that are watched as are added up together (pair_sums.TOGETHER)
-and as many, of a copy of the algorithm, that are not, in turns that change; figures are medians
-over the rounds. Times are CPU seconds of this process on one thread, so other work on the machine
-shows less. A record, made at checkpoints, is timed by itself, with the line that it writes.
+Every round makes 16 updates that are watched and 16, of a copy of the algorithm, that are not, in
+alternating order; figures are medians over the rounds. Times are CPU seconds of this process on one
+thread, so other work on the machine shows less. A record, made at checkpoints, is timed by itself,
+with the line that it writes.
 With --data_dir, the rounds are whole runs on DigitsDG instead, with evaluations and records.
 """
 
@@ -26,17 +26,20 @@ from typing import Any
 import torch
 
 from benchmarks.update import SIZES, SOURCES, make, minibatches
-from ndcl_domainbed.training import pair_sums, records, watch
+from ndcl_domainbed.diagnostics.update_watcher import UpdateWatcher
+from ndcl_domainbed.training import records
 from ndcl_domainbed.training.arguments import TrainArguments
 from ndcl_domainbed.training.loop import train
 
+UPDATES = 16
+
 
 def milliseconds(update: Callable[[list[Any]], Any], batches: list[Any]) -> float:
-    """Return the CPU milliseconds of an update, as the mean of those added up together."""
+    """Return the CPU milliseconds of an update, as the mean of ``UPDATES``."""
     started = time.process_time()
-    for _ in range(pair_sums.TOGETHER):
+    for _ in range(UPDATES):
         update(batches)
-    return 1000 * (time.process_time() - started) / pair_sums.TOGETHER
+    return 1000 * (time.process_time() - started) / UPDATES
 
 
 def measure(name: str, options: argparse.Namespace, folder: Path) -> dict[str, float]:
@@ -46,10 +49,10 @@ def measure(name: str, options: argparse.Namespace, folder: Path) -> dict[str, f
     batches = minibatches(*sizes)
     plain = make(name, *sizes)
     watched = copy.deepcopy(plain)
-    watching = watch.Watch(watched, range(SOURCES), options.classes, torch.device("cpu"), {})
+    watcher = UpdateWatcher(watched, range(SOURCES), options.classes, torch.device("cpu"), {})
 
     def update(minibatches: list[Any]) -> None:
-        with watching.update(minibatches):
+        with watcher.watch(minibatches):
             watched.update(minibatches)
 
     seen = []
@@ -59,7 +62,7 @@ def measure(name: str, options: argparse.Namespace, folder: Path) -> dict[str, f
         unwatched = milliseconds(plain.update, batches)
         own = before or milliseconds(update, batches)
         started = time.process_time()
-        records.append(folder / watch.FILE_NAME, watching.record(number))
+        records.append(folder / "lines.jsonl", watcher.record(number))
         spent = 1000 * (time.process_time() - started)
         seen.append({"plain": unwatched, "ratio": own / unwatched, "record": spent})
     return {key: statistics.median(run[key] for run in seen[1:]) for key in seen[0]}

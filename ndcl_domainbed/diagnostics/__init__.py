@@ -1,4 +1,4 @@
-"""Why it works: each claim behind NDCL as a picture, a table and a sentence, on the user's runs."""
+"""Why it works: each claim behind NDCL as a picture, a table and a caption, on the user's runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from imbalance_splits.discovery import Source, cached, find_modules
 from imbalance_splits.errors import InputError, unknown_name
-from ndcl_domainbed.diagnostics import named
+from ndcl_domainbed.diagnostics import checks
 from ndcl_domainbed.diagnostics.findings import Findings
 from ndcl_domainbed.diagnostics.request import Request
 
@@ -15,7 +15,7 @@ __all__ = ["Diagnostic", "Findings", "Request", "diagnostic_names", "get_diagnos
 
 
 class Diagnostic(Protocol):
-    """What a module of :mod:`ndcl_domainbed.diagnostics.named` offers, or one from elsewhere.
+    """What a module of :mod:`ndcl_domainbed.diagnostics.checks` offers, or one from elsewhere.
 
     Elsewhere: a module that the entry points 'ndcl_domainbed.diagnostics' of an installed package
     name, or a file named by :data:`~imbalance_splits.discovery.OWN_CODE` that has the function.
@@ -28,7 +28,7 @@ class Diagnostic(Protocol):
 @cached
 def _sources() -> dict[str, Source]:
     """Return the modules of the diagnostics by the names that users give."""
-    found = find_modules(named.__name__, "diagnostics", "diagnose")
+    found = find_modules(checks.__name__, "diagnostics", "diagnose")
     return {name.replace("_", "-"): source for name, source in found.items()}
 
 

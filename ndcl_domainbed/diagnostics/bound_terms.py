@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-FEWEST = 2
-"""A class is compared between two domains if each has so many images of it."""
+MIN_IMAGES = 2
+"""A class is compared between two domains that have at least this many images of it."""
 
 
-def evenly_drawn(labels: np.ndarray, images: int, seed: int) -> np.ndarray:
+def draw_evenly(labels: np.ndarray, images: int, seed: int) -> np.ndarray:
     """Return ``images`` positions of ``labels`` (N,), spread over the classes, in order.
 
-    The classes get as equal a number as their images allow; which images, is drawn at random.
+    The classes get as equal a number as their images allow; the images are drawn at random.
     """
     order = np.random.RandomState(seed).permutation(len(labels))
     taken = np.empty(len(labels), dtype=int)
@@ -47,10 +47,12 @@ def margin_loss(
     return np.mean(shares, axis=0)
 
 
-def shared_classes(labels: np.ndarray, others: np.ndarray, fewest: int = FEWEST) -> np.ndarray:
-    """Return the classes of which both domains have at least ``fewest`` images, ascending."""
+def shared_classes(
+    labels: np.ndarray, others: np.ndarray, min_images: int = MIN_IMAGES
+) -> np.ndarray:
+    """Return the classes of which both domains have at least ``min_images`` images, ascending."""
     mine, theirs = (np.unique(values, return_counts=True) for values in (labels, others))
-    return np.intersect1d(mine[0][mine[1] >= fewest], theirs[0][theirs[1] >= fewest])
+    return np.intersect1d(mine[0][mine[1] >= min_images], theirs[0][theirs[1] >= min_images])
 
 
 def posterior_discrepancy(
@@ -77,7 +79,7 @@ def chance_discrepancy(
     seed: int,
     draws: int = 20,
 ) -> float:
-    """Return the discrepancy that so few images have without any shift.
+    """Return the discrepancy that this many images have without any shift.
 
     The mean of :func:`posterior_discrepancy` over ``draws`` times in which the images of every
     class are dealt out to the two domains at random, as many to each as before.
@@ -96,7 +98,7 @@ def chance_discrepancy(
     return float(np.mean(found))
 
 
-def matched_positions(
+def match_classes(
     labels: np.ndarray, others: np.ndarray, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return positions in two domains with equally many images of every class in both.

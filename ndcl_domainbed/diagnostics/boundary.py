@@ -73,12 +73,12 @@ def crossing_distances(predict: Predict, inputs: Tensor, *, steps: int = STEPS) 
     """
     with torch.no_grad():
         predicted = predict(inputs).argmax(dim=1)
-    shifts, crossed = _crossing_shifts(predict, inputs, predicted, steps)
-    lengths = _shortened(predict, inputs, shifts, predicted).flatten(1).cpu().double().norm(dim=1)
+    shifts, crossed = _find_crossings(predict, inputs, predicted, steps)
+    lengths = _shorten(predict, inputs, shifts, predicted).flatten(1).cpu().double().norm(dim=1)
     return torch.where(crossed.cpu(), lengths, torch.nan)
 
 
-def _crossing_shifts(
+def _find_crossings(
     predict: Predict, inputs: Tensor, predicted: Tensor, steps: int
 ) -> tuple[Tensor, Tensor]:
     """Return perturbations (N, ...) and which of them cross the boundary, bool (N,)."""
@@ -116,23 +116,23 @@ def _deepfool_step(predict: Predict, points: Tensor, predicted: Tensor) -> Tenso
         distance = (gaps[:, j].detach() + _SMALLEST_GAP) / length
         nearer = (distance < nearest) & (length > 0)
         nearest = torch.where(nearer, distance, nearest)
-        unit = slope / _as_rows(length, slope)
-        towards = -(1 + _OVERSHOOT) * _as_rows(distance, slope) * unit
-        step = torch.where(_as_rows(nearer, slope), towards, step)
+        unit = slope / _broadcast_rows(length, slope)
+        towards = -(1 + _OVERSHOOT) * _broadcast_rows(distance, slope) * unit
+        step = torch.where(_broadcast_rows(nearer, slope), towards, step)
     return step.detach()
 
 
 @torch.no_grad()
-def _shortened(predict: Predict, inputs: Tensor, shifts: Tensor, predicted: Tensor) -> Tensor:
+def _shorten(predict: Predict, inputs: Tensor, shifts: Tensor, predicted: Tensor) -> Tensor:
     """Return ``shifts``, which change the prediction, cut to about where they begin to."""
     low = inputs.new_zeros(len(inputs))
     high = torch.ones_like(low)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        crossed = _crosses(predict, inputs + _as_rows(middle, inputs) * shifts, predicted)
+        crossed = _crosses(predict, inputs + _broadcast_rows(middle, inputs) * shifts, predicted)
         high = torch.where(crossed, middle, high)
         low = torch.where(crossed, low, middle)
-    return _as_rows(high, shifts) * shifts
+    return _broadcast_rows(high, shifts) * shifts
 
 
 @torch.no_grad()
@@ -141,6 +141,6 @@ def _crosses(predict: Predict, points: Tensor, predicted: Tensor) -> Tensor:
     return predict(points).argmax(dim=1) != predicted
 
 
-def _as_rows(values: Tensor, like: Tensor) -> Tensor:
+def _broadcast_rows(values: Tensor, like: Tensor) -> Tensor:
     """Return ``values`` (N,) in a shape that is broadcast over the rows of ``like`` (N, ...)."""
     return values.view(-1, *[1] * (like.dim() - 1))

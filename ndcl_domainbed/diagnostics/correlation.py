@@ -1,37 +1,24 @@
-"""Rank correlation with a bootstrap interval, and how often one sample lies below another."""
+"""Rank correlation with a bootstrap interval, and the share of one sample below another."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy.stats import rankdata
 
 RESAMPLES = 1000
 
 
 class RankCorrelation(NamedTuple):
-    """Spearman's ρ with the ends of its 95 % bootstrap interval; NaN where it has no meaning.
-
-    ``images`` is how many pairs of values it is over.
-    """
+    """Spearman's ρ over ``n`` pairs of values and its 95 % bootstrap interval; NaN if undefined."""
 
     rho: float
     low: float
     high: float
-    images: int
-
-    def signed(self) -> str:
-        """Return ρ with its interval and signs, as "+0.20 [-0.10, +0.50]", or "unknown"."""
-        if np.isnan(self.rho):
-            return "unknown"
-        return f"{self.rho:+.2f} [{self.low:+.2f}, {self.high:+.2f}]"
-
-    def falls(self, rises: str) -> str:
-        """Answer whether ρ is below 0, beyond its interval; ``rises`` is said if it is above."""
-        if self.high < 0:
-            return "Yes"
-        return rises if self.low > 0 else "Not clearly"
+    n: int
 
 
 def rank_correlation(
@@ -47,9 +34,9 @@ def rank_correlation(
     if len(x) < 3:
         return RankCorrelation(np.nan, np.nan, np.nan, len(x))
     drawn = np.random.RandomState(seed).randint(len(x), size=(resamples, len(x)))
-    spread = spearman(x[drawn], y[drawn])
-    spread = spread[np.isfinite(spread)]
-    low, high = np.percentile(spread, [2.5, 97.5]) if spread.size else (np.nan, np.nan)
+    rhos = spearman(x[drawn], y[drawn])
+    rhos = rhos[np.isfinite(rhos)]
+    low, high = np.percentile(rhos, [2.5, 97.5]) if rhos.size else (np.nan, np.nan)
     return RankCorrelation(float(spearman(x, y)), float(low), float(high), len(x))
 
 
@@ -59,6 +46,20 @@ def spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     a, b = (ranks - ranks.mean(axis=-1, keepdims=True) for ranks in (a, b))
     scale = np.sqrt((a**2).sum(axis=-1) * (b**2).sum(axis=-1))
     return np.where(scale > 0, (a * b).sum(axis=-1) / np.where(scale > 0, scale, 1), np.nan)
+
+
+def correlation_table(
+    images: pd.Series, figures: Mapping[str, pd.Series], seed: int
+) -> pd.DataFrame:
+    """Return a row for each figure: its rank correlation with the training images."""
+    rows = []
+    for name, values in figures.items():
+        found = rank_correlation(images.to_numpy(), values.to_numpy(), seed)
+        rows.append(
+            {"part": "correlation", "figure": name, "spearman": found.rho, "low": found.low,
+             "high": found.high, "n": found.n}
+        )  # fmt: skip
+    return pd.DataFrame(rows).astype({"n": "Int64"})
 
 
 def share_below(x: np.ndarray, y: np.ndarray) -> float:

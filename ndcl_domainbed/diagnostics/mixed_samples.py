@@ -69,16 +69,16 @@ def draw_samples(run: SavedRun, images: int, seed: int) -> Drawn:
     another algorithm their defaults. The real images come from all domains alike. Raises
     InputError if no minibatch holds two classes.
     """
-    pools = [_pool(run, domain, images, seed) for domain in range(len(run.dataset.train_sets))]
+    pools = [_read_pool(run, domain, images, seed) for domain in range(len(run.dataset.train_sets))]
     batches = FOLDS * STEPS_PER_FOLD
     generator = torch.Generator().manual_seed(seed)
     hard, random, folds = [], [], []
-    for fold, (x, y, p) in _minibatches(run, pools, seed):
-        made = _hard_negatives(run, x, y, p, generator)
+    for fold, (x, y, p) in _draw_minibatches(run, pools, seed):
+        made = _make_hard_negatives(run, x, y, p, generator)
         drawn = torch.randperm(len(made.classes), generator=generator)[: -(-images // batches)]
         kept = _Mixed(*(column[drawn] for column in made))
         hard.append(kept)
-        random.append(_random_mixtures(x, y, kept.lambdas, generator))
+        random.append(_make_random_mixtures(x, y, kept.lambdas, generator))
         folds += [fold] * len(kept.classes)
     if not folds:
         raise InputError(
@@ -87,11 +87,13 @@ def draw_samples(run: SavedRun, images: int, seed: int) -> Drawn:
         )
     where = np.array(folds)
     return Drawn(
-        _real(pools, images, seed), _samples(run, hard, where), _samples(run, random, where)
+        _select_real(pools, images, seed),
+        _compute_outputs(run, hard, where),
+        _compute_outputs(run, random, where),
     )
 
 
-def _pool(run: SavedRun, domain: int, images: int, seed: int) -> _Pool:
+def _read_pool(run: SavedRun, domain: int, images: int, seed: int) -> _Pool:
     """Read at most ``images`` training images of a source domain, with training transforms."""
     training = run.dataset.train_sets[domain]
     order = np.random.RandomState(seed).permutation(len(training))[:images]
@@ -102,7 +104,7 @@ def _pool(run: SavedRun, domain: int, images: int, seed: int) -> _Pool:
     return _Pool(x, run.outputs(TensorDataset(x, y)), np.arange(len(order)) % FOLDS, subset)
 
 
-def _minibatches(
+def _draw_minibatches(
     run: SavedRun, pools: list[_Pool], seed: int
 ) -> Iterator[tuple[int, tuple[Tensor, Tensor, Tensor]]]:
     """Yield folds with minibatches drawn from them: inputs, labels and posteriors (N, K)."""
@@ -120,10 +122,10 @@ def _minibatches(
         )  # fmt: skip
         for step in range(STEPS_PER_FOLD):
             rows = [kept[d][drawer.positions(step, d)] for d in range(len(pools))]
-            yield fold, _joined(pools, rows)
+            yield fold, _join_rows(pools, rows)
 
 
-def _joined(pools: list[_Pool], rows: list[np.ndarray]) -> tuple[Tensor, Tensor, Tensor]:
+def _join_rows(pools: list[_Pool], rows: list[np.ndarray]) -> tuple[Tensor, Tensor, Tensor]:
     """Return the given rows of every pool as one batch, domains in order."""
     picked = [
         (pool.images[places], pool.outputs.labels[places], pool.outputs.logits[places])
@@ -133,7 +135,7 @@ def _joined(pools: list[_Pool], rows: list[np.ndarray]) -> tuple[Tensor, Tensor,
     return x, y, logits.softmax(dim=1)
 
 
-def _hard_negatives(
+def _make_hard_negatives(
     run: SavedRun, x: Tensor, y: Tensor, p: Tensor, generator: torch.Generator
 ) -> _Mixed:
     """Return the hard negatives of one batch, as an update of NDCL would make them."""
@@ -150,21 +152,23 @@ def _hard_negatives(
     return _Mixed(made.inputs[kept], made.classes[kept], made.lambdas[kept])
 
 
-def _random_mixtures(x: Tensor, y: Tensor, lambdas: Tensor, generator: torch.Generator) -> _Mixed:
+def _make_random_mixtures(
+    x: Tensor, y: Tensor, lambdas: Tensor, generator: torch.Generator
+) -> _Mixed:
     """Return mixtures of random pairs of a batch, by the weights ``lambdas`` (n,)."""
     first, second = torch.randint(len(x), (2, len(lambdas)), generator=generator)
     weights = lambdas.view(-1, *[1] * (x.dim() - 1))
     return _Mixed(torch.lerp(x[second], x[first], weights), y[first], lambdas)
 
 
-def _samples(run: SavedRun, mixed: list[_Mixed], folds: np.ndarray) -> Samples:
+def _compute_outputs(run: SavedRun, mixed: list[_Mixed], folds: np.ndarray) -> Samples:
     """Return what the model makes of mixed samples."""
     inputs, classes, lambdas = (torch.cat(column) for column in zip(*mixed, strict=True))
     shares = torch.minimum(lambdas, 1 - lambdas).double().numpy()
     return Samples(run.outputs(TensorDataset(inputs, classes)), folds, shares)
 
 
-def _real(pools: list[_Pool], images: int, seed: int) -> Samples:
+def _select_real(pools: list[_Pool], images: int, seed: int) -> Samples:
     """Return about ``images`` real images: an equal share of every pool, of a small one all."""
     each = -(-images // len(pools))
     parts, folds = [], []

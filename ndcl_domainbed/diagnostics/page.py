@@ -1,4 +1,4 @@
-"""The page that gathers the diagnostics of a folder."""
+"""The page that collects the findings in a folder."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import pandas as pd
 from imbalance_splits.errors import InputError
 from imbalance_splits.whole_files import write_whole
 from ndcl_domainbed import diagnostics
-from ndcl_domainbed.diagnostics.findings import PICTURE, TABLE, WORDS
+from ndcl_domainbed.diagnostics.findings import CAPTION, PICTURE, TABLE
 
 PAGE_FILE = "index.html"
-_ROWS = 400
-"""Rows of a table that the page shows; the CSV file beside it has all."""
+_MAX_ROWS = 400
+"""Rows of a table on the page; the CSV file has all."""
 
 
 def write_page(folder: Path) -> Path:
-    """Write one page, with its pictures in it, of all diagnostics in ``folder``; return its path.
+    """Write one page, pictures included, of all findings in ``folder``; return its path.
 
     Raises InputError if jinja2 is missing, a file there is damaged or the page cannot be written.
     """
@@ -31,35 +31,33 @@ def write_page(folder: Path) -> Path:
         raise InputError("the page needs jinja2: pip install 'ndcl-domainbed[diagnose]'") from error
     source = resources.files("ndcl_domainbed.diagnostics") / "templates" / "page.html"
     template = Environment(autoescape=True).from_string(source.read_text(encoding="utf-8"))
-    there = [
-        name for name in diagnostics.diagnostic_names() if (folder / f"{name}{WORDS}").exists()
-    ]
+    names = [n for n in diagnostics.diagnostic_names() if (folder / f"{n}{CAPTION}").exists()]
     path = folder / PAGE_FILE
-    write_whole(path, template.render(sections=[_section(folder, name) for name in there]))
+    write_whole(path, template.render(sections=[_read_section(folder, name) for name in names]))
     return path
 
 
-def _section(folder: Path, name: str) -> dict[str, Any]:
-    """Return what the page says of one diagnostic."""
+def _read_section(folder: Path, name: str) -> dict[str, Any]:
     try:
-        words = json.loads((folder / f"{name}{WORDS}").read_text(encoding="utf-8"))
+        about = json.loads((folder / f"{name}{CAPTION}").read_text(encoding="utf-8"))
         picture = base64.b64encode((folder / f"{name}{PICTURE}").read_bytes()).decode()
         table = pd.read_csv(folder / f"{name}{TABLE}")
-        facts = {key: words[key] for key in ("claim", "found", "caveats", "made")}
-    except (OSError, ValueError, KeyError) as error:
+        caption, made = about["caption"], about["made"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder / name}.*: damaged ({error}); make it again.") from error
     return {
-        **facts,
         "name": name,
+        "caption": caption,
+        "made": made,
         "picture": picture,
         "columns": list(table.columns),
-        "rows": [[_text(value) for value in row] for row in table.head(_ROWS).to_numpy(object)],
-        "more": max(0, len(table) - _ROWS),
+        "rows": [[_format(v) for v in row] for row in table.head(_MAX_ROWS).to_numpy(object)],
+        "more": max(0, len(table) - _MAX_ROWS),
         "file": f"{name}{TABLE}",
     }
 
 
-def _text(value: Any) -> str:
+def _format(value: Any) -> str:
     if isinstance(value, float):
         return "" if value != value else f"{value:.4g}"
     return str(value)

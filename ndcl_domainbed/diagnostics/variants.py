@@ -57,13 +57,13 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True)
 class Compared:
-    """What the variants of a sweep reach.
+    """The accuracies of the variants of a sweep.
 
     ``runs`` has a row for each variant, target and trial that is done: ``variant``, ``test_env``,
     ``trial_seed``, ``step`` (chosen by the balanced validation split) and the accuracies of
     ``METRICS`` there, shares. ``classes`` has a row for each of them and class: ``class``,
-    ``images`` (training images in all sources) and ``accuracy``. ``missing`` says what is listed
-    or what other variants have, and is not done: variant -> (target, trial).
+    ``images`` (training images in all sources) and ``accuracy``. ``missing`` holds the runs that
+    are listed, or that other variants have, and are not done: variant -> (target, trial).
     """
 
     runs: pd.DataFrame
@@ -99,10 +99,10 @@ def estimate(values: pd.Series) -> Estimate:
     squares = targets.var(ddof=1) / targets.size()
     error = float(np.sqrt(squares.sum(skipna=False)) / len(squares))
     mean = float(targets.mean().mean())
-    return Estimate(mean, error, len(values), _chance(mean, error, squares, targets.size()))
+    return Estimate(mean, error, len(values), _p_value(mean, error, squares, targets.size()))
 
 
-def _chance(mean: float, error: float, squares: pd.Series, trials: pd.Series) -> float:
+def _p_value(mean: float, error: float, squares: pd.Series, trials: pd.Series) -> float:
     """Return ``p`` of :class:`Estimate`, of the ``squares`` s_t²/n_t and the numbers n_t."""
     if np.isnan(error) or error == 0:
         return np.nan if np.isnan(error) or mean == 0 else 0.0
@@ -130,13 +130,13 @@ def compare_variants(folders: Sequence[Path]) -> Compared:
     chosen = select(records, CRITERION).rename(columns={"algorithm": "variant"})
     if chosen.empty:
         raise InputError(
-            f"{_named(folders)}: no run is done that has a balanced validation split: "
+            f"{_list_folders(folders)}: no finished run has a balanced validation split: "
             "train with --imbalance."
         )
     columns = ["variant", "test_env", "trial_seed", "hparams_seed", "step", *METRICS, "run"]
     runs = chosen[columns]
     done = {(row.variant, row.test_env, row.trial_seed) for row in runs.itertuples()}
-    listed = _listed(folders) | {
+    listed = _read_listed(folders) | {
         (variant, env, trial)
         for variant in variants.values()
         for env, trial in zip(runs["test_env"], runs["trial_seed"], strict=True)
@@ -145,26 +145,28 @@ def compare_variants(folders: Sequence[Path]) -> Compared:
     for variant, env, trial in sorted(listed, key=lambda one: (one[0].name, *one[1:])):
         if (variant.name, env, trial) not in done:
             missing.setdefault(variant, []).append((env, trial))
-    everyone = sorted({variant for variant, *_ in listed}, key=_order)
-    return Compared(runs, _classes(runs), everyone, missing)
+    everyone = sorted({variant for variant, *_ in listed}, key=_sort_key)
+    return Compared(runs, _tabulate_classes(runs), everyone, missing)
 
 
 def _read(folders: Sequence[Path]) -> Sweep:
     try:
         sweep = read_sweep(folders)
     except InputError as error:
-        raise InputError(f"{_named(folders)}: no folder of a sweep with results.jsonl.") from error
+        raise InputError(
+            f"{_list_folders(folders)}: no folder of a sweep with results.jsonl."
+        ) from error
     cells = sweep.runs[["dataset", "setting"]].drop_duplicates()
     if len(cells) > 1:
         found = ", ".join("/".join(map(str, cell)) for cell in cells.to_numpy())
         raise InputError(
-            f"{_named(folders)}: variants are compared on one data set and setting, "
+            f"{_list_folders(folders)}: variants are compared on one dataset and setting, "
             f"with one network, not {found}."
         )
     return sweep
 
 
-def _named(folders: Sequence[Path]) -> str:
+def _list_folders(folders: Sequence[Path]) -> str:
     return ", ".join(map(str, folders))
 
 
@@ -180,28 +182,28 @@ def _variant(args: dict[str, Any]) -> Variant:
         if key not in NETWORK_HPARAMS
         and (key not in defaults or defaults[key].default_for(dataset) != value)
     ]
-    return Variant(name, tuple((key, _plain(value)) for key, value in kept))
+    return Variant(name, tuple((key, _simplify(value)) for key, value in kept))
 
 
-def _plain(value: Any) -> Any:
-    """Return a value that can be compared and named: 0 for 0.0, a text for a list."""
+def _simplify(value: Any) -> Any:
+    """Return a value that can be compared and named: 0 for 0.0, a string for a list."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value if isinstance(value, bool | int | float | str) else str(value)
 
 
-def _order(variant: Variant) -> tuple[bool, int, str]:
+def _sort_key(variant: Variant) -> tuple[bool, int, str]:
     return variant.algorithm != "NDCL", len(variant.changes), variant.name
 
 
-def _listed(folders: Sequence[Path]) -> set[tuple[Variant, int, int]]:
+def _read_listed(folders: Sequence[Path]) -> set[tuple[Variant, int, int]]:
     """Return the jobs with one target that the sweeps have listed."""
     jobs = [job.train_args for folder in folders for job in recorded(str(folder))]
     found = [(identity(args), _variant(args)) for args in jobs if is_whole(args)]
     return {(variant, job.test_env, job.trial_seed) for job, variant in found if job.test_env >= 0}
 
 
-def _classes(runs: pd.DataFrame) -> pd.DataFrame:
+def _tabulate_classes(runs: pd.DataFrame) -> pd.DataFrame:
     """Return the target's accuracy by class of each run at its chosen step."""
     parts = []
     for row in runs.itertuples():

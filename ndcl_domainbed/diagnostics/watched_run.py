@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,22 +12,24 @@ import numpy as np
 import pandas as pd
 
 from imbalance_splits.errors import InputError
+from ndcl_domainbed.diagnostics import callback
 from ndcl_domainbed.diagnostics.faults import no_shot_groups
 from ndcl_domainbed.diagnostics.request import Request
 from ndcl_domainbed.diagnostics.run_names import run_names
 from ndcl_domainbed.results.splits import FILE_NAME as SPLIT_FILE
 from ndcl_domainbed.results.splits import read_split
-from ndcl_domainbed.training import records, watch
+from ndcl_domainbed.training import records
 from ndcl_domainbed.training.arguments import TrainArguments
+from ndcl_domainbed.training.callbacks import line_file
 
-_WEIGHTS = {
+LINE_FILE = line_file(callback.NAME)
+
+COUNTS = ("samples", "anchors", "batches")
+_MEANS_OVER = {
     **dict.fromkeys(("grad_logits", "grad_features", "confidence"), "samples"),
     **dict.fromkeys(("amplification", "crowding"), "anchors"),
     **dict.fromkeys(("norm", "distance"), "batches"),
 }
-"""What the recorded means are over."""
-
-COUNTS = ("samples", "anchors", "batches")
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,9 @@ class WatchedRun:
     ``pairs`` has a row for each record and pair that occurred: ``step``; ``domain``, ``class`` and
     ``shots`` (the shot group of the class) as names; ``images``, the training images of the pair,
     and ``class_images``, those of the class in all sources; and the figures that
-    :meth:`ndcl_domainbed.training.watch.Watch.record` describes, NaN where they are not defined.
-    ``updates`` are those that were watched, ``steps`` those that were made; one in
-    :data:`ndcl_domainbed.training.watch.EVERY` is to be watched.
+    :class:`ndcl_domainbed.diagnostics.update_watcher.UpdateWatcher` describes, NaN if undefined.
+    ``updates`` counts the updates watched, ``steps`` those made; one in
+    :data:`ndcl_domainbed.diagnostics.callback.EVERY` should have been watched.
     """
 
     folder: Path
@@ -54,12 +57,15 @@ class WatchedRun:
             raise no_shot_groups(self.folder)
         return self.pairs
 
-    def caveats(self, name: str) -> list[str]:
-        """Return what limits the figures of this run, called ``name``."""
-        wanted = math.ceil(self.steps / watch.EVERY)
-        if self.updates == wanted:
-            return []
-        return [f"{name}: {self.updates} of {wanted} updates could be watched."]
+
+def missing_updates(runs: Sequence[WatchedRun], names: Sequence[str]) -> str:
+    """Return a note for a caption on runs whose updates could not all be watched, or ""."""
+    wanted = [math.ceil(run.steps / callback.EVERY) for run in runs]
+    return "".join(
+        f" {name}: only {run.updates} of {number} updates could be watched."
+        for run, name, number in zip(runs, names, wanted, strict=True)
+        if run.updates < number
+    )
 
 
 def load_watched(request: Request) -> tuple[list[WatchedRun], list[str]]:
@@ -73,12 +79,12 @@ def load_watched(request: Request) -> tuple[list[WatchedRun], list[str]]:
 
 def load_watched_run(folder: Path) -> WatchedRun:
     """Return what the run in ``folder`` recorded. Raises InputError if it was not watched."""
-    if not (folder / watch.FILE_NAME).is_file():
+    if not (folder / LINE_FILE).is_file():
         raise InputError(
-            f"{folder} holds no {watch.FILE_NAME}: name the folder of a run that was trained with "
+            f"{folder} holds no {LINE_FILE}: name the folder of a run that was trained with "
             "--diagnostics."
         )
-    lines, about = (_records(folder / name) for name in (watch.FILE_NAME, records.FILE_NAME))
+    lines, about = (_read_lines(folder / name) for name in (LINE_FILE, records.FILE_NAME))
     split = read_split(str(folder))
     if split is None:
         raise InputError(f"{folder / SPLIT_FILE} is missing or damaged.")
@@ -87,18 +93,18 @@ def load_watched_run(folder: Path) -> WatchedRun:
             folder=folder,
             arguments=TrainArguments.of_record(about[0]["args"]),
             hparams=about[0]["hparams"],
-            pairs=_pairs(lines, split),
+            pairs=_tabulate_pairs(lines, split),
             updates=sum(line["updates"] for line in lines),
             steps=lines[-1]["step"] + 1,
         )
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise InputError(
-            f"{folder / watch.FILE_NAME} and the files beside it do not fit ({error!r}): they are "
+            f"{folder / LINE_FILE} and the files beside it do not fit ({error!r}): they are "
             "damaged, or of another version."
         ) from error
 
 
-def _records(path: Path) -> list[dict[str, Any]]:
+def _read_lines(path: Path) -> list[dict[str, Any]]:
     """Return what a run has written into ``path``; InputError if that is nothing."""
     try:
         found = records.read(path)
@@ -109,7 +115,7 @@ def _records(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _pairs(lines: list[dict[str, Any]], split: dict[str, Any]) -> pd.DataFrame:
+def _tabulate_pairs(lines: list[dict[str, Any]], split: dict[str, Any]) -> pd.DataFrame:
     parts = [pd.DataFrame(line["pairs"]).assign(step=line["step"]) for line in lines]
     table = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
     domains = table.pop("env").map(lambda env: split["environments"][env])
@@ -122,27 +128,26 @@ def _pairs(lines: list[dict[str, Any]], split: dict[str, Any]) -> pd.DataFrame:
     table["shots"] = shots[numbers]
     table["images"] = [int(counts[d][k]) for d, k in zip(domains, numbers, strict=True)]
     table["class_images"] = totals[numbers]
-    return table.astype(dict.fromkeys([*_WEIGHTS, "instability"], float))
+    return table.astype(dict.fromkeys([*_MEANS_OVER, "instability"], float))
 
 
-def averaged(pairs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+def average_by(pairs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """Return the figures of ``pairs`` by the columns ``by``, a row for each group.
 
-    Means are weighted by what they are over, so that they are those of all samples, anchors or
-    batches of the group; ``samples``, ``anchors`` and ``batches`` are summed. ``instability`` is
-    the root mean square over the records, weighted by their degrees of freedom.
+    Means are weighted, so that they are those of all samples, anchors or batches of the group;
+    ``samples``, ``anchors`` and ``batches`` are summed. ``instability`` is the root mean square
+    over the records, weighted by their degrees of freedom.
     """
-    groups = pairs.groupby(by, sort=False, observed=True)
-    found = groups[list(COUNTS)].sum()
-    for name, weight in _WEIGHTS.items():
-        found[name] = _weighted(pairs, name, pairs[weight], by)
+    found = pairs.groupby(by, sort=False, observed=True)[list(COUNTS)].sum()
+    for name, count in _MEANS_OVER.items():
+        found[name] = _weighted_mean(pairs, name, pairs[count], by)
     freedom = (pairs["batches"] - 1).clip(lower=0)
     squares = pairs.assign(instability=pairs["instability"] ** 2)
-    found["instability"] = _weighted(squares, "instability", freedom, by) ** 0.5
+    found["instability"] = _weighted_mean(squares, "instability", freedom, by) ** 0.5
     return found.reset_index()
 
 
-def _weighted(pairs: pd.DataFrame, name: str, weights: pd.Series, by: list[str]) -> pd.Series:
+def _weighted_mean(pairs: pd.DataFrame, name: str, weights: pd.Series, by: list[str]) -> pd.Series:
     """Return the weighted mean of a column in each group; NaN where nothing is defined."""
     defined = weights.where(pairs[name].notna(), 0)
     keys = [pairs[key] for key in by]

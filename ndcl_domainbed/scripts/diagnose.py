@@ -1,4 +1,4 @@
-"""Look at why a method works: a picture, a table and a sentence for each claim, on your runs."""
+"""Look at why a method works: a picture, a table and a caption for each check, on your runs."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _request(args: argparse.Namespace) -> diagnostics.Request:
 
 
 def _one(name: str, request: diagnostics.Request, output: Path) -> None:
-    """Make one diagnostic, write it and print what it found."""
+    """Make one diagnostic, write it and print its caption."""
     diagnostic = diagnostics.get_diagnostic(name)
     from ndcl_domainbed.diagnostics.pictures import require_matplotlib
 
@@ -87,11 +87,7 @@ def _one(name: str, request: diagnostics.Request, output: Path) -> None:
         "images": request.images,
     }
     paths = found.write(output, name, made)
-    print(f"{name}: {found.claim}")
-    for sentence in found.sentences:
-        print(f"  {sentence}")
-    for caveat in found.caveats:
-        print(f"  ({caveat})")
+    print(f"{name}: {found.caption}")
     print("  written: " + ", ".join(map(str, paths)), flush=True)
 
 

@@ -17,8 +17,7 @@ from ndcl_domainbed.errors import InputError
 from ndcl_domainbed.sweeping.grid import Grid, environments
 from ndcl_domainbed.sweeping.launchers import get_launcher
 from ndcl_domainbed.training.arguments import TrainArguments, parse_hparams
-from ndcl_domainbed.training.watch import CannotWatch
-from ndcl_domainbed.training.watchable import check_watchable
+from ndcl_domainbed.training.callbacks import UnsuitableAlgorithm, make_callback
 
 
 def completed(grid: Grid) -> Grid:
@@ -72,8 +71,8 @@ def _check_watched(algorithms: Sequence[str]) -> None:
 
 def _is_watchable(algorithm: str) -> bool:
     try:
-        check_watchable(algorithm)
-    except CannotWatch:
+        make_callback("diagnostics").check(algorithm)
+    except UnsuitableAlgorithm:
         return False
     return True
 

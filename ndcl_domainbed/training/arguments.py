@@ -31,7 +31,7 @@ class TrainArguments:
     of the two changes which images a step sees. ``feature_cache`` is a folder for frozen
     features (None: ``features`` in ``data_dir``), ``log`` one of
     ``LOGS``; with ``keep_resume`` the resume file stays when the run is done; with
-    ``diagnostics`` it also writes what :class:`ndcl_domainbed.training.watch.Watch` sees.
+    ``diagnostics`` it also records gradients and prototypes by class, for ``diagnose``.
     """
 
     data_dir: str = DEFAULT_DATA_DIR

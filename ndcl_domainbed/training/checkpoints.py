@@ -27,15 +27,15 @@ _FREE_TO_CHANGE = frozenset(
 class Progress:
     """How far a run is: it has made the update of ``step``, -1 for none.
 
-    ``means`` holds the values that updates returned since the last record, ``watched`` what
-    ``--diagnostics`` adds up: both begin anew with each record. ``recorded`` is False if the step
-    is one with a record, and that is still to be made.
+    ``means`` holds the values that updates returned since the last record, ``callbacks`` the
+    state of each callback by name. ``recorded`` is False if the step is one with a record, and
+    that is still to be made.
     """
 
     step: int = -1
     recorded: bool = True
     means: dict[str, list[float]] = field(default_factory=dict)
-    watched: dict[str, Any] = field(default_factory=dict)
+    callbacks: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def first_unrecorded(self) -> int:
@@ -91,7 +91,7 @@ def save_progress(
         "step": progress.step,
         "recorded": progress.recorded,
         "means": progress.means,
-        "watched": progress.watched,
+        "callbacks": progress.callbacks,
         "args": arguments.as_record(),
         "network": network,
         "algorithm": state.capture(algorithm),
@@ -140,7 +140,7 @@ def load_progress(
         seeding.restore_generator_states(generators)
         return Progress(
             int(content["step"]), bool(content["recorded"]), content["means"],
-            content.get("watched", {}),
+            content.get("callbacks", {}),
         )  # fmt: skip
     except (state.CannotResume, pickle.UnpicklingError, RuntimeError, KeyError, EOFError) as error:
         raise InputError(f"cannot go on from {path}: {error}\n{_AGAIN}") from error

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from imbalance_splits.whole_files import remove_partial_files, whole_file
-from ndcl_domainbed.training import checkpoints, environment, output, records, watch
+from ndcl_domainbed.training import checkpoints, environment, output, records
 from ndcl_domainbed.training.arguments import TrainArguments
 from ndcl_domainbed.training.batches import StepBatches
+from ndcl_domainbed.training.callbacks import (
+    Callback,
+    all_line_files,
+    callbacks_from_flags,
+    line_file,
+)
 from ndcl_domainbed.training.checkpoints import Progress
 from ndcl_domainbed.training.feed import Feed, Item, Source, evaluation_batch_size, plan
 from ndcl_domainbed.training.files import DONE_FILE, writing
@@ -23,24 +30,25 @@ from ndcl_domainbed.training.stopping import StopRequest
 LOCK_FILE = ".lock"
 
 
-def train(arguments: TrainArguments) -> None:
+def train(arguments: TrainArguments, callbacks: Sequence[Callback] = ()) -> None:
     """Train, evaluate and record one run in ``arguments.output_dir``.
 
-    A run that has been killed goes on from where it last saved its progress; one that is done is
-    left alone. On SIGTERM or SIGINT it saves its progress and leaves with the exit status that
-    belongs to the signal; on a second one it leaves at once. Raises InputError for arguments or
-    data that cannot be used, or if another process works in the folder; RunFailure if the loss is
-    no longer a number, an update returns no numbers, a file cannot be written, or a loader process
-    dies.
+    ``callbacks`` observe the run, besides those that ``arguments`` ask for. A run that was killed
+    resumes from where it last saved its progress; one that is done is left alone. On SIGTERM or
+    SIGINT it saves its progress and leaves with the exit status that belongs to the signal; on a
+    second one it leaves at once. Raises InputError for arguments or data that cannot be used, or
+    if another process works in the folder; RunFailure if the loss is no longer a number, an update
+    returns no numbers, a file cannot be written, or a loader process dies.
     """
     arguments.check()
+    callbacks = [*callbacks, *callbacks_from_flags(arguments)]
     keep_freed_memory()
     folder = output.make_folder(arguments.output_dir)
     with locked(folder / LOCK_FILE):
         prepared = None
         if arguments.no_resume:
-            prepared = prepare(arguments)  # may fail, and what is there would be lost
-            _clear(folder)
+            prepared = prepare(arguments, callbacks)  # may fail, and what is there would be lost
+            _clear(folder, callbacks)
         elif _is_done(folder, arguments):
             if not arguments.keep_resume:
                 checkpoints.remove_progress(folder)
@@ -49,7 +57,7 @@ def train(arguments: TrainArguments) -> None:
         with output.logged_to(folder):
             _print_mapping("Environment:", environment.describe_environment())
             _print_mapping("Args:", arguments.as_record())
-            run = prepared or prepare(arguments)
+            run = prepared or prepare(arguments, callbacks)
             _print_mapping("HParams:", run.hparams)
             for note in run.dataset.notes:
                 print(note)
@@ -65,10 +73,11 @@ def _is_done(folder: Path, arguments: TrainArguments) -> bool:
     return (folder / DONE_FILE).exists()
 
 
-def _clear(folder: Path) -> None:
+def _clear(folder: Path, callbacks: Sequence[Callback]) -> None:
     """Remove what an earlier run left in ``folder``."""
     checkpoints.remove_progress(folder)
-    names = (DONE_FILE, records.FILE_NAME, watch.FILE_NAME, "out.txt", "err.txt", "model.pkl")
+    names = [DONE_FILE, records.FILE_NAME, "out.txt", "err.txt", "model.pkl"]
+    names += all_line_files(callbacks)
     for path in [folder / name for name in names] + list(folder.glob("model_step*.pkl")):
         path.unlink(missing_ok=True)
     shutil.rmtree(folder / SCALARS_FOLDER, ignore_errors=True)
@@ -89,7 +98,7 @@ def _train(run: Run) -> None:
     progress = _restored(run, source)
     if progress.step >= 0:
         print(f"Going on after step {progress.step}.")
-    for name in (records.FILE_NAME, watch.FILE_NAME):
+    for name in (records.FILE_NAME, *(line_file(one.name) for one in run.callbacks)):
         _repair_records(folder / name, progress)
     with (
         StopRequest() as stop,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,8 @@ from ndcl_domainbed.training import seeding
 from ndcl_domainbed.training.acceleration import accelerate
 from ndcl_domainbed.training.arguments import TrainArguments
 from ndcl_domainbed.training.batches import in_memory
+from ndcl_domainbed.training.callbacks import Callback
 from ndcl_domainbed.training.memory import keep_freed_memory
-from ndcl_domainbed.training.watchable import check_watchable
 
 
 @dataclass
@@ -44,14 +44,15 @@ class Run:
     checkpoint_freq: int
     workers: int
     network: dict[str, Any] | None = None
+    callbacks: Sequence[Callback] = ()
 
     def is_checkpoint(self, step: int) -> bool:
         """Whether there is an evaluation and a record after the update ``step``."""
         return step % self.checkpoint_freq == 0 or step == self.steps - 1
 
 
-def prepare(arguments: TrainArguments) -> Run:
-    """Build what ``arguments`` ask for.
+def prepare(arguments: TrainArguments, callbacks: Sequence[Callback] = ()) -> Run:
+    """Build what ``arguments`` ask for, to be observed by ``callbacks``.
 
     Raises InputError for anything in them, or in the data, that cannot be used.
     """
@@ -59,8 +60,8 @@ def prepare(arguments: TrainArguments) -> Run:
     algorithm_class = registry.get_algorithm_class(arguments.algorithm)
     images_class = backend.get_dataset_class(arguments.dataset, arguments.data_dir)
     hparams = run_hparams(arguments, images_class)
-    if arguments.diagnostics:
-        check_watchable(arguments.algorithm, hparams)
+    for callback in callbacks:
+        callback.check(arguments.algorithm, hparams)
     device = choose_device(arguments.device)
     dataset_class = trained_dataset(arguments, images_class, hparams, device)
     seeding.seed_everything(arguments.seed)
@@ -87,6 +88,7 @@ def prepare(arguments: TrainArguments) -> Run:
         checkpoint_freq=arguments.checkpoint_freq or dataset_class.CHECKPOINT_FREQ,
         workers=loader_workers(arguments, dataset, dataset_class.N_WORKERS, device),
         network=network,
+        callbacks=callbacks,
     )
 
 

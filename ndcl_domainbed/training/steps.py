@@ -7,7 +7,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack
 from numbers import Real
 from textwrap import shorten
 from typing import Any, NoReturn
@@ -20,14 +20,13 @@ from ndcl_domainbed.errors import InputError, RunFailure
 from ndcl_domainbed.training import checkpoints, environment, evaluation, output, records, seeding
 from ndcl_domainbed.training.acceleration import explain_compile_failure
 from ndcl_domainbed.training.batches import Batch
+from ndcl_domainbed.training.callbacks import line_file
 from ndcl_domainbed.training.checkpoints import Progress
 from ndcl_domainbed.training.feed import Feed
 from ndcl_domainbed.training.files import writing
 from ndcl_domainbed.training.preparation import Run
 from ndcl_domainbed.training.scalar_logs import Log
 from ndcl_domainbed.training.stopping import Stopped, StopRequest, StopRequested
-from ndcl_domainbed.training.watch import EVERY, Watch
-from ndcl_domainbed.training.watch import FILE_NAME as WATCH_FILE
 
 _OWN_NAMES = re.compile(
     "step|epoch|step_time|mem_gb|class_acc|hparams|args|backend|network"
@@ -42,7 +41,7 @@ def make_steps(run: Run, progress: Progress, feed: Feed, log: Log, stop: StopReq
     Raises Stopped, having saved the progress, if ``stop`` asks for it; RunFailure if a loss is no
     longer a number, an update returns no dict of numbers, a file cannot be written, a loader
     process dies, or a compiled network fails; InputError if an update returns a value under a name
-    that a record has already, or if ``--diagnostics`` cannot watch the algorithm.
+    that a record has already, or if a callback cannot observe the algorithm.
     """
     steps = _Steps(run, progress, feed, log, stop)
     try:
@@ -81,12 +80,13 @@ class _Steps:
         self.log = log
         self.stop = stop
         self.columns: list[str] = []
-        self.watch = _watch(run, progress)
 
     def make(self) -> None:
         """Make the steps."""
         run, first = self.run, self.progress.step + 1
         run.algorithm.train()
+        for callback in run.callbacks:
+            callback.start(run, self.progress.callbacks.setdefault(callback.name, {}))
         if not self.progress.recorded:
             self._checkpoint()
         with output.progress(run.arguments.algorithm, first, run.steps) as advance:
@@ -102,7 +102,9 @@ class _Steps:
         run, means = self.run, self.progress.means
         started = time.perf_counter()
         minibatches, unlabeled = self.feed.minibatches()
-        with self._watching(step, minibatches):
+        with ExitStack() as contexts:
+            for callback in run.callbacks:
+                contexts.enter_context(callback.around_update(step, minibatches))
             returned = run.algorithm.update(minibatches, unlabeled)
         means.setdefault("step_time", []).append(time.perf_counter() - started)
         for name, value in _numbers(run.algorithm, returned, step).items():
@@ -114,11 +116,6 @@ class _Steps:
             means.setdefault(name, []).append(value)
         self.progress.step = step
         self.progress.recorded = not run.is_checkpoint(step)
-
-    def _watching(self, step: int, minibatches: list[Batch]) -> AbstractContextManager[None]:
-        if self.watch is None or step % EVERY:
-            return nullcontext()
-        return self.watch.update(minibatches)
 
     def _checkpoint(self) -> None:
         """Evaluate, print a row, append the record, save the progress."""
@@ -137,8 +134,10 @@ class _Steps:
         if run.network is not None:
             record["network"] = run.network
         self._append(records.FILE_NAME, record)
-        if self.watch is not None:
-            self._append(WATCH_FILE, self.watch.record(step))
+        for callback in run.callbacks:
+            line = callback.on_record(step)
+            if line is not None:
+                self._append(line_file(callback.name), {**line, "step": step})
         self.progress.recorded = True
         self.progress.means = {}
         self.log.add(record)
@@ -197,14 +196,6 @@ class _Steps:
         leaving = Stopped(signal, self.progress.step)
         print(leaving.message, file=sys.stderr, flush=True)
         raise leaving
-
-
-def _watch(run: Run, progress: Progress) -> Watch | None:
-    """Return what watches the updates, if it is wanted; it goes on from ``progress``."""
-    if not run.arguments.diagnostics:
-        return None
-    dataset = run.dataset
-    return Watch(run.algorithm, dataset.sources, dataset.num_classes, run.device, progress.watched)
 
 
 def _numbers(algorithm: Any, returned: Any, step: int) -> dict[str, float]:

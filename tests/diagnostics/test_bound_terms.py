@@ -71,15 +71,15 @@ def test_domains_without_a_shift_differ_as_much_as_by_chance(rng):
 
 def test_images_are_drawn_evenly_over_classes():
     labels = np.repeat([0, 1, 2], [100, 3, 20])
-    drawn = bound_terms.evenly_drawn(labels, 23, seed=0)
+    drawn = bound_terms.draw_evenly(labels, 23, seed=0)
     np.testing.assert_array_equal(np.bincount(labels[drawn]), [10, 3, 10])
     assert len(set(drawn.tolist())) == 23
-    assert len(bound_terms.evenly_drawn(labels, 1000, seed=0)) == 123
+    assert len(bound_terms.draw_evenly(labels, 1000, seed=0)) == 123
 
 
-def test_matched_positions_have_the_same_classes():
+def test_match_classes_have_the_same_classes():
     labels, others = np.repeat([0, 1, 2], [5, 2, 7]), np.repeat([0, 1, 3], [3, 9, 4])
-    mine, theirs = bound_terms.matched_positions(labels, others, seed=0)
+    mine, theirs = bound_terms.match_classes(labels, others, seed=0)
     np.testing.assert_array_equal(labels[mine], [0, 0, 0, 1, 1])
     np.testing.assert_array_equal(others[theirs], labels[mine])
     assert len(set(mine.tolist())) == 5

@@ -82,20 +82,20 @@ def test_chance_is_that_of_welchs_test():
     assert np.isnan(estimate(pd.Series([1.0], levels[:1])).p)
 
 
-def test_the_sentences_answer_the_questions(tmp_path):
+def test_the_table_has_levels_and_differences(tmp_path):
     found = get_diagnostic("contrast").diagnose(Request(_planted(tmp_path)))
-    text = "\n".join(found.sentences)
-    assert "Dominant negatives against InfoNCE: Overall +10.0 ± 0.0 (clear)" in text
-    assert "The contrast L_con (alpha): Overall +0.5 ± 1.1 (not clear)" in text
-    assert "NDCL against ERM: Overall +20.0" in text
-    assert "The kernel exp against linear: Overall +10.0, Many" in text  # one trial: no error
-    assert "Runs that are not done, by variant: NDCL kernel=linear: 3." in found.caveats
-    table = found.table
-    row = table[(table["part"] == "variant") & (table["variant"] == "NDCL contrast=infonce")]
-    assert float(row["overall_minus_ndcl"].iloc[0]) == pytest.approx(-10.0)
-    cell = table[(table["variant"] == "NDCL") & (table["class"] == "dog")]
-    assert float(cell["accuracy"].iloc[0]) == pytest.approx(33.0)
-    assert float(cell["training_images"].iloc[0]) == 3
+    variants = found.table[found.table["part"] == "variant"].set_index("variant")
+    infonce, alpha = variants.loc["NDCL contrast=infonce"], variants.loc["NDCL alpha=0"]
+    assert float(infonce["overall_minus_ndcl"]) == pytest.approx(-10.0)
+    assert float(infonce["overall_minus_ndcl_p"]) < 0.05
+    assert float(alpha["overall_minus_ndcl"]) == pytest.approx(-0.5)
+    assert float(alpha["overall_minus_ndcl_p"]) > 0.05
+    assert float(variants.loc["ERM", "overall_minus_ndcl"]) == pytest.approx(-20.0)
+    assert np.isnan(variants.loc["NDCL kernel=linear", "overall_minus_ndcl_error"])  # one trial
+    assert "Runs that are not done, by variant: NDCL kernel=linear: 3." in found.caption
+    classes = found.table[found.table["part"] == "class"].set_index(["variant", "class"])
+    assert float(classes.loc[("NDCL", "dog"), "accuracy"]) == pytest.approx(33.0)
+    assert float(classes.loc[("NDCL", "dog"), "training_images"]) == 3
 
 
 def test_the_legend_is_above_the_titles(tmp_path):
@@ -122,11 +122,13 @@ def test_a_change_to_the_default_is_no_change(tmp_path):
     assert compare_variants([tmp_path]).variants == [Variant("NDCL", ())]
 
 
-def test_without_ndcl_there_is_nothing_to_compare_with(tmp_path):
+def test_without_ndcl_there_are_accuracies_and_no_differences(tmp_path):
     _write(tmp_path, "NDCL", 0.5, contrast="none")
     found = get_diagnostic("contrast").diagnose(Request(tmp_path))
-    assert len(found.sentences) == 1
-    assert "nothing to compare" in found.sentences[0]
+    row = found.table.iloc[0]
+    assert float(row["overall"]) == pytest.approx(50.0)
+    assert np.isnan(row["overall_minus_ndcl"])
+    assert found.picture.axes[0].get_title() == "accuracy on the target"
 
 
 def test_what_cannot_be_compared_is_refused(tmp_path):
@@ -140,7 +142,7 @@ def test_what_cannot_be_compared_is_refused(tmp_path):
     assert (refused.status, "balanced validation split" in refused.err) == (2, True)
     (tmp_path / "other").mkdir()
     _write(tmp_path / "other", "NDCL", 0.5)
-    with pytest.raises(InputError, match="one data set and setting"):
+    with pytest.raises(InputError, match="one dataset and setting"):
         compare_variants([tmp_path])
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from imbalance_splits.errors import InputError
@@ -25,15 +26,13 @@ def _diagnose(name, *folders):
     return get_diagnostic(name).diagnose(Request(folders[0], tuple(folders[1:])))
 
 
-@pytest.mark.parametrize(("rising", "answer"), [(True, "? Yes:"), (False, "? No, it shrinks:")])
-def test_the_sentence_says_whether_the_planted_factor_grows(rising, answer, tmp_path):
+@pytest.mark.parametrize(("rising", "rho"), [(True, -1), (False, 1)])
+def test_the_table_has_the_correlation_of_the_planted_factor(rising, rho, tmp_path):
     run = write_watched(tmp_path / "run", _figures(rising))
-    found = _diagnose("gradients", run)
-    (sentence,) = [text for text in found.sentences if "does the amplification" in text]
-    assert answer in sentence
-    assert ("-1.00 [-1.00, -1.00]" if rising else "+1.00 [+1.00, +1.00]") in sentence
-    assert "over 8 classes" in sentence
-    assert "1 for a Few sample and 1 for a Many sample (1 times" in found.sentences[0]
+    table = _diagnose("gradients", run).table
+    found = table[table["part"] == "correlation"].set_index("figure")
+    assert found.loc["amplification", ["spearman", "low", "high", "n"]].tolist() == [rho] * 3 + [8]
+    assert np.isnan(found.loc["grad_logits", "spearman"])  # of a constant
 
 
 def test_means_are_weighted_by_what_they_are_over(tmp_path):
@@ -49,8 +48,10 @@ def test_means_are_weighted_by_what_they_are_over(tmp_path):
         assert classes.loc[str(k), "amplification"] == pytest.approx(expected)
         assert classes.loc[str(k), "samples"] == 4 * images
         assert classes.loc[str(k), "class_images"] == images
-    few = table[(table["part"] == "group") & (table["shots"] == "few") & (table["step"] == 10)]
-    assert float(few["grad_logits"].iloc[0]) == pytest.approx((14 + 2 * 7) / 21)
+    for part, step in (("group", 10), ("training", None)):
+        few = table[(table["part"] == part) & (table["shots"] == "few")]
+        few = few if step is None else few[few["step"] == step]
+        assert float(few["grad_logits"].iloc[0]) == pytest.approx((14 + 2 * 7) / 21)
 
 
 def test_a_run_without_a_factor_has_its_gradients_compared(tmp_path):
@@ -63,26 +64,27 @@ def test_a_run_without_a_factor_has_its_gradients_compared(tmp_path):
     erm = write_watched(tmp_path / "erm", plain, algorithm="ERM")
     ndcl = write_watched(tmp_path / "ndcl", without_few)
     found = _diagnose("gradients", ndcl, erm)
-    assert [text.split(":")[0] for text in found.sentences] == ["NDCL", "ERM", "NDCL"]
-    assert "no Few anchor" in found.sentences[2]
+    training = found.table[found.table["part"] == "training"].set_index(["run", "shots"])
+    assert training["amplification"].notna().groupby("run").sum().to_dict() == {"ERM": 0, "NDCL": 2}
     assert len(found.picture.axes) == 8
     assert len(_diagnose("gradients", erm).picture.axes) == 4
 
 
 @pytest.mark.parametrize("shots", [["medium"] * 8, ["many"] * 8, ["few"] * 8])
-def test_groups_without_a_class_are_unknown_and_not_a_number(shots, tmp_path):
+def test_groups_without_a_class_are_no_fault(shots, tmp_path):
     run = write_watched(tmp_path / "run", _figures(True), shots=shots)
-    text = " ".join(_diagnose("gradients", run).sentences)
-    assert "unknown for a" in text
-    assert "nan" not in text
+    found = _diagnose("gradients", run)
+    assert set(found.table["shots"].dropna()) == set(shots)
+    assert [path.stat().st_size > 0 for path in found.write(tmp_path, "g", {})] == [True] * 3
 
 
-def test_gradients_of_zero_have_no_ratio(tmp_path):
-    def figure_of(name, env, k, step):
-        return 0.0 if k < 2 else 1.0
-
-    sentence = _diagnose("gradients", write_watched(tmp_path / "run", figure_of)).sentences[0]
-    assert "is 1 for a Few sample and 0 for a Many sample (rank correlation" in sentence
+def test_updates_that_could_not_be_watched_are_in_the_caption(tmp_path):
+    run = write_watched(tmp_path / "run", _figures(True))
+    assert "could be watched" not in _diagnose("gradients", run).caption
+    lines = (run / "diagnostics.jsonl").read_text().splitlines(keepends=True)
+    (run / "diagnostics.jsonl").write_text("".join(lines[1:]))
+    caption = _diagnose("gradients", run).caption
+    assert caption.endswith(" NDCL: only 15 of 16 updates could be watched.")
 
 
 def test_the_command_says_what_is_missing(tmp_path):

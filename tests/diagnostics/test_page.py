@@ -5,8 +5,10 @@ from __future__ import annotations
 from html import escape
 
 import pandas as pd
+import pytest
 from matplotlib.figure import Figure
 
+from imbalance_splits.errors import InputError
 from ndcl_domainbed.diagnostics import Findings, diagnostic_names
 from ndcl_domainbed.diagnostics.page import write_page
 from tests.browser import found_in_a_browser, needs_browser
@@ -28,9 +30,19 @@ onload = () => {{
 def test_the_page_fits_a_phone_and_paper(tmp_path):
     for name in diagnostic_names():
         table = pd.DataFrame({f"column {k}": [k] for k in range(20)})
-        found = Findings("A claim.", ["A sentence."], table, Figure(figsize=(15, 8)))
+        found = Findings("A caption.", table, Figure(figsize=(15, 8)))
         found.write(tmp_path, name, {"runs": ["runs/NDCL"], "seed": 0, "images": 500})
     page = write_page(tmp_path).read_text(encoding="utf-8")
     width, notes = found_in_a_browser(PHONE.format(page=escape(page)), tmp_path)
     assert width <= 390
     assert notes == "9.9px"  # never larger than the text
+
+
+def test_damaged_files_are_named(tmp_path):
+    name = diagnostic_names()[0]
+    found = Findings("A caption.", pd.DataFrame({"a": [1]}), Figure())
+    found.write(tmp_path, name, {"runs": [], "seed": 0, "images": 500})
+    for content in ("{", "[]", "{}"):
+        (tmp_path / f"{name}.json").write_text(content)
+        with pytest.raises(InputError, match=f"{name}.*damaged.*make it again"):
+            write_page(tmp_path)

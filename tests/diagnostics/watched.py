@@ -36,7 +36,7 @@ def write_watched(folder, figure_of, *, algorithm="NDCL", hparams=None, shots=SH
         pairs["anchors"], pairs["batches"] = pairs["samples"], [10] * len(keys)
         for name in names:
             pairs[name] = [figure_of(name, env, k, step) for env, k in keys]
-        line = {"step": step, "updates": 10 if step else 1, "pairs": pairs}
+        line = {"step": step, "updates": 5 if step else 1, "pairs": pairs}
         lines.append(json.dumps(line, sort_keys=True) + "\n")
     (folder / "diagnostics.jsonl").write_text("".join(lines) + tail)
     return folder

@@ -7,10 +7,10 @@ import signal
 
 import pytest
 
+from ndcl_domainbed.diagnostics.callback import DiagnosticsCallback
 from ndcl_domainbed.training import preparation
 from ndcl_domainbed.training.arguments import TrainArguments
 from ndcl_domainbed.training.loop import train
-from ndcl_domainbed.training.watch import Watch
 from tests.command_line import call
 from tests.training.kills import killed_at_random, undisturbed
 from tests.training.runs import assert_same_run, lasting
@@ -64,15 +64,15 @@ def test_a_stop_between_records_keeps_what_was_added_up(tmp_path, monkeypatch):
         "hparams": SMALL, "diagnostics": True,
     }  # fmt: skip
     train(TrainArguments(**arguments, output_dir=str(tmp_path / "alone")))
-    update, made = Watch.update, []
+    around_update, made = DiagnosticsCallback.around_update, []
 
-    def update_and_stop(watch, minibatches):
+    def update_and_stop(callback, step, minibatches):
         made.append(1)
-        if len(made) in (3, 9):
+        if len(made) in (5, 17):
             signal.raise_signal(signal.SIGTERM)
-        return update(watch, minibatches)
+        return around_update(callback, step, minibatches)
 
-    monkeypatch.setattr(Watch, "update", update_and_stop)
+    monkeypatch.setattr(DiagnosticsCallback, "around_update", update_and_stop)
     for _ in range(2):
         with pytest.raises(SystemExit):
             train(TrainArguments(**arguments, output_dir=str(tmp_path / "stopped")))

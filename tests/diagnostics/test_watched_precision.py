@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from ndcl_domainbed import registry
+from ndcl_domainbed.diagnostics.update_watcher import UpdateWatcher
 from ndcl_domainbed.errors import InputError
 from ndcl_domainbed.training.acceleration import accelerate
-from ndcl_domainbed.training.watch import Watch
 from tests.testbed.algorithms.building import CLASSES, build, random_minibatches
 
 CPU = torch.device("cpu")
@@ -19,13 +19,13 @@ def _recorded(name, precision):
     """Return the record of an algorithm's first two updates: a discriminator may have the first."""
     algorithm = build(name, backbone="small_cnn", lr=1e-5)
     accelerate(algorithm, CPU, precision=precision, compiled=False)
-    watch = Watch(algorithm, [0, 1, 2], CLASSES, CPU, {})
+    watcher = UpdateWatcher(algorithm, [0, 1, 2], CLASSES, CPU, {})
     torch.manual_seed(0), np.random.seed(0)
     for seed in range(2):
         batch = random_minibatches(seed=seed)
-        with watch.update(batch):
+        with watcher.watch(batch):
             algorithm.update(batch)
-    return watch.record(1)
+    return watcher.record(1)
 
 
 @pytest.mark.parametrize("name", registry.algorithm_names())

@@ -15,7 +15,7 @@ import torch
 from ndcl_domainbed.diagnostics.boundary import crossing_distances, feature_distances, log_odds
 from ndcl_domainbed.diagnostics.correlation import RankCorrelation, rank_correlation
 from ndcl_domainbed.diagnostics.findings import Findings
-from ndcl_domainbed.diagnostics.pictures import new_figure, style_of
+from ndcl_domainbed.diagnostics.pictures import new_figure, run_style, spread_rows
 from ndcl_domainbed.diagnostics.request import Request
 from ndcl_domainbed.diagnostics.run_names import run_names
 from ndcl_domainbed.diagnostics.saved_run import SavedRun, load_runs
@@ -23,9 +23,18 @@ from ndcl_domainbed.diagnostics.saved_run import SavedRun, load_runs
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+CAPTION = (
+    "Left: rank correlation of confidence with the distance to the decision boundary, with its 95 "
+    "% bootstrap interval. Right: median distance by confidence, mean over the domains. Distances "
+    "in input space are lengths of perturbations found by DeepFool, upper bounds of the true ones; "
+    "images where it found none are left out (column not_crossed). The distance in feature space "
+    "comes from the same logits as the confidence, so a high correlation is expected there; the "
+    "input space is the test. Images of sources are training images without augmentation; the "
+    "model is the final one, in evaluation mode."
+)
 SPACES = ("input", "feature")
-_PARTS = 10
-"""Parts of equal size that the images are sorted into by confidence, for the picture."""
+_TENTHS = 10
+"""Parts of equal size that the images are sorted into by confidence."""
 
 
 class _Domain(NamedTuple):
@@ -49,23 +58,7 @@ def diagnose(request: Request) -> Findings:
         for index, run in enumerate(runs)
         for env in [*run.sources, *run.dataset.test_envs]
     ]
-    return Findings(
-        claim=(
-            "The less confident a prediction, the nearer it lies to the decision boundary: what "
-            "the choice of the hard negatives assumes."
-        ),
-        sentences=_sentences(names, domains),
-        caveats=[
-            "Distances in input space are lengths of perturbations found by DeepFool, upper "
-            f"bounds of the true distances{_missed(domains)}.",
-            "The distance in feature space comes from the same logits as the confidence, so a "
-            "high correlation there is to be expected; the one in input space is the test.",
-            "The images of the source domains are the training images, without augmentation; the "
-            "model is the one at the end of the run, in evaluation mode.",
-        ],
-        table=_table(names, domains),
-        picture=_picture(names, domains),
-    )
+    return Findings(CAPTION, _make_table(names, domains), _draw(names, domains))
 
 
 def _measure(run: SavedRun, index: int, env: int, request: Request) -> _Domain:
@@ -86,38 +79,7 @@ def _measure(run: SavedRun, index: int, env: int, request: Request) -> _Domain:
     return _Domain(index, domain, unseen, odds, distances, correlations)
 
 
-def _sentences(names: list[str], domains: list[_Domain]) -> list[str]:
-    return [
-        _sentence(name, space, [domain for domain in domains if domain.run == index])
-        for index, name in enumerate(names)
-        for space in SPACES
-    ]
-
-
-def _sentence(name: str, space: str, domains: list[_Domain]) -> str:
-    found = [
-        f"{domain.name}{' (unseen)' * domain.unseen} {domain.correlations[space].signed()}"
-        for domain in domains
-    ]
-    correlations = [domain.correlations[space] for domain in domains]
-    above = sum(one.low > 0 for one in correlations)
-    return (
-        f"{name}, {space} space: rank correlation of confidence and distance "
-        + ", ".join(found)
-        + f"; above 0 beyond its 95 % interval in {above} of {len(correlations)} domains."
-    )
-
-
-def _missed(domains: list[_Domain]) -> str:
-    """Return how many images have no distance in input space, in words."""
-    every = np.concatenate([domain.distances["input"] for domain in domains])
-    missed = int(np.isnan(every).sum())
-    if not missed:
-        return f"; it crossed the boundary for all {every.size} images"
-    return f"; it did not cross the boundary for {missed} of {every.size} images, left out here"
-
-
-def _table(names: list[str], domains: list[_Domain]) -> pd.DataFrame:
+def _make_table(names: list[str], domains: list[_Domain]) -> pd.DataFrame:
     """Return one row per run, domain and space."""
     return pd.DataFrame(
         {
@@ -125,11 +87,12 @@ def _table(names: list[str], domains: list[_Domain]) -> pd.DataFrame:
             "domain": domain.name,
             "unseen": domain.unseen,
             "space": space,
-            "images": found.images,
+            "images": found.n,
+            "not_crossed": int(np.isnan(domain.distances[space]).sum()),
             "spearman": found.rho,
             "low": found.low,
             "high": found.high,
-            "median_distance": np.nanmedian(domain.distances[space]) if found.images else np.nan,
+            "median_distance": np.nanmedian(domain.distances[space]) if found.n else np.nan,
             "median_distance_least_confident_tenth": _by_confidence(domain, space)[0],
             "median_distance_most_confident_tenth": _by_confidence(domain, space)[-1],
         }
@@ -141,11 +104,11 @@ def _table(names: list[str], domains: list[_Domain]) -> pd.DataFrame:
 def _by_confidence(domain: _Domain, space: str) -> np.ndarray:
     """Return the median distance in each tenth of the images by confidence, (10,)."""
     distances = domain.distances[space][np.argsort(domain.log_odds, kind="stable")]
-    parts = [part[np.isfinite(part)] for part in np.array_split(distances, _PARTS)]
+    parts = [part[np.isfinite(part)] for part in np.array_split(distances, _TENTHS)]
     return np.array([np.median(part) if part.size else np.nan for part in parts])
 
 
-def _picture(names: list[str], domains: list[_Domain]) -> Figure:
+def _draw(names: list[str], domains: list[_Domain]) -> Figure:
     labels = list(dict.fromkeys(domain.name for domain in domains))
     figure = new_figure(12, 3.2 + 0.9 * len(labels))
     axes = figure.subplots(2, 2, width_ratios=(1, 1.2))
@@ -162,14 +125,14 @@ def _draw_correlations(
 ) -> None:
     """Draw ρ and its interval for every domain, the runs beside each other."""
     for index, name in enumerate(names):
-        shift = 0.5 * (index + 0.5) / len(names) - 0.25
+        shift = spread_rows(len(names), index)
         mine = [domain for domain in domains if domain.run == index]
         found = [domain.correlations[space] for domain in mine]
         rho = np.array([one.rho for one in found])
         ends = np.abs(np.array([[one.low, one.high] for one in found]).T - rho)
         places = [labels.index(domain.name) + shift for domain in mine]
         axis.errorbar(rho, places, xerr=ends, linestyle="none", capsize=3, label=name,
-                      **style_of(index))  # fmt: skip
+                      **run_style(index))  # fmt: skip
     unseen, seen = ({d.name for d in domains if d.unseen is which} for which in (True, False))
     unseen -= seen  # runs of different targets
     shown = [f"{label}\n(unseen)" if label in unseen else label for label in labels]
@@ -185,14 +148,14 @@ def _draw_correlations(
 
 def _draw_distances(axis: Any, names: list[str], domains: list[_Domain], space: str) -> None:
     """Draw the median distance in every tenth by confidence, sources' mean and targets'."""
-    tenths = (np.arange(_PARTS) + 0.5) * 100 / _PARTS
+    tenths = (np.arange(_TENTHS) + 0.5) * 100 / _TENTHS
     for index, name in enumerate(names):
         for unseen, line in ((False, "-"), (True, "--")):
             mine = [d for d in domains if d.run == index and d.unseen == unseen]
             medians = np.mean([_by_confidence(domain, space) for domain in mine], axis=0)
             kind = "unseen" if unseen else "sources"
             axis.plot(tenths, medians, linestyle=line, label=f"{name}, {kind}", markersize=4,
-                      **style_of(index))  # fmt: skip
+                      **run_style(index))  # fmt: skip
     axis.set_ylim(bottom=0)
     axis.set_xlabel("images by confidence, least confident first (%)")
     unit = "network's input units" if space == "input" else "features' units"

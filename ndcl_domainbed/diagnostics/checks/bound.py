@@ -17,7 +17,7 @@ from imbalance_splits.labels import labels_of
 from imbalance_splits.shots import GROUPS
 from ndcl_domainbed.diagnostics import bound_terms, probes
 from ndcl_domainbed.diagnostics.findings import Findings
-from ndcl_domainbed.diagnostics.pictures import RUN_COLOURS, new_figure, style_of
+from ndcl_domainbed.diagnostics.pictures import RUN_COLORS, new_figure, run_style, spread_rows
 from ndcl_domainbed.diagnostics.request import Request
 from ndcl_domainbed.diagnostics.run_names import run_names
 from ndcl_domainbed.diagnostics.saved_run import SavedRun, load_runs
@@ -25,12 +25,24 @@ from ndcl_domainbed.diagnostics.saved_run import SavedRun, load_runs
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+CAPTION = (
+    "Terms of the bound of the target's risk, estimated; lower is better. Upper row: margin loss "
+    "Pr[margin <= δ], where the margin is p_y minus the largest other probability and every class "
+    "of a shot group counts once; at δ = 0 it is the error. Lower left: posterior discrepancy of "
+    "two domains, the total variation distance of a class's mean posteriors; bars mark what so few "
+    "images have by chance, without any shift. Lower right: proxy A-distance of a linear domain "
+    "classifier on features (0: it cannot tell the domains apart; 2: perfectly), with equally many "
+    "images of a class from both; a lower estimate of the H-divergence. Domains are compared on "
+    "the validation split of the sources and on the target, whose labels are used. The complexity "
+    "of the model, the constants and the best joint error are not estimated, so the terms do not "
+    "add up to a bound: compare runs with each other only."
+)
 DELTAS = np.linspace(-1, 1, 41)
 SPLITS = {"training": ":", "validation": "--", "target": "-"}
-"""What is looked at, and its line in the picture."""
+"""The splits, and their line styles in the picture."""
 
 
-class _Images(NamedTuple):
+class _Outputs(NamedTuple):
     """What a run makes of images: features (n, F), posteriors (n, K) and true classes (n,)."""
 
     features: np.ndarray
@@ -42,8 +54,7 @@ class _Pair(NamedTuple):
     """How far two domains lie apart."""
 
     domains: str
-    unseen: bool
-    """Whether one of them is the target."""
+    has_target: bool
     classes: int
     discrepancy: float
     chance: float
@@ -55,7 +66,7 @@ class _Pair(NamedTuple):
         return probes.proxy_distance(self.probe.mean)
 
 
-class _Seen(NamedTuple):
+class _Estimates(NamedTuple):
     """The estimates of one run: losses (D,) by split and shot group, and pairs of domains."""
 
     name: str
@@ -70,37 +81,15 @@ def diagnose(request: Request) -> Findings:
     runs = load_runs(request)
     for run in runs:
         run.shot_groups()
-    seen = [_look(run, name, request) for run, name in zip(runs, run_names(runs), strict=True)]
+    seen = [_estimate(run, name, request) for run, name in zip(runs, run_names(runs), strict=True)]
     return Findings(
-        claim=(
-            "The target's risk is bounded by the margin loss on the sources, the discrepancy of "
-            "the posteriors between domains and their H-divergence: the terms that NDCL lowers."
-        ),
-        sentences=[
-            *(sentence for one in seen for sentence in _sentences(one)),
-            *(_comparison(seen[0], other) for other in seen[1:]),
-        ],
-        caveats=[
-            "Estimated: the margin loss Pr[margin <= δ] with the margin p_y - max p_j of "
-            "probabilities, every class of a group counted once; the total variation distance of "
-            "a class's mean posteriors in two domains; the proxy A-distance of a linear domain "
-            "classifier on features, with as many images of a class from both domains.",
-            "Not estimated: the complexity of the model, the bound's constants, and the error of "
-            "the best model for all domains together. The sum is not a bound, and the figures of "
-            "runs are comparable only with each other.",
-            "A linear classifier gives a lower estimate of the H-divergence, which is over all "
-            "classifiers that the model could be. Discrepancies of few images are above 0 without "
-            "any shift: 'by chance' says how far.",
-            "Training images have been fitted, so domains are compared on held-out images of the "
-            "sources (the validation split) and on the target's; the target's labels are used, "
-            "which no one has who trains.",
-        ],
-        table=pd.concat([_table(one) for one in seen], ignore_index=True),
-        picture=_picture(seen),
+        caption=CAPTION,
+        table=pd.concat([_make_table(one) for one in seen], ignore_index=True),
+        picture=_draw(seen),
     )
 
 
-def _look(run: SavedRun, name: str, request: Request) -> _Seen:
+def _estimate(run: SavedRun, name: str, request: Request) -> _Estimates:
     training = [_read(run, env, "in", request) for env in run.sources]
     held_out = [_read(run, env, "val", request) for env in run.sources]
     target = _read(run, run.target, "in", request)
@@ -113,24 +102,24 @@ def _look(run: SavedRun, name: str, request: Request) -> _Seen:
                 losses[split, group] = _loss(parts, members)
     domains = dict(zip([*run.sources, run.target], [*held_out, target], strict=True))
     pairs = [_pair(run, a, b, domains, request.seed) for a, b in combinations(domains, 2)]
-    return _Seen(name, run, losses, pairs)
+    return _Estimates(name, run, losses, pairs)
 
 
-def _read(run: SavedRun, env: int, split: str, request: Request) -> _Images:
-    """Return a split's images as the run sees them, at most so many, evenly over the classes."""
+def _read(run: SavedRun, env: int, split: str, request: Request) -> _Outputs:
+    """Return outputs for at most ``request.images`` images of a split, evenly over the classes."""
     whole = run.split(env, split)
     labels = _labels(whole)
-    drawn = bound_terms.evenly_drawn(labels, request.images, request.seed)
+    drawn = bound_terms.draw_evenly(labels, request.images, request.seed)
     seen = run.outputs(Subset(whole, drawn.tolist()))
     posteriors = seen.logits.double().softmax(dim=1).numpy()
-    return _Images(seen.features.numpy(), posteriors, seen.labels.numpy())
+    return _Outputs(seen.features.numpy(), posteriors, seen.labels.numpy())
 
 
 def _labels(subset: Subset[Any]) -> np.ndarray:
     return labels_of(subset.dataset)[np.asarray(subset.indices)]
 
 
-def _loss(parts: list[_Images], members: np.ndarray) -> np.ndarray:
+def _loss(parts: list[_Outputs], members: np.ndarray) -> np.ndarray:
     """Return the margin loss over the classes ``members``, all domains of ``parts`` together."""
     posteriors = np.concatenate([part.posteriors for part in parts])
     labels = np.concatenate([part.labels for part in parts])
@@ -138,17 +127,17 @@ def _loss(parts: list[_Images], members: np.ndarray) -> np.ndarray:
     return bound_terms.margin_loss(margins, labels, members, DELTAS)
 
 
-def _pair(run: SavedRun, a: int, b: int, domains: dict[int, _Images], seed: int) -> _Pair:
+def _pair(run: SavedRun, a: int, b: int, domains: dict[int, _Outputs], seed: int) -> _Pair:
     one, other = domains[a], domains[b]
     both = one.posteriors, one.labels, other.posteriors, other.labels
-    mine, theirs = bound_terms.matched_positions(one.labels, other.labels, seed)
+    mine, theirs = bound_terms.match_classes(one.labels, other.labels, seed)
     features = np.concatenate([one.features[mine], other.features[theirs]])
     which = np.repeat([0, 1], [len(mine), len(theirs)])
     folds = probes.stratified_folds(which, seed)
     names = run.dataset.environments
     return _Pair(
         domains=f"{names[a]} / {names[b]}",
-        unseen=run.target in (a, b),
+        has_target=run.target in (a, b),
         classes=len(bound_terms.shared_classes(one.labels, other.labels)),
         discrepancy=bound_terms.posterior_discrepancy(*both),
         chance=bound_terms.chance_discrepancy(*both, seed),
@@ -156,67 +145,7 @@ def _pair(run: SavedRun, a: int, b: int, domains: dict[int, _Images], seed: int)
     )
 
 
-def _sentences(seen: _Seen) -> list[str]:
-    zero, half = _at(0.0), _at(0.5)
-    errors = [
-        f"{group.title()} "
-        + ", ".join(
-            f"{split} {seen.losses[split, group][zero]:.2f} / {seen.losses[split, group][half]:.2f}"
-            for split in SPLITS
-        )
-        for group in GROUPS
-        if ("target", group) in seen.losses
-    ]
-    return [
-        f"{seen.name}: margin loss at δ = 0 (the error) / at δ = 0.5: " + "; ".join(errors) + ".",
-        f"{seen.name}: posterior discrepancy {_means(seen, 'discrepancy')} (by chance "
-        f"{_means(seen, 'chance')}).",
-        f"{seen.name}: proxy A-distance of the features, from 0 to 2, {_means(seen, 'distance')}.",
-    ]
-
-
-def _at(delta: float) -> int:
-    """Return the place of ``delta`` in :data:`DELTAS`."""
-    return int(np.argmin(np.abs(DELTAS - delta)))
-
-
-def _comparison(seen: _Seen, other: _Seen) -> str:
-    """Return which terms are lower in one run than in another."""
-    theirs = {pair.domains: pair for pair in other.pairs}
-    both = [(pair, theirs[pair.domains]) for pair in seen.pairs if pair.domains in theirs]
-    apart = [
-        f"{name} lower in {sum(getattr(a, term) < getattr(b, term) for a, b in both)} of "
-        f"{len(both)} pairs of domains"
-        for term, name in (("discrepancy", "posterior discrepancy"), ("distance", "A-distance"))
-    ]
-    shared = [group for group in GROUPS if ("target", group) in seen.losses.keys() & other.losses]
-    losses = []
-    for split in SPLITS:
-        place = _at(0.5)
-        lower = [
-            group.title()
-            for group in shared
-            if seen.losses[split, group][place] < other.losses[split, group][place]
-        ]
-        losses.append(f"{split} for {', '.join(lower) or 'no group'}")
-    return (
-        f"{seen.name} against {other.name}: {', '.join(apart)}; margin loss at δ = 0.5 lower on "
-        + ", ".join(losses)
-        + "."
-    )
-
-
-def _means(seen: _Seen, term: str) -> str:
-    """Return the mean of a term over pairs of sources, and over those with the target."""
-    parts = []
-    for unseen, kind in ((False, "between sources"), (True, "of a source and the target")):
-        values = [getattr(pair, term) for pair in seen.pairs if pair.unseen == unseen]
-        if values:
-            parts.append(f"{np.mean(values):.2f} {kind}")
-    return ", ".join(parts)
-
-
-def _table(seen: _Seen) -> pd.DataFrame:
+def _make_table(seen: _Estimates) -> pd.DataFrame:
     """Return one row per split, shot group and δ, and one per pair of domains and term."""
     losses = [
         {"run": seen.name, "term": "margin loss", "where": split, "shots": group, "delta": delta,
@@ -236,7 +165,7 @@ def _table(seen: _Seen) -> pd.DataFrame:
     return pd.DataFrame([*apart, *losses])
 
 
-def _picture(seen: list[_Seen]) -> Figure:
+def _draw(seen: list[_Estimates]) -> Figure:
     groups = [group for group in GROUPS if any(("target", group) in one.losses for one in seen)]
     figure = new_figure(4.2 * max(len(groups), 2), 8)
     upper, lower = np.asarray(figure.subfigures(2, 1, height_ratios=(1.1, 1)))
@@ -252,12 +181,12 @@ def _picture(seen: list[_Seen]) -> Figure:
     return figure
 
 
-def _draw_losses(axis: Any, seen: list[_Seen], group: str) -> None:
+def _draw_losses(axis: Any, seen: list[_Estimates], group: str) -> None:
     for index, one in enumerate(seen):
-        colour = RUN_COLOURS[index % len(RUN_COLOURS)]
+        color = RUN_COLORS[index % len(RUN_COLORS)]
         for split, line in SPLITS.items():
             if (split, group) in one.losses:
-                axis.plot(DELTAS, one.losses[split, group], linestyle=line, color=colour,
+                axis.plot(DELTAS, one.losses[split, group], linestyle=line, color=color,
                           label=f"{one.name}, {split}")  # fmt: skip
     axis.axvline(0, color="0.6", linewidth=0.8)
     axis.set(xlim=(-1, 1), ylim=(0, 1.02), xlabel="margin δ (difference of probabilities)",
@@ -266,27 +195,27 @@ def _draw_losses(axis: Any, seen: list[_Seen], group: str) -> None:
     axis.grid(alpha=0.3)
 
 
-def _draw_pairs(axis: Any, seen: list[_Seen], term: str) -> None:
+def _draw_pairs(axis: Any, seen: list[_Estimates], term: str) -> None:
     """Draw a term for every pair of domains, the runs beside each other."""
-    pairs = sorted((pair for one in seen for pair in one.pairs), key=lambda pair: pair.unseen)
+    pairs = sorted((pair for one in seen for pair in one.pairs), key=lambda pair: pair.has_target)
     labels = list(dict.fromkeys(pair.domains for pair in pairs))
-    unseen = {pair.domains for one in seen for pair in one.pairs if pair.unseen}
+    unseen = {pair.domains for one in seen for pair in one.pairs if pair.has_target}
     for index, one in enumerate(seen):
-        shift = 0.5 * (index + 0.5) / len(seen) - 0.25
+        shift = spread_rows(len(seen), index)
         places = [labels.index(pair.domains) + shift for pair in one.pairs]
         values = [getattr(pair, term) for pair in one.pairs]
-        axis.plot(values, places, linestyle="none", label=one.name, **style_of(index))
+        axis.plot(values, places, linestyle="none", label=one.name, **run_style(index))
         if term == "discrepancy":
-            style = {**style_of(index), "marker": "|", "markeredgewidth": 2}
+            style = {**run_style(index), "marker": "|", "markeredgewidth": 2}
             axis.plot([pair.chance for pair in one.pairs], places, linestyle="none",
                       markersize=11, label=f"{one.name}, by chance", **style)  # fmt: skip
     shown = [f"{label}\n(target)" if label in unseen else label for label in labels]
     axis.set_yticks(range(len(labels)), shown, fontsize=8)
     axis.set_ylim(len(labels) - 0.5, -0.5)
     axis.set_xlim(-0.02, 1 if term == "discrepancy" else 2.05)
-    named = {
+    titles = {
         "discrepancy": "posterior discrepancy (total variation, 0 to 1)",
         "distance": "proxy A-distance of the features (0 to 2)",
     }
-    axis.set_xlabel(named[term])
+    axis.set_xlabel(titles[term])
     axis.grid(axis="x", alpha=0.3)

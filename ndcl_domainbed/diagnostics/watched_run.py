@@ -14,8 +14,8 @@ from imbalance_splits.errors import InputError
 from ndcl_domainbed.diagnostics.faults import no_shot_groups
 from ndcl_domainbed.diagnostics.request import Request
 from ndcl_domainbed.diagnostics.run_names import run_names
-from ndcl_domainbed.results.splits import FILE_NAME as SPLIT_FILE
 from ndcl_domainbed.results.splits import read_split
+from ndcl_domainbed.run_folder import RECORDS_FILE, SPLIT_FILE
 from ndcl_domainbed.training import records, watch
 from ndcl_domainbed.training.arguments import TrainArguments
 
@@ -78,7 +78,7 @@ def load_watched_run(folder: Path) -> WatchedRun:
             f"{folder} holds no {watch.FILE_NAME}: name the folder of a run that was trained with "
             "--diagnostics."
         )
-    lines, about = (_records(folder / name) for name in (watch.FILE_NAME, records.FILE_NAME))
+    lines, about = (_records(folder / name) for name in (watch.FILE_NAME, RECORDS_FILE))
     split = read_split(str(folder))
     if split is None:
         raise InputError(f"{folder / SPLIT_FILE} is missing or damaged.")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import orjson
 
-from ndcl_domainbed.results.folders import RECORDS
+from ndcl_domainbed.run_folder import RECORDS_FILE
 
 _STEP = re.compile(rb'"step": ?(\d+(?:\.\d+)?)[,}]')
 
@@ -19,7 +19,7 @@ def class_accuracies(folder: str, step: float, target: int) -> list[float | None
     such record, or no accuracies by class.
     """
     try:
-        lines = (Path(folder) / RECORDS).read_bytes().split(b"\n")
+        lines = (Path(folder) / RECORDS_FILE).read_bytes().split(b"\n")
     except OSError:
         return None
     for line in lines:

@@ -14,15 +14,15 @@ import orjson
 import pandas as pd
 
 from imbalance_splits.errors import InputError, unknown_name
-from ndcl_domainbed.results import folders as on_disk
 from ndcl_domainbed.results.cache import read_files
-from ndcl_domainbed.results.folders import Found
+from ndcl_domainbed.results.folders import Found, find_runs
 from ndcl_domainbed.results.identity import Identity, identity, name_rows
 from ndcl_domainbed.results.labels import base_algorithm, base_dataset
 from ndcl_domainbed.results.names import METRICS
 from ndcl_domainbed.results.parsing import PLAIN_KEYS
 from ndcl_domainbed.results.pending import pending_jobs
 from ndcl_domainbed.results.store import Store
+from ndcl_domainbed.run_folder import DONE, ERR_FILE, RECORDS_FILE, State, read_state
 
 Folders = str | Path | Iterable[str | Path]
 
@@ -111,7 +111,7 @@ def read_sweep(folders: Folders) -> Sweep:
     says what the runs are: no record can be read, and no sweep lists them.
     """
     roots = [folders] if isinstance(folders, str | Path) else list(folders)
-    found = [on_disk.find_runs(root) for root in roots]
+    found = [find_runs(root) for root in roots]
     seen: set[str] = set()
     parts: list[Store] = []
     for one in found:
@@ -131,7 +131,7 @@ def read_sweep(folders: Folders) -> Sweep:
         roots=[one.root for one in found],
         empty=sorted(without - with_records - listed),
         bad_lines={
-            os.path.join(folder, on_disk.RECORDS): int(bad)  # noqa: PTH118
+            os.path.join(folder, RECORDS_FILE): int(bad)  # noqa: PTH118
             for folder, bad in zip(store.folders, store.bad_lines, strict=True)
             if bad
         },
@@ -143,30 +143,32 @@ def _nothing_known(roots: Iterable[str | Path], without: int, bad: int) -> Input
     where = ", ".join(str(root) for root in roots)
     if not without:
         return InputError(
-            f"no {on_disk.RECORDS} under {where}; "
+            f"no {RECORDS_FILE} under {where}; "
             "--input_dir takes the --output_dir of a sweep or of one run"
         )
     unreadable = f", {bad} unreadable line{'s' * (bad > 1)}" if bad else ""
     return InputError(
         f"no record yet under {where}: {without} folder{'s' * (without > 1)} without one"
-        f"{unreadable}; a run's err.txt says what went wrong, if anything did"
+        f"{unreadable}; a run's {ERR_FILE} says what went wrong, if anything did"
     )
 
 
 def _runs(store: Store, found: Sequence[Found]) -> pd.DataFrame:
     done = {file.folder: file.done for one in found for file in one.files}
-    states = [on_disk.state_of(folder, done[folder]) for folder in store.folders]
+    states = [State(DONE) if done[folder] else read_state(Path(folder)) for folder in store.folders]
     identities: list[Identity] = []
     rows: list[tuple[Any, ...]] = []
     for file, meta in zip(store.run_files.tolist(), store.metas, strict=True):
         content = orjson.loads(meta)
         identities.append(identity(content["args"]))
         network = orjson.dumps(content["network"]).decode() if content.get("network") else ""
-        rows.append((store.folders[file], *states[file], network, meta.decode()))
+        rows.append(
+            (store.folders[file], states[file].name, states[file].reason, network, meta.decode())
+        )
     manifests = [path for one in found for path in one.manifests]
-    for folder, job, state, why in pending_jobs(manifests, set(identities)):
+    for folder, job, state in pending_jobs(manifests, set(identities)):
         identities.append(job)
-        rows.append((folder, state, why, "", "{}"))
+        rows.append((folder, state.name, state.reason, "", "{}"))
     columns = ["run", "state", "reason", "network", "meta"]
     runs = _named(identities).join(pd.DataFrame.from_records(rows, columns=columns))
     for name in ("dataset", "setting", "algorithm", "test_envs", "state", "fixed", "network"):
@@ -227,7 +229,7 @@ def _joined(runs: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
         columns[name] = pd.Categorical.from_codes(category.codes[of], dtype=category.dtype)
     for name in ("test_env", "trial_seed", "hparams_seed", "n_envs"):
         columns[name] = runs[name].to_numpy(dtype=np.int32)[of]
-    columns["done"] = (runs["state"] == on_disk.DONE).to_numpy()[of]
+    columns["done"] = (runs["state"] == DONE).to_numpy()[of]
     for name in records.columns[1:]:
         columns[name] = records[name].to_numpy()
     columns["overall"] = target_accuracy(columns, "in")

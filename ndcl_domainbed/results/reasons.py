@@ -9,9 +9,9 @@ from functools import cached_property
 
 import pandas as pd
 
-from ndcl_domainbed.results.folders import DONE, FAILED, UNFINISHED, WAITING
 from ndcl_domainbed.results.selection import CRITERIA
 from ndcl_domainbed.results.tables import NO_CLASS, Missing
+from ndcl_domainbed.run_folder import DONE, FAILED, NOT_STARTED, UNFINISHED
 
 _LOOKS_AT = {"training": "out", "oracle": "out", "balanced": "val"}
 """Criterion -> the split whose accuracies in a run itself it looks at."""
@@ -78,7 +78,7 @@ class RunsBehind:
 
     def _counted(self, algorithm: str, envs: Iterable[int]) -> int:
         states = self.there.counts.get((algorithm, frozenset(envs)), Counter())
-        return states.total() - states[WAITING] if self.partial else states[DONE]
+        return states.total() - states[NOT_STARTED] if self.partial else states[DONE]
 
     def reason(self, algorithm: str, env: int, metric: str | None) -> str:
         """Say why there is no figure; ``metric`` if a record was chosen and only lacks that."""
@@ -150,7 +150,7 @@ class RunsBehind:
     def _unfinished(self, algorithm: str, states: Counter[str]) -> str:
         """Return "2 runs unfinished, 1 run failed (the reason)"."""
         parts = []
-        for state in (WAITING, UNFINISHED, FAILED):
+        for state in (NOT_STARTED, UNFINISHED, FAILED):
             if states[state]:
                 why = f" ({self.there.why[algorithm]})" if state == FAILED else ""
                 parts.append(f"{states[state]} run{'s' * (states[state] > 1)} {state}{why}")

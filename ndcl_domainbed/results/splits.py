@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pandas as pd
 
-FILE_NAME = "split.json"
+from ndcl_domainbed.run_folder import SPLIT_FILE
 
 
 @dataclass
@@ -37,7 +37,7 @@ class SplitInfo:
 def read_split(folder: str) -> dict[str, Any] | None:
     """Return the content of a run's ``split.json``; None if there is none that can be read."""
     try:
-        content = orjson.loads((Path(folder) / FILE_NAME).read_bytes())
+        content = orjson.loads((Path(folder) / SPLIT_FILE).read_bytes())
     except (OSError, orjson.JSONDecodeError):
         return None
     return content if isinstance(content, dict) else None

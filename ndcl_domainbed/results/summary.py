@@ -7,10 +7,10 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
-from ndcl_domainbed.results.folders import DONE, FAILED, UNFINISHED, WAITING
 from ndcl_domainbed.results.legend import page_legend
 from ndcl_domainbed.results.names import NO_SETTING
 from ndcl_domainbed.results.reading import Sweep
+from ndcl_domainbed.run_folder import DONE, FAILED, NOT_STARTED, UNFINISHED
 
 MEANING = (
     "Accuracy in percent; +/- is the standard error over trials "
@@ -59,8 +59,8 @@ def runs_line(sweep: Sweep, *, partial: bool = False) -> str:
     for state in (UNFINISHED, FAILED):
         if states[state]:
             parts.append(f"{states[state]} {state} ({_became(states[state], counted[state])})")
-    if states[WAITING]:
-        parts.append(f"{states[WAITING]} {WAITING}")
+    if states[NOT_STARTED]:
+        parts.append(f"{states[NOT_STARTED]} {NOT_STARTED}")
     if sweep.empty:
         parts.append(f"{len(sweep.empty)} without a record")
     if sweep.bad_lines:
@@ -85,7 +85,7 @@ def left_out(sweep: Sweep, *, partial: bool = False) -> list[str]:
     lines = [f"{path}: {_unreadable(count)}" for path, count in sweep.bad_lines.items()]
     lines += [f"{folder}: no record" for folder in sweep.empty]
     others = sweep.runs[~_is_counted(sweep, partial)]
-    waiting = others["state"] == WAITING
+    waiting = others["state"] == NOT_STARTED
     lines += _waiting(others[waiting])
     others = others[~waiting]
     for folder, state, reason in zip(others["run"], others["state"], others["reason"], strict=True):
@@ -99,7 +99,7 @@ def _waiting(runs: pd.DataFrame) -> list[str]:
     counts = Counter(runs[keys].astype(str).itertuples(index=False, name=None))
     return [
         f"{algorithm} on {dataset}{'' if setting == NO_SETTING else f' under {setting}'}: "
-        f"{_runs(count, WAITING)}"
+        f"{_runs(count, NOT_STARTED)}"
         for (algorithm, dataset, setting), count in counts.items()
     ]
 

@@ -13,10 +13,10 @@ import orjson
 import pandas as pd
 
 from ndcl_domainbed.results import summary
-from ndcl_domainbed.results.folders import DONE
 from ndcl_domainbed.results.legend import mixed_networks, networks_of
 from ndcl_domainbed.results.reading import Sweep
 from ndcl_domainbed.results.report.commit import commit
+from ndcl_domainbed.run_folder import DONE, OUT_FILE
 from ndcl_domainbed.version import __version__
 
 LOOKED_AT = 200
@@ -68,7 +68,7 @@ def _versions(sweep: Sweep) -> dict[str, int]:
     """Return versions, as the runs print them in ``out.txt`` -> how many runs had them."""
     done = sweep.runs["run"][sweep.runs["state"] == DONE].unique()
     some = done[:: max(1, len(done) // LOOKED_AT)]
-    counts = Counter(filter(None, (_environment(Path(folder) / "out.txt") for folder in some)))
+    counts = Counter(filter(None, (_environment(Path(folder) / OUT_FILE) for folder in some)))
     return dict(counts.most_common())
 
 

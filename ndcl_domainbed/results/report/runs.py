@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ndcl_domainbed.results.class_accuracies import class_accuracies
 from ndcl_domainbed.results.leaderboards import Leaderboards, View
+from ndcl_domainbed.results.parsing import read_class_accuracies
 from ndcl_domainbed.results.reading import Sweep
 from ndcl_domainbed.results.report.boards import key_of
 from ndcl_domainbed.results.splits import read_split
@@ -56,7 +56,7 @@ class _Book:
         found: dict[str, dict[str, Any]] = {}
         for row in firsts.to_dict("records"):
             number = self._numbers[tuple(row[name] for name in _KEYS)]
-            per_class = class_accuracies(row["run"], row["step"], row["test_env"])
+            per_class = read_class_accuracies(row["run"], row["step"], row["test_env"])
             if per_class is not None:
                 self._note_classes(row)
             found.setdefault(row["algorithm"], {})[str(row["test_env"])] = {

@@ -19,7 +19,7 @@ class RunFile:
     size: int
     mtime_ns: int
     inode: int
-    done: bool
+    is_done: bool
 
     @property
     def path(self) -> str:

@@ -21,7 +21,7 @@ from ndcl_domainbed.results.labels import base_algorithm, base_dataset
 from ndcl_domainbed.results.names import METRICS
 from ndcl_domainbed.results.parsing import PLAIN_KEYS
 from ndcl_domainbed.results.pending import pending_jobs
-from ndcl_domainbed.results.store import Store
+from ndcl_domainbed.results.record_table import RecordTable, join_tables, take_runs
 from ndcl_domainbed.run_folder import DONE, ERR_FILE, RECORDS_FILE, State, read_state
 
 Folders = str | Path | Iterable[str | Path]
@@ -68,11 +68,8 @@ class Sweep:
             if names:
                 there = [str(name) for name in self.runs[column].unique()]
                 keep &= self.runs[column].isin(_matching(column, names, there)).to_numpy()
-        number = np.cumsum(keep) - 1
-        of = self.records["run"].to_numpy()
-        records = self.records[keep[of]]
-        records = records.assign(run=number[records["run"].to_numpy()].astype(np.int32))
-        return replace(self, runs=self.runs[keep].reset_index(drop=True), records=records)
+        runs, records = take_runs(self.runs, self.records, np.flatnonzero(keep))
+        return replace(self, runs=runs, records=records)
 
 
 def _matching(column: str, names: Sequence[str], there: Sequence[str]) -> list[str]:
@@ -113,27 +110,26 @@ def read_sweep(folders: Folders) -> Sweep:
     roots = [folders] if isinstance(folders, str | Path) else list(folders)
     found = [find_runs(root) for root in roots]
     seen: set[str] = set()
-    parts: list[Store] = []
     for one in found:
         one.files = [file for file in one.files if file.folder not in seen]
         seen.update(file.folder for file in one.files)
-        parts.append(read_files(one))
-    store = Store.joined(parts)
-    runs = _runs(store, found)
-    with_records = {store.folders[file] for file in store.run_files}
-    listed = set(runs["run"])
-    without = {folder for one in found for folder in one.empty}.union(store.folders)
+    table = join_tables([read_files(one) for one in found])
+    files = table.runs.drop_duplicates("folder")
+    has_records = (table.runs["meta"] != "").to_numpy()
+    known = table.take(np.flatnonzero(has_records))
+    runs = _runs(known, found)
+    without = {folder for one in found for folder in one.empty}.union(files["folder"])
     if runs.empty:
-        raise _nothing_known(roots, len(without), int(sum(store.bad_lines)))
+        raise _nothing_known(roots, len(without), int(files["bad_lines"].sum()))
+    bad = files[files["bad_lines"] > 0]
     return Sweep(
         runs=runs,
-        records=_records(store),
+        records=_records(known),
         roots=[one.root for one in found],
-        empty=sorted(without - with_records - listed),
+        empty=sorted(without.difference(runs["run"])),
         bad_lines={
-            os.path.join(folder, RECORDS_FILE): int(bad)  # noqa: PTH118
-            for folder, bad in zip(store.folders, store.bad_lines, strict=True)
-            if bad
+            os.path.join(folder, RECORDS_FILE): count  # noqa: PTH118
+            for folder, count in zip(bad["folder"], bad["bad_lines"].tolist(), strict=True)
         },
     )
 
@@ -153,18 +149,17 @@ def _nothing_known(roots: Iterable[str | Path], without: int, bad: int) -> Input
     )
 
 
-def _runs(store: Store, found: Sequence[Found]) -> pd.DataFrame:
-    done = {file.folder: file.done for one in found for file in one.files}
-    states = [State(DONE) if done[folder] else read_state(Path(folder)) for folder in store.folders]
+def _runs(table: RecordTable, found: Sequence[Found]) -> pd.DataFrame:
+    """Return ``Sweep.runs``: the runs of ``table``, then the jobs without a record."""
+    is_done = {file.folder: file.is_done for one in found for file in one.files}
     identities: list[Identity] = []
-    rows: list[tuple[Any, ...]] = []
-    for file, meta in zip(store.run_files.tolist(), store.metas, strict=True):
+    rows: list[tuple[str, ...]] = []
+    for folder, meta in zip(table.runs["folder"], table.runs["meta"], strict=True):
         content = orjson.loads(meta)
         identities.append(identity(content["args"]))
         network = orjson.dumps(content["network"]).decode() if content.get("network") else ""
-        rows.append(
-            (store.folders[file], states[file].name, states[file].reason, network, meta.decode())
-        )
+        state = State(DONE) if is_done[folder] else read_state(Path(folder))
+        rows.append((folder, state.name, state.reason, network, meta))
     manifests = [path for one in found for path in one.manifests]
     for folder, job, state in pending_jobs(manifests, set(identities)):
         identities.append(job)
@@ -173,7 +168,7 @@ def _runs(store: Store, found: Sequence[Found]) -> pd.DataFrame:
     runs = _named(identities).join(pd.DataFrame.from_records(rows, columns=columns))
     for name in ("dataset", "setting", "algorithm", "test_envs", "state", "fixed", "network"):
         runs[name] = runs[name].astype("category")
-    counts = _environment_counts(store)
+    counts = _environment_counts(table)
     return runs.assign(n_envs=np.pad(counts, (0, len(runs) - len(counts))))
 
 
@@ -185,14 +180,14 @@ def _named(identities: Sequence[Identity]) -> pd.DataFrame:
     return runs.drop(columns="overrides").assign(**names)
 
 
-def _environment_counts(store: Store) -> np.ndarray:
+def _environment_counts(table: RecordTable) -> np.ndarray:
     """Return how many domains each run has: its accuracies' numbers, from 0 on without a gap."""
-    starts = np.cumsum(store.run_rows) - store.run_rows
+    starts = np.flatnonzero(np.diff(table.records["run"].to_numpy(), prepend=-1))
     present: dict[int, np.ndarray] = {}
-    for name, values in store.columns.items():
+    for name in table.records.columns:
         match = _ENVIRONMENT.match(name)
         if match and len(starts):
-            known = np.logical_or.reduceat(~np.isnan(values), starts)
+            known = np.logical_or.reduceat(table.records[name].notna().to_numpy(), starts)
             env = int(match[1])
             present[env] = present[env] | known if env in present else known
     counts = np.zeros(len(starts), dtype=np.int64)
@@ -203,12 +198,10 @@ def _environment_counts(store: Store) -> np.ndarray:
     return counts
 
 
-def _records(store: Store) -> pd.DataFrame:
-    run = np.repeat(np.arange(len(store.run_rows), dtype=np.int32), store.run_rows)
-    columns = {name: store.columns[name] for name in sorted(store.columns, key=_column_order)}
-    if not len(run):  # what every record has is there, so that no reader need ask
-        columns = dict.fromkeys(PLAIN_KEYS, np.empty(0))
-    return pd.DataFrame({"run": run, **columns}, copy=False)
+def _records(table: RecordTable) -> pd.DataFrame:
+    """Return ``Sweep.records``: the columns in their order; what every record has is there."""
+    columns = set(table.records.columns[1:]) if len(table.records) else PLAIN_KEYS
+    return table.records.reindex(columns=["run", *sorted(columns, key=_column_order)])
 
 
 def _column_order(name: str) -> tuple[int, int, str]:

@@ -12,7 +12,7 @@ def test_files_come_with_the_key_that_changes_with_their_content(tmp_path):
     (second,) = find_runs(tmp_path).files
     assert first.folder == str(tmp_path / "a")
     assert first.path == str(path)
-    assert not first.done
+    assert not first.is_done
     assert first.key != second.key
 
 
@@ -21,4 +21,4 @@ def test_the_folder_itself_may_be_a_run(tmp_path):
     (tmp_path / "done").write_text("")
     (file,) = find_runs(tmp_path).files
     assert file.folder == str(tmp_path)
-    assert file.done
+    assert file.is_done

@@ -71,7 +71,8 @@ def _write(path: Path, table: RecordTable) -> None:
     counts = np.bincount(table.records["run"], minlength=len(table.runs))
     offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32())
     folders = [os.path.relpath(folder, path.parent) for folder in table.runs["folder"]]
-    columns: dict[str, Any] = dict(table.runs.assign(folder=folders).items())
+    runs = table.runs.assign(folder=folders)
+    columns: dict[str, Any] = {name: runs[name] for name in RUN_COLUMNS}
     for name in table.records.columns[1:]:
         columns[name] = pa.ListArray.from_arrays(offsets, pa.array(table.records[name].to_numpy()))
     content = pa.table(columns).replace_schema_metadata({_VERSION: _version()})

@@ -17,14 +17,14 @@ def pending_jobs(
 ) -> Iterator[tuple[str, Identity, State]]:
     """Yield folder, identity and state of every listed job that is not ``known``."""
     for manifest in manifests:
-        for args in _listed(Path(manifest)):
+        for args in _list_jobs(Path(manifest)):
             job = identity(args)
             if job not in known:
                 folder = Path(manifest).parent / folder_name(args)
                 yield str(folder), job, read_state(folder)
 
 
-def _listed(manifest: Path) -> Iterator[dict[str, Any]]:
+def _list_jobs(manifest: Path) -> Iterator[dict[str, Any]]:
     try:
         lines = manifest.read_bytes().split(b"\n")
     except OSError:

@@ -1,4 +1,4 @@
-"""Runs on disk to data frames: ``read_sweep`` for all there is to know, ``load`` for notebooks."""
+"""Runs on disk to data frames: ``read_sweep`` for everything, ``load`` for notebooks."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class Sweep:
     ``runs``: a row per run: ``run`` (its folder), dataset, setting, algorithm, test_envs (as
     "0" or "0 2"), test_env (-1 if there are several), trial_seed, hparams_seed, n_envs, state
     ("done", "unfinished", "failed", "not started"), reason (why it failed), fixed (the overrides
-    that all runs of its dataset and setting share, as text), network (what its records say of
-    it, as JSON; or nothing), and meta: args, hparams and backend as JSON. Jobs that a sweep has
-    listed and that have no record come last. As in tables, ``dataset`` has the network behind it
+    that all runs of its dataset and setting share, as text), network (as its records have it, as
+    JSON; or empty), and meta: args, hparams and backend as JSON. Jobs that a sweep has listed and
+    that have no record come last. As in tables, ``dataset`` has the network behind it
     where ``--hparams`` changed it ("PACS [resnet18]"), and ``algorithm`` the other overrides
     ("NDCL (class_prior=logit)").
     ``records``: a row per record; its column ``run`` is the row number in ``runs``.
@@ -54,32 +54,32 @@ class Sweep:
     bad_lines: dict[str, int] = field(default_factory=dict)
 
     def frame(self) -> pd.DataFrame:
-        """Return the records with what is known of their runs beside them, a row per record."""
-        return _joined(self.runs, self.records)
+        """Return the records with the columns of their runs beside them, a row per record."""
+        return _join(self.runs, self.records)
 
     def only(self, **wanted: Sequence[str] | None) -> Sweep:
         """Return the part with these names, as ``only(algorithm=["ERM"], setting=None)``.
 
-        None takes all there are. A dataset stands for all its networks, an algorithm for all
+        None keeps all. A dataset stands for all its networks, an algorithm for all
         its variants. Raises InputError for a name that no run has.
         """
         keep = np.ones(len(self.runs), dtype=bool)
         for column, names in wanted.items():
             if names:
-                there = [str(name) for name in self.runs[column].unique()]
-                keep &= self.runs[column].isin(_matching(column, names, there)).to_numpy()
+                known = [str(name) for name in self.runs[column].unique()]
+                keep &= self.runs[column].isin(_match_names(column, names, known)).to_numpy()
         runs, records = take_runs(self.runs, self.records, np.flatnonzero(keep))
         return replace(self, runs=runs, records=records)
 
 
-def _matching(column: str, names: Sequence[str], there: Sequence[str]) -> list[str]:
-    """Return which of the names ``there`` are asked for: as they are, or by their base."""
+def _match_names(column: str, names: Sequence[str], known: Sequence[str]) -> list[str]:
+    """Return the names in ``known`` that are asked for: as they are, or by their base."""
     base_of = _BASES.get(column, str)
-    known = {name: {name, base_of(name)} for name in there}
+    spellings = {name: {name, base_of(name)} for name in known}
     for name in names:
-        if not any(name in either for either in known.values()):
-            raise unknown_name(column, name, sorted(set().union(*known.values())))
-    return [name for name, either in known.items() if either & set(names)]
+        if not any(name in either for either in spellings.values()):
+            raise unknown_name(column, name, sorted(set().union(*spellings.values())))
+    return [name for name, either in spellings.items() if either & set(names)]
 
 
 def load(folders: Folders) -> pd.DataFrame:
@@ -96,7 +96,7 @@ def load(folders: Folders) -> pd.DataFrame:
 
     Empty where runs are listed (``jobs.jsonl``) and none has a record yet.
 
-    Raises InputError for a folder that does not exist or has no runs, or none that can be told.
+    Raises InputError for a folder that does not exist or that holds no known run.
     """
     return read_sweep(folders).frame()
 
@@ -104,8 +104,8 @@ def load(folders: Folders) -> pd.DataFrame:
 def read_sweep(folders: Folders) -> Sweep:
     """Read every run under one or several folders; bad lines and empty runs never stop it.
 
-    Raises InputError for a folder that does not exist, if there is no run at all, or if nothing
-    says what the runs are: no record can be read, and no sweep lists them.
+    Raises InputError for a folder that does not exist, if there is no run at all, or if
+    no run is known: no record can be read, and no sweep lists one.
     """
     roots = [folders] if isinstance(folders, str | Path) else list(folders)
     found = [find_runs(root) for root in roots]
@@ -117,14 +117,14 @@ def read_sweep(folders: Folders) -> Sweep:
     files = table.runs.drop_duplicates("folder")
     has_records = (table.runs["meta"] != "").to_numpy()
     known = table.take(np.flatnonzero(has_records))
-    runs = _runs(known, found)
+    runs = _build_runs(known, found)
     without = {folder for one in found for folder in one.empty}.union(files["folder"])
     if runs.empty:
-        raise _nothing_known(roots, len(without), int(files["bad_lines"].sum()))
+        raise _no_run_error(roots, len(without), int(files["bad_lines"].sum()))
     bad = files[files["bad_lines"] > 0]
     return Sweep(
         runs=runs,
-        records=_records(known),
+        records=_order_records(known),
         roots=[one.root for one in found],
         empty=sorted(without.difference(runs["run"])),
         bad_lines={
@@ -134,8 +134,8 @@ def read_sweep(folders: Folders) -> Sweep:
     )
 
 
-def _nothing_known(roots: Iterable[str | Path], without: int, bad: int) -> InputError:
-    """Return the error for folders that say of no run what it is."""
+def _no_run_error(roots: Iterable[str | Path], without: int, bad: int) -> InputError:
+    """Return the error for folders without a known run."""
     where = ", ".join(str(root) for root in roots)
     if not without:
         return InputError(
@@ -149,7 +149,7 @@ def _nothing_known(roots: Iterable[str | Path], without: int, bad: int) -> Input
     )
 
 
-def _runs(table: RecordTable, found: Sequence[Found]) -> pd.DataFrame:
+def _build_runs(table: RecordTable, found: Sequence[Found]) -> pd.DataFrame:
     """Return ``Sweep.runs``: the runs of ``table``, then the jobs without a record."""
     is_done = {file.folder: file.is_done for one in found for file in one.files}
     identities: list[Identity] = []
@@ -165,14 +165,14 @@ def _runs(table: RecordTable, found: Sequence[Found]) -> pd.DataFrame:
         identities.append(job)
         rows.append((folder, state.name, state.reason, "", "{}"))
     columns = ["run", "state", "reason", "network", "meta"]
-    runs = _named(identities).join(pd.DataFrame.from_records(rows, columns=columns))
+    runs = _name_runs(identities).join(pd.DataFrame.from_records(rows, columns=columns))
     for name in ("dataset", "setting", "algorithm", "test_envs", "state", "fixed", "network"):
         runs[name] = runs[name].astype("category")
-    counts = _environment_counts(table)
+    counts = _count_environments(table)
     return runs.assign(n_envs=np.pad(counts, (0, len(runs) - len(counts))))
 
 
-def _named(identities: Sequence[Identity]) -> pd.DataFrame:
+def _name_runs(identities: Sequence[Identity]) -> pd.DataFrame:
     """Return a row per run with the names that it has in tables."""
     runs = pd.DataFrame.from_records(identities, columns=Identity._fields)
     rows = name_rows(identities)
@@ -180,7 +180,7 @@ def _named(identities: Sequence[Identity]) -> pd.DataFrame:
     return runs.drop(columns="overrides").assign(**names)
 
 
-def _environment_counts(table: RecordTable) -> np.ndarray:
+def _count_environments(table: RecordTable) -> np.ndarray:
     """Return how many domains each run has: its accuracies' numbers, from 0 on without a gap."""
     starts = np.flatnonzero(np.diff(table.records["run"].to_numpy(), prepend=-1))
     present: dict[int, np.ndarray] = {}
@@ -198,7 +198,7 @@ def _environment_counts(table: RecordTable) -> np.ndarray:
     return counts
 
 
-def _records(table: RecordTable) -> pd.DataFrame:
+def _order_records(table: RecordTable) -> pd.DataFrame:
     """Return ``Sweep.records``: the columns in their order; what every record has is there."""
     columns = set(table.records.columns[1:]) if len(table.records) else PLAIN_KEYS
     return table.records.reindex(columns=["run", *sorted(columns, key=_column_order)])
@@ -213,16 +213,16 @@ def _column_order(name: str) -> tuple[int, int, str]:
     return 2, METRICS.index(name), ""
 
 
-def _joined(runs: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
-    """Put the columns of the runs beside the records, texts as categories."""
-    of = records["run"].to_numpy()
+def _join(runs: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
+    """Put the columns of the runs beside the records, strings as categories."""
+    run_of = records["run"].to_numpy()
     columns: dict[str, Any] = {}
     for name in ("run", "dataset", "setting", "algorithm", "test_envs"):
         category = pd.Categorical(runs[name])
-        columns[name] = pd.Categorical.from_codes(category.codes[of], dtype=category.dtype)
+        columns[name] = pd.Categorical.from_codes(category.codes[run_of], dtype=category.dtype)
     for name in ("test_env", "trial_seed", "hparams_seed", "n_envs"):
-        columns[name] = runs[name].to_numpy(dtype=np.int32)[of]
-    columns["done"] = (runs["state"] == DONE).to_numpy()[of]
+        columns[name] = runs[name].to_numpy(dtype=np.int32)[run_of]
+    columns["done"] = (runs["state"] == DONE).to_numpy()[run_of]
     for name in records.columns[1:]:
         columns[name] = records[name].to_numpy()
     columns["overall"] = target_accuracy(columns, "in")

@@ -50,6 +50,21 @@ def best_and_second(table: Table) -> tuple[set[tuple[int, int]], set[tuple[int, 
     return best, second
 
 
+def format_rows(
+    table: Table, between: str, counts: bool, best: str = "{}", second: str = "{}"
+) -> list[list[str]]:
+    """Return the figures as strings, row by row; ``best`` and ``second`` format the best two."""
+    firsts, seconds = best_and_second(table)
+    rows = []
+    for row, (_, cells) in enumerate(table.rows):
+        strings = [figure(cell, between, counts) for cell in cells]
+        for places, mark in ((firsts, best), (seconds, second)):
+            for column in (column for number, column in places if number == row):
+                strings[column] = mark.format(strings[column])
+        rows.append(strings)
+    return rows
+
+
 def notes(table: Table) -> list[str]:
     """Return what stands below a table: why each figure is missing, and further notes."""
     lines = []

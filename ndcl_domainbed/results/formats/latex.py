@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ndcl_domainbed.results.formats.common import best_and_second, figure, notes, title_line
+from ndcl_domainbed.results.formats.common import format_rows, notes, title_line
 from ndcl_domainbed.results.tables import SELECTION, Table
 
 _ESCAPES = {
@@ -89,7 +89,6 @@ def escape(text: str) -> str:
 
 
 def _table(table: Table, counts: bool) -> list[str]:
-    best, second = best_and_second(table)
     header = ["Algorithm", *table.columns]
     lines = [
         rf"\subsubsection*{{{escape(title_line(table))}}}",
@@ -101,15 +100,8 @@ def _table(table: Table, counts: bool) -> list[str]:
         " & ".join(rf"\textbf{{{escape(name)}}}" for name in header) + r" \\",
         r"\midrule",
     ]
-    for row, (name, cells) in enumerate(table.rows):
-        texts = [escape(name)]
-        for column, cell in enumerate(cells):
-            text = figure(cell, r" $\pm$ ", counts)
-            if (row, column) in best:
-                text = rf"\textbf{{{text}}}"
-            elif (row, column) in second:
-                text = rf"\underline{{{text}}}"
-            texts.append(text)
-        lines.append(" & ".join(texts) + r" \\")
+    figures = format_rows(table, r" $\pm$ ", counts, r"\textbf{{{}}}", r"\underline{{{}}}")
+    for (name, _), row in zip(table.rows, figures, strict=True):
+        lines.append(" & ".join([escape(name), *row]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}}", r"\end{center}"]
     return lines + [rf"{{\footnotesize {escape(line)}\par}}" for line in notes(table)]

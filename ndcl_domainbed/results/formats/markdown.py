@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from ndcl_domainbed.results.formats.common import best_and_second, figure, notes, title_line
+from ndcl_domainbed.results.formats.common import format_rows, notes, title_line
 from ndcl_domainbed.results.tables import Table
 
 
@@ -22,16 +22,8 @@ def page(head: Sequence[str], tables: Sequence[Table], counts: bool) -> str:
 
 
 def _table(table: Table, counts: bool) -> str:
-    best, second = best_and_second(table)
-    rows = []
-    for row, (name, cells) in enumerate(table.rows):
-        texts = [figure(cell, " ± ", counts) for cell in cells]
-        for column, text in enumerate(texts):
-            if (row, column) in best:
-                texts[column] = f"**{text}**"
-            elif (row, column) in second:
-                texts[column] = f"<u>{text}</u>"
-        rows.append([_escape(name), *texts])
+    figures = format_rows(table, " ± ", counts, "**{}**", "<u>{}</u>")
+    rows = [[_escape(name), *row] for (name, _), row in zip(table.rows, figures, strict=True)]
     headers = ["Algorithm", *map(_escape, table.columns)]
     return tabulate(rows, headers, tablefmt="pipe", disable_numparse=True)
 

@@ -35,9 +35,9 @@ from studies import (
 from ndcl_domainbed.results import names, tables
 from ndcl_domainbed.results.formats import render
 from ndcl_domainbed.results.labels import base_algorithm, base_dataset
-from ndcl_domainbed.results.statistics import cells_of, rank, warnings
+from ndcl_domainbed.results.statistics import build_cells, rank, warn_of_few_cells
 from ndcl_domainbed.results.statistics import compare as compared
-from ndcl_domainbed.results.tables import AVERAGE, Cell, Table
+from ndcl_domainbed.results.tables import AVERAGE, Cell, CellSource, Table
 
 ABLATION = DOCS / "results" / "ablation.csv"
 DIFFERENCE = ("_minus_ndcl", "_minus_ndcl_error")
@@ -75,24 +75,26 @@ def ablation_table() -> str:
     return _bare(render("markdown", [], [Table("statistics", {}, columns, rows)]))
 
 
-class Behind:
-    """What tables ask of the runs behind a cell."""
+class CommittedRuns(CellSource):
+    """The runs of a study's file."""
 
     def runs(self, algorithm: str, env: int) -> int:
         """Return 1: one draw of the hyper-parameters, the defaults."""
         return 1
 
-    def reason(self, algorithm: str, env: int, metric: str | None) -> str:
-        """Return why there is no figure."""
-        return "not run yet" if metric is None else tables.NO_CLASS
+    def reason(self, algorithm: str, env: int) -> str:
+        """Return why no record was chosen."""
+        return "not run yet"
 
 
 def board_table(here: pd.DataFrame, dataset: str) -> str:
     """Return the leaderboard of one board: by target, and by shot group."""
     algorithms = names.ordered_algorithms(here["algorithm"].unique())
     domains = domain_names(dataset)
-    by_domain = tables.domain_rows(here, algorithms, len(domains), "overall", Behind())
-    by_group = tables.measure_rows(here, algorithms, range(len(domains)), MEASURES[1:], Behind())
+    by_domain = tables.domain_rows(here, algorithms, len(domains), "overall", CommittedRuns())
+    by_group = tables.measure_rows(
+        here, algorithms, range(len(domains)), MEASURES[1:], CommittedRuns()
+    )
     columns = [*domains, AVERAGE, *(names.METRIC_TITLES[name] for name in MEASURES[1:])]
     joined = [
         (name, [*one, *other]) for (name, one), (_, other) in zip(by_domain, by_group, strict=True)
@@ -140,7 +142,7 @@ def _bare(text: str) -> str:
 
 def statistics_table(rows: pd.DataFrame, measure: str) -> str:
     """Return ranks of all, and NDCL against each, over the (setting, target) cells."""
-    cells = cells_of(rows, measure)
+    cells = build_cells(rows, measure)
     ranks = rank(cells.figures)
     against = {one.algorithm: one for one in compared(cells.figures, REFERENCE)}
     listed = []
@@ -158,7 +160,7 @@ def statistics_table(rows: pd.DataFrame, measure: str) -> str:
         f"{ranks.n_cells} cells; Friedman p {ranks.p:.2g}; Nemenyi's critical difference of ranks "
         f"{ranks.critical_difference:.2f}.",
         *cells.dropped,
-        *warnings(ranks.n_cells, len(listed)),
+        *warn_of_few_cells(ranks.n_cells, len(listed)),
     ]
     return _bare(render("markdown", lines, [Table("statistics", {}, columns, listed)]))
 
@@ -252,7 +254,7 @@ def draw_ranks(rows: pd.DataFrame, path: Path) -> None:
     """Draw the average ranks, overall and on Few, with the critical difference."""
     figure = Figure(figsize=(11, 5), layout="constrained")
     for axes, measure in zip(figure.subplots(1, 2), ("overall", "few"), strict=True):
-        found = rank(cells_of(rows, measure).figures)
+        found = rank(build_cells(rows, measure).figures)
         ranks = found.ranks.sort_values(ascending=False)
         is_ours = [base_algorithm(name) == REFERENCE for name in ranks.index]
         colors = ["#D55E00" if ours else "#0072B2" for ours in is_ours]

@@ -15,6 +15,7 @@ from pathlib import Path
 from imbalance_splits.errors import InputError, unknown_name
 from imbalance_splits.settings import setting_names
 from ndcl_domainbed.attach import register
+from ndcl_domainbed.run_folder import RECORDS_FILE
 
 USAGE = """\
 usage: python -m ndcl_domainbed.attach SCRIPT [its flags]
@@ -162,7 +163,7 @@ def _register_recorded(folder: Path) -> None:
 def _recorded(folder: Path) -> Iterable[tuple[str, str | None]]:
     """Return the (data set, data directory) of the runs in ``folder``."""
     found = set()
-    for path in folder.glob("*/results.jsonl"):
+    for path in folder.glob(f"*/{RECORDS_FILE}"):
         with path.open(encoding="utf-8") as file:
             try:
                 args = json.loads(file.readline())["args"]

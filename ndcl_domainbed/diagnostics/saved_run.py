@@ -17,6 +17,7 @@ from ndcl_domainbed import backend
 from ndcl_domainbed.diagnostics.faults import no_shot_groups
 from ndcl_domainbed.diagnostics.request import Request
 from ndcl_domainbed.hparams import Hparams
+from ndcl_domainbed.run_folder import MODEL_FILE
 from ndcl_domainbed.training import seeding
 from ndcl_domainbed.training.arguments import TrainArguments
 from ndcl_domainbed.training.batches import Batch
@@ -27,7 +28,7 @@ from ndcl_domainbed.training.preparation import (
     split_dataset,
     trained_dataset,
 )
-from ndcl_domainbed.training.saved_model import MODEL_FILE, build_algorithm, read_saved
+from ndcl_domainbed.training.saved_model import build_algorithm, read_saved
 
 
 class Outputs(NamedTuple):

@@ -16,8 +16,8 @@ from ndcl_domainbed.diagnostics import callback
 from ndcl_domainbed.diagnostics.faults import no_shot_groups
 from ndcl_domainbed.diagnostics.request import Request
 from ndcl_domainbed.diagnostics.run_names import run_names
-from ndcl_domainbed.results.splits import FILE_NAME as SPLIT_FILE
 from ndcl_domainbed.results.splits import read_split
+from ndcl_domainbed.run_folder import RECORDS_FILE, SPLIT_FILE
 from ndcl_domainbed.training import records
 from ndcl_domainbed.training.arguments import TrainArguments
 from ndcl_domainbed.training.callbacks import line_file
@@ -84,7 +84,7 @@ def load_watched_run(folder: Path) -> WatchedRun:
             f"{folder} holds no {LINE_FILE}: name the folder of a run that was trained with "
             "--diagnostics."
         )
-    lines, about = (_read_lines(folder / name) for name in (LINE_FILE, records.FILE_NAME))
+    lines, about = (_read_lines(folder / name) for name in (LINE_FILE, RECORDS_FILE))
     split = read_split(str(folder))
     if split is None:
         raise InputError(f"{folder / SPLIT_FILE} is missing or damaged.")

@@ -1,87 +1,107 @@
-"""What was parsed once is not parsed again: a file in the folder of the runs, safe to delete.
+"""What was parsed once is not parsed again: a Parquet file in the folder of the runs.
 
-An entry holds as long as its file has the same size, modification time and inode. A file that
+It needs pyarrow; without it every file is parsed. A row per run, with its records as lists. A row
+holds as long as its ``results.jsonl`` has the same size, modification time and inode. A file that
 was modified within two seconds before it was read is not kept, since a second change within the
-clock's step would not show. Marks such as ``done`` are never kept. A cache that is damaged, or
-made by another version of the parser, is not used; a folder that cannot be written to has none.
+clock's step would not show. A cache that is damaged, or made by another version of the parser, is
+not used; it can always be deleted.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from ndcl_domainbed.results import identity, names, parsing, store
+from imbalance_splits.whole_files import whole_file
+from ndcl_domainbed.results import identity, parsing
 from ndcl_domainbed.results.folders import Found
-from ndcl_domainbed.results.parallel import parse_files
-from ndcl_domainbed.results.store import Store
+from ndcl_domainbed.results.record_table import RUN_COLUMNS, RecordTable, join_tables, parse_files
 
-FILE_NAME = ".ndcl_results_cache.npz"
+FILE_NAME = ".ndcl_results_cache.parquet"
 LEAST_BYTES = 4 * 2**20
 """A smaller amount is parsed faster than one would notice: no file is left in the folder."""
 
 _SETTLED_NS = 2 * 10**9
+_VERSION = b"ndcl_results"
 
 
-def read_files(found: Found) -> Store:
+def read_files(found: Found) -> RecordTable:
     """Return the content of all files that were found, in their order, from the cache if it can."""
     started = time.time_ns()
     path = Path(found.root) / FILE_NAME
-    known = _known(path, found)
-    position = {folder: number for number, folder in enumerate(known.folders)}
-    kept, missing = [], []
-    for file in found.files:
-        number = position.get(file.folder, -1)
-        if number >= 0 and tuple(known.keys[number].tolist()) == file.key:
-            kept.append(number)
-        else:
-            missing.append(file)
-    if not missing and len(kept) == len(known.folders):
-        return known  # both are sorted by folder
-    parsed = parse_files(missing)
-    whole = Store.joined([known.take(np.array(kept, dtype=np.int64)), parsed])
-    order = sorted(range(len(whole.folders)), key=whole.folders.__getitem__)
-    whole = whole.take(np.array(order, dtype=np.int64))
-    if int(whole.keys[:, 0].sum()) >= LEAST_BYTES:
-        _write(path, whole, started)
-    return whole
+    cached = _read(path) if found.files else None
+    if cached is None:
+        kept, missing = parse_files([]), found.files
+    else:
+        keys = {file.folder: file.key for file in found.files}
+        rows = cached.runs[["folder", "size", "mtime_ns", "inode"]].itertuples(index=False)
+        is_kept = np.array([keys.get(folder) == tuple(key) for folder, *key in rows], dtype=bool)
+        known = set(cached.runs["folder"][is_kept])
+        missing = [file for file in found.files if file.folder not in known]
+        kept = cached.take(np.flatnonzero(is_kept))
+        if not missing and is_kept.all():
+            return kept
+    table = join_tables([kept, parse_files(missing)])
+    table = table.take(np.argsort(table.runs["folder"].to_numpy(dtype=object), kind="stable"))
+    if sum(file.size for file in found.files) >= LEAST_BYTES:
+        is_settled = table.runs["mtime_ns"] < started - _SETTLED_NS
+        _write(path, table.take(np.flatnonzero(is_settled)))
+    return table
 
 
-def _header() -> str:
-    """Return what the entries depend on besides their files: the code that made them."""
-    digest = hashlib.sha256()
-    for module in (identity, names, parsing, store):
-        source = Path(str(module.__file__))
-        digest.update(source.read_bytes() if source.exists() else b"")
-    return f"ndcl-domainbed results 2 {digest.hexdigest()}"
+def _version() -> bytes:
+    """Return what the rows depend on besides their files: the code that made them."""
+    sources = [Path(str(module.__file__)) for module in (identity, parsing)]
+    content = b"".join(path.read_bytes() for path in sources if path.exists())
+    return hashlib.sha256(content).hexdigest().encode()
 
 
-def _known(path: Path, found: Found) -> Store:
-    if not found.files or not path.exists():
-        return Store()
-    known = Store.read(path, _header())
-    if known is None:
-        return Store()
-    known.folders = [os.path.join(found.root, name) for name in known.folders]  # noqa: PTH118
-    return known
-
-
-def _write(path: Path, whole: Store, started: int) -> None:
-    settled = whole.take(np.flatnonzero(whole.keys[:, 1] < started - _SETTLED_NS))
-    relative = [os.path.relpath(folder, path.parent) for folder in settled.folders]
-    settled = dataclasses.replace(settled, folders=relative)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+def _write(path: Path, table: RecordTable) -> None:
     try:
-        try:
-            with partial.open("wb") as file:
-                settled.write(file, _header())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        return
+    counts = np.bincount(table.records["run"], minlength=len(table.runs))
+    offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32())
+    folders = [os.path.relpath(folder, path.parent) for folder in table.runs["folder"]]
+    runs = table.runs.assign(folder=folders)
+    columns: dict[str, Any] = {name: runs[name] for name in RUN_COLUMNS}
+    for name in table.records.columns[1:]:
+        columns[name] = pa.ListArray.from_arrays(offsets, pa.array(table.records[name].to_numpy()))
+    content = pa.table(columns).replace_schema_metadata({_VERSION: _version()})
+    try:
+        with whole_file(path) as partial:
+            pq.write_table(content, partial, use_dictionary=False, write_page_checksum=True)
     except OSError:  # read-only or full: tables do not need the cache
         return
+
+
+def _read(path: Path) -> RecordTable | None:
+    """Return the cached table; None if there is none that can be used."""
+    try:
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(path, page_checksum_verification=True)
+        if (table.schema.metadata or {}).get(_VERSION) != _version():
+            return None
+        runs = table.select(list(RUN_COLUMNS)).to_pandas()
+        lists = {
+            name: table[name].combine_chunks()
+            for name in table.column_names
+            if name not in RUN_COLUMNS
+        }
+        counts = lists["step"].value_lengths().to_numpy()
+    except (ImportError, OSError, ValueError, KeyError):
+        return None
+    folders = [os.path.join(path.parent, name) for name in runs["folder"]]  # noqa: PTH118
+    numbers = {name: values.flatten().to_numpy() for name, values in lists.items()}
+    run_of = np.repeat(np.arange(len(runs), dtype=np.int32), counts)
+    records = pd.DataFrame({"run": run_of, **numbers}, copy=False)
+    return RecordTable(runs.assign(folder=folders), records)

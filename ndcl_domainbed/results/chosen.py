@@ -1,4 +1,4 @@
-"""The hyper-parameters behind selected records, and tables of them for other programs."""
+"""The hyper-parameters of selected records, and tables of them for other programs."""
 
 from __future__ import annotations
 
@@ -30,13 +30,15 @@ def with_hparams(selected: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
     runs = sweep.runs[[*_KEYS, "meta"]].drop_duplicates(_KEYS, keep="last")
     plain = selected.astype(dict.fromkeys(_KEYS[:4], object))
     merged = plain.merge(runs.astype(dict.fromkeys(_KEYS[:4], object)), on=_KEYS, how="left")
-    hparams = [_hparams(text) for text in merged.pop("meta")]
+    hparams = [_read_hparams(text) for text in merged.pop("meta")]
     names = sorted({name for values in hparams for name in values})
-    columns = {f"hparams.{name}": _column([one.get(name) for one in hparams]) for name in names}
+    columns = {
+        f"hparams.{name}": _unify_types([one.get(name) for one in hparams]) for name in names
+    }
     return pd.concat([merged, pd.DataFrame(columns, index=merged.index)], axis=1)
 
 
-def _column(values: list[Any]) -> list[Any]:
+def _unify_types(values: list[Any]) -> list[Any]:
     """Return the values of one hyper-parameter; as text if they are not all of one kind.
 
     A column of a Parquet file has one type.
@@ -47,26 +49,18 @@ def _column(values: list[Any]) -> list[Any]:
     return [None if value is None else str(value) for value in values]
 
 
-def _hparams(meta: str) -> dict[str, Any]:
+def _read_hparams(meta: str) -> dict[str, Any]:
     values = orjson.loads(meta).get("hparams", {})
     return dict(values) if isinstance(values, dict) else {}
 
 
-def chosen_hparams(sweep: Sweep, chosen: Sequence[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
-    """Return what each criterion chose, and with which hyper-parameters: a row per cell and trial.
-
-    ``chosen``: pairs of a criterion and what :func:`select` gave for it.
-    """
-    parts = [rows.assign(selection=criterion) for criterion, rows in chosen if len(rows)]
+def selected_hparams(sweep: Sweep, built: Sequence[Leaderboards]) -> pd.DataFrame:
+    """Return what each criterion chose, with its hyper-parameters: a row per cell and trial."""
+    parts = [one.selected.assign(selection=one.criterion) for one in built if len(one.selected)]
     if not parts:
         return pd.DataFrame(columns=["selection", *_KEYS])
     table = with_hparams(pd.concat(parts, ignore_index=True), sweep)
     return table[["selection", *(name for name in table.columns if name != "selection")]]
-
-
-def behind(sweep: Sweep, built: Sequence[Leaderboards]) -> pd.DataFrame:
-    """Return what is behind all tables of ``built``, as :func:`chosen_hparams` does."""
-    return chosen_hparams(sweep, [(one.criterion, one.selected) for one in built])
 
 
 def every_run(
@@ -74,7 +68,7 @@ def every_run(
 ) -> pd.DataFrame:
     """Return a row per criterion and run: its selected step, measures, and hyper-parameters.
 
-    ``chosen`` tells the runs that the tables show, the best of their trial.
+    ``chosen`` marks the runs that the tables show, the best of their trial.
 
     Raises InputError for an unknown criterion.
     """

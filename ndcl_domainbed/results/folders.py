@@ -1,23 +1,14 @@
-"""Finding runs on disk: which folders hold one, and how far each has come."""
+"""Finding runs on disk: which folders hold one."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import orjson
-
 from imbalance_splits.errors import InputError
-
-RECORDS = "results.jsonl"
-MANIFEST = "jobs.jsonl"
-DONE, UNFINISHED, FAILED, WAITING = "done", "unfinished", "failed", "not started"
-
-_CLAIM = re.compile(r"claim\.\d+\.json")
-_STOPPED = ("KeyboardInterrupt", "SystemExit", "stopped by ")
+from ndcl_domainbed.run_folder import DONE_FILE, ERR_FILE, JOBS_FILE, OUT_FILE, RECORDS_FILE
 
 
 @dataclass(frozen=True)
@@ -28,12 +19,12 @@ class RunFile:
     size: int
     mtime_ns: int
     inode: int
-    done: bool
+    is_done: bool
 
     @property
     def path(self) -> str:
         """The path of the file."""
-        return os.path.join(self.folder, RECORDS)  # noqa: PTH118 (Path costs 5x, 47,520 times)
+        return os.path.join(self.folder, RECORDS_FILE)  # noqa: PTH118 (Path costs 5x, 47,520 times)
 
     @property
     def key(self) -> tuple[int, int, int]:
@@ -62,15 +53,15 @@ def find_runs(root: str | Path) -> Found:
         if entries is None:
             found.empty.append(folder)
             continue
-        if MANIFEST in entries:
-            found.manifests.append(entries[MANIFEST].path)
-        records = entries.get(RECORDS)
+        if JOBS_FILE in entries:
+            found.manifests.append(entries[JOBS_FILE].path)
+        records = entries.get(RECORDS_FILE)
         if records is not None:
             stat = records.stat()
             found.files.append(
-                RunFile(folder, stat.st_size, stat.st_mtime_ns, stat.st_ino, "done" in entries)
+                RunFile(folder, stat.st_size, stat.st_mtime_ns, stat.st_ino, DONE_FILE in entries)
             )
-        elif "err.txt" in entries or "out.txt" in entries:
+        elif ERR_FILE in entries or OUT_FILE in entries:
             found.empty.append(folder)
     found.files.sort(key=lambda file: file.folder)
     found.empty.sort()
@@ -109,40 +100,3 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:
         return False
-
-
-def state_of(folder: str, done: bool) -> tuple[str, str]:
-    """Return how far the run in ``folder`` has come and, if it failed, why (one line).
-
-    A run is done when it says so (``done``). Else the claim of its last attempt tells whether
-    that failed; without a claim, it has failed if its ``err.txt`` ends with an error. Anything
-    else (running, killed) is unfinished.
-    """
-    if done:
-        return DONE, ""
-    try:
-        claims = [name for name in os.listdir(folder) if _CLAIM.fullmatch(name)]  # noqa: PTH208
-    except OSError:
-        return WAITING, ""
-    if claims:
-        return _by_claim(Path(folder, max(claims, key=lambda name: int(name.split(".")[1]))))
-    try:
-        text = Path(folder, "err.txt").read_bytes()[-4000:].decode("utf-8", "replace")
-    except OSError:
-        return UNFINISHED, ""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    last = lines[-1] if lines else ""
-    broke = "Traceback (most recent call last)" in text and not last.startswith(_STOPPED)
-    if broke or last.startswith("error: "):
-        return FAILED, last.removeprefix("error: ")
-    return UNFINISHED, ""
-
-
-def _by_claim(path: Path) -> tuple[str, str]:
-    try:
-        end = orjson.loads(path.read_bytes())["end"]
-    except (OSError, ValueError, TypeError, KeyError):
-        return UNFINISHED, ""
-    if isinstance(end, dict) and end.get("outcome") == FAILED:
-        return FAILED, " ".join(str(end.get("reason", "")).split())
-    return UNFINISHED, ""

@@ -40,15 +40,16 @@ class RowName(NamedTuple):
 def identity(args: dict[str, Any]) -> Identity:
     """Return what the run with these arguments is.
 
-    A data set named like ``PACS_Cross``, as DomainBed's own scripts know an imbalanced one, is
-    the data set under that setting.
+    A dataset named like ``PACS_Cross``, as DomainBed's own scripts know an imbalanced one, is
+    the dataset under that setting.
     """
     test_envs = args["test_envs"]
     dataset, setting = args["dataset"].rstrip("/"), setting_name(args.get("imbalance"))
     base, _, end = dataset.rpartition("_")
     if base and setting == NO_SETTING and _is_setting(base, end):
         dataset, setting = base, end
-    network, overrides = read_overrides(dataset, _text_or_none(args.get("hparams")))
+    hparams = args.get("hparams")
+    network, overrides = read_overrides(dataset, hparams if isinstance(hparams, str) else None)
     return Identity(
         dataset_label(dataset, network),
         setting,
@@ -59,10 +60,6 @@ def identity(args: dict[str, Any]) -> Identity:
         args.get("hparams_seed", 0),
         overrides,
     )
-
-
-def _text_or_none(value: object) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 def name_rows(runs: Sequence[Identity]) -> list[RowName]:
@@ -86,7 +83,7 @@ def name_rows(runs: Sequence[Identity]) -> list[RowName]:
 
 @cache
 def _is_setting(dataset: str, name: str) -> bool:
-    """Whether ``name`` is a setting; one that is not listed is only looked for if need be.
+    """Whether ``name`` is a setting; one that is not listed is only looked up for a known dataset.
 
     Looking imports all settings, and SciPy with them.
     """

@@ -31,7 +31,7 @@ def base_dataset(label: str) -> str:
 
 
 def network_in(label: str) -> str:
-    """Return what a label says of the network; nothing if it is the usual one.
+    """Return the network in a label; empty for the usual one.
 
     >>> network_in("PACS [frozen resnet18, 128 px]"), network_in("PACS")
     ('frozen resnet18, 128 px', '')
@@ -51,8 +51,8 @@ def row_label(algorithm: str, pairs: Iterable[Pair]) -> str:
     >>> row_label("NDCL", [("alpha", "0"), ("beta", "0")]), row_label("NDCL", [])
     ('NDCL (alpha=0, beta=0)', 'NDCL')
     """
-    told = pairs_text(pairs)
-    return f"{algorithm} ({told})" if told else algorithm
+    text = pairs_text(pairs)
+    return f"{algorithm} ({text})" if text else algorithm
 
 
 def pairs_text(pairs: Iterable[Pair]) -> str:

@@ -11,20 +11,26 @@ from imbalance_splits.errors import unknown_name
 from ndcl_domainbed.results import names, tables
 from ndcl_domainbed.results.labels import network_in
 from ndcl_domainbed.results.reading import Sweep
-from ndcl_domainbed.results.reasons import RunsBehind, RunStates
+from ndcl_domainbed.results.run_index import CriterionSource, RunIndex
 from ndcl_domainbed.results.selection import CRITERIA, select
 from ndcl_domainbed.results.splits import SplitInfo, split_info
-from ndcl_domainbed.results.tables import AVERAGE, SELECTION, Cell, Table
-
-Row = tuple[str, list[Cell]]
+from ndcl_domainbed.results.tables import AVERAGE, SELECTION, CellSource, Row, Table
 
 
 @dataclass(frozen=True)
 class Board:
-    """One dataset, seen by one network, under one setting: the place of a leaderboard."""
+    """One dataset, seen by one network, under one setting, and what is known of its runs.
+
+    ``fixed``: the overrides that all its runs share, "batch_size=4".
+    """
 
     dataset: str
     setting: str
+    algorithms: list[str]
+    domains: list[str]
+    info: SplitInfo
+    index: RunIndex
+    fixed: str
 
     @property
     def title(self) -> dict[str, str]:
@@ -32,53 +38,33 @@ class Board:
         title = {"Dataset": self.dataset}
         return title if self.setting == names.NO_SETTING else title | {"imbalance": self.setting}
 
-    def of(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows of a frame that belong here."""
-        return frame[(frame["dataset"] == self.dataset) & (frame["setting"] == self.setting)]
-
 
 @dataclass(frozen=True)
-class Place:
-    """A board, and what is known of its runs whatever the criterion.
-
-    ``fixed``: the overrides that all its runs share, "batch_size=4".
-    """
+class SelectedBoard:
+    """A board and the records that a criterion chose for it."""
 
     board: Board
-    algorithms: list[str]
-    domains: list[str]
-    info: SplitInfo
-    states: RunStates
-    fixed: str
-
-
-@dataclass(frozen=True)
-class View:
-    """A place under one criterion."""
-
-    place: Place
     selected: pd.DataFrame
     title: dict[str, str]
-    behind: RunsBehind
+    source: CellSource
 
     @property
     def envs(self) -> list[int]:
         """Return the test domains that any algorithm has a figure for; all, if none has."""
-        there: list[int] = sorted(self.selected["test_env"].unique().tolist())
-        return there or list(range(len(self.place.domains)))
+        known: list[int] = sorted(self.selected["test_env"].unique().tolist())
+        return known or list(range(len(self.board.domains)))
+
+    def domain_rows(self, metric: str) -> list[Row]:
+        """Return algorithms x domains."""
+        n_envs = len(self.board.domains)
+        return tables.domain_rows(self.selected, self.board.algorithms, n_envs, metric, self.source)
 
     def measure_rows(
         self, metrics: Sequence[str], algorithms: Sequence[str] | None = None
     ) -> list[Row]:
-        """Return algorithms (by default those of the place) x measures over the test domains."""
-        return tables.measure_rows(
-            self.selected,
-            self.place.algorithms if algorithms is None else algorithms,
-            self.envs,
-            metrics,
-            self.behind,
-            lambda algorithm: self.behind.lacking(self.selected, algorithm, self.envs),
-        )
+        """Return algorithms (by default those of the board) x measures over the test domains."""
+        rows = self.board.algorithms if algorithms is None else algorithms
+        return tables.measure_rows(self.selected, rows, self.envs, metrics, self.source)
 
 
 @dataclass
@@ -87,32 +73,38 @@ class Leaderboards:
 
     criterion: str
     selected: pd.DataFrame
-    views: list[View] = field(default_factory=list)
+    boards: list[SelectedBoard] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
 
 
-def boards_of(runs: pd.DataFrame) -> list[Board]:
-    """Return the (data set, setting) pairs there are, in the order of tables."""
+def board_rows(frame: pd.DataFrame, dataset: str, setting: str) -> pd.DataFrame:
+    """Return the rows of a frame that belong to one dataset and setting."""
+    return frame[(frame["dataset"] == dataset) & (frame["setting"] == setting)]
+
+
+def index_boards(runs: pd.DataFrame, records: pd.DataFrame) -> list[Board]:
+    """Return every board of ``runs``, in the order of tables."""
     pairs = set(runs[["dataset", "setting"]].drop_duplicates().itertuples(index=False, name=None))
     datasets = names.ordered_datasets(dataset for dataset, _ in pairs)
     settings = names.ordered(sorted(setting for _, setting in pairs), names.SETTINGS)
-    return [Board(d, s) for s in settings for d in datasets if (d, s) in pairs]
+    return [
+        _index_board(board_rows(runs, dataset, setting), records, dataset, setting)
+        for setting in settings
+        for dataset in datasets
+        if (dataset, setting) in pairs
+    ]
 
 
-def places_of(runs: pd.DataFrame, records: pd.DataFrame) -> list[Place]:
-    """Return every board of ``runs`` with what is known of it."""
-    return [_place(board, board.of(runs), records) for board in boards_of(runs)]
-
-
-def _place(board: Board, runs: pd.DataFrame, records: pd.DataFrame) -> Place:
+def _index_board(runs: pd.DataFrame, records: pd.DataFrame, dataset: str, setting: str) -> Board:
     info = split_info(runs)
-    domains = names.environment_names(board.dataset, int(runs["n_envs"].max()), info.environments)
-    return Place(
-        board=board,
+    domains = names.environment_names(dataset, int(runs["n_envs"].max()), info.environments)
+    return Board(
+        dataset=dataset,
+        setting=setting,
         algorithms=names.ordered_algorithms(map(str, runs["algorithm"].unique())),
-        domains=domains or names.environment_names(board.dataset, 1 + _last_target(runs)),
+        domains=domains or names.environment_names(dataset, 1 + _last_target(runs)),
         info=info,
-        states=RunStates(runs, lambda: board.of(records)),
+        index=RunIndex(runs, lambda: board_rows(records, dataset, setting)),
         fixed=str(runs["fixed"].iloc[0]),
     )
 
@@ -132,8 +124,8 @@ def build(
 ) -> list[Leaderboards]:
     """Return the tables of ``sweep`` under each of ``criteria``.
 
-    For every setting: for every data set algorithms x domains and, if the split is imbalanced,
-    algorithms x measures; then the averages over the data sets, by network. ``records`` is
+    For every setting: for every dataset algorithms x domains and, if the split is imbalanced,
+    algorithms x measures; then the averages over the datasets, by network. ``records`` is
     ``sweep.frame()``, if it is at hand. ``metrics``: the measures to show, and to show by domain;
     by default all, and the overall accuracy by domain.
 
@@ -143,50 +135,50 @@ def build(
         if metric not in names.METRICS:
             raise unknown_name("measure", metric, names.METRICS)
     frame = sweep.frame() if records is None else records
-    places = places_of(sweep.runs, frame)
-    made = []
+    boards = index_boards(sweep.runs, frame)
+    built = []
     for criterion in criteria:
         result = Leaderboards(criterion, select(frame, criterion, partial=partial))
-        result.views = [
-            _view(place, result, partial)
-            for place in places
-            if _applies(place.board, frame, criterion)
+        result.boards = [
+            _select_board(board, result, partial)
+            for board in boards
+            if _applies(board, frame, criterion)
         ]
-        for setting in dict.fromkeys(view.place.board.setting for view in result.views):
-            here = [view for view in result.views if view.place.board.setting == setting]
+        for setting in dict.fromkeys(one.board.setting for one in result.boards):
+            here = [one for one in result.boards if one.board.setting == setting]
             result.tables += _setting_tables(here, metrics)
-        made.append(result)
-    return made
+        built.append(result)
+    return built
 
 
-def _view(place: Place, result: Leaderboards, partial: bool) -> View:
-    return View(
-        place=place,
-        selected=place.board.of(result.selected),
-        title={**place.board.title, SELECTION: CRITERIA[result.criterion].title},
-        behind=RunsBehind(place.states, place.domains, result.criterion, partial),
+def _select_board(board: Board, result: Leaderboards, partial: bool) -> SelectedBoard:
+    return SelectedBoard(
+        board=board,
+        selected=board_rows(result.selected, board.dataset, board.setting),
+        title={**board.title, SELECTION: CRITERIA[result.criterion].title},
+        source=CriterionSource(board.index, board.domains, result.criterion, partial),
     )
 
 
-def _setting_tables(views: Sequence[View], metrics: Sequence[str] | None) -> list[Table]:
-    made = [table for view in views for table in _board_tables(view, metrics)]
-    networks = [network_in(view.place.board.dataset) for view in views]
+def _setting_tables(boards: Sequence[SelectedBoard], metrics: Sequence[str] | None) -> list[Table]:
+    built = [table for one in boards for table in _board_tables(one, metrics)]
+    networks = [network_in(one.board.dataset) for one in boards]
     for network in dict.fromkeys(networks):  # an average is never over several networks
-        here = [view for view, its in zip(views, networks, strict=True) if its == network]
-        if any(len(view.selected) for view in here):
-            made += [_averages(here, network, metric) for metric in metrics or ("overall",)]
-    return made
+        here = [one for one, its in zip(boards, networks, strict=True) if its == network]
+        if any(len(one.selected) for one in here):
+            built += [_average_table(here, network, metric) for metric in metrics or ("overall",)]
+    return built
 
 
-def _board_tables(view: View, metrics: Sequence[str] | None) -> list[Table]:
-    if view.selected.empty:  # one table is enough to say why
-        return [_by_domain(view, "overall")]
-    made = [_by_domain(view, metric) for metric in metrics or ("overall",)]
-    has_zero = bool(view.selected["zero"].notna().any())
+def _board_tables(one: SelectedBoard, metrics: Sequence[str] | None) -> list[Table]:
+    if one.selected.empty:  # one table is enough to say why
+        return [_domain_table(one, "overall")]
+    built = [_domain_table(one, metric) for metric in metrics or ("overall",)]
+    has_zero = bool(one.selected["zero"].notna().any())
     shown = [name for name in metrics or names.METRICS if name != "zero" or has_zero]
-    if shown and (view.place.board.setting != names.NO_SETTING or _has_groups(view.selected)):
-        made.append(_measures(view, shown))
-    return made
+    if shown and (one.board.setting != names.NO_SETTING or _has_groups(one.selected)):
+        built.append(_measure_table(one, shown))
+    return built
 
 
 def _applies(board: Board, frame: pd.DataFrame, criterion: str) -> bool:
@@ -194,70 +186,67 @@ def _applies(board: Board, frame: pd.DataFrame, criterion: str) -> bool:
     if criterion != "balanced" or board.setting != names.NO_SETTING:
         return True
     columns = [name for name in frame.columns if name.endswith("_val_acc")]
-    return bool(columns) and bool(board.of(frame)[columns].notna().to_numpy().any())
+    rows = board_rows(frame, board.dataset, board.setting)
+    return bool(columns) and bool(rows[columns].notna().to_numpy().any())
 
 
-def _titled(title: dict[str, str], metric: str) -> dict[str, str]:
+def _add_measure(title: dict[str, str], metric: str) -> dict[str, str]:
     return title if metric == "overall" else {**title, "measure": names.METRIC_TITLES[metric]}
 
 
-def _by_domain(view: View, metric: str) -> Table:
-    place = view.place
-    rows = tables.domain_rows(
-        view.selected, place.algorithms, len(place.domains), metric, view.behind
-    )
-    return Table("domains", _titled(view.title, metric), [*place.domains, AVERAGE], rows)
+def _domain_table(one: SelectedBoard, metric: str) -> Table:
+    title = _add_measure(one.title, metric)
+    return Table("domains", title, [*one.board.domains, AVERAGE], one.domain_rows(metric))
 
 
 def _has_groups(selected: pd.DataFrame) -> bool:
     return bool(selected[["many", "medium", "few", "zero"]].notna().to_numpy().any())
 
 
-def _measures(view: View, metrics: Sequence[str]) -> Table:
-    place = view.place
+def _measure_table(one: SelectedBoard, metrics: Sequence[str]) -> Table:
     return Table(
         "measures",
-        {**view.title, "measures": "shot groups"},
+        {**one.title, "measures": "shot groups"},
         [names.METRIC_TITLES[metric] for metric in metrics],
-        view.measure_rows(metrics),
+        one.measure_rows(metrics),
         head=[
-            f"Mean over the test domains {_listed(view)}",
-            *place.info.threshold_lines(place.domains),
+            f"Mean over the test domains {_list_domains(one)}",
+            *one.board.info.threshold_lines(one.board.domains),
         ],
     )
 
 
-def _averages(views: Sequence[View], network: str, metric: str) -> Table:
-    title = {key: name for key, name in views[0].title.items() if key != "Dataset"}
+def _average_table(boards: Sequence[SelectedBoard], network: str, metric: str) -> Table:
+    title = {key: name for key, name in boards[0].title.items() if key != "Dataset"}
     if network:
         title = {"network": network, **title}
-    algorithms = names.ordered_algorithms(name for view in views for name in view.place.algorithms)
+    algorithms = names.ordered_algorithms(name for one in boards for name in one.board.algorithms)
     return Table(
         "averages",
-        _titled({"Averages": "", **title}, metric),
-        [*(view.place.board.dataset for view in views), AVERAGE],
-        tables.average_rows([view.measure_rows([metric], algorithms) for view in views]),
-        notes=[line for view in views for line in _not_averaged(view)],
+        _add_measure({"Averages": "", **title}, metric),
+        [*(one.board.dataset for one in boards), AVERAGE],
+        tables.average_rows([one.measure_rows([metric], algorithms) for one in boards]),
+        notes=[line for one in boards for line in _not_averaged(one)],
     )
 
 
-def _not_averaged(view: View) -> list[str]:
-    """Say which domains and trials of a data set are not in its averages."""
-    dataset = view.place.board.dataset
+def _not_averaged(one: SelectedBoard) -> list[str]:
+    """Return which domains and trials of a dataset are not in its averages."""
+    dataset = one.board.dataset
     lines = []
-    if len(view.envs) < len(view.place.domains):
-        lines.append(f"{dataset}: average of {_listed(view)} only")
-    counts = view.selected.groupby(["algorithm", "trial_seed"], observed=True)["test_env"].nunique()
-    alike: dict[str, list[str]] = {}
-    for algorithm, whole in (counts.unstack(fill_value=0) == len(view.envs)).iterrows():
+    if len(one.envs) < len(one.board.domains):
+        lines.append(f"{dataset}: average of {_list_domains(one)} only")
+    counts = one.selected.groupby(["algorithm", "trial_seed"], observed=True)["test_env"].nunique()
+    algorithms: dict[str, list[str]] = {}
+    for algorithm, whole in (counts.unstack(fill_value=0) == len(one.envs)).iterrows():
         without = whole.index[~whole]
         if whole.any() and len(without):
-            alike.setdefault(", ".join(map(str, without)), []).append(str(algorithm))
-    if alike:
-        trials = "; ".join(f"{some} of {', '.join(of)}" for some, of in alike.items())
+            algorithms.setdefault(", ".join(map(str, without)), []).append(str(algorithm))
+    if algorithms:
+        trials = "; ".join(f"{some} of {', '.join(rows)}" for some, rows in algorithms.items())
         lines.append(f"{dataset}: without the trials that lack a test domain: {trials}")
     return lines
 
 
-def _listed(view: View) -> str:
-    return ", ".join(view.place.domains[env] for env in view.envs)
+def _list_domains(one: SelectedBoard) -> str:
+    return ", ".join(one.board.domains[env] for env in one.envs)

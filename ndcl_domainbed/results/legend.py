@@ -31,12 +31,12 @@ def network_meaning(labels: Sequence[str]) -> list[str]:
 
 
 def board_legend(dataset: str, fixed: str) -> list[str]:
-    """Return what must be known of one board: its network, and what all its runs share."""
+    """Return lines on one board: its network, and what all its runs share."""
     return [*network_meaning([dataset]), *([f"All runs fix {fixed}."] if fixed else [])]
 
 
 def page_legend(runs: pd.DataFrame) -> list[str]:
-    """Return what must be known of all boards of ``runs``, each thing once."""
+    """Return lines on all boards of ``runs``, each once."""
     keys = ["dataset", "setting", "fixed"]
     boards = list(runs[keys].drop_duplicates().astype(str).itertuples(index=False, name=None))
     places: dict[str, list[str]] = {}
@@ -81,7 +81,7 @@ def _network_line(network: dict[str, object]) -> str:
 def mixed_networks(runs: pd.DataFrame) -> list[str]:
     """Warn of datasets under whose label there are runs with several weights or networks.
 
-    A label tells files of weights by their names; the records have the digests of what is in them.
+    A label has the names of weight files; the records have the digests of their contents.
     """
     known = runs.loc[runs["network"] != "", ["dataset", "network"]].drop_duplicates().astype(str)
     found: dict[str, set[tuple[str, str]]] = {}

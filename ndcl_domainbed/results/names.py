@@ -1,7 +1,7 @@
-"""The names that tables use: data sets and their domains, algorithms, measures.
+"""The names that tables use: datasets and their domains, algorithms, measures.
 
 These are facts about the protocol, kept here so that a table can be made without torch and
-without the data. A run that says its own domain names (``split.json``) overrides them.
+without the data. The domain names in a run's ``split.json`` override them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ENVIRONMENTS: dict[str, tuple[str, ...]] = {
     "SpawriousM2M_medium": _SPAWRIOUS,
     "SpawriousM2M_hard": _SPAWRIOUS,
 }
-"""Domain names in environment order; the data sets in the order in which tables show them."""
+"""Domain names in environment order; the datasets in the order in which tables show them."""
 
 SETTINGS = (NO_SETTING, "TotalHeavyTail", "Duality", "Cross", "GINIDG")
 
@@ -106,18 +106,18 @@ def ordered_datasets(labels: Iterable[str]) -> list[str]:
     return sorted(set(labels), key=place)
 
 
-def environment_names(dataset: str, count: int, said: Iterable[str] | None = None) -> list[str]:
-    """Return ``count`` domain names: as the run ``said``, or the known ones, or numbers.
+def environment_names(dataset: str, count: int, recorded: Iterable[str] | None = None) -> list[str]:
+    """Return ``count`` domain names: as the run ``recorded`` them, or the known ones, or numbers.
 
-    A count of 0 means that it is not known. Names that are more or fewer than ``count`` are of
-    something else, and are not taken. ``dataset`` may be a label, with its network.
+    A count of 0 is unknown. Names that are more or fewer than ``count`` are not taken. ``dataset``
+    may be a label, with its network.
 
     >>> environment_names("PACS", 4)
     ['A', 'C', 'P', 'S']
     >>> environment_names("mine", 2)
     ['env0', 'env1']
     """
-    for names in (list(said or ()), list(ENVIRONMENTS.get(base_dataset(dataset), ()))):
+    for names in (list(recorded or ()), list(ENVIRONMENTS.get(base_dataset(dataset), ()))):
         if names and count in (0, len(names)):
             return names
     return [f"env{i}" for i in range(count)]

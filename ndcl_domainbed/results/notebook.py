@@ -7,21 +7,9 @@ import pandas as pd
 from imbalance_splits.errors import InputError, unknown_name
 from ndcl_domainbed.results import names, tables
 from ndcl_domainbed.results.labels import base_dataset
-from ndcl_domainbed.results.leaderboards import Board
+from ndcl_domainbed.results.leaderboards import board_rows
 from ndcl_domainbed.results.selection import select
-from ndcl_domainbed.results.tables import AVERAGE
-
-
-class _Unknown:
-    """Stands for the runs behind a cell where only records are known."""
-
-    def runs(self, algorithm: str, env: int) -> int:
-        """Return 0: not known."""
-        return 0
-
-    def reason(self, algorithm: str, env: int, metric: str | None) -> str:
-        """Return nothing: not known."""
-        return ""
+from ndcl_domainbed.results.tables import AVERAGE, CellSource
 
 
 def leaderboard(
@@ -35,25 +23,22 @@ def leaderboard(
     """Return one leaderboard as numbers in percent, a row per algorithm.
 
     The columns are pairs: a domain, "Avg" or a measure ("Many", ...) over "mean", "error" (the
-    standard error over trials) and "trials"; a figure that there is not is NaN, as is the error
-    of "Avg". ``dataset`` (with its network, as "PACS [resnet18]", if there are several) and
+    standard error over trials) and "trials"; a missing figure is NaN, as is the error of
+    "Avg". ``dataset`` (with its network, as "PACS [resnet18]", if there are several) and
     ``setting`` ("none" for the ordinary split) may be left out where the records have only one.
 
-    Raises InputError for an unknown criterion, data set or setting, if one must be chosen, or
+    Raises InputError for an unknown criterion, dataset or setting, if one must be chosen, or
     without any record.
     """
-    board = Board(
-        _the_one("dataset", records, dataset),
-        _the_one("setting", records, setting),
-    )
-    mine = board.of(records)
+    dataset = _choose("dataset", records, dataset)
+    mine = board_rows(records, dataset, _choose("setting", records, setting))
     selected = select(mine, criterion, partial=partial)
     algorithms = names.ordered_algorithms(mine["algorithm"].astype(str))
-    domains = names.environment_names(board.dataset, int(mine["n_envs"].max()))
+    domains = names.environment_names(dataset, int(mine["n_envs"].max()))
     envs = sorted(selected["test_env"].unique().tolist())
     metrics = [m for m in names.METRICS if selected[m].notna().to_numpy().any()]
-    by_domain = tables.domain_rows(selected, algorithms, len(domains), "overall", _Unknown())
-    measures = tables.measure_rows(selected, algorithms, envs, metrics, _Unknown())
+    by_domain = tables.domain_rows(selected, algorithms, len(domains), "overall", CellSource())
+    measures = tables.measure_rows(selected, algorithms, envs, metrics, CellSource())
     figures = {
         algorithm: [v for cell in (*one, *other) for v in (cell.mean, cell.error, cell.trials)]
         for (algorithm, one), (_, other) in zip(by_domain, measures, strict=True)
@@ -65,7 +50,7 @@ def leaderboard(
     return frame.astype(numbers).rename_axis(index="algorithm")
 
 
-def _the_one(kind: str, records: pd.DataFrame, wanted: str | None) -> str:
+def _choose(kind: str, records: pd.DataFrame, wanted: str | None) -> str:
     if records.empty:
         raise InputError("there is no record yet, so there is no leaderboard")
     there = sorted(map(str, records[kind].unique()))

@@ -1,4 +1,4 @@
-"""What the overrides of a run, its ``--hparams``, say of it: which network, and what else.
+"""The overrides of a run, its ``--hparams``: which network, and what else.
 
 Only the arguments count, not the hyper-parameters in the records, so a job without a record has
 the name that it will have when it is done.
@@ -41,15 +41,15 @@ def read_overrides(dataset: str, hparams: str | None) -> Overrides:
     >>> read_overrides("PACS", '{"beta": 0.0, "alpha": 0.1}').others
     (('alpha', '0.1'), ('beta', '0'))
     """
-    changed = _parsed(hparams)
+    changed = _parse(hparams)
     others = {name: value for name, value in changed.items() if name not in NETWORK_HPARAMS}
     return Overrides(
-        _network(dataset, changed),
+        _describe_network(dataset, changed),
         tuple((name, _as_text(value)) for name, value in sorted(others.items())),
     )
 
 
-def _parsed(hparams: str | None) -> dict[str, Any]:
+def _parse(hparams: str | None) -> dict[str, Any]:
     """Return the overrides; none if the text is not a JSON object, as no run of ours has it."""
     try:
         values = json.loads(hparams or "{}")
@@ -71,7 +71,7 @@ def _as_text(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def _network(dataset: str, changed: Mapping[str, Any]) -> str:
+def _describe_network(dataset: str, changed: Mapping[str, Any]) -> str:
     """Return "frozen resnet18, 128 px": what differs from the network that ``dataset`` has.
 
     Frozen features have their own defaults, whatever the dataset.

@@ -1,8 +1,7 @@
 """One ``results.jsonl``, in bytes, to columns of numbers.
 
 A record is one JSON object a line. Only what tables need is kept: the accuracies of every split,
-and for the target domain of a run its shot groups and its per-class accuracies in two figures
-(balanced: the mean, worst: the least). The rest can be read again from the file.
+and for the target domain of a run its shot groups and its accuracies by class.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,23 +19,29 @@ import orjson
 
 from imbalance_splits.shots import RECORD_SUFFIXES
 from ndcl_domainbed.results.identity import is_whole
+from ndcl_domainbed.run_folder import RECORDS_FILE
 
 _ACCURACY = re.compile(r"env(\d+)_(?:in|out|val|uda)_acc")
 PLAIN_KEYS = ("step", "epoch", "step_time", "mem_gb")
 """What a record has once, and not for every domain and split."""
 
-_NUMBER = (int, float)
-_CLASS_ACC = re.compile(rb'"class_acc": ?\{')
+ClassAccuracies = list[float | None] | None
+"""Accuracy by class: None for a class without an image; None where the record has no list."""
+
 _GETTERS: dict[tuple[object, ...], tuple[tuple[str, ...], Callable[[Any], Any]]] = {}
 
 
 @dataclass
 class ParsedRun:
-    """The records of one run: what it was asked to do, and a matrix (records, columns)."""
+    """The records of one run: what it was asked to do, and a matrix (records, columns).
+
+    ``by_class``: of every record the accuracies by class on the target's "in" split.
+    """
 
     meta: dict[str, Any]
     columns: tuple[str, ...]
     values: np.ndarray
+    by_class: list[ClassAccuracies]
 
 
 @dataclass
@@ -47,72 +53,67 @@ class ParsedFile:
 
 
 @dataclass
-class _Open:
-    """A run while its lines are read; ``rows`` by the columns that they have."""
+class _Row:
+    """The values of a record that are kept, and their columns."""
+
+    columns: tuple[str, ...]
+    values: tuple[Any, ...]
+    by_class: ClassAccuracies
+
+
+@dataclass
+class _OpenRun:
+    """A run while its lines are read."""
 
     args: dict[str, Any]
     meta: dict[str, Any]
     target: int | None
-    rows: list[tuple[tuple[str, ...], tuple[Any, ...]]] = field(default_factory=list)
+    rows: list[_Row] = field(default_factory=list)
 
 
 def parse(data: bytes) -> ParsedFile:
     """Parse the content of a ``results.jsonl``.
 
-    A line that is no record (torn by a kill, corrupt, foreign) is counted and passed over.
+    A line that is no record (torn by a kill, corrupt, foreign) is counted and skipped.
     """
     parsed = ParsedFile()
-    current: _Open | None = None
+    current: _OpenRun | None = None
     for line in data.split(b"\n"):
         if not line.strip():
             continue
-        record, class_acc = _read(line)
-        if not isinstance(record, dict) or type(record.get("step")) not in _NUMBER:
+        record = _parse_line(line)
+        if not isinstance(record, dict) or type(record.get("step")) not in (int, float):
             parsed.bad_lines += 1
             continue
         if current is None or record.get("args") != current.args:
             if not is_whole(record.get("args")):
                 parsed.bad_lines += 1
                 continue
-            _close(current, parsed)
-            current = _begin(record)
-        names, get = _getter(record, current.target)
-        per_class = _balanced_and_worst(class_acc, current.target) if class_acc else (None, None)
-        current.rows.append((names, get(record) + per_class))
-    _close(current, parsed)
+            _close_run(current, parsed)
+            current = _open_run(record)
+        current.rows.append(_read_row(record, current.target))
+    _close_run(current, parsed)
     return parsed
 
 
-def _read(line: bytes) -> tuple[Any, bytes]:
-    """Return the record without its ``class_acc``, and that one's bytes.
+def read_class_accuracies(folder: str, step: float, target: int) -> ClassAccuracies:
+    """Return the target's "in" accuracies by class at ``step`` of the run in ``folder``.
 
-    ``class_acc`` can be most of a line (domains x splits x classes numbers), so it is cut out
-    before parsing; only the target's list is parsed later.
+    They are read when asked for: kept for all records, they would be most of the memory. None if
+    the run has no such record, or no accuracies by class.
     """
-    if b'"class_acc"' not in line:
-        return _loads(line), b""
-    start = _CLASS_ACC.search(line)
-    end = line.find(b"}", start.end()) if start else -1
-    if start is None or end < 0:
-        return _loads(line), b""
-    return _loads(line[: start.end()] + line[end:]), line[start.end() : end]
+    try:
+        parsed = parse((Path(folder) / RECORDS_FILE).read_bytes())
+    except OSError:
+        return None
+    for run in parsed.runs:
+        steps = run.values[:, run.columns.index("step")].tolist()
+        if run.meta["args"]["test_envs"] == [target] and step in steps:
+            return run.by_class[steps.index(step)]
+    return None
 
 
-def _balanced_and_worst(lists: bytes, target: int | None) -> tuple[float | None, float | None]:
-    """Return mean and least of the target's accuracies by class; lists: ``"env0_in": [...]``."""
-    key = f'"env{target}_in":'.encode()
-    at = lists.find(key)
-    end = lists.find(b"]", at)
-    if at < 0 or end < 0:
-        return None, None
-    values = _loads(lists[at + len(key) : end + 1])
-    if not isinstance(values, list):
-        return None, None
-    known = [value for value in values if isinstance(value, int | float) and value == value]
-    return (sum(known) / len(known), min(known)) if known else (None, None)
-
-
-def _loads(text: bytes) -> Any:
+def _parse_line(text: bytes) -> Any:
     """Parse JSON; NaN and Infinity, which Python writes and the standard lacks, are read too."""
     try:
         return orjson.loads(text)
@@ -125,7 +126,7 @@ def _loads(text: bytes) -> Any:
         return None
 
 
-def _begin(record: dict[str, Any]) -> _Open:
+def _open_run(record: dict[str, Any]) -> _OpenRun:
     args = record["args"]
     hparams = record.get("hparams")
     network = record.get("network")
@@ -136,7 +137,18 @@ def _begin(record: dict[str, Any]) -> _Open:
         "network": network if isinstance(network, dict) else {},
     }
     test_envs = args["test_envs"]
-    return _Open(args, meta, test_envs[0] if len(test_envs) == 1 else None)
+    return _OpenRun(args, meta, test_envs[0] if len(test_envs) == 1 else None)
+
+
+def _read_row(record: dict[str, Any], target: int | None) -> _Row:
+    columns, get = _getter(record, target)
+    lists = record.get("class_acc")
+    by_class = lists.get(f"env{target}_in") if isinstance(lists, dict) else None
+    if not isinstance(by_class, list):
+        return _Row(columns, (*get(record), None, None), None)
+    known = [value for value in by_class if isinstance(value, int | float) and value == value]
+    balanced, worst = (sum(known) / len(known), min(known)) if known else (None, None)
+    return _Row(columns, (*get(record), balanced, worst), by_class)
 
 
 def _getter(
@@ -156,33 +168,29 @@ def _getter(
     return _GETTERS[shape]
 
 
-def _close(run: _Open | None, parsed: ParsedFile) -> None:
+def _close_run(run: _OpenRun | None, parsed: ParsedFile) -> None:
     """Turn the rows of a run into one matrix; where a record lacks a column, it is NaN."""
     if run is None:
         return
-    columns = tuple(dict.fromkeys(name for names in {row[0] for row in run.rows} for name in names))
-    rows = [
-        values if names == columns else _widened(names, values, columns)
-        for names, values in run.rows
-    ]
-    matrix, bad = _matrix(rows)
-    parsed.bad_lines += bad
-    if len(matrix):
-        parsed.runs.append(ParsedRun(run.meta, columns, matrix))
-
-
-def _widened(
-    names: tuple[str, ...], values: tuple[Any, ...], columns: tuple[str, ...]
-) -> tuple[Any, ...]:
-    given = dict(zip(names, values, strict=True))
-    return tuple(given.get(name) for name in columns)
-
-
-def _matrix(rows: Sequence[tuple[Any, ...]]) -> tuple[np.ndarray, int]:
-    """Return the rows as float64 (null is NaN) and how many held something else than numbers."""
+    columns = tuple(dict.fromkeys(name for names in {row.columns for row in run.rows}
+                                  for name in names))  # fmt: skip
+    rows = [row.values if row.columns == columns else _widen(row, columns) for row in run.rows]
     try:
-        return np.array(rows, dtype=np.float64), 0
+        values = np.array(rows, dtype=np.float64)
     except (TypeError, ValueError):
-        good = [row for row in rows if all(v is None or type(v) in (int, float) for v in row)]
-        width = len(rows[0])
-        return np.array(good, dtype=np.float64).reshape(-1, width), len(rows) - len(good)
+        good = [number for number, row in enumerate(rows) if _has_only_numbers(row)]
+        parsed.bad_lines += len(rows) - len(good)
+        values = np.array([rows[number] for number in good], dtype=np.float64)
+        run.rows = [run.rows[number] for number in good]
+    if run.rows:
+        by_class = [row.by_class for row in run.rows]
+        parsed.runs.append(ParsedRun(run.meta, columns, values, by_class))
+
+
+def _has_only_numbers(values: Sequence[Any]) -> bool:
+    return all(value is None or type(value) in (int, float) for value in values)
+
+
+def _widen(row: _Row, columns: tuple[str, ...]) -> tuple[Any, ...]:
+    given = dict(zip(row.columns, row.values, strict=True))
+    return tuple(given.get(name) for name in columns)

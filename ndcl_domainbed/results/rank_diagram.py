@@ -1,6 +1,7 @@
 """The critical-difference diagram (Demsar, JMLR 7, 2006, figure 1): as SVG, and as PDF.
 
-It is laid out once, as strokes and labels in pixels; the page of the report shows the SVG.
+It is laid out once, as strokes and labels in pixels; the report shows the SVG. scikit-posthocs
+draws one too, without the critical difference and only with matplotlib, seaborn and statsmodels.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING
 
-from ndcl_domainbed.results.statistics import Ranks, cells_by, rank
+from ndcl_domainbed.results.statistics import Ranks, iterate_cells, rank
 
 if TYPE_CHECKING:
     from ndcl_domainbed.results.leaderboards import Leaderboards
@@ -24,14 +25,14 @@ INK, SOFT, BLUE = "#1b1f24", "#59636e", "#0072b2"
 TOP, GAP, HIGH = 58, 36, 20
 """Where the axis is, the least width of a rank, and the height of a line of names."""
 
-SIGN, TEXT = 7.2, 12
-"""The width of a sign, roughly (a Chinese one is as wide as high), and the size of the text."""
+CHARACTER, TEXT = 7.2, 12
+"""The rough width of a character (a Chinese one is as wide as high), and the size of the text."""
 
 POINT = 0.75
 """A pixel in points."""
 
 _NO_GLYPH = re.compile(r"Glyph (\d+) .*missing from")
-"""How matplotlib warns of a sign that its font lacks."""
+"""How matplotlib warns of a character that its font lacks."""
 
 _ANCHORS = {"start": "left", "middle": "center", "end": "right"}
 
@@ -41,7 +42,7 @@ class Stroke:
     """A line through points (x, y)."""
 
     points: list[tuple[float, float]]
-    colour: str = INK
+    color: str = INK
     width: float = 1
 
 
@@ -66,10 +67,10 @@ class Diagram:
     labels: list[Label] = field(default_factory=list)
 
 
-def not_apart(ranks: Sequence[float], difference: float) -> list[tuple[int, int]]:
+def find_groups(ranks: Sequence[float], difference: float) -> list[tuple[int, int]]:
     """Return the bars, (first, last): the longest runs of sorted ranks within ``difference``.
 
-    >>> not_apart([1.0, 1.5, 2.0, 4.0], 0.9)
+    >>> find_groups([1.0, 1.5, 2.0, 4.0], 0.9)
     [(0, 1), (1, 2)]
     """
     bars: list[tuple[int, int]] = []
@@ -82,13 +83,13 @@ def not_apart(ranks: Sequence[float], difference: float) -> list[tuple[int, int]
     return bars
 
 
-def diagram(ranks: Ranks, reference: str) -> Diagram:
+def draw(ranks: Ranks, reference: str) -> Diagram:
     """Lay the diagram out: the axis, the critical difference, bars over names that it covers."""
     found = sorted(((str(name), float(value)) for name, value in ranks.ranks.items()),
                    key=lambda one: one[1])  # fmt: skip
     cd = ranks.critical_difference
-    bars = not_apart([value for _, value in found], 0.0 if math.isnan(cd) else cd)
-    side = max(40.0, *(_length(name) for name, _ in found)) + 60
+    bars = find_groups([value for _, value in found], 0.0 if math.isnan(cd) else cd)
+    side = max(40.0, *(_text_width(name) for name, _ in found)) + 60
     width = max(760.0, 2 * side + GAP * len(found))
     lowest = TOP + 16 + 9 * len(bars)
     drawn = Diagram(width, lowest + HIGH * math.ceil(len(found) / 2) + 14)
@@ -100,7 +101,7 @@ def diagram(ranks: Ranks, reference: str) -> Diagram:
         drawn.strokes.append(Stroke([(at, TOP - 6), (at, TOP)]))
         drawn.labels.append(Label(at, TOP - 10, str(number + 1), "middle"))
     if not math.isnan(cd):
-        _difference(drawn, side, side + scale * min(cd, len(found) - 1), cd)
+        _draw_difference(drawn, side, side + scale * min(cd, len(found) - 1), cd)
     for number, (first, last) in enumerate(bars):
         y = TOP + 10 + 9 * number
         drawn.strokes.append(Stroke([(x[first] - 4, y), (x[last] + 4, y)], width=4))
@@ -116,17 +117,17 @@ def diagram(ranks: Ranks, reference: str) -> Diagram:
     return drawn
 
 
-def _length(name: str) -> float:
-    return sum(TEXT if unicodedata.east_asian_width(sign) in "WF" else SIGN for sign in name)
+def _text_width(name: str) -> float:
+    return sum(TEXT if unicodedata.east_asian_width(one) in "WF" else CHARACTER for one in name)
 
 
-def _difference(drawn: Diagram, start: float, end: float, cd: float) -> None:
+def _draw_difference(drawn: Diagram, start: float, end: float, cd: float) -> None:
     drawn.strokes.append(Stroke([(start, 14), (end, 14)], width=2))
     drawn.strokes += [Stroke([(x, 9), (x, 19)]) for x in (start, end)]
     drawn.labels.append(Label(end + 8, 18, f"critical difference {cd:.2f}"))
 
 
-def svg(drawn: Diagram) -> str:
+def to_svg(drawn: Diagram) -> str:
     """Return the diagram as SVG, for a file or within a page."""
     size = f"{drawn.width:g}", f"{drawn.height:g}"
     lines = [
@@ -137,7 +138,7 @@ def svg(drawn: Diagram) -> str:
     for one in drawn.strokes:
         points = " ".join(f"{x:.1f},{y:.1f}" for x, y in one.points)
         lines.append(
-            f"<polyline points='{points}' fill='none' stroke='{one.colour}' "
+            f"<polyline points='{points}' fill='none' stroke='{one.color}' "
             f"stroke-width='{one.width:g}'/>"
         )
     for label in drawn.labels:
@@ -149,11 +150,11 @@ def svg(drawn: Diagram) -> str:
     return "\n".join([*lines, "</svg>"]) + "\n"
 
 
-def pdf(drawn: Diagram) -> tuple[bytes | None, str]:
-    """Return the diagram as PDF, and the signs in it that matplotlib's font lacks, "ABC".
+def to_pdf(drawn: Diagram) -> tuple[bytes | None, str]:
+    """Return the diagram as PDF, and the characters in it that matplotlib's font lacks.
 
-    It is the same for the same ranks; None if matplotlib is missing. Signs that are lacking are
-    boxes in it; a browser finds another font for the SVG.
+    It is the same for the same ranks; None if matplotlib is missing. Such characters are boxes
+    in it; a browser finds another font for the SVG.
     """
     try:
         from matplotlib.figure import Figure
@@ -165,7 +166,7 @@ def pdf(drawn: Diagram) -> tuple[bytes | None, str]:
     axes.set_axis_off()
     for one in drawn.strokes:
         x, y = zip(*one.points, strict=True)
-        axes.plot(x, y, color=one.colour, linewidth=one.width * POINT, solid_capstyle="butt")
+        axes.plot(x, y, color=one.color, linewidth=one.width * POINT, solid_capstyle="butt")
     for label in drawn.labels:
         axes.text(
             label.x,
@@ -180,12 +181,12 @@ def pdf(drawn: Diagram) -> tuple[bytes | None, str]:
         )
     file = io.BytesIO()
     lacking = set()
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         figure.savefig(file, format="pdf", metadata={"CreationDate": None})
-    for warning in told:
+    for warning in caught:
         glyph = _NO_GLYPH.match(str(warning.message))
-        if glyph:  # one warning for each sign and place: the caller says it once
+        if glyph:  # one warning for each character and place: the caller warns once
             lacking.add(chr(int(glyph[1])))
         else:
             warnings.warn_explicit(
@@ -194,7 +195,7 @@ def pdf(drawn: Diagram) -> tuple[bytes | None, str]:
     return file.getvalue(), "".join(sorted(lacking))
 
 
-def diagrams(
+def draw_all(
     built: Sequence[Leaderboards], metrics: Sequence[str], reference: str
 ) -> Iterator[tuple[str, Diagram]]:
     """Yield the diagrams of all tables of ranks, each with a name for its file.
@@ -202,9 +203,9 @@ def diagrams(
     The name is that of the criterion; a measure other than the overall accuracy follows, and a
     network other than the usual one.
     """
-    for criterion, metric, cells in cells_by(built, metrics):
+    for criterion, metric, cells in iterate_cells(built, metrics):
         parts = [criterion, "" if metric == "overall" else metric, _file_name(cells.network)]
-        yield "_".join(filter(None, parts)), diagram(rank(cells.figures), reference)
+        yield "_".join(filter(None, parts)), draw(rank(cells.figures), reference)
 
 
 def _file_name(network: str) -> str:

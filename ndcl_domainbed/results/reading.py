@@ -1,4 +1,4 @@
-"""Runs on disk to data frames: ``read_sweep`` for all there is to know, ``load`` for notebooks."""
+"""Runs on disk to data frames: ``read_sweep`` for everything, ``load`` for notebooks."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ import orjson
 import pandas as pd
 
 from imbalance_splits.errors import InputError, unknown_name
-from ndcl_domainbed.results import folders as on_disk
 from ndcl_domainbed.results.cache import read_files
-from ndcl_domainbed.results.folders import Found
+from ndcl_domainbed.results.folders import Found, find_runs
 from ndcl_domainbed.results.identity import Identity, identity, name_rows
 from ndcl_domainbed.results.labels import base_algorithm, base_dataset
 from ndcl_domainbed.results.names import METRICS
 from ndcl_domainbed.results.parsing import PLAIN_KEYS
 from ndcl_domainbed.results.pending import pending_jobs
-from ndcl_domainbed.results.store import Store
+from ndcl_domainbed.results.record_table import RecordTable, join_tables, take_runs
+from ndcl_domainbed.run_folder import DONE, ERR_FILE, RECORDS_FILE, State, read_state
 
 Folders = str | Path | Iterable[str | Path]
 
@@ -37,9 +37,9 @@ class Sweep:
     ``runs``: a row per run: ``run`` (its folder), dataset, setting, algorithm, test_envs (as
     "0" or "0 2"), test_env (-1 if there are several), trial_seed, hparams_seed, n_envs, state
     ("done", "unfinished", "failed", "not started"), reason (why it failed), fixed (the overrides
-    that all runs of its dataset and setting share, as text), network (what its records say of
-    it, as JSON; or nothing), and meta: args, hparams and backend as JSON. Jobs that a sweep has
-    listed and that have no record come last. As in tables, ``dataset`` has the network behind it
+    that all runs of its dataset and setting share, as text), network (as its records have it, as
+    JSON; or empty), and meta: args, hparams and backend as JSON. Jobs that a sweep has listed and
+    that have no record come last. As in tables, ``dataset`` has the network behind it
     where ``--hparams`` changed it ("PACS [resnet18]"), and ``algorithm`` the other overrides
     ("NDCL (class_prior=logit)").
     ``records``: a row per record; its column ``run`` is the row number in ``runs``.
@@ -54,35 +54,32 @@ class Sweep:
     bad_lines: dict[str, int] = field(default_factory=dict)
 
     def frame(self) -> pd.DataFrame:
-        """Return the records with what is known of their runs beside them, a row per record."""
-        return _joined(self.runs, self.records)
+        """Return the records with the columns of their runs beside them, a row per record."""
+        return _join(self.runs, self.records)
 
     def only(self, **wanted: Sequence[str] | None) -> Sweep:
         """Return the part with these names, as ``only(algorithm=["ERM"], setting=None)``.
 
-        None takes all there are. A dataset stands for all its networks, an algorithm for all
+        None keeps all. A dataset stands for all its networks, an algorithm for all
         its variants. Raises InputError for a name that no run has.
         """
         keep = np.ones(len(self.runs), dtype=bool)
         for column, names in wanted.items():
             if names:
-                there = [str(name) for name in self.runs[column].unique()]
-                keep &= self.runs[column].isin(_matching(column, names, there)).to_numpy()
-        number = np.cumsum(keep) - 1
-        of = self.records["run"].to_numpy()
-        records = self.records[keep[of]]
-        records = records.assign(run=number[records["run"].to_numpy()].astype(np.int32))
-        return replace(self, runs=self.runs[keep].reset_index(drop=True), records=records)
+                known = [str(name) for name in self.runs[column].unique()]
+                keep &= self.runs[column].isin(_match_names(column, names, known)).to_numpy()
+        runs, records = take_runs(self.runs, self.records, np.flatnonzero(keep))
+        return replace(self, runs=runs, records=records)
 
 
-def _matching(column: str, names: Sequence[str], there: Sequence[str]) -> list[str]:
-    """Return which of the names ``there`` are asked for: as they are, or by their base."""
+def _match_names(column: str, names: Sequence[str], known: Sequence[str]) -> list[str]:
+    """Return the names in ``known`` that are asked for: as they are, or by their base."""
     base_of = _BASES.get(column, str)
-    known = {name: {name, base_of(name)} for name in there}
+    spellings = {name: {name, base_of(name)} for name in known}
     for name in names:
-        if not any(name in either for either in known.values()):
-            raise unknown_name(column, name, sorted(set().union(*known.values())))
-    return [name for name, either in known.items() if either & set(names)]
+        if not any(name in either for either in spellings.values()):
+            raise unknown_name(column, name, sorted(set().union(*spellings.values())))
+    return [name for name, either in spellings.items() if either & set(names)]
 
 
 def load(folders: Folders) -> pd.DataFrame:
@@ -99,7 +96,7 @@ def load(folders: Folders) -> pd.DataFrame:
 
     Empty where runs are listed (``jobs.jsonl``) and none has a record yet.
 
-    Raises InputError for a folder that does not exist or has no runs, or none that can be told.
+    Raises InputError for a folder that does not exist or that holds no known run.
     """
     return read_sweep(folders).frame()
 
@@ -107,75 +104,75 @@ def load(folders: Folders) -> pd.DataFrame:
 def read_sweep(folders: Folders) -> Sweep:
     """Read every run under one or several folders; bad lines and empty runs never stop it.
 
-    Raises InputError for a folder that does not exist, if there is no run at all, or if nothing
-    says what the runs are: no record can be read, and no sweep lists them.
+    Raises InputError for a folder that does not exist, if there is no run at all, or if
+    no run is known: no record can be read, and no sweep lists one.
     """
     roots = [folders] if isinstance(folders, str | Path) else list(folders)
-    found = [on_disk.find_runs(root) for root in roots]
+    found = [find_runs(root) for root in roots]
     seen: set[str] = set()
-    parts: list[Store] = []
     for one in found:
         one.files = [file for file in one.files if file.folder not in seen]
         seen.update(file.folder for file in one.files)
-        parts.append(read_files(one))
-    store = Store.joined(parts)
-    runs = _runs(store, found)
-    with_records = {store.folders[file] for file in store.run_files}
-    listed = set(runs["run"])
-    without = {folder for one in found for folder in one.empty}.union(store.folders)
+    table = join_tables([read_files(one) for one in found])
+    files = table.runs.drop_duplicates("folder")
+    has_records = (table.runs["meta"] != "").to_numpy()
+    known = table.take(np.flatnonzero(has_records))
+    runs = _build_runs(known, found)
+    without = {folder for one in found for folder in one.empty}.union(files["folder"])
     if runs.empty:
-        raise _nothing_known(roots, len(without), int(sum(store.bad_lines)))
+        raise _no_run_error(roots, len(without), int(files["bad_lines"].sum()))
+    bad = files[files["bad_lines"] > 0]
     return Sweep(
         runs=runs,
-        records=_records(store),
+        records=_order_records(known),
         roots=[one.root for one in found],
-        empty=sorted(without - with_records - listed),
+        empty=sorted(without.difference(runs["run"])),
         bad_lines={
-            os.path.join(folder, on_disk.RECORDS): int(bad)  # noqa: PTH118
-            for folder, bad in zip(store.folders, store.bad_lines, strict=True)
-            if bad
+            os.path.join(folder, RECORDS_FILE): count  # noqa: PTH118
+            for folder, count in zip(bad["folder"], bad["bad_lines"].tolist(), strict=True)
         },
     )
 
 
-def _nothing_known(roots: Iterable[str | Path], without: int, bad: int) -> InputError:
-    """Return the error for folders that say of no run what it is."""
+def _no_run_error(roots: Iterable[str | Path], without: int, bad: int) -> InputError:
+    """Return the error for folders without a known run."""
     where = ", ".join(str(root) for root in roots)
     if not without:
         return InputError(
-            f"no {on_disk.RECORDS} under {where}; "
+            f"no {RECORDS_FILE} under {where}; "
             "--input_dir takes the --output_dir of a sweep or of one run"
         )
     unreadable = f", {bad} unreadable line{'s' * (bad > 1)}" if bad else ""
     return InputError(
         f"no record yet under {where}: {without} folder{'s' * (without > 1)} without one"
-        f"{unreadable}; a run's err.txt says what went wrong, if anything did"
+        f"{unreadable}; a run's {ERR_FILE} says what went wrong, if anything did"
     )
 
 
-def _runs(store: Store, found: Sequence[Found]) -> pd.DataFrame:
-    done = {file.folder: file.done for one in found for file in one.files}
-    states = [on_disk.state_of(folder, done[folder]) for folder in store.folders]
+def _build_runs(table: RecordTable, found: Sequence[Found]) -> pd.DataFrame:
+    """Return ``Sweep.runs``: the runs of ``table``, then the jobs without a record."""
+    is_done = {file.folder: file.is_done for one in found for file in one.files}
     identities: list[Identity] = []
-    rows: list[tuple[Any, ...]] = []
-    for file, meta in zip(store.run_files.tolist(), store.metas, strict=True):
+    rows: list[tuple[str, ...]] = []
+    for folder, meta in zip(table.runs["folder"], table.runs["meta"], strict=True):
         content = orjson.loads(meta)
         identities.append(identity(content["args"]))
         network = orjson.dumps(content["network"]).decode() if content.get("network") else ""
-        rows.append((store.folders[file], *states[file], network, meta.decode()))
+        state = State(DONE) if is_done[folder] else read_state(Path(folder))
+        rows.append((folder, state.name, state.reason, network, meta))
     manifests = [path for one in found for path in one.manifests]
-    for folder, job, state, why in pending_jobs(manifests, set(identities)):
+    for folder, job, state in pending_jobs(manifests, set(identities)):
         identities.append(job)
-        rows.append((folder, state, why, "", "{}"))
+        rows.append((folder, state.name, state.reason, "", "{}"))
     columns = ["run", "state", "reason", "network", "meta"]
-    runs = _named(identities).join(pd.DataFrame.from_records(rows, columns=columns))
+    runs = _name_runs(identities).join(pd.DataFrame.from_records(rows, columns=columns))
     for name in ("dataset", "setting", "algorithm", "test_envs", "state", "fixed", "network"):
         runs[name] = runs[name].astype("category")
-    counts = _environment_counts(store)
+    counts = _count_environments(table)
     return runs.assign(n_envs=np.pad(counts, (0, len(runs) - len(counts))))
 
 
-def _named(identities: Sequence[Identity]) -> pd.DataFrame:
+def _name_runs(identities: Sequence[Identity]) -> pd.DataFrame:
     """Return a row per run with the names that it has in tables."""
     runs = pd.DataFrame.from_records(identities, columns=Identity._fields)
     rows = name_rows(identities)
@@ -183,14 +180,14 @@ def _named(identities: Sequence[Identity]) -> pd.DataFrame:
     return runs.drop(columns="overrides").assign(**names)
 
 
-def _environment_counts(store: Store) -> np.ndarray:
+def _count_environments(table: RecordTable) -> np.ndarray:
     """Return how many domains each run has: its accuracies' numbers, from 0 on without a gap."""
-    starts = np.cumsum(store.run_rows) - store.run_rows
+    starts = np.flatnonzero(np.diff(table.records["run"].to_numpy(), prepend=-1))
     present: dict[int, np.ndarray] = {}
-    for name, values in store.columns.items():
+    for name in table.records.columns:
         match = _ENVIRONMENT.match(name)
         if match and len(starts):
-            known = np.logical_or.reduceat(~np.isnan(values), starts)
+            known = np.logical_or.reduceat(table.records[name].notna().to_numpy(), starts)
             env = int(match[1])
             present[env] = present[env] | known if env in present else known
     counts = np.zeros(len(starts), dtype=np.int64)
@@ -201,12 +198,10 @@ def _environment_counts(store: Store) -> np.ndarray:
     return counts
 
 
-def _records(store: Store) -> pd.DataFrame:
-    run = np.repeat(np.arange(len(store.run_rows), dtype=np.int32), store.run_rows)
-    columns = {name: store.columns[name] for name in sorted(store.columns, key=_column_order)}
-    if not len(run):  # what every record has is there, so that no reader need ask
-        columns = dict.fromkeys(PLAIN_KEYS, np.empty(0))
-    return pd.DataFrame({"run": run, **columns}, copy=False)
+def _order_records(table: RecordTable) -> pd.DataFrame:
+    """Return ``Sweep.records``: the columns in their order; what every record has is there."""
+    columns = set(table.records.columns[1:]) if len(table.records) else PLAIN_KEYS
+    return table.records.reindex(columns=["run", *sorted(columns, key=_column_order)])
 
 
 def _column_order(name: str) -> tuple[int, int, str]:
@@ -218,16 +213,16 @@ def _column_order(name: str) -> tuple[int, int, str]:
     return 2, METRICS.index(name), ""
 
 
-def _joined(runs: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
-    """Put the columns of the runs beside the records, texts as categories."""
-    of = records["run"].to_numpy()
+def _join(runs: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
+    """Put the columns of the runs beside the records, strings as categories."""
+    run_of = records["run"].to_numpy()
     columns: dict[str, Any] = {}
     for name in ("run", "dataset", "setting", "algorithm", "test_envs"):
         category = pd.Categorical(runs[name])
-        columns[name] = pd.Categorical.from_codes(category.codes[of], dtype=category.dtype)
+        columns[name] = pd.Categorical.from_codes(category.codes[run_of], dtype=category.dtype)
     for name in ("test_env", "trial_seed", "hparams_seed", "n_envs"):
-        columns[name] = runs[name].to_numpy(dtype=np.int32)[of]
-    columns["done"] = (runs["state"] == on_disk.DONE).to_numpy()[of]
+        columns[name] = runs[name].to_numpy(dtype=np.int32)[run_of]
+    columns["done"] = (runs["state"] == DONE).to_numpy()[run_of]
     for name in records.columns[1:]:
         columns[name] = records[name].to_numpy()
     columns["overall"] = target_accuracy(columns, "in")

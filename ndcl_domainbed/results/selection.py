@@ -1,6 +1,6 @@
 """Model selection: which step of which run is reported.
 
-Every criterion chooses, for each (data set, setting, algorithm, target domain, trial), one record
+Every criterion chooses, for each (dataset, setting, algorithm, target domain, trial), one record
 among all steps of all hyper-parameter draws, by an accuracy that it may look at. What is reported
 is the target's "in" split at that record. The first three are DomainBed's (Gulrajani and
 Lopez-Paz, 2021, section 3); the fourth is for imbalanced splits.
@@ -26,16 +26,18 @@ from ndcl_domainbed.results.reading import target_accuracy
 
 CELL = ["dataset", "setting", "algorithm", "test_env"]
 GROUP = [*CELL, "trial_seed"]
-PLACES = 10
-"""Means of accuracies that agree so far differ by rounding alone."""
+DECIMALS = 10
+"""Means of accuracies that agree to as many decimals differ by rounding alone."""
 
 _DRAW = ["dataset", "setting", "algorithm", "trial_seed", "hparams_seed"]
 
 Scored = tuple[np.ndarray, np.ndarray]
-"""Row numbers of the records that may be chosen, and the score of each (NaN: may not after all)."""
+"""Row numbers of records, and the score of each; NaN marks a record that cannot be chosen."""
 
 
-def _targets(records: pd.DataFrame, rows: np.ndarray) -> list[tuple[int, list[int], np.ndarray]]:
+def _group_by_target(
+    records: pd.DataFrame, rows: np.ndarray
+) -> list[tuple[int, list[int], np.ndarray]]:
     """Return (target, its sources, which of ``rows`` have them) for the runs with one target."""
     both = records["test_env"].to_numpy()[rows] * np.int64(2**31)
     both += records["n_envs"].to_numpy()[rows]
@@ -46,7 +48,7 @@ def _targets(records: pd.DataFrame, rows: np.ndarray) -> list[tuple[int, list[in
     return found
 
 
-def _with_target(records: pd.DataFrame, usable: np.ndarray) -> np.ndarray:
+def _rows_with_target(records: pd.DataFrame, usable: np.ndarray) -> np.ndarray:
     return np.flatnonzero(usable & (records["test_env"].to_numpy() >= 0))
 
 
@@ -55,11 +57,11 @@ def _mean_of(columns: list[np.ndarray]) -> np.ndarray:
     return np.ascontiguousarray(np.stack(columns, axis=1)).mean(axis=1)
 
 
-def _by_sources(records: pd.DataFrame, usable: np.ndarray, split: str) -> Scored:
+def _score_by_sources(records: pd.DataFrame, usable: np.ndarray, split: str) -> Scored:
     """Score every record of a run with one target by its sources' mean accuracy on ``split``."""
-    rows = _with_target(records, usable)
+    rows = _rows_with_target(records, usable)
     score = np.full(len(rows), np.nan)
-    for _, sources, here in _targets(records, rows):
+    for _, sources, here in _group_by_target(records, rows):
         names = [f"env{i}_{split}_acc" for i in sources]
         if names and set(names) <= set(records.columns):
             at = rows[here]
@@ -67,19 +69,19 @@ def _by_sources(records: pd.DataFrame, usable: np.ndarray, split: str) -> Scored
     return rows, score
 
 
-def _training(records: pd.DataFrame, usable: np.ndarray) -> Scored:
-    return _by_sources(records, usable, "out")
+def _score_training(records: pd.DataFrame, usable: np.ndarray) -> Scored:
+    return _score_by_sources(records, usable, "out")
 
 
-def _balanced(records: pd.DataFrame, usable: np.ndarray) -> Scored:
-    rows, score = _by_sources(records, usable, "val")
-    return rows, score.round(PLACES)
+def _score_balanced(records: pd.DataFrame, usable: np.ndarray) -> Scored:
+    rows, score = _score_by_sources(records, usable, "val")
+    return rows, score.round(DECIMALS)
 
 
-def _oracle(records: pd.DataFrame, usable: np.ndarray) -> Scored:
+def _score_oracle(records: pd.DataFrame, usable: np.ndarray) -> Scored:
     """Score the last step of every run by the target's "out" split: no early stopping."""
-    rows = _with_target(records, usable)
-    draw = _numbers(records, rows, [*_DRAW, "test_env"])
+    rows = _rows_with_target(records, usable)
+    draw = _number_groups(records, rows, [*_DRAW, "test_env"])
     step = records["step"].to_numpy()[rows]
     latest = np.flatnonzero(_is_greatest(step, draw))
     last = latest[len(latest) - 1 - np.unique(draw[latest][::-1], return_index=True)[1]]
@@ -87,22 +89,22 @@ def _oracle(records: pd.DataFrame, usable: np.ndarray) -> Scored:
     return rows, target_accuracy(records, "out", rows)
 
 
-def _leave_one_out(records: pd.DataFrame, usable: np.ndarray) -> Scored:
+def _score_leave_one_out(records: pd.DataFrame, usable: np.ndarray) -> Scored:
     """Score a record by runs that left out one source more, on that source, at the same step.
 
     Such a run exists for every source d: the one with the test domains {target, d}, of the same
     trial and hyper-parameter draw; its accuracy on d's "in" split counts. Where a run has the
     same step twice, or two runs do, it is not known which to take: neither is.
     """
-    rows = _with_target(records, usable)
-    pairs = _pairs(records, usable)
+    rows = _rows_with_target(records, usable)
+    pairs = _rows_of_pairs(records, usable)
     score = np.full(len(rows), np.nan)
     if not pairs:
         return rows, score
     moment = np.full(len(records), -1, dtype=np.int64)
     used = np.flatnonzero(usable)
-    moment[used] = _numbers(records, used, [*_DRAW, "step"])
-    for target, sources, here in _targets(records, rows):
+    moment[used] = _number_groups(records, used, [*_DRAW, "step"])
+    for target, sources, here in _group_by_target(records, rows):
         if not sources or any(frozenset((target, source)) not in pairs for source in sources):
             continue
         at = rows[here]
@@ -114,14 +116,14 @@ def _leave_one_out(records: pd.DataFrame, usable: np.ndarray) -> Scored:
     return rows, score
 
 
-def _pairs(records: pd.DataFrame, usable: np.ndarray) -> dict[frozenset[int], np.ndarray]:
+def _rows_of_pairs(records: pd.DataFrame, usable: np.ndarray) -> dict[frozenset[int], np.ndarray]:
     """Return the rows of the runs with two test domains, by these."""
-    texts = records["test_envs"]
+    test_envs = records["test_envs"]
     found: dict[frozenset[int], list[np.ndarray]] = {}
-    for text in texts.unique():
+    for text in test_envs.unique():
         envs = frozenset(int(env) for env in str(text).split())
         if len(envs) == 2:
-            rows = np.flatnonzero(usable & (texts == text).to_numpy())
+            rows = np.flatnonzero(usable & (test_envs == text).to_numpy())
             found.setdefault(envs, []).append(rows)
     return {envs: np.sort(np.concatenate(rows)) for envs, rows in found.items()}
 
@@ -148,7 +150,7 @@ def _is_alone(values: np.ndarray) -> np.ndarray:
     return counts[number] == 1
 
 
-def _numbers(records: pd.DataFrame, rows: np.ndarray, columns: list[str]) -> np.ndarray:
+def _number_groups(records: pd.DataFrame, rows: np.ndarray, columns: list[str]) -> np.ndarray:
     """Return a number from 0 on for every row: rows that agree in ``columns`` have the same."""
     number = np.zeros(len(rows), dtype=np.int64)
     for name in columns:
@@ -177,22 +179,22 @@ CRITERIA = {
     "training": Criterion(
         "training-domain validation set",
         "records with env_out_acc of every source domain",
-        _training,
+        _score_training,
     ),
     "leave_one_out": Criterion(
         "leave-one-domain-out cross-validation",
         "runs with every pair of test domains, as a sweep makes them without --single_test_envs",
-        _leave_one_out,
+        _score_leave_one_out,
     ),
     "oracle": Criterion(
         "test-domain validation set (oracle)",
         "records with env_out_acc of the test domain",
-        _oracle,
+        _score_oracle,
     ),
     "balanced": Criterion(
         "balanced validation set of the training domains",
         "runs on an imbalanced split (--imbalance), whose records have env_val_acc",
-        _balanced,
+        _score_balanced,
     ),
 }
 
@@ -238,7 +240,7 @@ def _best(records: pd.DataFrame, criterion: str, partial: bool, groups: list[str
     rows, score = CRITERIA[criterion].scores(records, usable)
     known = ~np.isnan(score) & records["overall"].notna().to_numpy()[rows]
     rows, score = rows[known], score[known]
-    group = _numbers(records, rows, groups)
+    group = _number_groups(records, rows, groups)
     best = _is_greatest(score, group)
     rows, score, group = rows[best], score[best], group[best]
     draw = records["hparams_seed"].to_numpy()[rows]

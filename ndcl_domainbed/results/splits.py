@@ -1,4 +1,4 @@
-"""What ``split.json``, beside the records of an imbalanced run, says of its split."""
+"""What ``split.json``, beside the records of an imbalanced run, holds of its split."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pandas as pd
 
-FILE_NAME = "split.json"
+from ndcl_domainbed.run_folder import SPLIT_FILE
 
 
 @dataclass
@@ -37,21 +37,21 @@ class SplitInfo:
 def read_split(folder: str) -> dict[str, Any] | None:
     """Return the content of a run's ``split.json``; None if there is none that can be read."""
     try:
-        content = orjson.loads((Path(folder) / FILE_NAME).read_bytes())
+        content = orjson.loads((Path(folder) / SPLIT_FILE).read_bytes())
     except (OSError, orjson.JSONDecodeError):
         return None
     return content if isinstance(content, dict) else None
 
 
 def split_info(runs: pd.DataFrame) -> SplitInfo:
-    """Return what the runs of one data set and setting say: of each target the first readable."""
+    """Return what the runs of one dataset and setting recorded: per target the first readable."""
     info = SplitInfo()
     for env, some in runs.groupby("test_env"):
         for folder in some["run"].head(3):
             content = read_split(folder)
             if content is None:
                 continue
-            info.environments = info.environments or _texts(content.get("environments"))
+            info.environments = info.environments or _as_strings(content.get("environments"))
             limits = content.get("thresholds")
             if isinstance(limits, dict) and int(str(env)) >= 0:
                 info.thresholds[int(str(env))] = (limits.get("many", 0), limits.get("few", 0))
@@ -59,5 +59,5 @@ def split_info(runs: pd.DataFrame) -> SplitInfo:
     return info
 
 
-def _texts(values: object) -> list[str]:
+def _as_strings(values: object) -> list[str]:
     return [str(value) for value in values] if isinstance(values, list) else []

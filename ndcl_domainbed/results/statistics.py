@@ -1,11 +1,11 @@
 """Are the differences more than chance? Ranks, tests and intervals over cells.
 
-A cell is one (data set, setting, target domain); its figure is the mean over trials. Following
+A cell is one (dataset, setting, target domain); its figure is the mean over trials. Following
 Demsar, "Statistical comparisons of classifiers over multiple data sets", JMLR 7 (2006): the
 Friedman test over average ranks with Nemenyi's critical difference, and Wilcoxon's signed-rank
 test of the reference against each other algorithm, corrected by Holm's step-down procedure.
-Cells that share a data set are not independent, so the tests say more than they should where one
-data set makes most of the cells.
+Cells that share a dataset are not independent, so the tests claim more than they should where one
+dataset makes most of the cells.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pandas as pd
 
 from ndcl_domainbed.results import names
 from ndcl_domainbed.results.labels import network_in
-from ndcl_domainbed.results.selection import CRITERIA, PLACES
+from ndcl_domainbed.results.selection import CRITERIA, DECIMALS
 from ndcl_domainbed.results.tables import SELECTION, Cell, Table
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ FEW_CELLS = 10
 
 @dataclass(frozen=True)
 class Cells:
-    """Figures in percent, cells x algorithms, complete; ``dropped``: why some, or trials, are not
-    here. ``network``: what all their datasets have in brackets; nothing if it is the usual one.
+    """Figures in percent, cells x algorithms, complete; ``dropped``: which are left out,
+    and why. ``network``: what all their datasets have in brackets; empty for the usual one.
     """
 
     figures: pd.DataFrame
@@ -69,11 +69,11 @@ class Comparison:
     p_holm: float
 
 
-def cells_of(selected: pd.DataFrame, metric: str = "overall") -> Cells:
+def build_cells(selected: pd.DataFrame, metric: str = "overall") -> Cells:
     """Return the figures of all cells that every algorithm has.
 
-    An algorithm that has no more than half of the cells is dropped first, so that it does not take
-    the others' cells with it.
+    An algorithm with no more than half of the cells is dropped first, so that the others keep
+    theirs.
     """
     keys = ["dataset", "setting", "test_env"]
     groups = selected.groupby([*keys, "algorithm"], observed=True)[metric]
@@ -89,11 +89,11 @@ def cells_of(selected: pd.DataFrame, metric: str = "overall") -> Cells:
     complete = wide.dropna()
     if len(complete) < len(wide):
         count = len(wide) - len(complete)
-        dropped.append(f"{_cells(count)} left out: not every algorithm has them")
+        dropped.append(f"{_count_cells(count)} left out: not every algorithm has them")
     trials = groups.count().unstack("algorithm").loc[complete.index, complete.columns]
     unequal = int((trials.nunique(axis=1) > 1).sum())
     if unequal:
-        dropped.append(f"in {_cells(unequal)} some algorithms have more trials than others")
+        dropped.append(f"in {_count_cells(unequal)} some algorithms have more trials than others")
     return Cells(complete, dropped)
 
 
@@ -105,7 +105,7 @@ def rank(figures: pd.DataFrame) -> Ranks:
     """
     from scipy import stats
 
-    figures = figures.round(PLACES)
+    figures = figures.round(DECIMALS)
     ranks = figures.rank(axis=1, ascending=False, method="average").mean()
     n_cells, count = figures.shape
     chi2 = p = difference = math.nan
@@ -126,7 +126,9 @@ def compare(figures: pd.DataFrame, reference: str, seed: int = 0) -> list[Compar
     others = [name for name in figures.columns if name != reference]
     if reference not in figures or figures.empty:
         return []
-    differences = [(figures[reference] - figures[name]).round(PLACES).to_numpy() for name in others]
+    differences = [
+        (figures[reference] - figures[name]).round(DECIMALS).to_numpy() for name in others
+    ]
     p = [_wilcoxon(values) for values in differences]
     return [
         Comparison(
@@ -175,7 +177,7 @@ def bootstrap_interval(values: np.ndarray, seed: int = 0) -> tuple[float, float]
 
 
 def cells_needed(n_others: int) -> int:
-    """Return from how many cells on the paired test can reach 5 % at all.
+    """Return the least number of cells with which the paired test can reach 5 %.
 
     The least p of Wilcoxon's two-sided test over n cells is 2 / 2**n, and Holm's correction
     multiplies the least of m by m.
@@ -186,14 +188,14 @@ def cells_needed(n_others: int) -> int:
     return math.ceil(math.log2(2 * max(1, n_others) / ALPHA))
 
 
-def warnings(n_cells: int, n_algorithms: int) -> list[str]:
-    """Say when there are too few cells for a claim."""
+def warn_of_few_cells(n_cells: int, n_algorithms: int) -> list[str]:
+    """Return lines that warn of too few cells for a claim."""
     lines = []
     needed = cells_needed(n_algorithms - 1)
     if n_cells < needed:
         lines.append(
-            f"too few cells for a claim: over {_cells(n_cells)} the corrected p cannot fall below "
-            f"{ALPHA:g}; it takes {needed} or more"
+            f"too few cells for a claim: over {_count_cells(n_cells)} the corrected p cannot fall "
+            f"below {ALPHA:g}; it takes {needed} or more"
         )
     if n_cells <= FEW_CELLS:
         lines.append(
@@ -202,15 +204,17 @@ def warnings(n_cells: int, n_algorithms: int) -> list[str]:
     return lines
 
 
-def tables_of(built: Sequence[Leaderboards], metrics: Sequence[str], reference: str) -> list[Table]:
+def build_tables(
+    built: Sequence[Leaderboards], metrics: Sequence[str], reference: str
+) -> list[Table]:
     """Return a table of ranks and comparisons per criterion, measure and network."""
     return [
-        _table(criterion, metric, cells, reference)
-        for criterion, metric, cells in cells_by(built, metrics)
+        _build_table(criterion, metric, cells, reference)
+        for criterion, metric, cells in iterate_cells(built, metrics)
     ]
 
 
-def cells_by(
+def iterate_cells(
     built: Sequence[Leaderboards], metrics: Sequence[str]
 ) -> Iterator[tuple[str, str, Cells]]:
     """Yield criterion, measure and the cells of one network, if several algorithms have some."""
@@ -220,17 +224,20 @@ def cells_by(
             for network in sorted(networks.unique()):
                 selected = one.selected[networks == network]
                 if selected[metric].notna().any():
-                    cells = replace(cells_of(selected, metric), network=network)
+                    cells = replace(build_cells(selected, metric), network=network)
                     if len(cells.figures) and cells.figures.shape[1] > 1:
                         yield one.criterion, metric, cells
 
 
-def _table(criterion: str, metric: str, cells: Cells, reference: str) -> Table:
+def _build_table(criterion: str, metric: str, cells: Cells, reference: str) -> Table:
     figures = cells.figures
     ranks = rank(figures)
     compared = {one.algorithm: one for one in compare(figures, reference)}
     rows = [
-        (name, _row(float(ranks.ranks[name]), float(figures[name].mean()), compared.get(name)))
+        (
+            name,
+            _build_row(float(ranks.ranks[name]), float(figures[name].mean()), compared.get(name)),
+        )
         for name in figures.columns
     ]
     network = {"network": cells.network} if cells.network else {}
@@ -238,7 +245,7 @@ def _table(criterion: str, metric: str, cells: Cells, reference: str) -> Table:
     if metric != "overall":
         title["measure"] = names.METRIC_TITLES[metric]
     versus = [f"{reference} minus it", "95% interval", "won/lost", "p (Wilcoxon)", "p (Holm)"]
-    notes = [*cells.dropped, *warnings(ranks.n_cells, figures.shape[1])]
+    notes = [*cells.dropped, *warn_of_few_cells(ranks.n_cells, figures.shape[1])]
     if not compared:
         rows = [(name, row[:2]) for name, row in rows]
         notes.insert(len(cells.dropped), f"no run of {reference} to compare with")
@@ -247,17 +254,19 @@ def _table(criterion: str, metric: str, cells: Cells, reference: str) -> Table:
         title,
         ["Average rank", "Mean", *(versus if compared else [])],
         rows,
-        head=_head(ranks),
+        head=_describe_tests(ranks),
         notes=notes,
     )
 
 
-def _cells(count: int) -> str:
+def _count_cells(count: int) -> str:
     return "1 cell" if count == 1 else f"{count} cells"
 
 
-def _head(ranks: Ranks) -> list[str]:
-    lines = [f"Over {_cells(ranks.n_cells)}: (data set, setting, test domain), means over trials"]
+def _describe_tests(ranks: Ranks) -> list[str]:
+    lines = [
+        f"Over {_count_cells(ranks.n_cells)}: (dataset, setting, test domain), means over trials"
+    ]
     if not math.isnan(ranks.p):
         lines.append(f"Friedman: chi-squared {ranks.chi2:.2f}, p {ranks.p:.2g}")
     return [
@@ -267,12 +276,12 @@ def _head(ranks: Ranks) -> list[str]:
     ]
 
 
-def _row(rank_: float, mean: float, one: Comparison | None) -> list[Cell]:
-    texts = [f"{rank_:.2f}", f"{mean:.1f}"]
+def _build_row(rank_: float, mean: float, one: Comparison | None) -> list[Cell]:
+    columns = [f"{rank_:.2f}", f"{mean:.1f}"]
     if one is None:
-        texts += ["-"] * 5
+        columns += ["-"] * 5
     else:
         interval = "-" if math.isnan(one.low) else f"[{one.low:+.1f}, {one.high:+.1f}]"
-        texts += [f"{one.difference:+.1f}", interval]
-        texts += [f"{one.wins}/{one.losses}", f"{one.p:.2g}", f"{one.p_holm:.2g}"]
-    return [Cell(mean=math.nan, text=text) for text in texts]
+        columns += [f"{one.difference:+.1f}", interval]
+        columns += [f"{one.wins}/{one.losses}", f"{one.p:.2g}", f"{one.p_holm:.2g}"]
+    return [Cell(mean=math.nan, text=text) for text in columns]

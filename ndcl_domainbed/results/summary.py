@@ -7,10 +7,10 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
-from ndcl_domainbed.results.folders import DONE, FAILED, UNFINISHED, WAITING
 from ndcl_domainbed.results.legend import page_legend
 from ndcl_domainbed.results.names import NO_SETTING
 from ndcl_domainbed.results.reading import Sweep
+from ndcl_domainbed.run_folder import DONE, FAILED, NOT_STARTED, UNFINISHED
 
 MEANING = (
     "Accuracy in percent; +/- is the standard error over trials "
@@ -21,25 +21,25 @@ MEANING = (
 def head(sweep: Sweep, *, partial: bool = False) -> list[str]:
     """Return the lines above the tables: counts of records and runs, what names mean."""
     lines = [f"Total records: {len(sweep.records)}", runs_line(sweep, partial=partial)]
-    repeated = _repeated(sweep)
+    repeated = _count_repeated(sweep)
     if repeated:
         lines.append(
-            f"{repeated} of them repeat the data set, algorithm, test domains, trial and draw of "
+            f"{repeated} of them repeat the dataset, algorithm, test domains, trial and draw of "
             "another; whichever validates best counts."
         )
     return [*lines, *no_record(sweep), MEANING, *page_legend(sweep.runs)]
 
 
 def no_record(sweep: Sweep) -> list[str]:
-    """Return a line that says how far the runs are, if there is no record at all."""
+    """Return a line on how far the runs are, if there is no record at all."""
     if len(sweep.records):
         return []
     states = Counter(map(str, sweep.runs["state"]))
-    parts = [_runs(count, state) for state, count in states.items()]
+    parts = [_count_runs(count, state) for state, count in states.items()]
     return [f"No record yet: {', '.join(parts) or 'there is no such run'}."]
 
 
-def _repeated(sweep: Sweep) -> int:
+def _count_repeated(sweep: Sweep) -> int:
     keys = ["dataset", "setting", "algorithm", "test_envs", "trial_seed", "hparams_seed"]
     done = sweep.runs[sweep.runs["state"] == DONE]
     return int(done.duplicated(keys).sum())
@@ -52,57 +52,59 @@ def _is_counted(sweep: Sweep, partial: bool) -> np.ndarray:
 
 
 def runs_line(sweep: Sweep, *, partial: bool = False) -> str:
-    """Return how many runs there are and what became of the others."""
+    """Return how many runs are done, and how many others are counted or left out."""
     states = Counter(map(str, sweep.runs["state"]))
     counted = Counter(map(str, sweep.runs["state"][_is_counted(sweep, partial)]))
     parts = [f"{states[DONE]} done"]
     for state in (UNFINISHED, FAILED):
         if states[state]:
-            parts.append(f"{states[state]} {state} ({_became(states[state], counted[state])})")
-    if states[WAITING]:
-        parts.append(f"{states[WAITING]} {WAITING}")
+            parts.append(
+                f"{states[state]} {state} ({_describe_counted(states[state], counted[state])})"
+            )
+    if states[NOT_STARTED]:
+        parts.append(f"{states[NOT_STARTED]} {NOT_STARTED}")
     if sweep.empty:
         parts.append(f"{len(sweep.empty)} without a record")
     if sweep.bad_lines:
-        parts.append(_unreadable(sum(sweep.bad_lines.values())))
+        parts.append(_count_unreadable(sum(sweep.bad_lines.values())))
     return f"Runs: {', '.join(parts)}."
 
 
-def _became(there: int, counted: int) -> str:
-    if 0 < counted < there:
-        return f"{counted} counted, {there - counted} left out"
+def _describe_counted(total: int, counted: int) -> str:
+    if 0 < counted < total:
+        return f"{counted} counted, {total - counted} left out"
     return "counted" if counted else "left out"
 
 
-def _unreadable(count: int) -> str:
+def _count_unreadable(count: int) -> str:
     return f"{count} unreadable line{'s' * (count > 1)}"
 
 
 def left_out(sweep: Sweep, *, partial: bool = False) -> list[str]:
     """Name everything that is not in the tables: a line each; runs that have not started, which
-    have no folder to look into, by data set, setting and algorithm.
+    have no folder to look into, by dataset, setting and algorithm.
     """
-    lines = [f"{path}: {_unreadable(count)}" for path, count in sweep.bad_lines.items()]
+    lines = [f"{path}: {_count_unreadable(count)}" for path, count in sweep.bad_lines.items()]
     lines += [f"{folder}: no record" for folder in sweep.empty]
     others = sweep.runs[~_is_counted(sweep, partial)]
-    waiting = others["state"] == WAITING
-    lines += _waiting(others[waiting])
+    waiting = others["state"] == NOT_STARTED
+    lines += _list_not_started(others[waiting])
     others = others[~waiting]
     for folder, state, reason in zip(others["run"], others["state"], others["reason"], strict=True):
         lines.append(f"{folder}: {state}{f' ({reason})' if reason else ''}")
     return lines
 
 
-def _waiting(runs: pd.DataFrame) -> list[str]:
+def _list_not_started(runs: pd.DataFrame) -> list[str]:
     """Return "NDCL on PACS under Cross: 12 runs not started" of every such group, as listed."""
     keys = ["algorithm", "dataset", "setting"]
     counts = Counter(runs[keys].astype(str).itertuples(index=False, name=None))
     return [
         f"{algorithm} on {dataset}{'' if setting == NO_SETTING else f' under {setting}'}: "
-        f"{_runs(count, WAITING)}"
+        f"{_count_runs(count, NOT_STARTED)}"
         for (algorithm, dataset, setting), count in counts.items()
     ]
 
 
-def _runs(count: int, state: str) -> str:
+def _count_runs(count: int, state: str) -> str:
     return f"{count} run{'s' * (count > 1)} {state}"

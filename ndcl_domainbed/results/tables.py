@@ -1,13 +1,13 @@
 """Tables as data: cells with mean, error and count, and the reason where there is none.
 
-How a table looks (text, Markdown, LaTeX, CSV, HTML) is the business of ``formats``.
+``formats`` renders them as text, Markdown, LaTeX, CSV and HTML.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -46,6 +46,9 @@ class Cell:
         return "; ".join(f"{domains}: {reason}" for domains, reason in self.missing)
 
 
+Row = tuple[str, list[Cell]]
+
+
 @dataclass
 class Table:
     """A table of results. ``title`` maps what it is about ("Dataset", ...) to its name."""
@@ -53,7 +56,7 @@ class Table:
     kind: str
     title: dict[str, str]
     columns: list[str]
-    rows: list[tuple[str, list[Cell]]]
+    rows: list[Row]
     head: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -67,14 +70,20 @@ class Table:
         return found
 
 
-class Behind(Protocol):
-    """What a table must know of the runs behind its cells."""
+class CellSource:
+    """What a table knows of the runs of its cells; this one knows nothing."""
 
     def runs(self, algorithm: str, env: int) -> int:
-        """Return how many runs the choice was made among."""
+        """Return how many runs the choice was made among; 0 if that is not known."""
+        return 0
 
-    def reason(self, algorithm: str, env: int, metric: str | None) -> str:
-        """Say why there is no figure; ``metric`` if a record was chosen and only lacks that."""
+    def reason(self, algorithm: str, env: int) -> str:
+        """Return why no record was chosen."""
+        return ""
+
+    def missing(self, selected: pd.DataFrame, algorithm: str, envs: Sequence[int]) -> Missing:
+        """Return which of ``envs`` lack a figure among the ``selected`` records, and why."""
+        return ()
 
 
 def over_trials(shares: Sequence[float] | np.ndarray, runs: int = 0) -> Cell:
@@ -109,14 +118,13 @@ def domain_rows(
     algorithms: Sequence[str],
     n_envs: int,
     metric: str,
-    behind: Behind,
-) -> list[tuple[str, list[Cell]]]:
+    source: CellSource,
+) -> list[Row]:
     """Return algorithms x domains, and the average over domains.
 
-    ``selected``: the chosen records of one data set and setting. ``behind`` knows the runs of a
-    cell, and why it has no figure.
+    ``selected``: the chosen records of one dataset and setting.
     """
-    values = _by(selected, ["algorithm", "test_env"], metric)
+    values = _group_values(selected, ["algorithm", "test_env"], metric)
     chosen = set(zip(selected["algorithm"], selected["test_env"], strict=True))
     rows = []
     for algorithm in algorithms:
@@ -124,10 +132,11 @@ def domain_rows(
         for env in range(n_envs):
             shares = values.get((algorithm, env), ())
             if len(shares):
-                cells.append(over_trials(shares, behind.runs(algorithm, env)))
+                cells.append(over_trials(shares, source.runs(algorithm, env)))
+            elif (algorithm, env) in chosen:
+                cells.append(Cell(reason=NO_CLASS))
             else:
-                lacking = metric if (algorithm, env) in chosen else None
-                cells.append(Cell(reason=behind.reason(algorithm, env, lacking)))
+                cells.append(Cell(reason=source.reason(algorithm, env)))
         rows.append((algorithm, [*cells, average(cells)]))
     return rows
 
@@ -137,13 +146,12 @@ def measure_rows(
     algorithms: Sequence[str],
     envs: Sequence[int],
     metrics: Sequence[str],
-    behind: Behind,
-    lacking: Callable[[str], Missing] = lambda algorithm: (),
-) -> list[tuple[str, list[Cell]]]:
+    source: CellSource,
+) -> list[Row]:
     """Return algorithms x measures: the mean over the domains ``envs``, then over the trials.
 
     A trial counts if it has all of ``envs``; a domain where no class is in a shot group does not
-    count for that group. ``lacking`` tells which domains an algorithm without a trial lacks.
+    count for that group.
     """
     by_trial = selected[selected["test_env"].isin(envs)].groupby(
         ["algorithm", "trial_seed"], observed=True
@@ -154,24 +162,22 @@ def measure_rows(
     rows = []
     for algorithm in algorithms:
         trials = means.loc[algorithm] if algorithm in there else means.iloc[:0]
-        runs = sum(behind.runs(algorithm, env) for env in envs)
+        runs = sum(source.runs(algorithm, env) for env in envs)
         cells = [over_trials(trials[metric].dropna().to_numpy(), runs) for metric in metrics]
         if len(trials):
             none = Cell(reason=NO_CLASS)
         else:
-            none = Cell(reason=NO_TRIAL, missing=lacking(algorithm))
+            none = Cell(reason=NO_TRIAL, missing=source.missing(selected, algorithm, envs))
         rows.append((algorithm, [none if cell.mean is None else cell for cell in cells]))
     return rows
 
 
-def average_rows(
-    by_dataset: Sequence[Sequence[tuple[str, list[Cell]]]],
-) -> list[tuple[str, list[Cell]]]:
-    """Return algorithms x data sets, and the average over data sets.
+def average_rows(by_dataset: Sequence[Sequence[Row]]) -> list[Row]:
+    """Return algorithms x datasets, and the average over datasets.
 
-    ``by_dataset``: for every data set what ``measure_rows`` gives for one measure and the same
+    ``by_dataset``: for every dataset what ``measure_rows`` gives for one measure and the same
     algorithms. So a trial counts if it has every test domain, as among the measures; DomainBed
-    averages whatever there is, which is the same only where nothing is missing.
+    averages the domains at hand, which is the same only where nothing is missing.
     """
     rows = []
     for parts in zip(*by_dataset, strict=True):
@@ -180,7 +186,7 @@ def average_rows(
     return rows
 
 
-def _by(frame: pd.DataFrame, keys: list[str], metric: str) -> dict[Any, np.ndarray]:
+def _group_values(frame: pd.DataFrame, keys: list[str], metric: str) -> dict[Any, np.ndarray]:
     known = frame[frame[metric].notna()]
     groups = known.groupby(keys, observed=True, sort=False)[metric]
     return {key: values.to_numpy() for key, values in groups}

@@ -33,8 +33,8 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         "--format",
         metavar="NAME",
-        help="text (DomainBed's form), markdown, latex, csv or html; by default what the name of "
-        "--output says, else text",
+        help="text (DomainBed's form), markdown, latex, csv or html; by default that of "
+        "--output's name, else text",
     )
     add("--latex", action="store_true", help="the same as --format latex")
     add("--output", metavar="FILE", help="write the tables to FILE too, and the chosen "
@@ -59,7 +59,11 @@ def build_parser() -> argparse.ArgumentParser:
     add("--statistics", action="store_true", help="ranks and tests over all cells too; with "
         "--output also their diagrams, FILE_ranks_CRITERION.svg and .pdf (the latter needs "
         "matplotlib)")  # fmt: skip
-    add("--reference", metavar="NAME", help="whom to compare with the others; by default NDCL")
+    add(
+        "--reference",
+        metavar="NAME",
+        help="which algorithm to compare with the others; by default NDCL",
+    )
     add("--counts", action="store_true", help="show (trials/runs) behind each figure")
     add("--partial", action="store_true", help="let runs count that are not done")
     add("--verbose", action="store_true", help="name what was left out, on standard error")
@@ -74,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     if args.latex and args.format not in (None, "latex"):
         raise InputError(f"--latex and --format {args.format} contradict each other; give one")
-    name = formats.chosen("latex" if args.latex else args.format, args.output)
+    name = formats.choose_format("latex" if args.latex else args.format, args.output)
     hparams = _hparams_path(args.hparams_out, args.output)
     whole = read_sweep(args.input_dir)
     sweep = whole.only(algorithm=args.algorithms, dataset=args.datasets, setting=args.imbalance)
@@ -89,13 +93,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     head = summary.head(sweep, partial=args.partial)
     text = formats.render(name, head, _tables(args, built), counts=args.counts)
-    _say(text)
+    _print_text(text)
     if args.output:
         write_in_folder(Path(args.output), text)
         if args.statistics:
             _write_diagrams(args, built)
     if hparams:
-        chosen.write_table(chosen.behind(sweep, built), hparams)
+        chosen.write_table(chosen.selected_hparams(sweep, built), hparams)
     if args.html:
         from ndcl_domainbed.results import report
 
@@ -106,22 +110,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _reference(asked: str | None, sweep: Sweep) -> str:
-    """Return whom to compare with the others; only the one by default may be without a run.
+    """Return the algorithm to compare with the others; only the default may be without a run.
 
     That is NDCL, or its only variant.
     """
     from ndcl_domainbed.results.labels import base_algorithm
 
-    there = sorted(map(str, sweep.runs["algorithm"].unique()))
+    known = sorted(map(str, sweep.runs["algorithm"].unique()))
     if asked is None:
-        variants = [name for name in there if base_algorithm(name) == "NDCL"]
+        variants = [name for name in known if base_algorithm(name) == "NDCL"]
         return variants[0] if len(variants) == 1 else "NDCL"
-    if asked not in there:
-        raise unknown_name("algorithm of --reference", asked, there)
+    if asked not in known:
+        raise unknown_name("algorithm of --reference", asked, known)
     return asked
 
 
-def _say(text: str) -> None:
+def _print_text(text: str) -> None:
     """Print ``text``; what the terminal's encoding lacks as an escape (the file is UTF-8)."""
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
@@ -132,7 +136,7 @@ def _tables(args: argparse.Namespace, built: Sequence[Leaderboards]) -> list[Tab
 
     tables = [table for one in built for table in one.tables]
     if args.statistics:
-        tables += statistics.tables_of(built, _measures(args), args.reference)
+        tables += statistics.build_tables(built, _measures(args), args.reference)
     return tables
 
 
@@ -145,15 +149,17 @@ def _write_diagrams(args: argparse.Namespace, built: Sequence[Leaderboards]) -> 
     from ndcl_domainbed.results import rank_diagram
 
     output = Path(args.output)
-    for name, drawn in rank_diagram.diagrams(built, _measures(args), args.reference):
+    for name, drawn in rank_diagram.draw_all(built, _measures(args), args.reference):
         stem = f"{output.stem}_ranks_{name}"
-        write_in_folder(output.with_name(f"{stem}.svg"), rank_diagram.svg(drawn))
-        pdf, lacking = rank_diagram.pdf(drawn)
+        write_in_folder(output.with_name(f"{stem}.svg"), rank_diagram.to_svg(drawn))
+        pdf, lacking = rank_diagram.to_pdf(drawn)
         if pdf is not None:
             write_in_folder(output.with_name(f"{stem}.pdf"), pdf)
         if lacking:
-            told = f"{stem}.pdf shows boxes for {lacking}, which its font lacks"
-            print(f"{told}; {stem}.svg has them", file=sys.stderr)
+            note = (
+                f"{stem}.pdf shows boxes for {lacking}, which its font lacks; {stem}.svg has them"
+            )
+            print(note, file=sys.stderr)
 
 
 def _hparams_path(asked: str | None, output: str | None) -> Path | None:

@@ -36,8 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     sweep = read_sweep(args.input_dir)
     table = chosen.every_run(sweep, args.selection, partial=args.partial)
     chosen.write_table(table, path)
-    said = f"{len(table)} rows and {table.shape[1]} columns written to {path}"
-    print("\n".join([said, *summary.no_record(sweep)]))
+    line = f"{len(table)} rows and {table.shape[1]} columns written to {path}"
+    print("\n".join([line, *summary.no_record(sweep)]))
     return 0
 
 

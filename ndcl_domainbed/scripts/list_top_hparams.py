@@ -1,4 +1,4 @@
-"""List the hyper-parameter draws of a data set, algorithm and test domain, best first."""
+"""List the hyper-parameter draws of a dataset, algorithm and test domain, best first."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from ndcl_domainbed.errors import InputError
+from ndcl_domainbed.run_folder import JOBS_FILE
 from ndcl_domainbed.sweeping import deleting, manifest, states, status
 from ndcl_domainbed.sweeping.flags import free_args, parse
 from ndcl_domainbed.sweeping.jobs import Job, cores
@@ -87,7 +88,7 @@ def show_status(jobs: Sequence[Job], options: Namespace) -> int:
     """Show how far the jobs are."""
     if not jobs:
         raise InputError(
-            f"{options.output_dir} has no {manifest.FILE_NAME}, in which a launch notes its jobs: "
+            f"{options.output_dir} has no {JOBS_FILE}, in which a launch notes its jobs: "
             "say with the flags of the launch which runs to look for."
         )
     status.watch(jobs) if options.watch else status.print_status(jobs, Queue())

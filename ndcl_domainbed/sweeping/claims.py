@@ -13,20 +13,26 @@ nobody.
 
 from __future__ import annotations
 
-import dataclasses
 import errno
-import json
 import os
 import re
 import time
 import uuid
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from imbalance_splits.whole_files import whole_file
-from ndcl_domainbed.sweeping.processes import Process, this_process
+from ndcl_domainbed.processes import this_process
+from ndcl_domainbed.run_folder import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    Claim,
+    all_claims,
+    claim_path,
+    files_in,
+)
+from ndcl_domainbed.run_folder import latest_claim as latest
+
+__all__ = ["DONE", "FAILED", "INTERRUPTED", "Claim", "Watch", "all_claims", "latest", "take"]
 
 HEARTBEAT = 15.0
 """Seconds from one touch of a claim to the next."""
@@ -38,47 +44,6 @@ WATCHED = 3 * HEARTBEAT
 """Seconds for which such a claim is watched before it is taken over."""
 
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
-
-DONE, FAILED, INTERRUPTED = "done", "failed", "interrupted"
-
-
-@dataclass(frozen=True)
-class End:
-    """How an attempt ended: ``outcome`` is done, failed or interrupted.
-
-    ``crashed`` tells an attempt that broke down, which may go well another time, from one that
-    ended with an error of its own, which will come again. ``at`` is for people to read only.
-    """
-
-    outcome: str
-    reason: str = ""
-    crashed: bool = False
-    at: float = 0.0
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A claim as it stands in the folder of a job; ``since`` is for people to read only."""
-
-    path: Path
-    number: int
-    owner: Process | None
-    since: float
-    end: End | None
-
-    def finish(self, outcome: str, reason: str = "", *, crashed: bool = False) -> None:
-        """Write how the attempt ended. Only for its owner, or for the one who saw it die."""
-        ended = dataclasses.replace(self, end=End(outcome, reason, crashed, time.time()))
-        with whole_file(self.path) as partial:
-            partial.write_text(_to_json(ended))
-
-    def touch(self) -> None:
-        """Show that the owner lives: set the file's time by the file system's clock."""
-        os.utime(self.path)
-
-    def is_lost(self) -> bool:
-        """Whether another process has taken the job over, or the job was deleted."""
-        return _path(self.path.parent, self.number + 1).exists() or not self.path.exists()
 
 
 class Watch:
@@ -111,8 +76,8 @@ def take(folder: Path, number: int) -> Claim | None:
     Returns None if another process has that attempt already. The folder is made if it is missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    claim = Claim(_path(folder, number), number, this_process(), time.time(), None)
-    if not _create(claim.path, _to_json(claim), folder / f".claim.{number}.{uuid.uuid4().hex}"):
+    claim = Claim(claim_path(folder, number), number, this_process(), time.time(), None)
+    if not _create(claim.path, claim.to_json(), folder / f".claim.{number}.{uuid.uuid4().hex}"):
         return None
     _remove_asides(folder, number)
     return claim
@@ -160,58 +125,6 @@ def _create_empty(path: Path, text: str) -> bool:
     except FileExistsError:
         return False
     return True
-
-
-def latest(folder: Path, names: Iterable[str] | None = None) -> Claim | None:
-    """Return the claim of the last attempt, or None if the job was never started.
-
-    ``names`` are the names of the folder's files, where they are known already.
-    """
-    numbers = _numbers(files_in(folder) if names is None else names)
-    return _read(_path(folder, numbers[-1]), numbers[-1]) if numbers else None
-
-
-def all_claims(folder: Path) -> list[Claim]:
-    """Return the claims of all attempts at a job, the first one first."""
-    return [_read(_path(folder, number), number) for number in _numbers(files_in(folder))]
-
-
-def files_in(folder: Path) -> list[str]:
-    """Return the names of the files in ``folder``; none if there is no such folder."""
-    try:
-        return [path.name for path in folder.iterdir()]
-    except FileNotFoundError:
-        return []
-
-
-def _numbers(names: Iterable[str]) -> list[int]:
-    """Return the numbers of the claims among the files of a folder, sorted."""
-    found = (re.fullmatch(r"claim\.(\d+)\.json", name) for name in names)
-    return sorted(int(match[1]) for match in found if match)
-
-
-def _path(folder: Path, number: int) -> Path:
-    return folder / f"claim.{number}.json"
-
-
-def _read(path: Path, number: int) -> Claim:
-    """Return the claim in a file; one that cannot be read has an unknown owner and no end."""
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-        owner = Process(**content["owner"])
-        end = End(**content["end"]) if content["end"] else None
-        return Claim(path, number, owner, content["since"], end)
-    except (OSError, ValueError, KeyError, TypeError):
-        return Claim(path, number, None, 0.0, None)
-
-
-def _to_json(claim: Claim) -> str:
-    content = {
-        "owner": dataclasses.asdict(claim.owner) if claim.owner else None,
-        "since": claim.since,
-        "end": dataclasses.asdict(claim.end) if claim.end else None,
-    }
-    return json.dumps(content, sort_keys=True, indent=1) + "\n"
 
 
 def _modified(path: Path) -> float:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 
 from ndcl_domainbed.errors import InputError
+from ndcl_domainbed.run_folder import DONE_FILE, LOCK_FILE, RECORDS_FILE
 from ndcl_domainbed.sweeping import claims, states
 from ndcl_domainbed.sweeping.claims import Watch
 from ndcl_domainbed.sweeping.jobs import Job
@@ -48,8 +49,8 @@ def delete(job: Job, watch: Watch) -> bool:
     aside = job.folder.with_name(f".deleted.{job.folder.name}")
     shutil.rmtree(aside, ignore_errors=True)
     try:
-        with locked(job.folder / states.LOCK_FILE):
-            if (job.folder / states.DONE_FILE).exists():  # its run has ended in the meantime
+        with locked(job.folder / LOCK_FILE):
+            if (job.folder / DONE_FILE).exists():  # its run has ended in the meantime
                 claim.finish(claims.INTERRUPTED)
                 return False
             job.folder.rename(aside)
@@ -57,6 +58,6 @@ def delete(job: Job, watch: Watch) -> bool:
         claim.finish(claims.INTERRUPTED)
         print(f"Left alone: {str(error).splitlines()[0]}")
         return False
-    (aside / "results.jsonl").unlink(missing_ok=True)  # or a reader of results would count it
+    (aside / RECORDS_FILE).unlink(missing_ok=True)  # or a reader of results would count it
     shutil.rmtree(aside)
     return True

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import sys
 from dataclasses import dataclass, field
@@ -12,6 +10,7 @@ from typing import Any
 
 from imbalance_splits.discovery import own_files
 from ndcl_domainbed.own_code import FLAG
+from ndcl_domainbed.run_folder import folder_name
 from ndcl_domainbed.training.arguments import TrainArguments
 
 
@@ -69,16 +68,6 @@ def make_job(
 ) -> Job:
     """Return the job that ``train_args`` make in a sweep's ``output_dir``."""
     return Job(train_args, Path(output_dir) / folder_name(train_args), n_steps, free_args or {})
-
-
-def folder_name(train_args: dict[str, Any]) -> str:
-    """Return the name of a job's folder: DomainBed's, the MD5 digest of the arguments' JSON.
-
-    >>> folder_name({"dataset": "PACS", "test_envs": [0]})
-    '35d4043ee3ff3517a442b7364bb11a61'
-    """
-    text = json.dumps(train_args, sort_keys=True)
-    return hashlib.md5(text.encode("utf-8"), usedforsecurity=False).hexdigest()
 
 
 def _words(value: Any) -> list[str]:

@@ -1,6 +1,6 @@
 """The folder of a sweep: that it can be written, and ``jobs.jsonl``, which says what its jobs are.
 
-So ``status`` need not be told.
+So ``status`` needs no flags.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ndcl_domainbed.errors import InputError
-from ndcl_domainbed.sweeping.jobs import Job, folder_name, make_job
-
-FILE_NAME = "jobs.jsonl"
+from ndcl_domainbed.run_folder import JOBS_FILE, folder_name
+from ndcl_domainbed.sweeping.jobs import Job, make_job
 
 
 def record(jobs: Iterable[Job], output_dir: str) -> None:
@@ -33,7 +32,7 @@ def record(jobs: Iterable[Job], output_dir: str) -> None:
     if not lines:
         return
     text = "\n".join(["", *lines, ""])  # begins with a line end: the last write may be torn
-    path = Path(output_dir) / FILE_NAME
+    path = Path(output_dir) / JOBS_FILE
     try:
         with path.open("ab") as file:
             file.write(text.encode("utf-8"))
@@ -47,7 +46,7 @@ def recorded(output_dir: str) -> list[Job]:
     """Return the jobs of all launches into ``output_dir``, each once; torn lines are skipped."""
     jobs: dict[str, Job] = {}
     try:
-        lines = (Path(output_dir) / FILE_NAME).read_text(encoding="utf-8").splitlines()
+        lines = (Path(output_dir) / JOBS_FILE).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return []
     for line in lines:

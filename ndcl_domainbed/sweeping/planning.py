@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from ndcl_domainbed.run_folder import DONE_FILE, RECORDS_FILE
 from ndcl_domainbed.sweeping import claims, states
 from ndcl_domainbed.sweeping.grid import dataset_class
 from ndcl_domainbed.sweeping.jobs import Job, cores, make_job
@@ -65,7 +66,7 @@ def measure(jobs: Sequence[Job], at_a_time: int) -> tuple[Pace, dict[Kind, str]]
         for kind, job in first.items():
             often, seldom = short[kind, 1], short[kind, MEASURED_STEPS - 1]
             state = states.read_state(often.folder)
-            if state.name == states.DONE and (seldom.folder / "done").exists():
+            if state.name == states.DONE and (seldom.folder / DONE_FILE).exists():
                 seconds[kind] = cost(often.folder, seldom.folder).of(job) / job.n_steps
             else:
                 reasons[kind] = " ".join(state.reason.split())
@@ -95,7 +96,7 @@ def cost(often: Path, seldom: Path) -> Cost:
     """Return the cost that two short runs show: evaluated at every step, and at the ends alone."""
     evaluation = (_seconds(often) - _seconds(seldom)) / (MEASURED_STEPS - 2)
     evaluation = max(0.0, evaluation)
-    records = [json.loads(line) for line in (often / "results.jsonl").open(encoding="utf-8")]
+    records = [json.loads(line) for line in (often / RECORDS_FILE).open(encoding="utf-8")]
     times = sorted(record["step_time"] for record in records)
     step = times[len(times) // 2]  # the median: the first steps are slow
     start = _seconds(seldom) - 2 * evaluation - MEASURED_STEPS * step

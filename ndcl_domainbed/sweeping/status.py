@@ -7,6 +7,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
+from ndcl_domainbed.run_folder import finished_steps
 from ndcl_domainbed.sweeping import states
 from ndcl_domainbed.sweeping.jobs import Job
 from ndcl_domainbed.sweeping.pace import pace_of
@@ -75,7 +76,7 @@ def describe(found: Mapping[Job, State], queued: int = 0) -> list[str]:
 
     ``queued`` is the number of jobs in a queue, where no job runs.
     """
-    steps = {job: states.finished_steps(job.folder) for job in _running(found)}
+    steps = {job: finished_steps(job.folder) for job in _running(found)}
     lines = [states.count_line(found.values()), progress_line(found, steps)]
     if queued:
         lines.append(f"In Slurm's queue: {queued} jobs.")

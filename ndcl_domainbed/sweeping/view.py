@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from ndcl_domainbed.run_folder import finished_steps
 from ndcl_domainbed.sweeping import states
 from ndcl_domainbed.sweeping.jobs import Job
 from ndcl_domainbed.sweeping.states import State
@@ -40,7 +41,7 @@ class Tally:
 
     def started(self, job: Job) -> None:
         """Note how far a job is when it starts, for the pace counts only what is done here."""
-        self._at_start[job] = states.finished_steps(job.folder)
+        self._at_start[job] = finished_steps(job.folder)
         self._steps_to_do[job] = job.n_steps - self._at_start[job]
 
     def finished(self, job: Job, state: State) -> None:
@@ -81,7 +82,7 @@ def duration(seconds: float) -> str:
 
 def outcome(job: Job, state: State) -> str:
     """Return one line on how a job ended."""
-    reason = f": {' '.join(state.reason.split())} (see {job.folder})" if state.reason else ""
+    reason = f": {state.reason} (see {job.folder})" if state.reason else ""
     return f"{state.name:<7} {job.title()}{reason}"
 
 
@@ -130,7 +131,7 @@ class LiveView:
 
     def refresh(self, running: Sequence[Job]) -> None:
         """Bring all bars up to date."""
-        steps = {job: states.finished_steps(job.folder) for job in running}
+        steps = {job: finished_steps(job.folder) for job in running}
         for job in list(self._bars.keys() - steps.keys()):
             self._progress.remove_task(self._bars.pop(job))
         for job, made in steps.items():

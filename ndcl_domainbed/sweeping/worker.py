@@ -14,6 +14,7 @@ from pathlib import Path
 
 from imbalance_splits.discovery import use_files
 from ndcl_domainbed.errors import InputError, RunFailure
+from ndcl_domainbed.run_folder import DONE_FILE, ERR_FILE
 from ndcl_domainbed.sweeping import claims
 from ndcl_domainbed.sweeping.claims import DONE, FAILED, INTERRUPTED, Claim
 from ndcl_domainbed.sweeping.jobs import Job
@@ -35,7 +36,7 @@ def run(job: Job, number: int) -> str:
     claim = claims.take(job.folder, number)
     if claim is None:
         return NOT_MINE
-    if (job.folder / "done").exists():
+    if (job.folder / DONE_FILE).exists():
         claim.finish(DONE)
         return NOT_MINE
     stop = keep_alive(claim)
@@ -70,7 +71,7 @@ def _train(job: Job, claim: Claim) -> str:
 
 def append_error(folder: Path, text: str) -> None:
     """Add ``text`` to the job's ``err.txt``, unless the run has ended it with that itself."""
-    with (folder / "err.txt").open("a+", encoding="utf-8", errors="replace") as file:
+    with (folder / ERR_FILE).open("a+", encoding="utf-8", errors="replace") as file:
         file.seek(0)
         if not file.read().endswith(text.rstrip() + "\n"):
             file.write(text.rstrip() + "\n")
@@ -85,7 +86,7 @@ def quiet(folder: Path) -> Iterator[None]:
     """
     kept = sys.stdout, sys.stderr, os.dup(1), os.dup(2)
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-    for target, number in ((os.devnull, 1), (folder / "err.txt", 2)):
+    for target, number in ((os.devnull, 1), (folder / ERR_FILE, 2)):
         handle = os.open(target, flags, 0o644)
         os.dup2(handle, number)
         os.close(handle)

@@ -12,10 +12,10 @@ import torch
 
 from imbalance_splits.errors import InputError
 from imbalance_splits.whole_files import whole_file
+from ndcl_domainbed.run_folder import RESUME_FILE
 from ndcl_domainbed.training import seeding, state
 from ndcl_domainbed.training.arguments import TrainArguments
 
-RESUME_FILE = "resume.pt"
 _AGAIN = "Use another --output_dir, or start over with --no_resume."
 _FREE_TO_CHANGE = frozenset(
     {"output_dir", "data_dir", "device", "num_workers", "feature_cache", "log"}

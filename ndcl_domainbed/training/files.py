@@ -1,4 +1,4 @@
-"""The files of a run: which says that it is done, and what to say if one cannot be written."""
+"""What to say if a file of a run cannot be written."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ndcl_domainbed.errors import RunFailure
-
-DONE_FILE = "done"
-"""The file that a run writes when it is done."""
 
 
 @contextmanager

@@ -8,6 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from imbalance_splits.whole_files import remove_partial_files, whole_file
+from ndcl_domainbed.run_folder import (
+    DONE_FILE,
+    ERR_FILE,
+    LOCK_FILE,
+    MODEL_FILE,
+    OUT_FILE,
+    RECORDS_FILE,
+    SPLIT_FILE,
+)
 from ndcl_domainbed.training import checkpoints, environment, output, records
 from ndcl_domainbed.training.arguments import TrainArguments
 from ndcl_domainbed.training.batches import StepBatches
@@ -19,15 +28,13 @@ from ndcl_domainbed.training.callbacks import (
 )
 from ndcl_domainbed.training.checkpoints import Progress
 from ndcl_domainbed.training.feed import Feed, Item, Source, evaluation_batch_size, plan
-from ndcl_domainbed.training.files import DONE_FILE, writing
+from ndcl_domainbed.training.files import writing
 from ndcl_domainbed.training.locks import locked
 from ndcl_domainbed.training.memory import keep_freed_memory
 from ndcl_domainbed.training.preparation import Run, prepare, split_description
 from ndcl_domainbed.training.scalar_logs import SCALARS_FOLDER, open_log
 from ndcl_domainbed.training.steps import make_steps, save_model
 from ndcl_domainbed.training.stopping import StopRequest
-
-LOCK_FILE = ".lock"
 
 
 def train(arguments: TrainArguments, callbacks: Sequence[Callback] = ()) -> None:
@@ -66,7 +73,7 @@ def train(arguments: TrainArguments, callbacks: Sequence[Callback] = ()) -> None
 
 def _is_done(folder: Path, arguments: TrainArguments) -> bool:
     """Tell whether this run is complete. InputError if the folder holds another run's records."""
-    path = folder / records.FILE_NAME
+    path = folder / RECORDS_FILE
     for record in records.read(path)[:1]:
         if "args" in record:
             checkpoints.check_same_run(record["args"], arguments, path)
@@ -76,7 +83,7 @@ def _is_done(folder: Path, arguments: TrainArguments) -> bool:
 def _clear(folder: Path, callbacks: Sequence[Callback]) -> None:
     """Remove what an earlier run left in ``folder``."""
     checkpoints.remove_progress(folder)
-    names = [DONE_FILE, records.FILE_NAME, "out.txt", "err.txt", "model.pkl"]
+    names = [DONE_FILE, RECORDS_FILE, OUT_FILE, ERR_FILE, MODEL_FILE]
     names += all_line_files(callbacks)
     for path in [folder / name for name in names] + list(folder.glob("model_step*.pkl")):
         path.unlink(missing_ok=True)
@@ -93,12 +100,12 @@ def _train(run: Run) -> None:
     """Make the steps that are still to do, and save the model."""
     folder, last = run.folder, run.steps - 1
     remove_partial_files(folder)
-    _write_text(folder / "split.json", split_description(run.dataset), "before the first step")
+    _write_text(folder / SPLIT_FILE, split_description(run.dataset), "before the first step")
     source = _source(run)
     progress = _restored(run, source)
     if progress.step >= 0:
         print(f"Going on after step {progress.step}.")
-    for name in (records.FILE_NAME, *(line_file(one.name) for one in run.callbacks)):
+    for name in (RECORDS_FILE, *(line_file(one.name) for one in run.callbacks)):
         _repair_records(folder / name, progress)
     with (
         StopRequest() as stop,
@@ -106,7 +113,7 @@ def _train(run: Run) -> None:
         _open_feed(run, source, progress) as feed,
     ):
         make_steps(run, progress, feed, log, stop)
-        save_model(run, "model.pkl", last)
+        save_model(run, MODEL_FILE, last)
         _write_text(folder / DONE_FILE, "done", f"after step {last}")
         if not run.arguments.keep_resume:
             checkpoints.remove_progress(folder)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ndcl_domainbed.errors import InputError, RunFailure
+from ndcl_domainbed.run_folder import ERR_FILE, OUT_FILE
 from ndcl_domainbed.training.files import writing
 from ndcl_domainbed.training.stopping import Stopped, StoppedAtOnce
 
@@ -56,7 +57,7 @@ def make_folder(name: str) -> Path:
     folder = Path(name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "out.txt").open("a").close()
+        (folder / OUT_FILE).open("a").close()
     except OSError as error:
         raise InputError(f"cannot write to the output folder {folder}: {error.strerror}") from error
     return folder
@@ -70,7 +71,7 @@ def logged_to(folder: Path) -> Iterator[None]:
     saying what went wrong.
     """
     kept = sys.stdout, sys.stderr
-    out, err = Tee(sys.stdout, folder / "out.txt"), Tee(sys.stderr, folder / "err.txt")
+    out, err = Tee(sys.stdout, folder / OUT_FILE), Tee(sys.stderr, folder / ERR_FILE)
     sys.stdout, sys.stderr = out, err
     last_words = ""
     try:

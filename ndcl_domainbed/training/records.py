@@ -8,8 +8,6 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-FILE_NAME = "results.jsonl"
-
 
 class Repaired(NamedTuple):
     """What :func:`truncate_after` kept, and what it dropped."""

@@ -16,14 +16,13 @@ from ndcl_domainbed import registry
 from ndcl_domainbed.features.extraction import half_precision
 from ndcl_domainbed.features.frozen import frozen_backbone
 from ndcl_domainbed.hparams import Hparams
+from ndcl_domainbed.run_folder import MODEL_FILE, RECORDS_FILE
 from ndcl_domainbed.testbed.datasets.images import transforms
 from ndcl_domainbed.testbed.datasets.images.reading import read_rgb
 from ndcl_domainbed.testbed.networks import describe_weights
 from ndcl_domainbed.training import records
 from ndcl_domainbed.training.feed import evaluation_batch_size
 from ndcl_domainbed.training.preparation import choose_device
-
-MODEL_FILE = "model.pkl"
 
 
 class Predictions(NamedTuple):
@@ -187,7 +186,7 @@ def _checked_backbone(hparams: Hparams, saved: Mapping[str, Any], path: Path) ->
     backbone = frozen_backbone(hparams)
     network = saved.get("model_network")
     if network is None:  # a file of an earlier version: the run's record has it
-        first = records.read(path.with_name(records.FILE_NAME))[:1]
+        first = records.read(path.with_name(RECORDS_FILE))[:1]
         network = first[0].get("network") if first else None
     found = describe_weights(backbone)["digest"]
     wanted = (network or {}).get("digest")

@@ -17,6 +17,7 @@ import torch
 from imbalance_splits.shots import RECORD_SUFFIXES
 from ndcl_domainbed import backend
 from ndcl_domainbed.errors import InputError, RunFailure
+from ndcl_domainbed.run_folder import RECORDS_FILE
 from ndcl_domainbed.training import checkpoints, environment, evaluation, output, records, seeding
 from ndcl_domainbed.training.acceleration import explain_compile_failure
 from ndcl_domainbed.training.batches import Batch
@@ -133,7 +134,7 @@ class _Steps:
         }
         if run.network is not None:
             record["network"] = run.network
-        self._append(records.FILE_NAME, record)
+        self._append(RECORDS_FILE, record)
         for callback in run.callbacks:
             line = callback.on_record(step)
             if line is not None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 
 import pandas as pd
 import pytest
 
-from ndcl_domainbed.results import cache, load, parallel, read_sweep
+from ndcl_domainbed.results import cache, load, read_sweep
 from tests.results.builder import random_sweep, record, write_run
 
 
@@ -48,14 +49,14 @@ def same(root):
 def parsed(monkeypatch):
     """Collects the folders whose files are parsed."""
     seen: list[str] = []
-    original = parallel.parsed_store
+    original = cache.parse_files
 
     def spy(files):
         files = list(files)
         seen.extend(file.folder.rpartition("/")[2] for file in files)
         return original(files)
 
-    monkeypatch.setattr(parallel, "parsed_store", spy)
+    monkeypatch.setattr(cache, "parse_files", spy)
     return seen
 
 
@@ -119,11 +120,16 @@ def test_bad_lines_are_remembered(sweep):
     assert read_sweep(sweep).bad_lines == first
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage", "half"])
-def test_a_damaged_cache_is_made_anew(sweep, parsed, content):
+@pytest.mark.parametrize("content", [b"", b"garbage", "half", "flipped"])
+def test_a_damaged_cache_is_made_again(sweep, parsed, content):
     load(sweep)
     whole = cache_file(sweep).read_bytes()
-    cache_file(sweep).write_bytes(whole[: len(whole) // 2] if content == "half" else content)
+    half = len(whole) // 2
+    if content == "half":
+        content = whole[:half]
+    if content == "flipped":
+        content = whole[:300] + bytes([whole[300] ^ 255]) + whole[301:]
+    cache_file(sweep).write_bytes(content)
     parsed.clear()
     same(sweep)
     assert len(parsed) >= 8
@@ -132,10 +138,10 @@ def test_a_damaged_cache_is_made_anew(sweep, parsed, content):
     assert parsed == []
 
 
-def test_a_cache_of_another_version_of_the_parser_is_made_anew(sweep, parsed, monkeypatch):
+def test_a_cache_of_another_version_of_the_parser_is_made_again(sweep, parsed, monkeypatch):
     load(sweep)
     parsed.clear()
-    monkeypatch.setattr(cache, "_header", lambda: "another version")
+    monkeypatch.setattr(cache, "_version", lambda: b"another version")
     load(sweep)
     assert len(parsed) == 8
 
@@ -153,7 +159,7 @@ def test_a_folder_that_cannot_be_written_to_is_read_all_the_same(sweep, monkeypa
         raise PermissionError(13, "Permission denied")
 
     expected = fresh(sweep)
-    monkeypatch.setattr("ndcl_domainbed.results.store.Store.write", refuse)
+    monkeypatch.setattr("pyarrow.parquet.write_table", refuse)
     pd.testing.assert_frame_equal(load(sweep), expected, check_like=True)
     assert not list(sweep.glob(".*"))
 
@@ -163,3 +169,13 @@ def test_small_sweeps_are_left_without_a_cache(tmp_path):
     settle(root)
     load(root)
     assert not cache_file(root).exists()
+
+
+def test_without_pyarrow_there_is_no_cache(sweep, parsed, monkeypatch):
+    expected = fresh(sweep)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    for _ in range(2):
+        parsed.clear()
+        pd.testing.assert_frame_equal(load(sweep), expected, check_like=True)
+        assert len(parsed) == 8
+    assert not list(sweep.glob(".*"))

@@ -5,7 +5,8 @@ import pytest
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.results import read_sweep, select
-from ndcl_domainbed.results.chosen import chosen_hparams, every_run, table_path, write_table
+from ndcl_domainbed.results.chosen import every_run, selected_hparams, table_path, write_table
+from ndcl_domainbed.results.leaderboards import Leaderboards
 from tests.results.builder import record, write_run
 
 
@@ -24,8 +25,8 @@ def sweep(tmp_path):
 
 
 def test_the_chosen_draws_come_with_their_hparams(sweep):
-    chosen = [(name, select(sweep.frame(), name)) for name in ("training", "oracle")]
-    table = chosen_hparams(sweep, chosen)
+    chosen = [Leaderboards(name, select(sweep.frame(), name)) for name in ("training", "oracle")]
+    table = selected_hparams(sweep, chosen)
     assert table["selection"].tolist() == ["training", "training", "oracle", "oracle"]
     assert table["hparams_seed"].tolist() == [1, 1, 1, 1]
     assert table["hparams.lr"].tolist() == [0.01] * 4
@@ -34,7 +35,8 @@ def test_the_chosen_draws_come_with_their_hparams(sweep):
 
 
 def test_nothing_chosen_is_an_empty_table(sweep):
-    assert chosen_hparams(sweep, [("balanced", select(sweep.frame(), "balanced"))]).empty
+    nothing = Leaderboards("balanced", select(sweep.frame(), "balanced"))
+    assert selected_hparams(sweep, [nothing]).empty
 
 
 def test_every_run_has_a_row_at_its_selected_step(sweep):

@@ -11,7 +11,7 @@ from ndcl_domainbed import backend
 from ndcl_domainbed.results import read_sweep
 from ndcl_domainbed.results.leaderboards import build
 from ndcl_domainbed.results.report import page
-from ndcl_domainbed.results.report.commit import commit
+from ndcl_domainbed.results.report.provenance import find_commit
 from tests.git_command import git
 from tests.results.builder import record, write_run
 
@@ -31,21 +31,21 @@ def checkout(tmp_path, monkeypatch):
     return root
 
 
-def test_a_clean_checkout_is_told_by_its_short_commit(checkout):
+def test_a_clean_checkout_is_told_by_its_short_find_commit(checkout):
     (checkout / "notes.txt").write_text("beside the packages, so of no matter\n")
-    assert commit(checkout) == f"commit {git(checkout, 'rev-parse', '--short', 'HEAD')}"
+    assert find_commit(checkout) == f"commit {git(checkout, 'rev-parse', '--short', 'HEAD')}"
 
 
 @pytest.mark.parametrize("file", ["README.md", "ndcl_domainbed/new.py"])
 def test_changes_are_told(checkout, file):
     (checkout / file).write_text("other\n")
-    assert commit(checkout).endswith(", with changes")
+    assert find_commit(checkout).endswith(", with changes")
 
 
 def test_variables_of_git_do_not_lead_elsewhere(checkout, tmp_path, monkeypatch):
-    expected = commit(checkout)
+    expected = find_commit(checkout)
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "nowhere"))
-    assert commit(checkout) == expected != ""
+    assert find_commit(checkout) == expected != ""
     assert backend._commit_of(checkout) == expected.removeprefix("commit ")
 
 
@@ -57,27 +57,29 @@ def test_a_git_that_does_not_answer_is_not_waited_for(checkout, tmp_path, monkey
     monkeypatch.setattr("ndcl_domainbed.git.SECONDS", 0.1)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.chdir(checkout)
-    assert (commit(checkout), backend._commit_of(checkout)) == ("", "unknown")
+    assert (find_commit(checkout), backend._commit_of(checkout)) == ("", "unknown")
 
 
 def test_without_a_checkout_nothing_is_said(checkout, tmp_path, monkeypatch):
     guest = checkout / "venv"
     (guest / "ndcl_domainbed").mkdir(parents=True)
     (guest / "ndcl_domainbed" / "version.py").write_text("")
-    assert commit(guest) == ""
+    assert find_commit(guest) == ""
     (tmp_path / "plain").mkdir()
-    assert commit(tmp_path / "plain") == ""
-    assert commit(tmp_path / "missing") == ""
+    assert find_commit(tmp_path / "plain") == ""
+    assert find_commit(tmp_path / "missing") == ""
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert commit(checkout) == ""
+    assert find_commit(checkout) == ""
 
 
 def test_the_report_says_the_commit_that_made_it(tmp_path, monkeypatch):
     write_run(tmp_path / "run", [record(0, {"0_in": 0.1, "0_out": 0.1}, test_envs=[0])])
     sweep = read_sweep(tmp_path)
     built = build(sweep, ["oracle"])
-    monkeypatch.setattr("ndcl_domainbed.results.report.made.commit", lambda: "commit 1a2b3c4")
+    monkeypatch.setattr(
+        "ndcl_domainbed.results.report.provenance.find_commit", lambda: "commit 1a2b3c4"
+    )
     version = ndcl_domainbed.version.__version__
     assert f"<dd>ndcl-domainbed {version} (commit 1a2b3c4), Python" in page(sweep, built)
-    monkeypatch.setattr("ndcl_domainbed.results.report.made.commit", lambda: "")
+    monkeypatch.setattr("ndcl_domainbed.results.report.provenance.find_commit", lambda: "")
     assert f"<dd>ndcl-domainbed {version}, Python" in page(sweep, built)

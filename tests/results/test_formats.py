@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from imbalance_splits.errors import InputError
-from ndcl_domainbed.results.formats import MODULES, chosen, render
+from ndcl_domainbed.results.formats import MODULES, choose_format, render
 from ndcl_domainbed.results.formats.common import best_and_second, notes
 from ndcl_domainbed.results.tables import Cell, Table
 
@@ -177,8 +177,8 @@ def test_html_is_well_formed():
 
 
 def test_the_format_follows_from_the_name_of_the_file():
-    assert chosen(None, "x/table.tex") == "latex"
-    assert chosen(None, "table") == "text"
-    assert chosen("html", "table.tex") == "html"
+    assert choose_format(None, "x/table.tex") == "latex"
+    assert choose_format(None, "table") == "text"
+    assert choose_format("html", "table.tex") == "html"
     with pytest.raises(InputError, match="did you mean 'markdown'"):
-        chosen("markdwn", None)
+        choose_format("markdwn", None)

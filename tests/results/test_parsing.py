@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ndcl_domainbed.results.parsing import parse
+from ndcl_domainbed.results.parsing import parse, read_class_accuracies
 from tests.results.builder import record
 
 RECORD = record(3, {"0_in": 0.25, "0_out": 0.5, "1_in": 1.0, "1_out": 0.75}, test_envs=[0])
@@ -115,6 +115,7 @@ def test_shot_groups_and_class_accuracies_are_those_of_the_target():
     assert np.isnan(columns["zero"][0])
     assert columns["balanced"][0] == (0.5 + 0.2 + 0.8) / 3
     assert columns["worst"] == [0.2]
+    assert run.by_class == [[0.5, None, 0.2, 0.8]]
 
 
 def test_class_accuracies_with_nan_or_no_spaces_are_read():
@@ -122,6 +123,20 @@ def test_class_accuracies_with_nan_or_no_spaces_are_read():
     text = json.dumps(made, sort_keys=True, separators=(",", ":")).encode()
     (run,) = parse(text + b"\n" + line(made)).runs
     assert values(run)["worst"] == [0.25, 0.25]
+
+
+def test_class_accuracies_are_those_of_the_step_of_the_run(tmp_path):
+    first = {**RECORD, "step": 0, "class_acc": {"env0_in": [0.5, None]}}
+    spoiled = {**first, "step": 2, "env0_in_acc": ["x"]}
+    last = {**first, "step": 4, "class_acc": {"env0_in": [0.25, 1]}}
+    (tmp_path / "results.jsonl").write_bytes(
+        line(first) + line(spoiled) + line(last) + line(RECORD)
+    )
+    assert read_class_accuracies(str(tmp_path), 0, 0) == [0.5, None]
+    assert read_class_accuracies(str(tmp_path), 4, 0) == [0.25, 1]
+    for step, target in ((2, 0), (3, 0), (4, 1)):
+        assert read_class_accuracies(str(tmp_path), step, target) is None
+    assert read_class_accuracies(str(tmp_path / "missing"), 0, 0) is None
 
 
 def test_a_line_torn_within_the_class_accuracies_is_counted():

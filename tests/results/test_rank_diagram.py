@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 
-from ndcl_domainbed.results.rank_diagram import Diagram, Stroke, diagram, not_apart, pdf, svg
+from ndcl_domainbed.results.rank_diagram import Diagram, Stroke, draw, find_groups, to_pdf, to_svg
 from ndcl_domainbed.results.statistics import Ranks
 
 # Demsar (2006), table 6: four versions of C4.5 on 14 data sets
@@ -31,12 +31,12 @@ def bars(drawn: Diagram) -> list[Stroke]:
     [(1.25, [(0, 3)]), (1.12, [(0, 2), (2, 3)]), (0.0, [])],
 )
 def test_bars_are_the_groups_of_the_published_example(difference, expected):
-    assert not_apart(sorted(DEMSAR.values()), difference) == expected
-    assert len(bars(diagram(ranks(DEMSAR, difference), "C4.5"))) == len(expected)
+    assert find_groups(sorted(DEMSAR.values()), difference) == expected
+    assert len(bars(draw(ranks(DEMSAR, difference), "C4.5"))) == len(expected)
 
 
 def test_lengths_are_to_the_scale_of_the_axis():
-    drawn = diagram(ranks(DEMSAR, 1.12), "C4.5")
+    drawn = draw(ranks(DEMSAR, 1.12), "C4.5")
     (left, _), (right, _) = drawn.strokes[0].points
     one_rank = (right - left) / 3
     (long, short) = bars(drawn)
@@ -47,7 +47,7 @@ def test_lengths_are_to_the_scale_of_the_axis():
 
 
 def test_every_name_stands_once_and_the_reference_in_bold():
-    drawn = diagram(ranks(DEMSAR), "C4.5+m")
+    drawn = draw(ranks(DEMSAR), "C4.5+m")
     assert [label.text for label in drawn.labels[4:]] == [
         "critical difference 1.25", "C4.5+m+cf 1.96", "C4.5+m 2.00", "2.89 C4.5+cf", "3.14 C4.5",
     ]  # fmt: skip
@@ -57,35 +57,35 @@ def test_every_name_stands_once_and_the_reference_in_bold():
         assert 0 < label.y < drawn.height
 
 
-def test_wide_signs_have_room():
-    drawn = diagram(ranks({"负样本主导的对比学习算法": 1.2, "ERM": 1.8}), "ERM")
+def test_wide_characters_have_room():
+    drawn = draw(ranks({"负样本主导的对比学习算法": 1.2, "ERM": 1.8}), "ERM")
     (label,) = [label for label in drawn.labels if label.anchor == "end"]
     assert label.x > 12 * 12 + 5 * 7.2  # the name, and its rank
 
 
 def test_without_a_critical_difference_there_is_no_bar():
-    drawn = diagram(ranks({"A": 1.0, "B": 2.0}, math.nan), "A")
+    drawn = draw(ranks({"A": 1.0, "B": 2.0}, math.nan), "A")
     assert bars(drawn) == []
     assert not any("critical" in label.text for label in drawn.labels)
 
 
 def test_the_svg_is_well_formed_whatever_the_names():
-    root = ElementTree.fromstring(svg(diagram(ranks({NAME: 1.0, "NDCL": 2.0}), "NDCL")))
+    root = ElementTree.fromstring(to_svg(draw(ranks({NAME: 1.0, "NDCL": 2.0}), "NDCL")))
     texts = [node.text for node in root.iter() if node.tag.endswith("text")]
     assert f"{NAME} 1.00" in texts
     assert root.get("width") == "760"
 
 
 def test_the_pdf_is_the_same_every_time_and_takes_any_name():
-    drawn = diagram(ranks({NAME: 1.0, "NDCL": 2.0}), "NDCL")
-    content, lacking = pdf(drawn)
+    drawn = draw(ranks({NAME: 1.0, "NDCL": 2.0}), "NDCL")
+    content, lacking = to_pdf(drawn)
     assert content.startswith(b"%PDF")
     assert lacking == ""
-    assert pdf(drawn) == (content, "")
+    assert to_pdf(drawn) == (content, "")
 
 
-def test_signs_that_the_font_of_the_pdf_lacks_are_told_and_not_warned_of(recwarn):
-    content, lacking = pdf(diagram(ranks({"我的方法": 1.0, "NDCL 法": 2.0}), "NDCL"))
+def test_characters_that_the_font_of_the_pdf_lacks_are_returned_and_not_warned_of(recwarn):
+    content, lacking = to_pdf(draw(ranks({"我的方法": 1.0, "NDCL 法": 2.0}), "NDCL"))
     assert content.startswith(b"%PDF")
     assert lacking == "我方法的"
     assert [str(one.message) for one in recwarn] == []
@@ -93,4 +93,4 @@ def test_signs_that_the_font_of_the_pdf_lacks_are_told_and_not_warned_of(recwarn
 
 def test_without_matplotlib_there_is_no_pdf(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    assert pdf(diagram(ranks(DEMSAR), "NDCL")) == (None, "")
+    assert to_pdf(draw(ranks(DEMSAR), "NDCL")) == (None, "")

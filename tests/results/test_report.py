@@ -12,7 +12,7 @@ import pytest
 from ndcl_domainbed.results import chosen, read_sweep
 from ndcl_domainbed.results.leaderboards import build
 from ndcl_domainbed.results.report import page
-from ndcl_domainbed.results.report.made import training_hours
+from ndcl_domainbed.results.report.provenance import training_hours
 from tests.browser import found_in_a_browser, needs_browser
 from tests.results.builder import random_sweep, record, write_run
 
@@ -127,7 +127,7 @@ def test_the_chosen_hyper_parameters_are_in_the_page(sweep, html):
     assert set(found["boards"]) == {"PACS", "mine / Cross"}
 
 
-def test_how_it_was_made_is_told(html):
+def test_the_provenance_is_shown(html):
     for text in ("embedded (19 runs)", "PyTorch 9.9", "1 failed (left out)", "ndcl-domainbed"):
         assert text in html
 

@@ -104,7 +104,7 @@ def test_a_measure_that_nobody_has_gives_no_cells(tmp_path):
     random_sweep(tmp_path, algorithms=["ERM", "NDCL"], draws=1, trials=1, pairs=False)
     built = build(read_sweep(tmp_path), ["training", "oracle"])
     found = [(criterion, metric) for criterion, metric, _ in
-             statistics.cells_by(built, ["overall", "few"])]  # fmt: skip
+             statistics.iterate_cells(built, ["overall", "few"])]  # fmt: skip
     assert found == [("training", "overall"), ("oracle", "overall")]
 
 
@@ -145,7 +145,7 @@ def selected(figures_: dict[str, list[float | None]]) -> pd.DataFrame:
 
 
 def test_cells_are_means_over_trials_that_every_algorithm_has():
-    cells = statistics.cells_of(
+    cells = statistics.build_cells(
         selected({"ERM": [0.1, 0.2, 0.3], "MMD": [0.4, None, 0.6], "IRM": [0.5, None, None]})
     )
     assert list(cells.figures.columns) == ["ERM", "MMD"]
@@ -159,7 +159,7 @@ def test_cells_are_means_over_trials_that_every_algorithm_has():
 def test_cells_over_unequal_trials_say_so():
     rows = selected({"ERM": [0.1, 0.2, 0.3], "MMD": [0.4, 0.5, 0.6]})
     lacking = (rows["algorithm"] == "MMD") & (rows["test_env"] == 1) & (rows["trial_seed"] == 1)
-    cells = statistics.cells_of(rows[~lacking])
+    cells = statistics.build_cells(rows[~lacking])
     assert cells.figures["MMD"].tolist() == pytest.approx([45, 50, 65])
     assert cells.dropped == ["in 1 cell some algorithms have more trials than others"]
 
@@ -167,13 +167,13 @@ def test_cells_over_unequal_trials_say_so():
 def test_the_table_says_when_there_are_too_few_cells(tmp_path):
     random_sweep(tmp_path, algorithms=["ERM", "NDCL"], draws=1, trials=1, pairs=False)
     built = build(read_sweep(tmp_path), ["training"])
-    (table,) = statistics.tables_of(built, ["overall"], "NDCL")
+    (table,) = statistics.build_tables(built, ["overall"], "NDCL")
     page = render("text", [], [table])
     assert "Over 4 cells" in page
     assert "too few cells for a claim" in page
     assert "NDCL minus it" in page
-    (table,) = statistics.tables_of(built, ["overall"], "Mine")
+    (table,) = statistics.build_tables(built, ["overall"], "Mine")
     page = render("text", [], [table])
     assert "NDCL minus it" not in page
     assert "no run of Mine to compare with" in page
-    assert statistics.tables_of(built, ["few"], "NDCL") == []
+    assert statistics.build_tables(built, ["few"], "NDCL") == []

@@ -7,17 +7,17 @@ import pandas as pd
 import pytest
 
 from ndcl_domainbed.results import tables
-from ndcl_domainbed.results.tables import Cell, over_trials
+from ndcl_domainbed.results.tables import NO_CLASS, Cell, CellSource, over_trials
 
 
-class Behind:
-    """Says of every cell that two runs are behind it, and a fixed reason."""
+class Source(CellSource):
+    """Two runs for every cell, and a fixed reason."""
 
     def runs(self, algorithm, env):
         return 2
 
-    def reason(self, algorithm, env, metric):
-        return f"why {algorithm} {env} {metric}"
+    def reason(self, algorithm, env):
+        return f"why {algorithm} {env}"
 
 
 def chosen(*rows) -> pd.DataFrame:
@@ -45,13 +45,13 @@ def test_an_average_needs_every_cell():
 
 def test_domain_rows_average_over_domains_and_give_reasons():
     selected = chosen(("A", 0, 0, 0.5, 0.1), ("A", 0, 1, 0.7, 0.1), ("A", 1, 0, 0.2, np.nan))
-    ((name, cells), (_, others)) = tables.domain_rows(selected, ["A", "B"], 2, "overall", Behind())
+    ((name, cells), (_, others)) = tables.domain_rows(selected, ["A", "B"], 2, "overall", Source())
     assert name == "A"
     assert [cell.mean for cell in cells] == [pytest.approx(60), 20, pytest.approx(40)]
     assert cells[2].error is None
-    assert [cell.reason for cell in others[:2]] == ["why B 0 None", "why B 1 None"]
-    ((_, cells),) = tables.domain_rows(selected, ["A"], 2, "few", Behind())
-    assert cells[1].reason == "why A 1 few"
+    assert [cell.reason for cell in others[:2]] == ["why B 0", "why B 1"]
+    ((_, cells),) = tables.domain_rows(selected, ["A"], 2, "few", Source())
+    assert cells[1].reason == NO_CLASS
 
 
 def test_measures_are_averaged_over_domains_first_then_over_trials():
@@ -62,7 +62,7 @@ def test_measures_are_averaged_over_domains_first_then_over_trials():
         ("A", 1, 1, 0.3, np.nan),
     )
     ((_, (overall, few)),) = tables.measure_rows(
-        selected, ["A"], [0, 1], ["overall", "few"], Behind()
+        selected, ["A"], [0, 1], ["overall", "few"], Source()
     )
     assert overall.mean == pytest.approx((60 + 20) / 2)
     assert overall.error == pytest.approx(20 / math.sqrt(2))
@@ -73,7 +73,7 @@ def test_measures_are_averaged_over_domains_first_then_over_trials():
 def test_a_trial_that_lacks_a_domain_does_not_count_for_the_measures():
     selected = chosen(("A", 0, 0, 0.5, 0.1), ("A", 1, 0, 0.7, 0.3), ("A", 0, 1, 0.9, 0.5))
     ((_, (cell,)), (_, (other,))) = tables.measure_rows(
-        selected, ["A", "B"], [0, 1], ["overall"], Behind()
+        selected, ["A", "B"], [0, 1], ["overall"], Source()
     )
     assert (cell.mean, cell.trials) == (pytest.approx(60), 1)
     assert other.mean is None

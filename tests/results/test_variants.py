@@ -12,7 +12,7 @@ from ndcl_domainbed import results
 from ndcl_domainbed.diagnostics.variants import compare_variants
 from ndcl_domainbed.results import chosen, read_sweep, summary
 from ndcl_domainbed.results.leaderboards import build
-from ndcl_domainbed.results.statistics import cells_by
+from ndcl_domainbed.results.statistics import iterate_cells
 from tests.results.builder import record, write_run
 
 FROZEN = {"frozen": True, "resnet18": True}
@@ -84,7 +84,7 @@ def test_no_average_is_over_several_networks(root):
 
 def test_ranks_are_over_the_cells_of_one_network(root):
     (built,) = build(read_sweep(root), ["training"])
-    cells = [cells for *_, cells in cells_by([built], ["overall"])]
+    cells = [cells for *_, cells in iterate_cells([built], ["overall"])]
     assert [one.network for one in cells] == ["", "frozen resnet18"]
     assert [one.figures.shape for one in cells] == [(4, 2), (4, 3)]
 

@@ -12,9 +12,9 @@ import time
 
 import pytest
 
+from ndcl_domainbed.processes import this_process
 from ndcl_domainbed.sweeping import claims, states, worker
 from ndcl_domainbed.sweeping.claims import Watch, latest, take
-from ndcl_domainbed.sweeping.processes import this_process
 
 
 @pytest.fixture

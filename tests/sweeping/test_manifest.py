@@ -24,7 +24,7 @@ def test_each_job_is_noted_once(tmp_path):
 
 
 def test_a_torn_line_costs_its_job_alone(tmp_path):
-    path = tmp_path / manifest.FILE_NAME
+    path = tmp_path / "jobs.jsonl"
     manifest.record(jobs(tmp_path, range(2)), str(tmp_path))
     path.write_text(path.read_text()[:-9])
     assert manifest.recorded(str(tmp_path)) == jobs(tmp_path, range(1))

@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from ndcl_domainbed import run_folder
+from ndcl_domainbed.run_folder import finished_steps
 from ndcl_domainbed.sweeping import claims, states
-from ndcl_domainbed.sweeping.states import count_line, finished_steps, read_state
+from ndcl_domainbed.sweeping.states import count_line, read_state
 from tests.sweeping.test_claims import age, take_as
 
 
@@ -54,7 +56,7 @@ def test_done_is_done_whatever_the_claim_says(tmp_path, claimed):
 
 def test_a_job_that_ends_while_its_state_is_read_is_done(tmp_path, monkeypatch):
     claim = claims.take(tmp_path, 0)
-    listed = claims.files_in
+    listed = run_folder.files_in
 
     def then_it_ends(folder):
         names = listed(folder)
@@ -62,7 +64,7 @@ def test_a_job_that_ends_while_its_state_is_read_is_done(tmp_path, monkeypatch):
         claim.finish(claims.DONE)
         return names
 
-    monkeypatch.setattr(claims, "files_in", then_it_ends)
+    monkeypatch.setattr(run_folder, "files_in", then_it_ends)
     state = read_state(tmp_path)
     assert (state.name, state.claim.end.outcome) == ("done", "done")
 

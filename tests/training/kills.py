@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from ndcl_domainbed.run_folder import RECORDS_FILE
 from ndcl_domainbed.training import records
 from tests.training.processes import Command
 
@@ -84,7 +85,7 @@ def _after_each_record(action):
 
     def append_and_act(path, record):
         append(path, record)
-        if path.name == records.FILE_NAME:
+        if path.name == RECORDS_FILE:
             action()
 
     records.append = append_and_act

@@ -25,13 +25,13 @@ def render(name: str, head: Sequence[str], tables: Sequence[Table], *, counts: b
     return str(module.page(head, tables, counts))
 
 
-def chosen(name: str | None, output: str | None) -> str:
+def choose_format(name: str | None, output: str | None) -> str:
     """Return the format that was asked for by ``name``, else by the suffix of ``output``.
 
     Raises InputError for an unknown name.
 
-    >>> chosen(None, "table.md"), chosen("csv", "table.md"), chosen(None, None)
-    ('markdown', 'csv', 'text')
+    >>> choose_format(None, "table.md"), choose_format("csv", "table.md")
+    ('markdown', 'csv')
     """
     if name is None:
         return SUFFIXES.get(Path(output).suffix, "text") if output else "text"

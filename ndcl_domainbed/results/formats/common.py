@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ndcl_domainbed.results.tables import Cell, Table
 
 MISSING = "X"
-PLACES = 6
+MAX_NAMES = 6
 
 
 def figure(cell: Cell, between: str, counts: bool) -> str:
@@ -20,8 +20,8 @@ def figure(cell: Cell, between: str, counts: bool) -> str:
     if cell.mean is None:
         return MISSING
     error = "" if cell.error is None else f"{between}{cell.error:.1f}"
-    behind = f" ({cell.trials}/{cell.runs})" if counts and cell.error is not None else ""
-    return f"{cell.mean:.1f}{error}{behind}"
+    counted = f" ({cell.trials}/{cell.runs})" if counts and cell.error is not None else ""
+    return f"{cell.mean:.1f}{error}{counted}"
 
 
 def title_line(table: Table) -> str:
@@ -48,6 +48,21 @@ def best_and_second(table: Table) -> tuple[set[tuple[int, int]], set[tuple[int, 
         for place, value in zip((best, second), sorted(set(shown.values()))[:-3:-1], strict=False):
             place.update((row, column) for row, mine in shown.items() if mine == value)
     return best, second
+
+
+def format_rows(
+    table: Table, between: str, counts: bool, best: str = "{}", second: str = "{}"
+) -> list[list[str]]:
+    """Return the figures as strings, row by row; ``best`` and ``second`` format the best two."""
+    firsts, seconds = best_and_second(table)
+    rows = []
+    for row, (_, cells) in enumerate(table.rows):
+        strings = [figure(cell, between, counts) for cell in cells]
+        for places, mark in ((firsts, best), (seconds, second)):
+            for column in (column for number, column in places if number == row):
+                strings[column] = mark.format(strings[column])
+        rows.append(strings)
+    return rows
 
 
 def notes(table: Table) -> list[str]:
@@ -86,19 +101,19 @@ def _details(table: Table, reason: str) -> str:
             where = f"{column} {domains}" if table.kind == "averages" else domains
             found.setdefault((where, why), {})[row] = None
     parts = [
-        f"{where}: {why}" if len(of) == len(rows) else f"{_few(list(of))} on {where}: {why}"
+        f"{where}: {why}" if len(of) == len(rows) else f"{_list_rows(list(of))} on {where}: {why}"
         for (where, why), of in found.items()
     ]
     return f" ({'; '.join(parts)})" if parts else ""
 
 
-def _in_rows(rows: tuple[str, ...], of: int) -> str:
+def _in_rows(rows: tuple[str, ...], n_rows: int) -> str:
     """Return " for ERM, NDCL"; nothing if it is every row, and few names of many."""
-    if len(rows) == of > 1:
+    if len(rows) == n_rows > 1:
         return ""
-    return f" for {_few(rows)}"
+    return f" for {_list_rows(rows)}"
 
 
-def _few(rows: Sequence[str]) -> str:
-    more = f" and {len(rows) - PLACES} more" if len(rows) > PLACES else ""
-    return f"{', '.join(rows[:PLACES])}{more}"
+def _list_rows(rows: Sequence[str]) -> str:
+    more = f" and {len(rows) - MAX_NAMES} more" if len(rows) > MAX_NAMES else ""
+    return f"{', '.join(rows[:MAX_NAMES])}{more}"

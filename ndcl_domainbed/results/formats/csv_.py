@@ -11,7 +11,7 @@ from ndcl_domainbed.results.names import NO_SETTING
 from ndcl_domainbed.results.tables import SELECTION, Table
 
 BETWEEN = " | "
-"""Stands between lines in one field: a line end there is too much for some readers."""
+"""Stands between lines in one field: some readers cannot take a line end there."""
 
 COLUMNS = (
     *("table", "dataset", "network", "setting", "selection", "metric", "algorithm", "column"),
@@ -39,11 +39,13 @@ def page(head: Sequence[str], tables: Sequence[Table], counts: bool) -> str:
             title.get(SELECTION, ""),
         )
         metric = title.get("measure", "Overall")
-        said = [BETWEEN.join(lines) for lines in (table.head, table.notes, head)]
+        beside = [BETWEEN.join(lines) for lines in (table.head, table.notes, head)]
         for name, cells in table.rows:
             for column, cell in zip(table.columns, cells, strict=True):
                 numbers = (None if cell.text else cell.mean, cell.error, cell.trials, cell.runs)
                 measure = column if table.kind == "measures" else metric
                 reason = ": ".join(filter(None, (cell.reason, cell.details)))
-                writer.writerow([*about, measure, name, column, *numbers, reason, cell.text, *said])
+                writer.writerow(
+                    [*about, measure, name, column, *numbers, reason, cell.text, *beside]
+                )
     return out.getvalue()

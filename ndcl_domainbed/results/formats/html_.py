@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from ndcl_domainbed.results.formats.common import best_and_second, figure, notes, title_line
+from ndcl_domainbed.results.formats.common import format_rows, notes, title_line
 from ndcl_domainbed.results.tables import Table
 
 _STYLE = (
@@ -31,19 +31,12 @@ def page(head: Sequence[str], tables: Sequence[Table], counts: bool) -> str:
 
 
 def _table(table: Table, counts: bool) -> list[str]:
-    best, second = best_and_second(table)
     header = "".join(f"<th>{escape(name)}</th>" for name in ("Algorithm", *table.columns))
     lines = [f"<table><caption>{escape(title_line(table))}</caption>"]
     lines.append(f"<thead><tr>{header}</tr></thead><tbody>")
-    for row, (name, cells) in enumerate(table.rows):
-        texts = [f"<td>{escape(name)}</td>"]
-        for column, cell in enumerate(cells):
-            text = figure(cell, " ± ", counts)
-            if (row, column) in best:
-                text = f"<b>{text}</b>"
-            elif (row, column) in second:
-                text = f"<u>{text}</u>"
-            texts.append(f"<td>{text}</td>")
-        lines.append(f"<tr>{''.join(texts)}</tr>")
+    figures = format_rows(table, " ± ", counts, "<b>{}</b>", "<u>{}</u>")
+    for (name, _), row in zip(table.rows, figures, strict=True):
+        cells = "".join(f"<td>{text}</td>" for text in (escape(name), *row))
+        lines.append(f"<tr>{cells}</tr>")
     lines.append("</tbody></table>")
     return lines + [f"<p>{escape(line)}</p>" for line in (*table.head, *notes(table))]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ndcl_domainbed.results.formats.common import best_and_second, figure, notes, title_line
+from ndcl_domainbed.results.formats.common import format_rows, notes, title_line
 from ndcl_domainbed.results.tables import SELECTION, Table
 
-_SIGNS = {
+_ESCAPES = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
     "%": r"\%",
@@ -27,10 +27,10 @@ _SIGNS = {
     "*": "{*}",
 }
 _JOINED = re.compile(r"(?<=(.))(?=\1)(?<=[-`'])")
-"""Between two signs that would become one: a dash, a quotation mark."""
+"""Between two characters that would become one: a dash, a quotation mark."""
 
 _LATIN = 0x17F
-"""Up to this sign (Latin Extended-A), every LaTeX has what the fonts of T1 have."""
+"""Up to this character (Latin Extended-A), every LaTeX has what the fonts of T1 have."""
 
 
 def page(head: Sequence[str], tables: Sequence[Table], counts: bool) -> str:
@@ -39,7 +39,7 @@ def page(head: Sequence[str], tables: Sequence[Table], counts: bool) -> str:
     lines = [
         r"\documentclass{article}",
         r"\usepackage[utf8]{inputenc}",
-        *_signs("".join(body)),
+        *_declare_characters("".join(body)),
         r"\usepackage[margin=2cm]{geometry}",
         r"\usepackage{booktabs}",
         r"\usepackage{adjustbox}",
@@ -50,12 +50,12 @@ def page(head: Sequence[str], tables: Sequence[Table], counts: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _signs(text: str) -> list[str]:
-    """Return what lets pdfLaTeX take every sign of ``text``; LuaLaTeX and XeLaTeX do as it is.
+def _declare_characters(text: str) -> list[str]:
+    """Return what lets pdfLaTeX take every character of ``text``; other engines need nothing.
 
-    A sign of other alphabets, which pdfLaTeX would stop at, is shown as its number (U+6570).
+    A character of other alphabets, at which pdfLaTeX would stop, is shown as its number (U+6570).
     """
-    others = sorted({sign for sign in text if ord(sign) > _LATIN})
+    others = sorted({character for character in text if ord(character) > _LATIN})
     return [
         r"\ifdefined\DeclareUnicodeCharacter",
         r"\usepackage[T1]{fontenc}",
@@ -80,16 +80,15 @@ def _body(head: Sequence[str], tables: Sequence[Table], counts: bool) -> list[st
 
 
 def escape(text: str) -> str:
-    r"""Return ``text`` with LaTeX's own signs escaped.
+    r"""Return ``text`` with LaTeX's special characters escaped.
 
     >>> print(escape("90% of a_b"))
     90\% of a\_b
     """
-    return _JOINED.sub("{}", "".join(_SIGNS.get(sign, sign) for sign in text))
+    return _JOINED.sub("{}", "".join(_ESCAPES.get(character, character) for character in text))
 
 
 def _table(table: Table, counts: bool) -> list[str]:
-    best, second = best_and_second(table)
     header = ["Algorithm", *table.columns]
     lines = [
         rf"\subsubsection*{{{escape(title_line(table))}}}",
@@ -101,15 +100,8 @@ def _table(table: Table, counts: bool) -> list[str]:
         " & ".join(rf"\textbf{{{escape(name)}}}" for name in header) + r" \\",
         r"\midrule",
     ]
-    for row, (name, cells) in enumerate(table.rows):
-        texts = [escape(name)]
-        for column, cell in enumerate(cells):
-            text = figure(cell, r" $\pm$ ", counts)
-            if (row, column) in best:
-                text = rf"\textbf{{{text}}}"
-            elif (row, column) in second:
-                text = rf"\underline{{{text}}}"
-            texts.append(text)
-        lines.append(" & ".join(texts) + r" \\")
+    figures = format_rows(table, r" $\pm$ ", counts, r"\textbf{{{}}}", r"\underline{{{}}}")
+    for (name, _), row in zip(table.rows, figures, strict=True):
+        lines.append(" & ".join([escape(name), *row]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}}", r"\end{center}"]
     return lines + [rf"{{\footnotesize {escape(line)}\par}}" for line in notes(table)]

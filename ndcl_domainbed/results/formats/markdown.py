@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from ndcl_domainbed.results.formats.common import best_and_second, figure, notes, title_line
+from ndcl_domainbed.results.formats.common import format_rows, notes, title_line
 from ndcl_domainbed.results.tables import Table
 
 
@@ -14,34 +14,26 @@ def page(head: Sequence[str], tables: Sequence[Table], counts: bool) -> str:
     """Return all tables as one Markdown text."""
     parts = [*head, "Best in **bold**, second <u>underlined</u>."]
     for table in tables:
-        parts += [f"### {_plain(title_line(table))}", *map(_plain, table.head)]
+        parts += [f"### {_escape(title_line(table))}", *map(_escape, table.head)]
         parts.append(_table(table, counts))
         if notes(table):
-            parts.append("\n".join(f"- {_plain(line)}" for line in notes(table)))
+            parts.append("\n".join(f"- {_escape(line)}" for line in notes(table)))
     return "\n\n".join(parts) + "\n"
 
 
 def _table(table: Table, counts: bool) -> str:
-    best, second = best_and_second(table)
-    rows = []
-    for row, (name, cells) in enumerate(table.rows):
-        texts = [figure(cell, " ± ", counts) for cell in cells]
-        for column, text in enumerate(texts):
-            if (row, column) in best:
-                texts[column] = f"**{text}**"
-            elif (row, column) in second:
-                texts[column] = f"<u>{text}</u>"
-        rows.append([_plain(name), *texts])
-    headers = ["Algorithm", *map(_plain, table.columns)]
+    figures = format_rows(table, " ± ", counts, "**{}**", "<u>{}</u>")
+    rows = [[_escape(name), *row] for (name, _), row in zip(table.rows, figures, strict=True)]
+    headers = ["Algorithm", *map(_escape, table.columns)]
     return tabulate(rows, headers, tablefmt="pipe", disable_numparse=True)
 
 
-def _plain(text: str) -> str:
+def _escape(text: str) -> str:
     r"""Escape what Markdown would take for markup.
 
-    >>> print(_plain("env_val|x"))
+    >>> print(_escape("env_val|x"))
     env\_val\|x
     """
-    for sign in ("\\", "|", "_", "*", "<"):
-        text = text.replace(sign, f"\\{sign}")
+    for character in ("\\", "|", "_", "*", "<"):
+        text = text.replace(character, f"\\{character}")
     return text

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import resources
+from typing import Any
 
 import orjson
 
 from imbalance_splits.errors import InputError
+from ndcl_domainbed.results.chosen import selected_hparams
 from ndcl_domainbed.results.leaderboards import Leaderboards
 from ndcl_domainbed.results.reading import Sweep
-from ndcl_domainbed.results.report.boards import boards_data
-from ndcl_domainbed.results.report.hparams import hparams_data
-from ndcl_domainbed.results.report.made import how_it_was_made
+from ndcl_domainbed.results.report.boards import boards_data, key_of
+from ndcl_domainbed.results.report.provenance import provenance
 from ndcl_domainbed.results.report.ranks import ranks_data
 from ndcl_domainbed.results.report.runs import runs_data
 
@@ -40,19 +41,29 @@ def page(
         **boards_data(built),
         **runs_data(sweep, built),
         "ranks": ranks_data(built, reference),
-        "hparams": hparams_data(sweep, built),
+        "hparams": _hparams_data(sweep, built),
         "reference": reference,
-        "made": how_it_was_made(sweep, partial=partial),
+        "made": provenance(sweep, partial=partial),
     }
     environment = Environment(autoescape=True)
-    return environment.from_string(_template("report.html")).render(
-        style=_template("report.css"),
-        scripts=[_template(f"{name}.js") for name in SCRIPTS],
+    return environment.from_string(_read_template("report.html")).render(
+        style=_read_template("report.css"),
+        scripts=[_read_template(f"{name}.js") for name in SCRIPTS],
         data=orjson.dumps(data).decode().replace("<", "\\u003c"),
         made=data["made"],
     )
 
 
-def _template(name: str) -> str:
+def _hparams_data(sweep: Sweep, built: Sequence[Leaderboards]) -> dict[str, Any]:
+    """Return the table that is written beside --output too: columns, rows, and their boards."""
+    table = selected_hparams(sweep, built)
+    return {
+        "columns": list(table.columns),
+        "rows": table.astype(object).to_numpy().tolist(),
+        "boards": [key_of(*pair) for pair in zip(table["dataset"], table["setting"], strict=True)],
+    }
+
+
+def _read_template(name: str) -> str:
     folder = resources.files("ndcl_domainbed.results.report") / "templates"
     return (folder / name).read_text(encoding="utf-8")

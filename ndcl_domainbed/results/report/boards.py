@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ndcl_domainbed.results import names, tables
+from ndcl_domainbed.results import names
 from ndcl_domainbed.results.labels import network_in
-from ndcl_domainbed.results.leaderboards import Leaderboards, View
+from ndcl_domainbed.results.leaderboards import Leaderboards, SelectedBoard
 from ndcl_domainbed.results.legend import board_legend
 from ndcl_domainbed.results.selection import CRITERIA
-from ndcl_domainbed.results.tables import Cell
+from ndcl_domainbed.results.tables import Cell, Row
 
 Packed = list[float] | int
 """A figure as [mean, error, trials], or the number of the reason why there is none.
 
-A reason is a pair: the reason, and what more there is to say."""
+A reason is a pair: the reason, and its details."""
 
 
 class Packer:
@@ -24,8 +24,11 @@ class Packer:
     def __init__(self) -> None:
         self.numbers: dict[tuple[str, str], int] = {}
 
-    def packed(self, cell: Cell) -> Packed:
-        """Return ``cell`` as the page has it."""
+    def pack_rows(self, rows: Sequence[Row]) -> list[list[Packed]]:
+        """Return the cells of ``rows`` as the page has them."""
+        return [[self._pack(cell) for cell in cells] for _, cells in rows]
+
+    def _pack(self, cell: Cell) -> Packed:
         if cell.mean is None:
             return self.numbers.setdefault((cell.reason, cell.details), len(self.numbers))
         return [float(f"{cell.mean:.1f}"), float(f"{cell.error or 0.0:.1f}"), cell.trials]
@@ -34,17 +37,16 @@ class Packer:
 def boards_data(built: Sequence[Leaderboards]) -> dict[str, Any]:
     """Return criteria, measures, boards, and the figures: criterion -> board -> rows."""
     packer = Packer()
-    keys = list(dict.fromkeys(_key(view) for one in built for view in one.views))
-    boards = {_key(view): _board(view) for one in built for view in one.views}
+    boards = {_key(one): _describe_board(one) for result in built for one in result.boards}
     return {
         "criteria": [
-            {"key": one.criterion, "title": CRITERIA[one.criterion].title} for one in built
+            {"key": result.criterion, "title": CRITERIA[result.criterion].title} for result in built
         ],
         "metrics": [{"key": key, "title": names.METRIC_TITLES[key]} for key in names.METRICS],
-        "boards": [boards[key] for key in keys],
+        "boards": list(boards.values()),
         "figures": {
-            one.criterion: {_key(view): _figures(view, packer) for view in one.views}
-            for one in built
+            result.criterion: {_key(one): _pack_figures(one, packer) for one in result.boards}
+            for result in built
         },
         "reasons": list(packer.numbers),
     }
@@ -59,41 +61,30 @@ def key_of(dataset: str, setting: str) -> str:
     return dataset if setting == names.NO_SETTING else f"{dataset} / {setting}"
 
 
-def _key(view: View) -> str:
-    return key_of(view.place.board.dataset, view.place.board.setting)
+def _key(one: SelectedBoard) -> str:
+    return key_of(one.board.dataset, one.board.setting)
 
 
-def _board(view: View) -> dict[str, Any]:
-    place = view.place
+def _describe_board(one: SelectedBoard) -> dict[str, Any]:
+    board = one.board
     return {
-        "key": _key(view),
-        "dataset": place.board.dataset,
-        "setting": place.board.setting,
-        "network": network_in(place.board.dataset),
-        "domains": place.domains,
-        "thresholds": place.info.threshold_lines(place.domains),
-        "legend": board_legend(place.board.dataset, place.fixed),
+        "key": _key(one),
+        "dataset": board.dataset,
+        "setting": board.setting,
+        "network": network_in(board.dataset),
+        "domains": board.domains,
+        "thresholds": board.info.threshold_lines(board.domains),
+        "legend": board_legend(board.dataset, board.fixed),
     }
 
 
-def _figures(view: View, packer: Packer) -> dict[str, Any]:
+def _pack_figures(one: SelectedBoard, packer: Packer) -> dict[str, Any]:
     """Return algorithms, and in their order: measure -> rows over domains, and rows of measures."""
-    place, selected = view.place, view.selected
-    metrics = [name for name in names.METRICS if selected[name].notna().any()] or ["overall"]
-    by_domain = {
-        metric: [
-            [packer.packed(cell) for cell in cells]
-            for _, cells in tables.domain_rows(
-                selected, place.algorithms, len(place.domains), metric, view.behind
-            )
-        ]
-        for metric in metrics
-    }
-    measures = view.measure_rows(metrics)
+    metrics = [name for name in names.METRICS if one.selected[name].notna().any()] or ["overall"]
     return {
-        "algorithms": place.algorithms,
+        "algorithms": one.board.algorithms,
         "metrics": metrics,
-        "domains": by_domain,
-        "measures": [[packer.packed(cell) for cell in cells] for _, cells in measures],
-        "over": [place.domains[env] for env in view.envs],
+        "domains": {metric: packer.pack_rows(one.domain_rows(metric)) for metric in metrics},
+        "measures": packer.pack_rows(one.measure_rows(metrics)),
+        "over": [one.board.domains[env] for env in one.envs],
     }

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ndcl_domainbed.results.class_accuracies import class_accuracies
-from ndcl_domainbed.results.leaderboards import Leaderboards, View
+from ndcl_domainbed.results.leaderboards import Leaderboards, SelectedBoard
+from ndcl_domainbed.results.parsing import read_class_accuracies
 from ndcl_domainbed.results.reading import Sweep
 from ndcl_domainbed.results.report.boards import key_of
 from ndcl_domainbed.results.splits import read_split
@@ -26,41 +26,41 @@ def runs_data(sweep: Sweep, built: Sequence[Leaderboards]) -> dict[str, Any]:
 
     Accuracies are whole thousandths; null where there is none.
     """
-    book = _Book(sweep)
+    finder = _RunFinder(sweep)
     chosen = {
-        one.criterion: {
-            key_of(view.place.board.dataset, view.place.board.setting): book.chosen(view)
-            for view in one.views
+        result.criterion: {
+            key_of(one.board.dataset, one.board.setting): finder.describe_chosen(one)
+            for one in result.boards
         }
-        for one in built
+        for result in built
     }
-    return {"chosen": chosen, "curves": book.curves, "classes": book.classes}
+    return {"chosen": chosen, "curves": finder.curves, "classes": finder.classes}
 
 
-class _Book:
-    """Looks runs up, and notes each that is asked for once."""
+class _RunFinder:
+    """Looks runs up, and keeps each one's curve once."""
 
     def __init__(self, sweep: Sweep) -> None:
         self.curves: list[dict[str, Any]] = []
         self.classes: dict[str, dict[str, Any]] = {}
         self._records = sweep.records
-        self._of = sweep.records["run"].to_numpy()
+        self._run_of = sweep.records["run"].to_numpy()
         self._envs = sweep.runs["n_envs"].tolist()
         columns = [sweep.runs[name].astype(object).tolist() for name in _KEYS]
         self._numbers = {key: number for number, key in enumerate(zip(*columns, strict=True))}
-        self._noted: dict[int, int] = {}
+        self._curve_numbers: dict[int, int] = {}
 
-    def chosen(self, view: View) -> dict[str, dict[str, Any]]:
+    def describe_chosen(self, one: SelectedBoard) -> dict[str, dict[str, Any]]:
         """Return algorithm -> domain -> what was chosen, for a board under a criterion."""
-        firsts = view.selected.sort_values("trial_seed").drop_duplicates(["algorithm", "test_env"])
+        firsts = one.selected.sort_values("trial_seed").drop_duplicates(["algorithm", "test_env"])
         found: dict[str, dict[str, Any]] = {}
         for row in firsts.to_dict("records"):
             number = self._numbers[tuple(row[name] for name in _KEYS)]
-            per_class = class_accuracies(row["run"], row["step"], row["test_env"])
+            per_class = read_class_accuracies(row["run"], row["step"], row["test_env"])
             if per_class is not None:
-                self._note_classes(row)
+                self._keep_classes(row)
             found.setdefault(row["algorithm"], {})[str(row["test_env"])] = {
-                "curve": self._noted_curve(number, row["test_env"]),
+                "curve": self._curve_number(number, row["test_env"]),
                 "step": row["step"],
                 "trial": row["trial_seed"],
                 "draw": row["hparams_seed"],
@@ -68,14 +68,14 @@ class _Book:
             }
         return found
 
-    def _noted_curve(self, number: int, target: int) -> int:
-        if number not in self._noted:
-            self._noted[number] = len(self.curves)
+    def _curve_number(self, number: int, target: int) -> int:
+        if number not in self._curve_numbers:
+            self._curve_numbers[number] = len(self.curves)
             self.curves.append(self._curve(number, target))
-        return self._noted[number]
+        return self._curve_numbers[number]
 
     def _curve(self, number: int, target: int) -> dict[str, Any]:
-        first, last = np.searchsorted(self._of, [number, number + 1])
+        first, last = np.searchsorted(self._run_of, [number, number + 1])
         rows = self._records.iloc[first:last].sort_values("step")
         sources = [env for env in range(self._envs[number]) if env != target]
         return {
@@ -85,7 +85,7 @@ class _Book:
             "val": _series(rows, [f"env{env}_val_acc" for env in sources]),
         }
 
-    def _note_classes(self, row: dict[Any, Any]) -> None:
+    def _keep_classes(self, row: dict[Any, Any]) -> None:
         board = self.classes.setdefault(key_of(row["dataset"], row["setting"]), {})
         if str(row["test_env"]) in board:
             return

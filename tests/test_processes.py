@@ -5,8 +5,8 @@ import os
 import subprocess
 import sys
 
-from ndcl_domainbed.sweeping import processes
-from ndcl_domainbed.sweeping.processes import process, this_process
+from ndcl_domainbed import processes
+from ndcl_domainbed.processes import process, this_process
 
 
 def test_this_process_runs():

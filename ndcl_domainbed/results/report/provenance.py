@@ -1,4 +1,4 @@
-"""How the numbers of the page came about: runs, networks, versions, hours."""
+"""Where the numbers of the page come from: runs, networks, versions, hours."""
 
 from __future__ import annotations
 
@@ -12,37 +12,39 @@ import numpy as np
 import orjson
 import pandas as pd
 
+from ndcl_domainbed import version
+from ndcl_domainbed.git import NoAnswer, ask_git, short_commit
 from ndcl_domainbed.results import summary
-from ndcl_domainbed.results.folders import DONE
 from ndcl_domainbed.results.legend import mixed_networks, networks_of
 from ndcl_domainbed.results.reading import Sweep
-from ndcl_domainbed.results.report.commit import commit
+from ndcl_domainbed.run_folder import DONE, OUT_FILE
 from ndcl_domainbed.version import __version__
 
-LOOKED_AT = 200
-"""In how many runs the versions are looked up, evenly spread."""
+PACKAGES = ("ndcl_domainbed", "imbalance_splits")
+VERSION_SAMPLE = 200
+"""The number of runs, evenly spread, in which the versions are looked up."""
 
-SHOWN = 30
+MAX_LEFT_OUT = 30
 
 
-def how_it_was_made(sweep: Sweep, *, partial: bool = False) -> dict[str, Any]:
-    """Return what the last section of the page says; ``partial``: unfinished runs count."""
+def provenance(sweep: Sweep, *, partial: bool = False) -> dict[str, Any]:
+    """Return the last section of the page; ``partial``: unfinished runs count."""
     left_out = summary.left_out(sweep, partial=partial)
-    where = commit()
+    checkout = find_commit()
     return {
         "when": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "by": f"ndcl-domainbed {__version__}{f' ({where})' if where else ''}, "
+        "by": f"ndcl-domainbed {__version__}{f' ({checkout})' if checkout else ''}, "
         f"Python {platform.python_version()}, NumPy {np.__version__}, pandas {pd.__version__}",
         "folders": sweep.roots,
         "records": len(sweep.records),
         "runs": summary.runs_line(sweep, partial=partial).removeprefix("Runs: "),
         "hours": round(training_hours(sweep), 2),
-        "backends": _backends(sweep),
+        "backends": _count_backends(sweep),
         "networks": networks_of(sweep.runs),
         "mixed": mixed_networks(sweep.runs),
-        "versions": _versions(sweep),
-        "left_out": left_out[:SHOWN],
-        "not_shown": max(0, len(left_out) - SHOWN),
+        "versions": _count_versions(sweep),
+        "left_out": left_out[:MAX_LEFT_OUT],
+        "not_shown": max(0, len(left_out) - MAX_LEFT_OUT),
     }
 
 
@@ -57,22 +59,22 @@ def training_hours(sweep: Sweep) -> float:
     return float(np.nansum(seconds)) / 3600
 
 
-def _backends(sweep: Sweep) -> dict[str, int]:
-    """Return backend -> how many runs it made."""
-    texts = sweep.runs["meta"][sweep.runs["meta"] != "{}"]
-    counts = Counter(str(orjson.loads(text).get("backend") or "not recorded") for text in texts)
+def _count_backends(sweep: Sweep) -> dict[str, int]:
+    """Return backend -> how many runs had it."""
+    metas = sweep.runs["meta"][sweep.runs["meta"] != "{}"]
+    counts = Counter(str(orjson.loads(meta).get("backend") or "not recorded") for meta in metas)
     return dict(counts.most_common())
 
 
-def _versions(sweep: Sweep) -> dict[str, int]:
+def _count_versions(sweep: Sweep) -> dict[str, int]:
     """Return versions, as the runs print them in ``out.txt`` -> how many runs had them."""
     done = sweep.runs["run"][sweep.runs["state"] == DONE].unique()
-    some = done[:: max(1, len(done) // LOOKED_AT)]
-    counts = Counter(filter(None, (_environment(Path(folder) / "out.txt") for folder in some)))
+    some = done[:: max(1, len(done) // VERSION_SAMPLE)]
+    counts = Counter(filter(None, (_read_environment(Path(folder) / OUT_FILE) for folder in some)))
     return dict(counts.most_common())
 
 
-def _environment(path: Path) -> str:
+def _read_environment(path: Path) -> str:
     """Return the lines below "Environment:" as one text; nothing if there are none."""
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
@@ -87,3 +89,21 @@ def _environment(path: Path) -> str:
             break
         found.append(line.strip().replace(": ", " ", 1))
     return ", ".join(found)
+
+
+def find_commit(root: Path | None = None) -> str:
+    """Return "commit 1a2b3c4" of the checkout whose folder ``root`` holds the package.
+
+    ", with changes" follows if a tracked file differs from the commit, or if the packages have
+    a file that it lacks. Nothing where there is no git, or where the package is not part of the
+    checkout, as in a virtual environment.
+    """
+    at = Path(version.__file__).parents[1] if root is None else root
+    try:
+        ask_git(at, "ls-files", "--error-unmatch", f"{PACKAGES[0]}/version.py")
+        number = short_commit(at)
+        changes = ask_git(at, "status", "--porcelain", "--untracked-files=no")
+        new = ask_git(at, "ls-files", "--others", "--exclude-standard", "--", *PACKAGES)
+    except NoAnswer:
+        return ""
+    return f"commit {number}{', with changes' if changes or new else ''}"

@@ -1,0 +1,121 @@
+"""The records of many files as two data frames, a row per run and a row per record."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import orjson
+import pandas as pd
+
+from ndcl_domainbed.results.folders import RunFile
+from ndcl_domainbed.results.parsing import ParsedFile, ParsedRun, parse
+
+PROGRESS_BYTES = 100 * 2**20
+"""A smaller amount is read before one would look at a progress bar."""
+
+RUN_COLUMNS = ("folder", "size", "mtime_ns", "inode", "bad_lines", "meta")
+
+
+class RecordTable(NamedTuple):
+    """What some files hold.
+
+    ``runs``: a row per run with ``RUN_COLUMNS``: its folder, the key of its file, the number of
+    bad lines there, and meta: arguments, hyper-parameters, backend and network as JSON. A file
+    with several runs has several rows; one without a record has a row whose meta is empty.
+    ``records``: numbers; the column ``run`` is the row number in ``runs``, ascending.
+    """
+
+    runs: pd.DataFrame
+    records: pd.DataFrame
+
+    def take(self, numbers: np.ndarray) -> RecordTable:
+        """Return the runs with these row numbers, in this order, and their records."""
+        return RecordTable(*take_runs(self.runs, self.records, numbers))
+
+
+def take_runs(
+    runs: pd.DataFrame, records: pd.DataFrame, numbers: np.ndarray
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows ``numbers`` of ``runs``, and their records with the new row numbers."""
+    if np.array_equal(numbers, np.arange(len(runs))):
+        return runs, records
+    place = np.full(len(runs), -1, dtype=np.int32)
+    place[numbers] = np.arange(len(numbers), dtype=np.int32)
+    run = place[records["run"].to_numpy()]
+    rows = np.argsort(run, kind="stable")
+    rows = rows[run[rows] >= 0]
+    taken = records.iloc[rows].assign(run=run[rows])
+    return runs.iloc[numbers].reset_index(drop=True), taken.reset_index(drop=True)
+
+
+def join_tables(parts: Sequence[RecordTable]) -> RecordTable:
+    """Return one table with the runs of all ``parts``, in their order."""
+    parts = [part for part in parts if len(part.runs)] or list(parts[:1])
+    if len(parts) == 1:
+        return parts[0]
+    before = np.cumsum([0, *(len(part.runs) for part in parts[:-1])]).astype(np.int32)
+    records = [part.records.assign(run=part.records["run"] + n)
+               for part, n in zip(parts, before, strict=True)]  # fmt: skip
+    return RecordTable(
+        pd.concat([part.runs for part in parts], ignore_index=True),
+        pd.concat(records, ignore_index=True),
+    )
+
+
+def parse_files(files: Sequence[RunFile]) -> RecordTable:
+    """Read and parse ``files``."""
+    rows: list[tuple[object, ...]] = []
+    parsed_runs: list[ParsedRun] = []
+    numbers: list[int] = []
+    for file in _with_progress(files):
+        try:
+            parsed = parse(Path(file.path).read_bytes())
+        except OSError:  # gone or locked since it was listed: as if it had no records
+            parsed = ParsedFile()
+        about = (file.folder, *file.key, parsed.bad_lines)
+        for run in parsed.runs:
+            run.by_class.clear()
+            numbers.append(len(rows))
+            parsed_runs.append(run)
+            rows.append((*about, orjson.dumps(run.meta).decode()))
+        if not parsed.runs:
+            rows.append((*about, ""))
+    counts = [len(run.values) for run in parsed_runs]
+    run_of = np.repeat(np.array(numbers, dtype=np.int32), counts)
+    records = pd.DataFrame({"run": run_of, **_join_columns(parsed_runs, len(run_of))}, copy=False)
+    return RecordTable(pd.DataFrame.from_records(rows, columns=RUN_COLUMNS), records)
+
+
+def _join_columns(runs: Sequence[ParsedRun], count: int) -> dict[str, np.ndarray]:
+    columns: dict[str, np.ndarray] = {}
+    at = 0
+    for run in runs:
+        for number, name in enumerate(run.columns):
+            if name not in columns:
+                columns[name] = np.full(count, np.nan)
+            columns[name][at : at + len(run.values)] = run.values[:, number]
+        at += len(run.values)
+    return columns
+
+
+def _with_progress(files: Sequence[RunFile]) -> Iterator[RunFile]:
+    """Yield ``files``; on a terminal, show a bar with the time to go if there is much to read."""
+    total = sum(file.size for file in files)
+    if total < PROGRESS_BYTES or not sys.stderr.isatty():
+        yield from files
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    with Progress(
+        "reading runs", BarColumn(), TimeRemainingColumn(), console=console, transient=True
+    ) as bar:
+        task = bar.add_task("", total=total)
+        for file in files:
+            yield file
+            bar.advance(task, file.size)

@@ -28,6 +28,7 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m tests.english
 
 docs: install
 	$(BIN)/python -m sphinx -W --keep-going --quiet -b html -d build/docs docs site

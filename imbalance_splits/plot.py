@@ -14,8 +14,8 @@ from imbalance_splits.shots import GROUPS, shot_groups
 from imbalance_splits.table import SplitTable
 from imbalance_splits.whole_files import write_whole
 
-COLOURS = {"many": "#0072B2", "medium": "#E69F00", "few": "#440154", "zero": "#999999"}
-"""The colour of each shot group: told apart with any colour vision, and without colour."""
+COLORS = {"many": "#0072B2", "medium": "#E69F00", "few": "#440154", "zero": "#999999"}
+"""The color of each shot group: told apart with any color vision, and without color."""
 
 _NO_DATE = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
 """The formats, and the metadata that leave out when the picture was drawn."""
@@ -28,7 +28,7 @@ def plot_table(table: SplitTable, path: Path | str, targets: Sequence[str] | Non
     """Draw ``table`` into the file ``path`` (.png, .pdf or .svg).
 
     Each row of panels is a target domain, each panel one of its sources: a bar for each class,
-    the classes sorted by their mean over the sources, coloured by shot group. A single target
+    the classes sorted by their mean over the sources, colored by shot group. A single target
     is drawn larger, one panel below the other. Raises InputError if matplotlib is not installed
     or the file cannot be written.
     """
@@ -127,8 +127,8 @@ def _bars(
     heights = table.counts(target, [domain])[0][order]
     many = len(heights) > _NAMED_CLASSES_ALONE
     width = 1.0 if many else 0.8
-    colours = [COLOURS[shot] for shot in shots]
-    bars = panel.bar(np.arange(len(heights)), heights, width=width, color=colours, linewidth=0)
+    colors = [COLORS[shot] for shot in shots]
+    bars = panel.bar(np.arange(len(heights)), heights, width=width, color=colors, linewidth=0)
     if _named(table):
         panel.bar_label(bars, fontsize=7, padding=1)
     panel.set_xlim(-0.6, len(heights) - 0.4)
@@ -151,14 +151,12 @@ def _named(table: SplitTable) -> bool:
 
 
 def _legend(figure: Any, table: SplitTable, targets: Sequence[str]) -> None:
-    """Name the colours of the groups that occur, below the panels."""
+    """Name the colors of the groups that occur, below the panels."""
     from matplotlib.patches import Patch
 
     occur = {shot for target in targets for shot in _order(table, target)[1]}
     handles = [
-        Patch(
-            color=COLOURS[group], label=f"{group.capitalize()}: {_meaning(group, table, targets)}"
-        )
+        Patch(color=COLORS[group], label=f"{group.capitalize()}: {_meaning(group, table, targets)}")
         for group in GROUPS
         if group in occur
     ]

@@ -3,7 +3,7 @@
 The environment variable ``NDCL_BACKEND`` chooses, once for the whole process: ``embedded`` (the
 default) or ``domainbed``. The checkout is the one on the module path, or the folder that
 ``DOMAINBED_HOME`` names. Everything above this module takes ``Algorithm``, ``ERM``, ``networks``,
-the algorithms, the data sets and the shared hyper-parameters from here and from nowhere else.
+the algorithms, the datasets and the shared hyper-parameters from here and from nowhere else.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _ONLY_IN_DOMAINBED = (
         for level in ("easy", "medium", "hard")
     ),
 )
-"""DomainBed's data sets that the embedded testbed has not got."""
+"""DomainBed's datasets that the embedded testbed has not got."""
 
 
 def _chosen() -> str:
@@ -158,7 +158,7 @@ def shared_hparams(algorithm: str, dataset: str, seed: int | None) -> dict[str, 
 
 
 def dataset_names() -> list[str]:
-    """Return the names of the data sets, the checkout's first."""
+    """Return the names of the datasets, the checkout's first."""
     own = list(embedded_datasets.classes())
     if NAME == "domainbed":
         return [*_their_datasets, *(name for name in own if name not in _their_datasets)]
@@ -166,7 +166,7 @@ def dataset_names() -> list[str]:
 
 
 def get_dataset_class(name: str, data_dir: str | None = None) -> Any:
-    """Return the data set class for a name, or for the path of a ``domain/class/image`` folder.
+    """Return the dataset class for a name, or for the path of a ``domain/class/image`` folder.
 
     Raises InputError if there is neither.
     """
@@ -183,7 +183,7 @@ def get_dataset_class(name: str, data_dir: str | None = None) -> Any:
 
 
 def _elsewhere(name: str) -> str:
-    """Return where a data set that is not known by ``name`` is to be had; nothing if nowhere."""
+    """Return where a dataset that is not known by ``name`` is to be had; nothing if nowhere."""
     from imbalance_splits.settings import setting_names
 
     if NAME == "embedded" and name in _ONLY_IN_DOMAINBED:
@@ -202,12 +202,12 @@ def _elsewhere(name: str) -> str:
 
 @functools.cache
 def _plain_errors(theirs: type) -> type:
-    """Return a checkout's data set class that says in plain words which file it lacks."""
+    """Return a checkout's dataset class that says in plain words which file it lacks."""
     return type(theirs.__name__, (_PlainErrors, theirs), {"__doc__": theirs.__doc__})
 
 
 class _PlainErrors:
-    """Comes before a data set class of the checkout."""
+    """Comes before a dataset class of the checkout."""
 
     def __init__(self, root: str | None, test_envs: Sequence[int], hparams: Any) -> None:
         try:

@@ -8,4 +8,4 @@ __all__ = ["InputError", "RunFailure", "unknown_name"]
 
 
 class RunFailure(Exception):
-    """A run that started well cannot go on; the message says why and at which step."""
+    """A run that started well cannot continue; the message says why and at which step."""

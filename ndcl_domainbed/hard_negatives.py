@@ -50,7 +50,7 @@ Samples 0 to 3 are of class 0, the rest of others; K = 4, so that p >= 1/2 is st
 [0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2]
 
 The pool of class 0 is its two most uncertain samples, 1 and 3. Its strong negatives, 6 and 4, make
-four pairs with them, one too few; with the weak negative 5 there are six, of which five are kept.
+four pairs with them, one too few; with the weak negative 5 there are six, and five are kept.
 
 >>> list(zip(made.first[:5].tolist(), made.second[:5].tolist()))
 [(1, 6), (3, 4), (1, 5), (3, 6), (1, 4)]

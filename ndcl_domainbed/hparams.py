@@ -21,7 +21,7 @@ Value = bool | int | float | str
 Draw = Callable[[np.random.RandomState], Value]
 
 SMALL_IMAGES = ("Debug28", "RotatedMNIST", "ColoredMNIST", "DigitsDG")
-"""The data sets that get the hyper-parameters of small images."""
+"""The datasets that get the hyper-parameters of small images."""
 
 VECTORS = "frozen features"
 """What stands for the dataset where the inputs are vectors, the features of a frozen network."""
@@ -63,7 +63,7 @@ SHARE, BELOW_ONE = Range(0, 1), Range(0, 1, is_open=True)
 class Hparam:
     """A hyper-parameter: its default, how random search draws it, which values make sense.
 
-    ``default`` and ``draw`` may depend on the data set: see :func:`by_dataset`. Without ``draw``
+    ``default`` and ``draw`` may depend on the dataset: see :func:`by_dataset`. Without ``draw``
     random search does not vary it. A value that is given is checked (:meth:`checked`); ``within``
     is taken from the declaration that this one overrides if it has none itself; ``choices`` lists
     the allowed strings; empty allows any. ``in_steps`` marks a number of updates: on frozen

@@ -1,4 +1,4 @@
-"""What the embedded backend says of data sets that it has not got under a name."""
+"""What the embedded backend says of datasets that it has not got under a name."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def name_and_reason(folder):
         (TRACEBACK + "ValueError: bad\n", "failed", "ValueError: bad"),
         (TRACEBACK + "KeyboardInterrupt\n", "unfinished", ""),
         (
-            TRACEBACK + "ValueError: bad\nstopped by SIGTERM after step 3; start again to go on.\n",
+            TRACEBACK + "ValueError: bad\nstopped by SIGTERM after step 3; start again.\n",
             "unfinished",
             "",
         ),

@@ -73,7 +73,7 @@ class BoDA(ERM):
     from update ``boda_start_step`` on, ``boda_weight`` times the mean of :func:`boda_loss`.
 
     Every ``feat_update_freq`` updates, at the start of the update, the centroids of all training
-    features are computed anew: the featurizer, in eval mode and without gradient, sees the whole
+    features are computed again: the featurizer, in eval mode and without gradient, sees the whole
     ``hparams.train_sets`` in batches of 64, and then goes back to train mode. ``momentum`` is
     what remains of the old centroids. Instead, a loop may pass the features itself, as
     ``update``'s second argument: a list of (features, labels) per domain.

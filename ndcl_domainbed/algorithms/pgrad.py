@@ -18,7 +18,7 @@ _ROUNDS = 3
 _DIRECTIONS = 4
 _OUTER_LR = 0.1
 _BLOCK = 2**14
-"""Of so many parameters the trajectory is in a processor's cache while it is worked on."""
+"""The trajectory of this number of parameters is in a processor's cache while it is worked on."""
 
 
 def principal_gradient(trajectory: torch.Tensor) -> torch.Tensor:

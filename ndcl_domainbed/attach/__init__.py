@@ -20,7 +20,7 @@ def register() -> None:
     """Add to DomainBed, in this process and in the jobs that its sweep launches.
 
     Registered are the algorithms of :mod:`ndcl_domainbed.algorithms` with their hyper-parameters,
-    the data sets of this project, and every data set under every imbalance setting, such as
+    the datasets of this project, and every dataset under every imbalance setting, such as
     ``PACS_TotalHeavyTail``. Called again it changes nothing. Raises InputError if there is no
     checkout, or if this process runs on the embedded testbed.
     """

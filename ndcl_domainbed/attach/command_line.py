@@ -21,7 +21,7 @@ USAGE = """\
 usage: python -m ndcl_domainbed.attach SCRIPT [its flags]
 
 Run a script of a DomainBed checkout, unmodified, with NDCL, the other algorithms and the
-imbalanced data sets of this project registered. SCRIPT is a module of the checkout:
+imbalanced datasets of this project registered. SCRIPT is a module of the checkout:
 
   domainbed.scripts.train             train --algorithm NDCL --dataset PACS_TotalHeavyTail, …
   domainbed.scripts.sweep             launch many runs, all of them attached
@@ -32,13 +32,13 @@ The checkout is the one in the working directory, or the folder that DOMAINBED_H
 SCRIPT --help lists the script's own flags."""
 
 NAMING = ("train", "train_autolr", "sweep")
-"""DomainBed's scripts that run algorithms on data sets, by their names."""
+"""DomainBed's scripts that run algorithms on datasets, by their names."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the script that ``argv`` names; return 0, or leave as the script does.
 
-    Raises InputError for a missing checkout, and for a script, an algorithm or a data set that
+    Raises InputError for a missing checkout, and for a script, an algorithm or a dataset that
     does not exist.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -122,7 +122,7 @@ def _refuse_setting(name: str) -> None:
 
 
 def _is_dataset(name: str, data_dir: str | None) -> bool:
-    """Tell whether there is a data set ``name``, having registered it if it is a folder."""
+    """Tell whether there is a dataset ``name``, having registered it if it is a folder."""
     from ndcl_domainbed import backend
     from ndcl_domainbed.attach.registration import register_dataset
 
@@ -137,7 +137,7 @@ def _is_dataset(name: str, data_dir: str | None) -> bool:
 
 
 def _is_usable(name: str, data_dir: str | None) -> bool:
-    """Tell whether :func:`_is_dataset` has a data set ``name``.
+    """Tell whether :func:`_is_dataset` has a dataset ``name``.
 
     A folder that holds something else, or is broken, is none here and not an error.
     """
@@ -150,18 +150,18 @@ def _is_usable(name: str, data_dir: str | None) -> bool:
 def _register_recorded(folder: Path) -> None:
     """Register the image folders that the runs in ``folder`` were trained on.
 
-    DomainBed prints no table for a data set that it does not know. Raises InputError if there is
+    DomainBed prints no table for a dataset that it does not know. Raises InputError if there is
     no such folder.
     """
     if not folder.is_dir():
         raise InputError(f"--input_dir {folder}: there is no such folder.")
     for name, data_dir in sorted(_recorded(folder), key=str):
         if not _is_usable(name, data_dir):
-            print(f"no table for {name}: there is no such data set here.", file=sys.stderr)
+            print(f"no table for {name}: there is no such dataset here.", file=sys.stderr)
 
 
 def _recorded(folder: Path) -> Iterable[tuple[str, str | None]]:
-    """Return the (data set, data directory) of the runs in ``folder``."""
+    """Return the (dataset, data directory) of the runs in ``folder``."""
     found = set()
     for path in folder.glob(f"*/{RECORDS_FILE}"):
         with path.open(encoding="utf-8") as file:

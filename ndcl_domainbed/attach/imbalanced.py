@@ -1,4 +1,4 @@
-"""A data set of DomainBed whose source domains are split by a table of training counts."""
+"""A dataset of DomainBed whose source domains are split by a table of training counts."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ class SourceDomain(Dataset[Any]):
 
 
 class ImbalancedVersion:
-    """Comes before a data set class of DomainBed's and replaces its source domains.
+    """Comes before a dataset class of DomainBed's and replaces its source domains.
 
     The counts are those of the published table of ``BASE_NAME`` under ``SETTING`` or, where there
-    is none, what the setting makes of the data set's own label counts. A test domain stays as it
-    is. Raises InputError if the data set cannot be read or does not fit the table.
+    is none, what the setting makes of the dataset's own label counts. A test domain stays as it
+    is. Raises InputError if the dataset cannot be read or does not fit the table.
     """
 
     BASE_NAME: ClassVar[str]
@@ -84,6 +84,6 @@ class ImbalancedVersion:
         }
 
     def __getitem__(self, index: int) -> Any:
-        """Return the torch data set of one domain."""
+        """Return the torch dataset of one domain."""
         source = self._sources.get(index)
         return super().__getitem__(index) if source is None else source  # type: ignore[misc]

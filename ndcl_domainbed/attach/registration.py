@@ -57,9 +57,9 @@ def _register_algorithms() -> None:
 
 
 def settings_for(dataset: str) -> list[str]:
-    """Return the settings that a data set can have by name.
+    """Return the settings that a dataset can have by name.
 
-    They are those that need no more than label counts, and those published for the data set.
+    They are those that need no more than label counts, and those published for the dataset.
     """
     generated = [
         name for name in setting_names() if issubclass(get_setting(name), GeneratedSetting)
@@ -68,7 +68,7 @@ def settings_for(dataset: str) -> list[str]:
 
 
 def register_dataset(name: str, cls: Any) -> None:
-    """Add a data set, unless the checkout has it, and its version under every setting."""
+    """Add a dataset, unless the checkout has it, and its version under every setting."""
     versions = {name: cls}
     for setting in settings_for(name):
         version = f"{name}_{setting}"
@@ -81,7 +81,7 @@ def register_dataset(name: str, cls: Any) -> None:
 
 
 def _wrap_hparams() -> None:
-    """Have the registry of hyper-parameters know our algorithms and our data sets."""
+    """Have the registry of hyper-parameters know our algorithms and our datasets."""
     for name, ours in (
         ("default_hparams", registry.default_hparams),
         ("random_hparams", registry.random_hparams),

@@ -65,7 +65,7 @@ def steps_of_script(usual: int) -> int | None:
     """Return how many updates the script that this process runs will make.
 
     DomainBed's train script keeps its parsed arguments in ``args``; its ``--steps``, not given,
-    means the data set's ``usual`` number. None for a script that keeps no such thing.
+    means the dataset's ``usual`` number. None for a script that keeps no such thing.
     """
     arguments: Any = getattr(sys.modules["__main__"], "args", None)
     if not hasattr(arguments, "steps"):

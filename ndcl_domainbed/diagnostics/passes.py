@@ -15,8 +15,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from ndcl_domainbed.training.precision import gradient_scale
-
 
 class Captured(NamedTuple):
     """The N samples of an update: images, logits (N, K), gradients at logits and at features."""
@@ -104,11 +102,10 @@ def _has_gradient(output: Any) -> bool:
 
 def _capture_gradient(output: Tensor, one: Pass, name: str, after: str) -> RemovableHandle:
     """Set ``name`` of a pass to the first gradient at ``output`` once ``after`` is set."""
-    scale = gradient_scale()  # float16 networks multiply their gradients
 
     def capture(gradient: Tensor) -> None:
         if getattr(one, name) is None and getattr(one, after) is not None:
-            setattr(one, name, gradient.detach() / scale)
+            setattr(one, name, gradient.detach())
 
     handle: RemovableHandle = output.register_hook(capture)
     return handle

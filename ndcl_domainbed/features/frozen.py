@@ -30,7 +30,7 @@ NETWORK_SEED = 0
 class DomainFeatures(TensorDataset):
     """One domain: item i is the plain view of image i as float32 (D,), and its label.
 
-    ``views``: float16 (n, 1 + V, D), of which training draws one for each image; with
+    ``views``: float16 (n, 1 + V, D), training draws one of them for each image; with
     ``augment`` False only the plain one. ``root`` is the folder of the domain's images.
     """
 

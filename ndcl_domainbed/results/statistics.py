@@ -1,7 +1,7 @@
 """Are the differences more than chance? Ranks, tests and intervals over cells.
 
 A cell is one (dataset, setting, target domain); its figure is the mean over trials. Following
-Demsar, "Statistical comparisons of classifiers over multiple data sets", JMLR 7 (2006): the
+Demsar, "Statistical comparisons of classifiers over multiple datasets", JMLR 7 (2006): the
 Friedman test over average ranks with Nemenyi's critical difference, and Wilcoxon's signed-rank
 test of the reference against each other algorithm, corrected by Holm's step-down procedure.
 Cells that share a dataset are not independent, so the tests claim more than they should where one

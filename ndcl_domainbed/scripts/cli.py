@@ -14,16 +14,16 @@ from ndcl_domainbed.own_code import take_flag
 from ndcl_domainbed.version import __version__
 
 COMMANDS = {
-    "train": "train one algorithm on one data set",
+    "train": "train one algorithm on one dataset",
     "sweep": "launch many runs, watch, plan or clear them",
     "collect_results": "turn runs into leaderboards",
     "list_top_hparams": "list the hyper-parameters that model selection chose",
     "diagnose": "look at why a method works, on your own runs",
     "export_results": "write the selected steps of all runs to one table",
     "splits": "list, show, make, plot and verify imbalanced splits",
-    "download": "download a published data set and check it",
+    "download": "download a published dataset and check it",
     "features": "compute the features that a frozen network makes of a dataset",
-    "export_dataset": "write a built-in data set as image folders",
+    "export_dataset": "write a built-in dataset as image folders",
 }
 
 Main = Callable[[list[str] | None], int]

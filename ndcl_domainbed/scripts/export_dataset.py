@@ -1,4 +1,4 @@
-"""Write a data set that this package makes as image folders, or show it in one picture."""
+"""Write a dataset that this package makes as image folders, or show it in one picture."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add_flag(parser)
     add("dataset", help="for example DigitsDG")
-    add("--data_dir", default=DEFAULT_DATA_DIR, help="folder of the data sets (%(default)s)")
+    add("--data_dir", default=DEFAULT_DATA_DIR, help="folder of the datasets (%(default)s)")
     add("--output", metavar="FOLDER", help="write FOLDER/domain/class/image")
     add("--format", choices=("png", "jpeg"), default="png",
         help="png keeps every pixel, jpeg does not (%(default)s)")  # fmt: skip

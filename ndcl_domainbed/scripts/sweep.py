@@ -136,7 +136,7 @@ def show(jobs: Sequence[Job]) -> dict[Job, State]:
 
 
 def confirmed(options: Namespace) -> bool:
-    """Ask whether to go on, unless told not to.
+    """Ask whether to continue, unless --skip_confirmation is given.
 
     Raises InputError if there is nobody to ask.
     """
@@ -144,8 +144,7 @@ def confirmed(options: Namespace) -> bool:
         return True
     if not sys.stdin.isatty():
         raise InputError(
-            "nobody can be asked here, and an answer is read from a terminal only: "
-            "add --skip_confirmation to go on."
+            "stdin is not a terminal, so nobody can confirm: add --skip_confirmation to continue."
         )
     if input("Are you sure? (y/n) ").strip().lower().startswith("y"):
         return True

@@ -21,7 +21,7 @@ from ndcl_domainbed.training.callbacks import UnsuitableAlgorithm, make_callback
 
 
 def completed(grid: Grid) -> Grid:
-    """Return ``grid`` with all algorithms, or all data sets but Debug*, where none were named."""
+    """Return ``grid`` with all algorithms, or all datasets but Debug*, where none were named."""
     real = [name for name in backend.dataset_names() if not name.startswith("Debug")]
     return dataclasses.replace(
         grid,
@@ -78,7 +78,7 @@ def _is_watchable(algorithm: str) -> bool:
 
 
 def _check_setting(setting: str, dataset: str) -> None:
-    """Raise InputError for a setting that there is not, or that has no table for ``dataset``.
+    """Raise InputError for an unknown setting, or one without a table for ``dataset``.
 
     Whether a generated table fits the images that there are is known once they are read.
     """

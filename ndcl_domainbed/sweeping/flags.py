@@ -254,7 +254,7 @@ def read_file(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read --sweep {path}: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError) as error:  # such as a date that there is not
+    except (yaml.YAMLError, ValueError) as error:  # such as a date that does not exist
         reason = " ".join(str(error).split())
         raise InputError(f"--sweep {path} is not valid YAML: {reason}") from error
     if not isinstance(content, dict) or not content:

@@ -10,7 +10,7 @@ from ndcl_domainbed.sweeping.jobs import Job
 from ndcl_domainbed.sweeping.states import State
 
 Kind = tuple[str, str | None, str]
-"""Data set, setting and algorithm: jobs of a kind take about as long."""
+"""Dataset, setting and algorithm: jobs of a kind take about as long."""
 
 
 def kind_of(job: Job) -> Kind:

@@ -1,4 +1,4 @@
-"""What a sweep will cost: jobs, steps, and the time on so many workers."""
+"""What a sweep will cost: jobs, steps, and the time on these workers."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def run_jobs(jobs: Sequence[Job], slots: Sequence[Slot], threads: int, retries: 
 
     Returns when all have ended, those that other launchers took included. A job that breaks down
     is started again up to ``retries`` times. When the launcher is stopped its jobs are stopped as
-    well; they go on from their last checkpoint when they are launched again.
+    well; they resume from their last checkpoint when they are launched again.
     """
     with view.shown(jobs) as display:
         scheduler = Scheduler(jobs, slots, lambda: JobServer(threads), retries, display)
@@ -104,7 +104,7 @@ class Scheduler:
         self._display.refresh([attempt.job for attempt in self._running.values()])
 
     def stop(self) -> None:
-        """Stop the jobs that run in the slots, and give them up for others to go on with."""
+        """Stop the jobs that run in the slots, and give them up for others to resume."""
         self._server.stop()
         for attempt in self._running.values():
             record_stop(attempt.job)

@@ -113,7 +113,7 @@ def progress_line(found: Mapping[Job, State], steps: Mapping[Job, int]) -> str:
 
 
 def table(found: Mapping[Job, State]) -> list[str]:
-    """Return the number of jobs in each state by data set, setting and algorithm."""
+    """Return the number of jobs in each state by dataset, setting and algorithm."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for job, state in found.items():
         args = job.train_args

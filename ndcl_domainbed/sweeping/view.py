@@ -18,7 +18,7 @@ class View(Protocol):
     """What a scheduler reports to."""
 
     def started(self, job: Job, state: State) -> None:
-        """Show that a job starts, or goes on, from ``state``."""
+        """Show that a job starts, or resumes, from ``state``."""
 
     def ended(self, job: Job, state: State) -> None:
         """Show that nothing more will be done about a job here."""

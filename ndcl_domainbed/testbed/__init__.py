@@ -1,1 +1,1 @@
-"""The embedded testbed: algorithms, networks, data sets and hyper-parameters."""
+"""The embedded testbed: algorithms, networks, datasets and hyper-parameters."""

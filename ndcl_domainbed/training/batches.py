@@ -2,7 +2,7 @@
 
 DomainBed draws from endless samplers, whose state depends on all that was drawn before. Here the
 images of a step, and the random augmentation of each, depend on nothing but their place: a run
-can go on from any step, and the number of loader processes does not change what it sees.
+can resume from any step, and the number of loader processes does not change what it sees.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The files that hold a model, and the file that holds all a run needs to go on."""
+"""The files that hold a model, and the file that holds all a run needs to resume."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def load_progress(
             content.get("callbacks", {}),
         )  # fmt: skip
     except (state.CannotResume, pickle.UnpicklingError, RuntimeError, KeyError, EOFError) as error:
-        raise InputError(f"cannot go on from {path}: {error}\n{_AGAIN}") from error
+        raise InputError(f"cannot resume from {path}: {error}\n{_AGAIN}") from error
 
 
 def check_same_run(saved: dict[str, Any], arguments: TrainArguments, path: Path) -> None:

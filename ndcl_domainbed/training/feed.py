@@ -170,7 +170,7 @@ class Feed:
             raise InputError(str(error).rstrip().rsplit("InputError: ", 1)[-1]) from None
         except (EOFError, OSError) as error:
             if self._workers == 0 or "in DataLoader worker process" in str(error):
-                raise  # of the data set's own
+                raise  # of the dataset's own
             reason = getattr(error, "strerror", None) or "end of file"
             raise RuntimeError(f"DataLoader worker does not answer: {reason}") from error
 

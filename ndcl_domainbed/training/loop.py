@@ -1,4 +1,4 @@
-"""One run, from its arguments to its files; it goes on where a killed one stopped."""
+"""One run, from its arguments to its files; it resumes where a killed one stopped."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _train(run: Run) -> None:
     source = _source(run)
     progress = _restored(run, source)
     if progress.step >= 0:
-        print(f"Going on after step {progress.step}.")
+        print(f"Resuming after step {progress.step}.")
     for name in (RECORDS_FILE, *(line_file(one.name) for one in run.callbacks)):
         _repair_records(folder / name, progress)
     with (
@@ -163,7 +163,7 @@ def _restored(run: Run, source: Source) -> Progress:
 
 
 def _open_feed(run: Run, source: Source, progress: Progress) -> Feed:
-    """Return what the run reads from where it goes on."""
+    """Return what the run reads from where it resumes."""
     steps = range(progress.step + 1, run.steps)
     items = plan(source, steps, run.is_checkpoint, evaluate_first=not progress.recorded)
     return Feed(source, items, run.workers, run.device)

@@ -51,8 +51,8 @@ def read(path: Path) -> list[dict[str, Any]]:
 def truncate_after(path: Path, last_step: int) -> Repaired:
     """Cut the file back to its whole records up to ``last_step``.
 
-    A run that goes on from step s may find records of later steps, written after the checkpoint
-    that it goes on from, and a last line torn by a kill; both are dropped, for the run writes
+    A run that resumes from step s may find records of later steps, written after the checkpoint
+    that it resumes from, and a last line torn by a kill; both are dropped, for the run writes
     them again. A missing file has no records.
     """
     content = path.read_bytes() if path.exists() else b""

@@ -1,4 +1,4 @@
-"""All that an algorithm must remember to go on, as plain types that a safe loader accepts.
+"""All that an algorithm must remember to resume, as plain types that a safe loader accepts.
 
 ``state_dict`` holds parameters and buffers alone. Optimizers, schedules, generators, counters and
 moving averages live in ordinary attributes; they are found there, whatever the algorithm, so an
@@ -24,14 +24,14 @@ Saved = dict[str, Any]
 
 
 class CannotResume(Exception):
-    """A saved state does not fit the algorithm that is to go on from it."""
+    """A saved state does not fit the algorithm that is to resume from it."""
 
 
 def capture(algorithm: torch.nn.Module) -> dict[str, Any]:
     """Return the state of ``algorithm``: its ``state_dict`` and its other attributes.
 
     The result holds tensors, lists, dicts and plain scalars only. Attributes of types that carry
-    no state that could be saved (functions, data sets) are left out.
+    no state that could be saved (functions, datasets) are left out.
     """
     attributes = {
         name: saved

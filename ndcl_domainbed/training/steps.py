@@ -51,7 +51,7 @@ def make_steps(run: Run, progress: Progress, feed: Feed, log: Log, stop: StopReq
         if str(error).startswith("DataLoader worker"):
             raise RunFailure(
                 f"a loader process died after step {progress.step}: {_first_line(error)}\n"
-                "Start again to go on; fewer of them (--num_workers) need less memory."
+                "Start again to resume; fewer of them (--num_workers) need less memory."
             ) from error
         if run.arguments.compile:
             explain_compile_failure(error, run.arguments.algorithm)

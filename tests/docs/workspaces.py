@@ -24,7 +24,7 @@ STEPS = (0, 50, 100)
 
 
 def furnish(folder: Path, data: Path) -> None:
-    """Put the data sets and the named sweeps into ``folder``; ``data`` has room for DigitsDG."""
+    """Put the datasets and the named sweeps into ``folder``; ``data`` has room for DigitsDG."""
     (folder / "data").symlink_to(data, target_is_directory=True)
     if not (folder / "sweeps").exists():
         (folder / "sweeps").symlink_to(ROOT / "sweeps", target_is_directory=True)

@@ -1,4 +1,4 @@
-"""A user's fork of DomainBed: the checkout with an algorithm and a data set added to it."""
+"""A user's fork of DomainBed: the checkout with an algorithm and a dataset added to it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DATASETS.append("Tiny28")
 
 
 class Tiny28(MultipleDomainDataset):
-    """Three domains of coloured noise, the brightest channel being the class."""
+    """Three domains of colored noise, the brightest channel being the class."""
 
     ENVIRONMENTS = ["one", "two", "three"]
     N_STEPS = 21

@@ -159,7 +159,7 @@ def test_hyper_parameters_are_those_of_the_data_set_without_the_setting(python):
     ],
 )
 def test_wrong_names_are_plain_errors_before_the_script_starts(python, tmp_path, flags, message):
-    (tmp_path / "some").mkdir()  # not a data set
+    (tmp_path / "some").mkdir()  # not a dataset
     outcome = python.run(*ATTACH, *flags, cwd=tmp_path)
     assert outcome.status == 2
     assert outcome.err.startswith(f"error: {message}")

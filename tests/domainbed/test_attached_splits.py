@@ -1,4 +1,4 @@
-"""How DomainBed's own training script splits and draws from our data sets, in a user's fork."""
+"""How DomainBed's own training script splits and draws from our datasets, in a user's fork."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DomainBed's own scripts run on our data sets: sweep, train, collect_results, list_top_hparams."""
+"""DomainBed's own scripts run on our datasets: sweep, train, collect_results, list_top_hparams."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_both_collectors_show_the_data_set_by_its_name(two_jobs, python):
 
 
 def training_domain_row(text, dataset):
-    """Return the cells of the first algorithm in the table of a data set."""
+    """Return the cells of the first algorithm in the table of a dataset."""
     title = f"-------- Dataset: {dataset}, model selection method: training-domain"
     return text[text.index(title) :].splitlines()[2].split()
 
@@ -115,7 +115,7 @@ def test_a_folder_of_images_is_a_data_set_by_its_path(python, tmp_path):
     assert outcome.status == 0, outcome.err
     assert "Dataset: faces_Exponential, model selection" in outcome.out
     assert f"Dataset: {tmp_path}/faces, model selection" in outcome.out
-    assert "no table for /no/longer/here: there is no such data set here.\n" in outcome.err
+    assert "no table for /no/longer/here: there is no such dataset here.\n" in outcome.err
 
 
 def test_digits_train_on_the_checkout(python, tmp_path):

@@ -81,7 +81,7 @@ def test_kills_change_nothing(tmp_path, algorithm):
     pace = undisturbed(tmp_path / "alone", *command)
     killed_at_random(tmp_path / "killed", *command, pace=pace, kills=4, seed=algorithm)
     assert_same_run(tmp_path / "killed", tmp_path / "alone")
-    assert "Going on after step" in (tmp_path / "killed" / "out.txt").read_text()
+    assert "Resuming after step" in (tmp_path / "killed" / "out.txt").read_text()
 
 
 def test_a_stopped_run_does_not_go_on_with_other_features(tmp_path, monkeypatch):
@@ -102,7 +102,7 @@ def test_a_stopped_run_does_not_go_on_with_other_features(tmp_path, monkeypatch)
     path.write_bytes(kept)
     outcome = call(*words)
     assert outcome.status == 0, outcome.err
-    assert "Going on after step 3." in outcome.out
+    assert "Resuming after step 3." in outcome.out
 
 
 def test_a_finished_run_is_left_alone_whatever_becomes_of_the_features(tmp_path):

@@ -60,7 +60,7 @@ class Folders:
 
 
 def write_images(root, domains=("art", "book", "clay"), sizes=None):
-    """Write domain/class/image.png below ``root``; 10 images of two classes unless told."""
+    """Write domain/class/image.png below ``root``; 10 images of two classes by default."""
     sizes = sizes or {"cat": 10, "dog": 10}
     for domain in domains:
         for name, count in sizes.items():

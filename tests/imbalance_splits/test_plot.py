@@ -9,15 +9,13 @@ from PIL.ImageColor import getrgb
 
 from imbalance_splits.errors import InputError
 from imbalance_splits.make_table import table_for
-from imbalance_splits.plot import COLOURS, plot_table
+from imbalance_splits.plot import COLORS, plot_table
 
 
 def shares(path):
-    """Return the share of the picture that each shot group's colour covers."""
+    """Return the share of the picture that each shot group's color covers."""
     pixels = np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3)
-    return {
-        group: (pixels == getrgb(colour)).all(axis=1).mean() for group, colour in COLOURS.items()
-    }
+    return {group: (pixels == getrgb(color)).all(axis=1).mean() for group, color in COLORS.items()}
 
 
 @pytest.mark.parametrize(
@@ -32,7 +30,7 @@ def test_the_groups_that_occur_are_drawn(tmp_path, dataset, setting, targets):
     plot_table(table_for(dataset, setting), tmp_path / "t.png", targets)
     covered = shares(tmp_path / "t.png")
     assert min(covered["many"], covered["medium"], covered["few"]) > 1e-4
-    assert covered["zero"] < 1e-3  # the edges of letters happen to have its grey
+    assert covered["zero"] < 1e-3  # the edges of letters happen to have its gray
 
 
 def test_the_area_follows_the_counts(tmp_path):

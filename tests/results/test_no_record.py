@@ -17,7 +17,7 @@ OF = ["--dataset", "DigitsDG", "--algorithm", "ERM", "--test_env", "0"]
 
 @pytest.fixture(params=["DigitsDG", "unheard_of"])
 def listed(request, tmp_path):
-    """Return a sweep that has listed 16 jobs, and the name of their data set."""
+    """Return a sweep that has listed 16 jobs, and the name of their dataset."""
     root = tmp_path / "sweep"
     root.mkdir()
     jobs = [

@@ -12,7 +12,7 @@ import pytest
 from ndcl_domainbed.results.rank_diagram import Diagram, Stroke, draw, find_groups, to_pdf, to_svg
 from ndcl_domainbed.results.statistics import Ranks
 
-# Demsar (2006), table 6: four versions of C4.5 on 14 data sets
+# Demsar (2006), table 6: four versions of C4.5 on 14 datasets
 DEMSAR = {"C4.5": 3.143, "C4.5+m": 2.000, "C4.5+cf": 2.893, "C4.5+m+cf": 1.964}
 NAME = 'Büro_%$&<"\\'
 

@@ -231,12 +231,12 @@ DATA.reasons.push(["unfinished", ""]);
 const curve = { steps: [0, 300], target: [100, 700], val: [100, 500] };
 const classes = { names: ["a"], counts: [9] };
 const values = [500];
-const drawn = ["circle", "square"].map((mark) => ({ name: "A", colour: "red", mark, values }));
+const drawn = ["circle", "square"].map((mark) => ({ name: "A", color: "red", mark, values }));
 const [first, second] = drawn.map((one) => marks(one, 0, [0], classes, 0, 56, Number)[0]);
 byId("found").textContent = JSON.stringify({
   missing: heatMap([{ name: "A", row: 0 }], [[DATA.reasons.length - 1]], ["d"], [0], 1)
     .querySelector("title").textContent,
-  white: [-10, -7, 7, 10].map((difference) => heatColour(difference, 10).dark),
+  white: [-10, -7, 7, 10].map((difference) => heatColor(difference, 10).dark),
   bars: [1, 2].map((trials) => bar(Number, 0, [50, 0.5, trials], "red", "A")[0].textContent),
   heights: [...curveFigure({ name: "A", run: { step: 0 }, curve }, "val", [7, 77])
     .querySelectorAll("[text-anchor=end]")].map((label) => label.textContent),

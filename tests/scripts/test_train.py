@@ -159,7 +159,7 @@ def test_a_run_of_a_version_that_knew_fewer_flags_is_the_same_run(folder, tmp_pa
             del record["args"][name]
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
     before = path.read_bytes()
-    assert "Going on after step 6" in _train(folder, tmp_path).out
+    assert "Resuming after step 6" in _train(folder, tmp_path).out
     assert path.read_bytes() == before
     assert (tmp_path / "done").exists()
     outcome = _train(folder, tmp_path, "--precision", "bf16")

@@ -83,5 +83,5 @@ def assert_went_on(item: tasks.Held, folder: Path) -> None:
     assert set(stopped) == {claims.INTERRUPTED}, stopped
     assert last == claims.DONE
     records = (item.folder / "results.jsonl").read_bytes()
-    assert records.startswith(item.records)  # made anew, they would have other times
+    assert records.startswith(item.records)  # made again, they would have other times
     print(f"task {item.task.name} ran out of time {len(left)} times, {left[-1]} are left")

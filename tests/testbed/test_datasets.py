@@ -1,4 +1,4 @@
-"""The registry of data sets, what every data set has, and the random ones."""
+"""The registry of datasets, what every dataset has, and the random ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data sets of image folders, on real files."""
+"""Datasets of image folders, on real files."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_only_training_domains_are_augmented_and_by_torchs_generator_alone(pacs)
         assert torch.equal(first, plain[env][0][0]) == (env == 2)
 
 
-def test_augmentation_flips_crops_recolours_and_sometimes_greys(tmp_path):
+def test_augmentation_flips_crops_recolors_and_sometimes_grays(tmp_path):
     root = write_images(tmp_path / "set", ["one", "two"], ["x", "y"], 1, size=60)
     bright = np.zeros((60, 60, 3), np.uint8)
     bright[:, :20] = 200, 80, 40
@@ -94,11 +94,11 @@ def test_augmentation_flips_crops_recolours_and_sometimes_greys(tmp_path):
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     shown = [domain[0][0] * std[:, None, None] + mean[:, None, None] for _ in range(300)]
     flipped = [image[0, :, -1].mean() > image[0, :, 0].mean() for image in shown]
-    grey = [bool((image.max(0).values - image.min(0).values).max() < 0.02) for image in shown]
+    gray = [bool((image.max(0).values - image.min(0).values).max() < 0.02) for image in shown]
     widths = torch.stack([(image[0, 112] > 0.2).sum() / 224 for image in shown])
     brightness = torch.stack([image.max() for image in shown])
     assert 0.4 < np.mean(flipped) < 0.6
-    assert 0.04 < np.mean(grey) < 0.18
+    assert 0.04 < np.mean(gray) < 0.18
     assert widths.min() < 0.2
     assert widths.max() > 0.38  # the bright part is a third of the width: a crop widens it
     assert brightness.max() > brightness.min() + 0.3
@@ -232,7 +232,7 @@ def test_an_unreadable_image_is_named_when_it_is_decoded(damage, pacs):
     assert len(text.splitlines()) == 1
 
 
-def test_a_truncated_jpeg_is_not_filled_with_grey(tmp_path):
+def test_a_truncated_jpeg_is_not_filled_with_gray(tmp_path):
     root = write_images(tmp_path / "set", ["one", "two"], ["x", "y"], 1, size=80)
     path = root / "one" / "x" / "000.jpg"
     with Image.open(root / "one" / "x" / "000.png") as image:

@@ -1,4 +1,4 @@
-"""Data sets given as a list of files."""
+"""Datasets given as a list of files."""
 
 from __future__ import annotations
 

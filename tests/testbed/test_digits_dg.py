@@ -91,15 +91,15 @@ def test_the_optical_digits_are_interpolated_between_pixel_centres(domains):
 
 
 def test_the_domains_differ_and_the_printed_digits_can_be_seen(domains):
-    grey = {name: images.astype(float).mean(axis=-1) for name, (images, _) in domains.items()}
+    gray = {name: images.astype(float).mean(axis=-1) for name, (images, _) in domains.items()}
     assert all((images[..., 0] == images[..., 2]).all() for images in
                (domains["MNIST"][0], domains["OPT"][0]))  # fmt: skip
     assert (domains["MNIST-M"][0].std(axis=-1).mean(axis=(1, 2)) > 2).mean() > 0.8
     assert (domains["SYN"][0].std(axis=-1).mean(axis=(1, 2)) > 2).mean() > 0.8
-    dark_edge = {name: (images[:, 0] < 20).mean() for name, images in grey.items()}
+    dark_edge = {name: (images[:, 0] < 20).mean() for name, images in gray.items()}
     assert dark_edge["MNIST"] > 0.99
     assert dark_edge["SYN"] < 0.5
-    middle = grey["SYN"][:, 7:21, 7:21].reshape(len(grey["SYN"]), -1)
+    middle = gray["SYN"][:, 7:21, 7:21].reshape(len(gray["SYN"]), -1)
     assert np.percentile(np.ptp(middle, axis=1), 1) > 50  # ink and background are apart
 
 

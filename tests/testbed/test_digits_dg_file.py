@@ -83,7 +83,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
-def test_a_damaged_or_foreign_file_is_made_anew_with_a_note(damage, made, tmp_path, capsys):
+def test_a_damaged_or_foreign_file_is_made_again_with_a_note(damage, made, tmp_path, capsys):
     first = cache.load(tmp_path)
     path = cache.cache_path(tmp_path)
     content = path.read_bytes()

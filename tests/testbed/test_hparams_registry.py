@@ -70,7 +70,7 @@ def test_defaults_and_draws_are_values_that_may_be_given(name, dataset):
         ("ERM", "batch_size", -3, "a whole number from 1 to 1000000; it was given -3"),
         ("ERM", "batch_size", 1.5, "a whole number from 1"),
         ("ERM", "batch_size", 10**12, "a whole number from 1 to 1000000"),
-        ("PGrad", "batch_size", 0, "a whole number from 1"),  # declared anew, the range is not
+        ("PGrad", "batch_size", 0, "a whole number from 1"),  # declared again, the range is not
         ("ERM", "lr", -1.0, "a number >= 0"),
         ("ERM", "lr", float("nan"), "a number >= 0; it was given nan"),
         ("ERM", "lr", 10**400, r"a number >= 0; it was given 10{17}\.\.\.0{19}\.$"),

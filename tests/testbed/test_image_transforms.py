@@ -1,4 +1,4 @@
-"""Transforms of large images are torchvision's, bit for bit: all colours, all shifts, any seed."""
+"""Transforms of large images are torchvision's, bit for bit: all colors, all shifts, any seed."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ SCALED = (
 )
 
 
-def _colours(first):
-    """An image of SIDE x SIDE colours from the number ``first`` on."""
+def _colors(first):
+    """An image of SIDE x SIDE colors from the number ``first`` on."""
     number = np.arange(first, first + SIDE * SIDE, dtype=np.int64)
     channels = [number >> shift & 255 for shift in (0, 8, 16)]
     return Image.fromarray(np.stack(channels, -1).astype(np.uint8).reshape(SIDE, SIDE, 3))
@@ -33,14 +33,14 @@ def _photograph(seed, size=(227, 190)):
 
 
 @pytest.mark.parametrize("turn", [0.3, -0.117])
-def test_the_hue_of_every_colour_is_shifted_as_torchvision_does(turn):
+def test_the_hue_of_every_color_is_shifted_as_torchvision_does(turn):
     for first in range(0, 256**3, SIDE * SIDE):
-        image = _colours(first)
+        image = _colors(first)
         expected = np.asarray(functional.adjust_hue(image, turn))
         assert np.array_equal(np.asarray(shift_hue(image, int(turn * 255))), expected), first
 
 
-def test_every_shift_of_random_colours():
+def test_every_shift_of_random_colors():
     rng = np.random.RandomState(0)
     for shift in range(256):
         pixels = rng.randint(0, 256, (128, 256, 3), dtype=np.uint8)

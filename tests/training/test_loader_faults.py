@@ -62,7 +62,7 @@ def test_an_image_that_breaks_during_a_run(data, alone, tmp_path):
     victim.write_bytes(whole)
     again = Command(tmp_path / "run", "train", "--dataset", data, *FLAGS)
     assert again.status() == 0, again.said
-    assert "Going on after step" in again.said
+    assert "Resuming after step" in again.said
     assert_same_run(tmp_path / "run", alone)
 
 
@@ -84,7 +84,7 @@ def test_a_loader_process_that_is_killed(data, alone, tmp_path):
     assert any(
         said in error[0] for said in ("killed by signal", "exited unexpectedly", "does not answer")
     )
-    assert error[1].startswith("Start again to go on; fewer of them (--num_workers)")
+    assert error[1].startswith("Start again to resume; fewer of them (--num_workers)")
     assert len(error) == 2
     again = Command(tmp_path / "run", "train", "--dataset", data, *FLAGS)
     assert again.status() == 0, again.said

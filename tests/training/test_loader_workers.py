@@ -20,7 +20,7 @@ TENSORS = TensorDataset(torch.zeros(6, 3), torch.zeros(6))
 @pytest.mark.parametrize(
     ("cores", "threads", "device", "images", "expected"),
     [
-        (16, 16, "cpu", FILES, 8),  # no more than the data set wants
+        (16, 16, "cpu", FILES, 8),  # no more than the dataset wants
         (4, 4, "cpu", FILES, 4),
         (4, 1, "cpu", FILES, 1),  # one of four jobs that share the cores
         (4, 1, "cuda", FILES, 4),  # the CPU has nothing else to do

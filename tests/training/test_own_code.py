@@ -1,4 +1,4 @@
-"""What a run says of mistakes in an algorithm or a data set that somebody has just written."""
+"""What a run says of mistakes in an algorithm or a dataset that somebody has just written."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_source_without_a_training_image_is_named(tmp_path):
 
 @pytest.fixture
 def own_dataset(monkeypatch):
-    """Register a data set, whose images are Debug28's, and which a test spoils."""
+    """Register a dataset, whose images are Debug28's, and which a test spoils."""
 
     class Own(Debug28):
         spoilt = (0, 0, 0)

@@ -84,7 +84,7 @@ def test_a_folder_that_loses_the_right_to_write_during_a_run(folder, tmp_path):
     (folder / "run").chmod(0o755)
     again = Command(folder / "run", *TRAIN, before=_without_rights)
     assert again.status() == 0, again.said
-    assert "Going on after step 2." in again.said
+    assert "Resuming after step 2." in again.said
     alone = Command(tmp_path / "alone", *TRAIN)
     assert alone.status() == 0, alone.said
     assert_same_run(folder / "run", tmp_path / "alone")

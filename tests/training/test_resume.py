@@ -20,7 +20,7 @@ def _assert_killed_run_is_the_same(folder, algorithm, flags, kills):
     pace = undisturbed(folder / "alone", *command)
     killed_at_random(folder / "killed", *command, pace=pace, kills=kills, seed=algorithm)
     assert_same_run(folder / "killed", folder / "alone")
-    attempts = (folder / "killed" / "out.txt").read_text().count("Going on after step")
+    attempts = (folder / "killed" / "out.txt").read_text().count("Resuming after step")
     assert attempts >= kills // 2
 
 

@@ -1,4 +1,4 @@
-"""Every algorithm that is registered goes on after a stop as if there had been none."""
+"""Every algorithm that is registered resumes after a stop as if there had been none."""
 
 from __future__ import annotations
 

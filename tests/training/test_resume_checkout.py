@@ -1,4 +1,4 @@
-"""A run with an algorithm of a DomainBed checkout goes on after a stop as if there had been none.
+"""A run with an algorithm of a DomainBed checkout resumes after a stop as if there had been none.
 
 Run with ``DOMAINBED_HOME=<checkout>``. Fish and GroupDRO make a network, an optimizer and a buffer
 in their first update, so that what was saved does not fit a new object of theirs.
@@ -46,5 +46,5 @@ def test_a_stop_changes_nothing(python, tmp_path, algorithm):
     assert outcome.status == 143, outcome.err
     outcome = python.run(*train, tmp_path / "stopped")
     assert outcome.status == 0, outcome.err
-    assert "Going on after step 1." in outcome.out
+    assert "Resuming after step 1." in outcome.out
     assert_same_run(tmp_path / "stopped", tmp_path / "alone")

@@ -142,7 +142,7 @@ def test_a_second_signal_leaves_a_step_that_never_ends(tmp_path, number, status,
         os.kill(int(hanging.read_text()), 0)
     again = Command(tmp_path / "stopped", *command)
     assert again.status() == 0, again.said
-    assert "Going on after step " in again.said
+    assert "Resuming after step " in again.said
     alone = Command(tmp_path / "alone", *command)
     assert alone.status() == 0, alone.said
     assert_same_run(tmp_path / "stopped", tmp_path / "alone")

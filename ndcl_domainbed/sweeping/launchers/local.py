@@ -17,7 +17,7 @@ def add_flags(group: _ArgumentGroup) -> None:
 def launch(jobs: Sequence[Job], options: Namespace) -> bool:
     """Run the jobs, and wait until all of them have ended, those of other launchers too.
 
-    Raises InputError if the folder of a data set is missing, or if it cannot be split as asked.
+    Raises InputError if the folder of a dataset is missing, or if it cannot be split as asked.
     """
     check_folders(jobs)
     check_splits(jobs)

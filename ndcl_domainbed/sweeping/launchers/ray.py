@@ -1,7 +1,7 @@
 """Runs the jobs on a Ray cluster, or on a Ray of this machine alone.
 
 Needs the extra ``ray``, a folder that the machines share, and this package on all of them. A job
-whose machine is lost goes on elsewhere from its last checkpoint.
+whose machine is lost resumes elsewhere from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def launch(jobs: Sequence[Job], options: Namespace) -> bool:
             hand_out(ray, task, jobs, options, cpus, display)
         return True
     finally:
-        with contextlib.suppress(Exception):  # of a cluster that is lost there is nothing to leave
+        with contextlib.suppress(Exception):  # a lost cluster cannot be left
             ray.shutdown()
 
 
@@ -194,7 +194,7 @@ def lost(reason: str) -> RunFailure:
     """Return the error for a cluster that was there and is no longer."""
     return RunFailure(
         f"the Ray cluster is lost: {shorten(reason, 200)}\n"
-        "Launch again once there is one: the jobs go on from their last checkpoints."
+        "Launch again once there is one: the jobs resume from their last checkpoints."
     )
 
 
@@ -250,7 +250,7 @@ def run_one(job: Job, folder: str, threads: int, retries: int) -> None:
 
 
 def kept_server(threads: int) -> JobServer:
-    """Return this process's server of jobs with so many threads."""
+    """Return this process's server of jobs with this number of threads."""
     if threads not in _servers or not _servers[threads].runs:
         _servers[threads] = JobServer(threads)
     return _servers[threads]

@@ -1,4 +1,4 @@
-"""Submits the jobs to Slurm as job arrays; they go on after preemption and time-outs.
+"""Submits the jobs to Slurm as job arrays; they resume after preemption and time-outs.
 
 Needs the extra ``slurm`` (submitit) and a folder that the machines share.
 """
@@ -23,7 +23,7 @@ ARRAY = 1000
 """Tasks of an array: one less than Slurm's default limit."""
 
 REQUEUES = 100
-"""How often a task may run out of time; each time it goes on from its last checkpoint."""
+"""How often a task may run out of time; each time it resumes from its last checkpoint."""
 
 DEFAULT_MINUTES = 24 * 60
 
@@ -36,7 +36,7 @@ def add_flags(group: _ArgumentGroup) -> None:
     add = group.add_argument
     add("--slurm_partition", metavar="NAME")
     add("--slurm_time", type=minutes, metavar="TIME",
-        help="minutes, or as sbatch --time takes it; a task out of time goes on in a new one "
+        help="minutes, or as sbatch --time takes it; a task out of time resumes in a new one "
         "(default: a day)")  # fmt: skip
     add("--slurm_mem", metavar="SIZE", help="such as 16G")
     add("--slurm_gpus", metavar="N", help="GPUs, such as 1 or a100:1")
@@ -163,7 +163,7 @@ class Task:
                 self._scheduler.stop()
 
     def checkpoint(self) -> Any:
-        """Stop the job that runs, before the task loses its machine; return what goes on with it.
+        """Stop the job that runs, before the task loses its machine; return what resumes it.
 
         submitit calls this when the task is preempted or its time ends.
         """

@@ -21,7 +21,7 @@ class Algorithm(torch.nn.Module, ABC):
     training domains only; ``hparams`` is kept by reference. A subclass sees ``update`` and
     ``predict`` called in train and in eval mode. Whatever it must remember from one update to
     the next and is not in its state dict, it keeps in attributes that are optimizers, tensors,
-    generators, numbers, or lists and dicts of these, so that an interrupted run can go on.
+    generators, numbers, or lists and dicts of these, so that an interrupted run can resume.
     """
 
     HPARAMS: ClassVar[dict[str, Hparam]] = {}

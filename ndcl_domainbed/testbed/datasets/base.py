@@ -1,4 +1,4 @@
-"""What every multi-domain data set of the testbed offers."""
+"""What every multi-domain dataset of the testbed offers."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class MultiDomainDataset:
-    """One torch data set per domain, in the order of ``ENVIRONMENTS``.
+    """One torch dataset per domain, in the order of ``ENVIRONMENTS``.
 
     A subclass names its domains in ``ENVIRONMENTS`` and fills the instance attributes in its
-    constructor. Its module does not import torch: that waits until a data set is constructed.
+    constructor. Its module does not import torch: that waits until a dataset is constructed.
     """
 
     ENVIRONMENTS: ClassVar[list[str]] = []
@@ -28,13 +28,13 @@ class MultiDomainDataset:
     N_WORKERS: ClassVar[int] = 8
 
     IMAGE_SIZE: ClassVar[int] = 224
-    """Height and width of the images that the constructor delivers unless told otherwise."""
+    """Height and width of the images that the constructor delivers if hparams name no other size."""
 
     RESIZES: ClassVar[bool] = False
     """Whether the constructor delivers images of any size, hparams['image_size']."""
 
     HPARAMS_LIKE: ClassVar[str | None] = None
-    """The named data set whose hyper-parameters this one uses; None for its own."""
+    """The named dataset whose hyper-parameters this one uses; None for its own."""
 
     input_shape: tuple[int, ...]
     """Channels, height, width; the length alone of frozen features."""
@@ -47,7 +47,7 @@ class MultiDomainDataset:
     """How a plain image becomes an input, if that is known: see :func:`preprocessing`."""
 
     datasets: list[Any]
-    """One torch data set per domain; each has ``targets``, its labels in order."""
+    """One torch dataset per domain; each has ``targets``, its labels in order."""
 
     def __init__(self, root: str, test_envs: Sequence[int], hparams: Mapping[str, Any]) -> None:
         """Find the images.
@@ -55,7 +55,7 @@ class MultiDomainDataset:
         ``root`` is the data directory, ``test_envs`` the indices of the domains that get plain
         transforms; the others are augmented if ``hparams['data_augmentation']`` is true. The
         images have ``hparams['image_size']`` pixels a side, :attr:`IMAGE_SIZE` if that is not
-        there. Raises InputError if a test domain does not exist, and for a size that a data set
+        there. Raises InputError if a test domain does not exist, and for a size that a dataset
         which cannot resize its images does not have.
         """
         for env in test_envs:
@@ -69,7 +69,7 @@ class MultiDomainDataset:
         self.input_shape = (3, size, size)
 
     def __getitem__(self, index: int) -> Any:
-        """Return the torch data set of one domain."""
+        """Return the torch dataset of one domain."""
         return self.datasets[index]
 
     def __len__(self) -> int:
@@ -80,7 +80,7 @@ class MultiDomainDataset:
     def pixels(cls, root: str) -> tuple[list[str], dict[str, Pixels]]:
         """Return the class names, and by domain the images (n, H, W, 3) uint8 and labels (n,).
 
-        Raises InputError for a data set that is not made by this package.
+        Raises InputError for a dataset that is not made by this package.
         """
         raise InputError(f"{cls.__name__} is not made by this package: there is nothing to export.")
 
@@ -106,9 +106,9 @@ SCALED_TO_ONE = ((0.5,) * 3, (0.5,) * 3)
 
 
 def size_attributes(image_size: int) -> dict[str, int | str | None]:
-    """Return the class attributes of a data set made for images of ``image_size`` pixels.
+    """Return the class attributes of a dataset made for images of ``image_size`` pixels.
 
-    Small images get the hyper-parameters of a named data set of small images.
+    Small images get the hyper-parameters of a named dataset of small images.
     """
     like = {28: "DigitsDG", 32: "RotatedMNIST"}.get(image_size)
     return {"IMAGE_SIZE": image_size, "HPARAMS_LIKE": like}

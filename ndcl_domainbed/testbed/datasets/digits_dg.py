@@ -10,7 +10,7 @@ from ndcl_domainbed.testbed.datasets.digits import Images
 
 
 class DigitsDG(MultiDomainDataset):
-    """Digits 0 to 9 as 28 x 28 colour images in four domains.
+    """Digits 0 to 9 as 28 x 28 color images in four domains.
 
     MNIST: handwritten, white on black. MNIST-M: other digits of MNIST, blended with
     photographs. OPT: the UCI optical digits, enlarged from 8 x 8. SYN: printed, tinted and

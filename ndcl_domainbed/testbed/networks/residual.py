@@ -52,7 +52,7 @@ def _make_resnet(name: str, hparams: Mapping[str, Any]) -> tuple[Any, str]:
 
 def _make_augmix() -> Any:
     timm = import_timm(
-        "the hyper-parameter resnet50_augmix (true unless told otherwise)",
+        "the hyper-parameter resnet50_augmix (true by default)",
         "set resnet50_augmix to false (torchvision's weights) or pretrained to false",
     )
     return with_weights(

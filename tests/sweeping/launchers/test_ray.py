@@ -104,7 +104,7 @@ def test_a_ray_that_is_lost_ends_the_launch_and_the_next_one_goes_on(tmp_path):
     assert sweep.returncode == 1
     assert err.splitlines() == [
         "error: the Ray cluster is lost: it has not answered for 5 seconds",
-        "Launch again once there is one: the jobs go on from their last checkpoints.",
+        "Launch again once there is one: the jobs resume from their last checkpoints.",
     ]
     again = sweeps.start("launch", tmp_path, *FLAGS)
     _, err = again.communicate(timeout=sweeps.LIMIT)

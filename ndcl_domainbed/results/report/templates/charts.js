@@ -22,8 +22,8 @@ function groupBars(figures, groups) {
   const [width, top] = [Math.min(1000, left + 640), 28];
   const svg = drawing(width, top + band * rows.length + 24, "Accuracy of the shot groups");
   const x = scale(left, width - 60, 0, 100);
-  groups.forEach(([key, colour], number) => {
-    svg.append(shape("rect", { x: left + 95 * number, y: 4, width: 12, height: 12, fill: colour }));
+  groups.forEach(([key, color], number) => {
+    svg.append(shape("rect", { x: left + 95 * number, y: 4, width: 12, height: 12, fill: color }));
     svg.append(text(left + 95 * number + 17, 14, TITLES[key]));
   });
   for (const tick of ticks(0, 100, 5)) {
@@ -33,15 +33,15 @@ function groupBars(figures, groups) {
   rows.forEach(({ name, row }, at) => {
     const y = top + band * at;
     svg.append(text(left - 8, y + band / 2 + 2, name, "end"));
-    groups.forEach(([key, colour], number) => {
+    groups.forEach(([key, color], number) => {
       const cell = figures.measures[row][figures.metrics.indexOf(key)];
-      if (isFigure(cell)) svg.append(...bar(x, y + 9 * number, cell, colour, `${name}, ${TITLES[key]}`));
+      if (isFigure(cell)) svg.append(...bar(x, y + 9 * number, cell, color, `${name}, ${TITLES[key]}`));
     });
   });
   return svg;
 }
 
-function bar(x, y, [mean, error, trials], colour, name) {
+function bar(x, y, [mean, error, trials], color, name) {
   const about = `${name}: ${percent(mean)}${trials > 1 ? ` ± ${percent(error)}` : ""}`;
   const whisker = line(x(Math.max(0, mean - error)), y + 4, x(Math.min(100, mean + error)), y + 4, {
     stroke: "#1b1f24", "stroke-width": 1,
@@ -49,16 +49,16 @@ function bar(x, y, [mean, error, trials], colour, name) {
   const end = x(Math.min(100, mean + error)) + 4;
   return [
     titled(shape("rect", {
-      x: x(0), y, width: Math.max(0.5, x(mean) - x(0)), height: 8, fill: colour,
+      x: x(0), y, width: Math.max(0.5, x(mean) - x(0)), height: 8, fill: color,
     }), about),
     whisker,
     shape("text", { x: end, y: y + 8, "font-size": 9, class: "soft" }, percent(mean)),
   ];
 }
 
-// Orange below the mean of the column, white at it, blue above: told apart by the colour-blind.
+// Orange below the mean of the column, white at it, blue above: told apart by the color-blind.
 // Black reads best on all but the darkest blues.
-function heatColour(difference, most) {
+function heatColor(difference, most) {
   const share = Math.min(1, Math.abs(difference) / (most || 1));
   const [red, green, blue] = difference < 0 ? [213, 94, 0] : [0, 90, 160];
   const mix = (channel) => Math.round(255 + (channel - 255) * share * 0.9);
@@ -96,14 +96,14 @@ function heatMap(rows, cells, columns, means, most) {
     cells[row].forEach((cell, column) => {
       const x = left + wide * column;
       const known = isFigure(cell);
-      const colour = known ? heatColour(cell[0] - means[column], most) : { fill: "#eee" };
+      const color = known ? heatColor(cell[0] - means[column], most) : { fill: "#eee" };
       const about = known ? `${percent(cell[0])}, column mean ${percent(means[column])}`
         : whyMissing(cell);
       svg.append(titled(shape("rect", {
-        x: x + 1, y: y + 1, width: wide - 2, height: high - 2, fill: colour.fill,
+        x: x + 1, y: y + 1, width: wide - 2, height: high - 2, fill: color.fill,
       }), `${name}, ${columns[column]}: ${about}`));
       const label = text(x + wide / 2, y + 16, known ? percent(cell[0]) : "X", "middle");
-      if (colour.dark) label.style.fill = "#fff";
+      if (color.dark) label.style.fill = "#fff";
       svg.append(label);
     });
   });
@@ -114,9 +114,9 @@ function heatMap(rows, cells, columns, means, most) {
 function heatKey(x, y, most) {
   const steps = [-1, -0.5, 0, 0.5, 1];
   return steps.flatMap((share, number) => {
-    const colour = heatColour(share * most, most);
+    const color = heatColor(share * most, most);
     const label = text(x + 60 * number + 30, y + 14, `${share > 0 ? "+" : ""}${percent(share * most)}`, "middle");
-    if (colour.dark) label.style.fill = "#fff";
-    return [shape("rect", { x: x + 60 * number, y, width: 60, height: 20, fill: colour.fill }), label];
+    if (color.dark) label.style.fill = "#fff";
+    return [shape("rect", { x: x + 60 * number, y, width: 60, height: 20, fill: color.fill }), label];
   });
 }

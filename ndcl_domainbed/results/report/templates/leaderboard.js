@@ -115,7 +115,7 @@ function drawLeaderboard() {
   const figures = figuresNow();
   if (!figures) {
     fill("board-table");
-    fill("board-notes", nothing("The criterion does not apply to this data set and setting."));
+    fill("board-notes", nothing("The criterion does not apply to this dataset and setting."));
     return;
   }
   const board = boardOf(state.board);

@@ -12,7 +12,7 @@ function drawRanks() {
   const metric = options("rank-metric", there.map(({ key, title }) => [key, title]), "overall");
   const ranks = byMetric[metric];
   const p = ranks.p === null ? "" : ` Friedman's test: p = ${chance(ranks.p)}.`;
-  byId("rank-about").textContent = `Over ${ranks.cells} cells (data set, setting, test domain) of all `
+  byId("rank-about").textContent = `Over ${ranks.cells} cells (dataset, setting, test domain) of all `
     + `boards${network && ` on [${network}]`}; 1 is best. Algorithms under a bar do not differ significantly (Nemenyi, 5 %).${p}`;
   byId("rank-chart").innerHTML = ranks.diagram;  // made by the package, names escaped
   fill("compare-chart", ...(ranks.compared.length ? [comparison(ranks.compared)] : []));

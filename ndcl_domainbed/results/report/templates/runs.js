@@ -72,7 +72,7 @@ function drawClasses() {
   const second = options("class-second", [["", "nothing"], ...names.map((name) => [name, name])], other);
   const drawn = [[first, "#0072b2", "circle"], [second, "#d55e00", "square"]]
     .filter(([name]) => names.includes(name))
-    .map(([name, colour, mark]) => ({ name, colour, mark, values: chosenNow()[name][env].classes }));
+    .map(([name, color, mark]) => ({ name, color, mark, values: chosenNow()[name][env].classes }));
   fill("class-chart", classChart(board[env], drawn));
 }
 
@@ -113,12 +113,12 @@ function classLabels(classes, at, x, y, slanted) {
     String(classes.counts[at]))];
 }
 
-function marks({ name, colour, mark, values }, number, order, classes, left, wide, y) {
+function marks({ name, color, mark, values }, number, order, classes, left, wide, y) {
   const size = Math.max(2.2, Math.min(5.5, wide / 2));
   const one = (x, at, about) => titled(mark === "circle"
-    ? shape("circle", { cx: x, cy: at, r: size, fill: colour, stroke: "#fff" })
+    ? shape("circle", { cx: x, cy: at, r: size, fill: color, stroke: "#fff" })
     : shape("rect", {
-      x: x - size, y: at - size, width: 2 * size, height: 2 * size, fill: "none", stroke: colour,
+      x: x - size, y: at - size, width: 2 * size, height: 2 * size, fill: "none", stroke: color,
       "pointer-events": "all",
       "stroke-width": size > 4 ? 2 : 1.2,
     }), about);

@@ -62,7 +62,7 @@ def load(root: str | Path | None) -> dict[str, Images]:
             return _read(path)
         except _NO_CACHE as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            _note(f"{path} is damaged or no DigitsDG ({reason}); it is made anew.")
+            _note(f"{path} is damaged or no DigitsDG ({reason}); it is made again.")
     domains = {name: maker() for name, maker in MAKERS.items()}
     odd = [name for name, content in domains.items() if checksum(*content) != CHECKSUMS[name]]
     if odd:

@@ -24,7 +24,7 @@ def halves(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def mnist() -> Images:
-    """Return the first half of the MNIST digits, grey on black."""
+    """Return the first half of the MNIST digits, gray on black."""
     pixels, labels = sources.mnist()
     chosen, _ = halves(labels)
     return _as_rgb(pixels[chosen]), labels[chosen]
@@ -54,8 +54,8 @@ def optical() -> Images:
     return _as_rgb(pixels[order].astype(np.uint8)), labels[order]
 
 
-def _as_rgb(grey: np.ndarray) -> np.ndarray:
-    return np.repeat(grey[..., None], 3, axis=-1)
+def _as_rgb(gray: np.ndarray) -> np.ndarray:
+    return np.repeat(gray[..., None], 3, axis=-1)
 
 
 def _enlarging(old: int, new: int) -> tuple[np.ndarray, int]:

@@ -1,4 +1,4 @@
-"""A picture of a data set of small images: domains in rows, classes in columns."""
+"""A picture of a dataset of small images: domains in rows, classes in columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The domain of printed digits, SYN: fonts, colours, clutter, turns, blur and noise."""
+"""The domain of printed digits, SYN: fonts, colors, clutter, turns, blur and noise."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CONTRAST = 90
 """Least difference of luminance, of 255, between a digit and its background."""
 
 TINT = 48
-"""How far a channel of a colour may lie from the colour's grey level."""
+"""How far a channel of a color may lie from the color's gray level."""
 
 _FINE = 4  # sub-pixels per pixel and axis
 _UNIT = 8  # units of length per pixel
@@ -34,7 +34,7 @@ def synthetic() -> Images:
 
 def _draw(rng: Rng, shapes: list[list[np.ndarray]], digit: int) -> np.ndarray:
     """Return one image uint8 (28, 28, 3) of ``digit``."""
-    ground, ink = _colours(rng)
+    ground, ink = _colors(rng)
     image = _background(rng, ground)
     _clutter(rng, image)
     font = shapes[rng.randint(len(shapes))]
@@ -43,7 +43,7 @@ def _draw(rng: Rng, shapes: list[list[np.ndarray]], digit: int) -> np.ndarray:
         if rng.randint(100) < 25:  # a neighbour that reaches into the picture
             distance = side * rng.randint(15, 19) * _UNIT
             cover = _cover(rng, font[rng.randint(10)], height, (distance, 0))
-            _paint(image, cover, ink if rng.randint(2) else _colour(rng))
+            _paint(image, cover, ink if rng.randint(2) else _color(rng))
     place = (rng.randint(-2 * _UNIT, 2 * _UNIT + 1), rng.randint(-2 * _UNIT, 2 * _UNIT + 1))
     _paint(image, _cover(rng, font[digit], height, place), ink)
     for _ in range(rng.randint(2)):
@@ -51,24 +51,24 @@ def _draw(rng: Rng, shapes: list[list[np.ndarray]], digit: int) -> np.ndarray:
     return _noise(rng, image)
 
 
-def _colour(rng: Rng) -> np.ndarray:
+def _color(rng: Rng) -> np.ndarray:
     return np.clip(rng.randint(256) + rng.randint(-TINT, TINT + 1, size=3), 0, 255)
 
 
-def _luminance(colour: np.ndarray) -> int:
-    return int(colour @ np.array([299, 587, 114])) // 1000
+def _luminance(color: np.ndarray) -> int:
+    return int(color @ np.array([299, 587, 114])) // 1000
 
 
-def _colours(rng: Rng) -> tuple[np.ndarray, np.ndarray]:
+def _colors(rng: Rng) -> tuple[np.ndarray, np.ndarray]:
     """Return a background and an ink that can be told apart."""
     while True:
-        ground, ink = _colour(rng), _colour(rng)
+        ground, ink = _color(rng), _color(rng)
         if abs(_luminance(ground) - _luminance(ink)) >= CONTRAST:
             return ground, ink
 
 
 def _background(rng: Rng, ground: np.ndarray) -> np.ndarray:
-    """Return a gradient around the colour ``ground``, int64 (28, 28, 3)."""
+    """Return a gradient around the color ``ground``, int64 (28, 28, 3)."""
     slope = rng.randint(-2, 3, size=(2, 3))
     along = np.arange(SIZE) - SIZE // 2
     tilt = along[:, None, None] * slope[0] + along[None, :, None] * slope[1]
@@ -82,7 +82,7 @@ def _clutter(rng: Rng, image: np.ndarray) -> None:
         cosine, sine = _turn(rng.randint(180))
         offset = (rows * cosine + columns * sine) // _ONE - rng.randint(-12, 13)
         cover = (np.abs(offset) <= rng.randint(2)) * rng.randint(60, 160)
-        _paint(image, cover, _colour(rng))
+        _paint(image, cover, _color(rng))
 
 
 def _turn(degrees: int) -> tuple[int, int]:
@@ -112,10 +112,10 @@ def _cover(rng: Rng, shape: np.ndarray, height: int, place: tuple[int, int]) -> 
     return blocks * 256 // _FINE**2
 
 
-def _paint(image: np.ndarray, cover: np.ndarray, colour: np.ndarray) -> None:
-    """Blend ``colour`` into ``image`` where ``cover`` (0..256) says."""
+def _paint(image: np.ndarray, cover: np.ndarray, color: np.ndarray) -> None:
+    """Blend ``color`` into ``image`` where ``cover`` (0..256) says."""
     share = cover[..., None]
-    image[:] = (image * (256 - share) + colour * share + 128) // 256
+    image[:] = (image * (256 - share) + color * share + 128) // 256
 
 
 def _blur(image: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What data sets of image files share, whatever names the files."""
+"""What datasets of image files share, whatever names the files."""
 
 from __future__ import annotations
 

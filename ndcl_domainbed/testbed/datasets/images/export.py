@@ -1,4 +1,4 @@
-"""Writing a data set as image folders."""
+"""Writing a dataset as image folders."""
 
 from __future__ import annotations
 

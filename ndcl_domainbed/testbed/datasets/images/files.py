@@ -1,4 +1,4 @@
-"""Image files as a torch data set."""
+"""Image files as a torch dataset."""
 
 from __future__ import annotations
 

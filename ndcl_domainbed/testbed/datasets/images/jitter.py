@@ -1,6 +1,6 @@
 """torchvision's ColorJitter for RGB images: the same pixels, in half the time.
 
-Brightness and contrast mix every channel with one grey, so that its 256 values can be looked up;
+Brightness and contrast mix every channel with one gray, so that its 256 values can be looked up;
 what they become, Pillow's own blend says. The hue is :mod:`~.hue`'s.
 """
 
@@ -30,13 +30,13 @@ class ColorJitter(transforms.ColorJitter):
 
 def adjust_brightness(image: Image.Image, factor: float) -> Image.Image:
     """Return an RGB image ``factor`` >= 0 times as bright."""
-    return _blended_with_grey(image, 0, factor)
+    return _blended_with_gray(image, 0, factor)
 
 
 def adjust_contrast(image: Image.Image, factor: float) -> Image.Image:
-    """Return an RGB image whose differences to its mean grey are ``factor`` >= 0 times as large."""
+    """Return an RGB image whose differences to its mean gray are ``factor`` >= 0 times as large."""
     mean = ImageStat.Stat(image.convert("L")).mean[0]
-    return _blended_with_grey(image, int(mean + 0.5), factor)
+    return _blended_with_gray(image, int(mean + 0.5), factor)
 
 
 def adjust_hue(image: Image.Image, turn: float) -> Image.Image:
@@ -44,6 +44,6 @@ def adjust_hue(image: Image.Image, turn: float) -> Image.Image:
     return shift_hue(image, int(turn * 255))
 
 
-def _blended_with_grey(image: Image.Image, grey: int, factor: float) -> Image.Image:
-    table = Image.blend(Image.new("L", _RAMP.size, grey), _RAMP, factor)
+def _blended_with_gray(image: Image.Image, gray: int, factor: float) -> Image.Image:
+    table = Image.blend(Image.new("L", _RAMP.size, gray), _RAMP, factor)
     return image.point(list(table.tobytes()) * 3)

@@ -28,7 +28,7 @@ class MultiDomainDataset:
     N_WORKERS: ClassVar[int] = 8
 
     IMAGE_SIZE: ClassVar[int] = 224
-    """Height and width of the images that the constructor delivers if hparams name no other size."""
+    """Height and width of the images that the constructor delivers by default."""
 
     RESIZES: ClassVar[bool] = False
     """Whether the constructor delivers images of any size, hparams['image_size']."""

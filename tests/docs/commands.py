@@ -36,6 +36,8 @@ NOT_RUN = (
         "takes days, and a cluster or a GPU",
     ),
     ("ndcl-domainbed sweep launch --sweep sweeps/ablation.yaml ", "takes an hour"),
+    ("ndcl-domainbed sweep launch --sweep sweeps/photographs.yaml ", "needs PACS and Office-31"),
+    ("ndcl-domainbed collect_results --input_dir photographs ", "needs the sweep of photographs"),
     (
         "ndcl-domainbed export_dataset DigitsDG --data_dir data --output digits_jpeg ",
         "9,297 files: tests/testbed/test_digits_dg.py does it",
@@ -57,6 +59,11 @@ SHORTENED = (
         "--steps 3",
     ),
     ("ndcl-domainbed diagnose ", "--images 30"),
+    (
+        "ndcl-domainbed train --dataset faces --imbalance TotalHeavyTail --algorithm NDCL "
+        "--test_envs 0 --hparams '{\"frozen\"",
+        "--steps 3",
+    ),
     (
         "ndcl-domainbed sweep launch --sweep sweeps/digits.yaml ",
         "--algorithms ERM --imbalance Cross --n_trials 1 --steps 1 --skip_confirmation",

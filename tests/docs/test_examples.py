@@ -12,6 +12,8 @@ from tests.docs.commands import PAGES, ROOT, blocks, files
 from tests.docs.workspaces import (
     AFTER_A_RUN,
     AFTER_A_SWEEP,
+    AFTER_FEATURES,
+    add_features,
     add_finished_run,
     add_finished_sweep,
 )
@@ -39,6 +41,8 @@ def test_the_example_runs(page, example, workspace, capsys):
         return
     if page in AFTER_A_SWEEP:
         add_finished_sweep(workspace)
+    if page in AFTER_FEATURES:
+        add_features(workspace)
     if page in AFTER_A_RUN:
         add_finished_run(workspace)
     exec(compile(example, page, "exec"), {"__name__": "__main__"})

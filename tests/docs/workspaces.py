@@ -14,6 +14,9 @@ from tests.results.builder import record, write_run
 AFTER_A_SWEEP = {"README.md", "results_guide.md", "sweeps.md", "paper.md"}
 """Pages that begin where a sweep has ended."""
 
+AFTER_FEATURES = {"frozen_features.md"}
+"""Pages whose Python examples load features."""
+
 AFTER_A_RUN = {"README.md", "python.md"}
 """Pages whose Python examples look at a run on the folder of images."""
 
@@ -55,6 +58,14 @@ def add_finished_sweep(folder: Path) -> None:
             for step in STEPS
         ]  # fmt: skip
         write_run(job.folder, records)
+
+
+def add_features(folder: Path) -> None:
+    """Compute the features of the folder of images, as the page's command does."""
+    hparams = '{"backbone": "resnet18", "pretrained": false, "image_size": 64}'
+    data = folder / "data"
+    outcome = call("features", "--dataset", "faces", "--hparams", hparams, "--data_dir", data)
+    assert outcome.status == 0, outcome.out
 
 
 def add_finished_run(folder: Path) -> None:

@@ -43,8 +43,8 @@ class SplitDataset:
     - ``evaluation_sets``: (domain, split) -> subset with plain transforms, split one of 'in',
       'out', 'val' and 'uda';
     - ``label_counts``: int64 (M, K), the images of ``train_sets`` by class;
-    - ``info`` and ``preprocessing``: what the dataset says of itself, for records, and of how an
-      image becomes an input; None if it says nothing;
+    - ``feature_info`` and ``preprocessing``: which frozen features the dataset holds (None if it
+      holds images), and how an image becomes an input (None if it does not say);
     - ``thresholds`` and ``shot_groups`` (K): None unless a split table gives them;
     - ``notes``: what to know of the split before training, one line each.
 
@@ -65,7 +65,7 @@ class SplitDataset:
         self.environments = environment_names(self._augmented)
         _check_test_envs(self.test_envs, self.environments)
         self.input_shape = self._augmented.input_shape
-        self.info = getattr(self._augmented, "info", None)
+        self.feature_info = getattr(self._augmented, "feature_info", None)
         self.preprocessing = getattr(self._augmented, "preprocessing", None)
         self.num_classes = int(self._augmented.num_classes)
         self.classes = class_names(self._augmented)

@@ -29,6 +29,9 @@ VECTORS = "frozen features"
 LONG_RUN, SHORT_RUN = 5001, 301
 """DomainBed's updates per run, and those of a run on frozen features."""
 
+SHORT_FREQ = 50
+"""The updates between two evaluations of a run on frozen features."""
+
 
 @dataclass(frozen=True)
 class Range:

@@ -161,7 +161,7 @@ def load_run(folder: Path, data_dir: str | None = None, device: str | None = Non
     seeding.seed_everything(arguments.seed)
     where = choose_device(device)
     images_class = backend.get_dataset_class(arguments.dataset, arguments.data_dir)
-    dataset_class = trained_dataset(arguments, images_class, hparams, where)
+    dataset_class = trained_dataset(arguments, images_class, hparams)
     dataset = split_dataset(arguments, dataset_class, hparams)
     hparams.label_counts = dataset.label_counts
     hparams.train_sets = dataset.train_sets

@@ -10,7 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from imbalance_splits.errors import InputError
 from imbalance_splits.seeds import seed_hash
 from imbalance_splits.whole_files import write_whole
 from ndcl_domainbed.features.pictures import Pictures
-from ndcl_domainbed.features.spec import FeatureSpec, WeightsFile
+from ndcl_domainbed.features.spec import FeatureSpec
 from ndcl_domainbed.features.store import INFO, write_arrays
 from ndcl_domainbed.version import __version__
 
@@ -56,6 +56,7 @@ def extract(
     """
     partial = folder.with_name(f".{folder.name}.partial")
     network = network.to(device).eval()
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     try:
         with torch.inference_mode(), torch.random.fork_rng(devices=[]):
             width = _width(network, views[0], pictures, device)
@@ -74,13 +75,13 @@ def extract(
         _complete(partial, folder, pictures, spec, digests, {**about, "width": width})
     except OSError as error:
         raise InputError(
-            f"cannot write features to {folder.parent} ({error.strerror}).\n"
+            f"cannot write features to {folder.parent} ({error.strerror or error}).\n"
             "Name a folder that can be written with --feature_cache."
         ) from error
 
 
 def _features(network: nn.Module, images: torch.Tensor, device: torch.device) -> np.ndarray:
-    """Return the features (B, D) of images (B, C, H, W) in half precision."""
+    """Return the features (B, D) of images (B, C, H, W) as float16, clamped to its range."""
     images = images.to(device, memory_format=torch.channels_last)
     features = network(images)
     if not features.isfinite().all():
@@ -105,8 +106,12 @@ def _batches(
 
     def read(start: int) -> tuple[int, np.ndarray, torch.Tensor]:
         indices = range(start, min(start + BATCH, len(pictures)))
+        before = [pictures.digest(i) for i in indices]
         stacks = [_views(pictures, i, count, views) for i in indices]
-        return start, np.array([pictures.digest(i) for i in indices], "S32"), torch.stack(stacks)
+        for i, digest in zip(indices, before, strict=True):
+            if pictures.digest(i) != digest:
+                raise InputError(f"{pictures.files[i]} changed while it was read; start again.")
+        return start, np.array(before, "S32"), torch.stack(stacks)
 
     starts = range(done, len(pictures), BATCH)
     with ThreadPoolExecutor(1) as pool:  # one thread alone may draw from torch's generator
@@ -168,7 +173,8 @@ def _new_array(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap:
 
 def _purpose(pictures: Pictures, spec: FeatureSpec, about: Mapping[str, Any], width: int) -> str:
     """Return a digest of all that the features depend on."""
-    known = [spec.as_record(), pictures.files.tolist(), pictures.stats.tolist(), width]
+    known = [spec.as_record(), pictures.environments, pictures.files.tolist(), width]
+    known += [pictures.domains.tolist(), pictures.stats.tolist()]
     text = json.dumps([*known, about.get("weights"), about.get("versions")], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -189,8 +195,10 @@ def _complete(
 ) -> None:
     """Write what is left, and give the folder its name."""
     write_arrays(partial, pictures)
-    seen = [pictures.files.tolist(), digests.astype(str).tolist()]
-    content = [spec.as_record(), about["weights"], *seen]
+    content = hashlib.sha256()
+    with (partial / "features.npy").open("rb") as file:
+        while block := file.read(2**24):
+            content.update(block)
     info = {
         "dataset": pictures.dataset,
         **spec.as_record(),
@@ -198,7 +206,7 @@ def _complete(
         "images": len(pictures),
         "domains": pictures.environments,
         "classes": pictures.classes,
-        "digest": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16],
+        "digest": content.hexdigest()[:16],
     }
     write_whole(partial / INFO, json.dumps(info, indent=1) + "\n")
     stale = folder.with_name(f".{folder.name}.stale")
@@ -221,6 +229,7 @@ def versions(device: torch.device) -> dict[str, str]:
         "torchvision": torchvision.__version__,
         "pillow": PIL.__version__,
         "device": str(device),
+        "threads": str(torch.get_num_threads()),
         "processor": platform.processor() or platform.machine(),
     }
     try:
@@ -230,11 +239,6 @@ def versions(device: torch.device) -> dict[str, str]:
     except ImportError:
         pass
     return found
-
-
-def weights_record(path: Path | None) -> dict[str, Any] | None:
-    """Return how the file of the weights is now; None for weights that are in no file."""
-    return asdict(WeightsFile.read(path)) if path is not None else None
 
 
 class Clock:
@@ -254,6 +258,7 @@ class Clock:
             return
         self.printed = now
         pace = (done - self.first) / max(now - self.started, 1e-9)
-        left = f", {(total - done) / pace:.0f} s to go" if pace and done < total else ""
+        seconds = round((total - done) / pace) if pace else 0
+        left = f", {timedelta(seconds=seconds)} to go" if pace and done < total else ""
         rate = f" ({pace:.0f} images/s)" if pace else ""
         print(f"{self.title}: {done:,} of {total:,} images{rate}{left}", flush=True)

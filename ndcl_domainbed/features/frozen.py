@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import errno
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from torch import nn
 from torch.utils.data import TensorDataset
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.features import extraction
 from ndcl_domainbed.features.pictures import Pictures, list_pictures
-from ndcl_domainbed.features.spec import FeatureSpec
+from ndcl_domainbed.features.spec import FeatureSpec, WeightsFile
 from ndcl_domainbed.features.store import Features, read_features, why_stale
-from ndcl_domainbed.hparams import SHORT_RUN
+from ndcl_domainbed.hparams import SHORT_FREQ, SHORT_RUN
+from ndcl_domainbed.locks import locked
 from ndcl_domainbed.testbed.datasets.base import MultiDomainDataset, preprocessing
 from ndcl_domainbed.testbed.networks.normalization import normalization_of
-from ndcl_domainbed.testbed.networks.weights import packaged_file
+from ndcl_domainbed.testbed.networks.weights import digest_of, packaged_file
+
+ChooseDevice = Callable[[], torch.device]
 
 NETWORK_SEED = 0
 """Seeds a backbone of random weights, so that its features are the same each time."""
@@ -30,8 +34,8 @@ NETWORK_SEED = 0
 class DomainFeatures(TensorDataset):
     """One domain: item i is the plain view of image i as float32 (D,), and its label.
 
-    ``views``: float16 (n, 1 + V, D), training draws one of them for each image; with
-    ``augment`` False only the plain one. ``root`` is the folder of the domain's images.
+    ``views``: float16 (n, 1 + V, D); training draws one of them for each image, with ``augment``
+    False always the plain one. ``root`` is the folder of the domain's images.
     """
 
     def __init__(
@@ -42,7 +46,7 @@ class DomainFeatures(TensorDataset):
         self.targets = labels.tolist()
         self.root = root
         self.choices = self.views.shape[1] if augment else 1
-        self._generator = np.random.RandomState()  # to seed it is faster than to make one
+        self._generator = np.random.RandomState()  # reseeding is faster than constructing
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the plain view of an image, float32 (D,), and its label."""
@@ -68,11 +72,11 @@ class DomainFeatures(TensorDataset):
 class FrozenFeatures(MultiDomainDataset):
     """The features of a dataset's images; see :func:`frozen_dataset`.
 
-    ``info``: what the features are, as in their JSON file, which lies in ``folder``.
+    ``feature_info``: what the features are, as in their JSON file, which lies in ``folder``.
     """
 
     N_STEPS: ClassVar[int] = SHORT_RUN
-    CHECKPOINT_FREQ: ClassVar[int] = 50
+    CHECKPOINT_FREQ: ClassVar[int] = SHORT_FREQ
     N_WORKERS: ClassVar[int] = 0
     RESIZES: ClassVar[bool] = True
 
@@ -80,20 +84,26 @@ class FrozenFeatures(MultiDomainDataset):
     """The dataset whose images the backbone sees."""
 
     CACHE: ClassVar[Path]
-    DEVICE: ClassVar[torch.device]
+
+    @staticmethod
+    def choose_device() -> torch.device:
+        """Return the device to extract on; called only if features must be extracted."""
+        return torch.device("cpu")
 
     def __init__(self, root: str, test_envs: Sequence[int], hparams: Mapping[str, Any]) -> None:
         """Read the features of the images below ``root``; the first time, compute them."""
         super().__init__(root, test_envs, hparams)
         pictures = list_pictures(self.IMAGES, root, hparams)
-        features = ensure_features(pictures, self.IMAGES, hparams, self.CACHE, self.DEVICE)
-        self.info = features.info
+        features = ensure_features(pictures, hparams, self.CACHE, self.choose_device)
+        self.feature_info = features.info
         self.folder = features.folder
         self.classes = pictures.classes
         self.num_classes = len(self.classes)
         self.input_shape = (features.values.shape[2],)
-        mean, std = normalization_of(hparams)
-        self.preprocessing = preprocessing(self.info["image_size"], mean, std)
+        known = features.info["normalization"]
+        self.preprocessing = preprocessing(
+            features.info["image_size"], tuple(known["mean"]), tuple(known["std"])
+        )
         self.datasets = []
         ends = np.searchsorted(features.domains, range(len(self.ENVIRONMENTS) + 1))
         for env, folder in enumerate(pictures.folders):
@@ -106,27 +116,26 @@ class FrozenFeatures(MultiDomainDataset):
             )
 
 
-def frozen_dataset(images: Any, cache: Path, device: torch.device) -> type[FrozenFeatures]:
+def frozen_dataset(images: Any, cache: Path, choose_device: ChooseDevice) -> type[FrozenFeatures]:
     """Return the dataset class of the features of ``images``, another dataset class.
 
-    They are kept in ``cache`` and, if need be, computed on ``device``.
+    They are kept in ``cache`` and, if need be, computed on the device that is chosen then.
     """
     attributes = {
         "__doc__": f"Frozen features of {images.__name__}.",
         "ENVIRONMENTS": list(images.ENVIRONMENTS),
         "IMAGES": images,
         "CACHE": cache,
-        "DEVICE": device,
+        "choose_device": staticmethod(choose_device),
     }
     return type(images.__name__, (FrozenFeatures,), attributes)
 
 
 def ensure_features(
     pictures: Pictures,
-    images: Any,
     hparams: Mapping[str, Any],
     cache: Path,
-    device: torch.device,
+    choose_device: ChooseDevice,
 ) -> Features:
     """Return the features of ``pictures``; compute them if they are missing or stale.
 
@@ -134,54 +143,52 @@ def ensure_features(
     cannot be had, an image cannot be decoded, or ``cache`` cannot be written when it must be.
     """
     spec = FeatureSpec.from_hparams(hparams)
-    folder = cache / spec.folder_name(pictures.dataset)
+    own = Path(hparams["weights"]) if hparams["weights"] else None
+    folder = cache / spec.folder_name(pictures.dataset, own)
     weights = weights_file(hparams)
-    if not folder.exists() or why_stale(folder, pictures, weights):
-        with _lock(cache / f".{folder.name}.lock"):
-            reason = why_stale(folder, pictures, weights) if folder.exists() else "missing"
-            if reason:
-                if folder.exists():
-                    print(f"The features in {folder} are stale: {reason}. They are made again.")
-                _extract(pictures, images, hparams, spec, folder, device)
-    return read_features(folder)
+    reason = why_stale(folder, pictures, weights) if folder.exists() else "missing"
+    if reason is None:
+        return read_features(folder)
+    if folder.exists():
+        print(f"The features in {folder} are stale: {reason}. Recomputing them.", flush=True)
+    _make_writable(cache)
+    with locked(cache / f".{folder.name}.lock", wait=f"computes the features in {cache}"):
+        if not folder.exists() or why_stale(folder, pictures, weights):
+            _extract(pictures, hparams, spec, folder, choose_device())
+        return read_features(folder)
 
 
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Hold the lock ``path`` during the block; while another process holds it, say so and wait."""
-    lock = FileLock(path)
+def _make_writable(cache: Path) -> None:
+    """Make the folder of features. Raises InputError if nothing can be written there."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        print(f"Another process computes the features in {path.parent}: waiting.", flush=True)
-        lock.acquire()
+        cache.mkdir(parents=True, exist_ok=True)
+        if not os.access(cache, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise InputError(
-            f"cannot write to the folder of features {path.parent} ({error.strerror}).\n"
+            f"cannot write to the folder of features {cache} ({error.strerror}).\n"
             "Name another one with --feature_cache."
         ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _extract(
     pictures: Pictures,
-    images: Any,
     hparams: Mapping[str, Any],
     spec: FeatureSpec,
     folder: Path,
     device: torch.device,
 ) -> None:
+    """Compute the features of ``pictures`` into ``folder``, and show how far that is."""
     from ndcl_domainbed.testbed import networks
     from ndcl_domainbed.testbed.datasets.images.transforms import view_transforms
 
     network = frozen_backbone(hparams)
+    file = weights_file(hparams)
+    mean, std = normalization_of(hparams)
     about = {
         "weights": networks.describe_weights(network),
-        "weights_file": extraction.weights_record(weights_file(hparams)),
+        "weights_file": asdict(WeightsFile.read(file)) if file is not None else None,
+        "normalization": {"mean": list(mean), "std": list(std)},
         "versions": extraction.versions(device),
     }
     title = f"Features of {pictures.dataset}"
@@ -206,7 +213,11 @@ def frozen_backbone(hparams: Mapping[str, Any]) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(NETWORK_SEED)
         unfrozen = {**hparams, "frozen": False, "resnet_dropout": 0.0}
-        return networks.Featurizer((3, size, size), unfrozen)
+        network = networks.Featurizer((3, size, size), unfrozen)
+    source = getattr(network, "weights_source", None)
+    if source is not None and source.digest is None:  # random weights have one here: a seed's
+        network.weights_source = replace(source, digest=digest_of(network.state_dict()))
+    return network
 
 
 def weights_file(hparams: Mapping[str, Any]) -> Path | None:

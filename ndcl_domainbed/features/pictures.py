@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from imbalance_splits.errors import InputError
+from imbalance_splits.labels import class_names
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,13 @@ def list_pictures(dataset_class: Any, data_dir: str, hparams: Any) -> Pictures:
     """
     count = len(dataset_class.ENVIRONMENTS)
     # No image is transformed here, so timm is not asked how.
-    unseen = {k: v for k, v in hparams.items() if k not in ("backbone", "image_size")}
+    size = getattr(dataset_class, "IMAGE_SIZE", None)
+    unseen = {**hparams, "backbone": "auto", "frozen": False}
+    if size is not None:
+        unseen["image_size"] = size
     dataset = dataset_class(data_dir, list(range(count)), unseen)
     if all(hasattr(dataset[env], "samples") for env in range(count)):
-        return _from_files(dataset_class, [dataset[env] for env in range(count)])
+        return _from_files(dataset, [dataset[env] for env in range(count)])
     try:
         classes, domains = dataset_class.pixels(data_dir)
     except (InputError, AttributeError):
@@ -63,22 +67,22 @@ def list_pictures(dataset_class: Any, data_dir: str, hparams: Any) -> Pictures:
     return _from_pixels(dataset_class, classes, list(domains.values()))
 
 
-def _from_files(dataset_class: Any, domains: Sequence[Any]) -> Pictures:
+def _from_files(dataset: Any, domains: Sequence[Any]) -> Pictures:
     samples = [sample for domain in domains for sample in domain.samples]
     sizes = [len(domain.samples) for domain in domains]
     domain_of = np.repeat(np.arange(len(domains)), sizes)
     paths = [str(path) for path, _ in samples]
     folders = [_folder(domain) for domain in domains]
     return Pictures(
-        dataset=dataset_class.__name__,
-        environments=list(dataset_class.ENVIRONMENTS),
-        classes=list(domains[0].classes),
+        dataset=type(dataset).__name__,
+        environments=list(dataset.ENVIRONMENTS),
+        classes=[str(name) for name in class_names(dataset)],
         folders=folders,
         files=np.array([_relative(p, folders[d]) for p, d in zip(paths, domain_of, strict=True)]),
         labels=np.array([label for _, label in samples], dtype=np.int64),
         domains=domain_of.astype(np.int64),
         stats=_stats(paths),
-        load=lambda i: domains[domain_of[i]].loader(paths[i]),
+        load=lambda i: _load(domains[domain_of[i]], paths[i]),
         digest=lambda i: _digest_of_file(paths[i]),
     )
 
@@ -100,6 +104,17 @@ def _from_pixels(
         load=lambda i: Image.fromarray(images[i]),
         digest=lambda i: _digest(images[i]),
     )
+
+
+def _load(domain: Any, path: str) -> Image.Image:
+    """Decode an image with the domain's own loader. Raises InputError, with the path."""
+    try:
+        image: Image.Image = domain.loader(path)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(
+            f"cannot read the image {path} ({error}). Replace or delete the file."
+        ) from error
+    return image
 
 
 def _folder(domain: Any) -> Path | None:

@@ -51,9 +51,13 @@ class FeatureSpec:
         """Return the fields as plain values."""
         return asdict(self)
 
-    def folder_name(self, dataset: str) -> str:
-        """Return the name of the folder that holds these features of ``dataset``."""
-        text = json.dumps([dataset, self.as_record()], sort_keys=True)
+    def folder_name(self, dataset: str, weights: Path | None = None) -> str:
+        """Return the name of the folder that holds these features of ``dataset``.
+
+        ``weights`` is the user's own file: two files of one name have two folders.
+        """
+        place = str(weights.resolve()) if weights is not None else None
+        text = json.dumps([dataset, self.as_record(), place], sort_keys=True)
         digest = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()[:8]
         words = [Path(dataset).name, self.backbone.removeprefix("timm:"), f"{self.image_size}px"]
         return "-".join(re.sub(r"[^\w.]+", "_", word) for word in [*words, digest])

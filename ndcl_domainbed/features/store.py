@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from ndcl_domainbed.features.pictures import Pictures
 from ndcl_domainbed.features.spec import WeightsFile
 
 INFO = "features.json"
+_KNOWN = ("files", "labels", "domains", "stats", "digests")
 
 
 @dataclass(frozen=True)
@@ -56,18 +58,25 @@ def read_features(folder: Path) -> Features:
 def why_stale(folder: Path, pictures: Pictures, weights: Path | None) -> str | None:
     """Return why the features in ``folder`` are not those of the images; None if they are.
 
-    The content of a file is looked at where its time of change is another one.
+    An image or a file of weights is hashed again only if its size or modification time differs.
     """
     try:
         info = json.loads((folder / INFO).read_text(encoding="utf-8"))
-        files, labels, stats, digests = (
-            np.load(folder / f"{name}.npy") for name in ("files", "labels", "stats", "digests")
+        files, labels, domains, stats, digests = (
+            np.load(folder / f"{name}.npy") for name in _KNOWN
         )
+        values = np.load(folder / "features.npy", mmap_mode="r")
     except (OSError, ValueError, EOFError) as error:
         return f"they cannot be read ({error})"
+    if values.shape != (info["images"], 1 + info["views"], info["width"]):
+        return "features.npy is damaged"
+    updated = _updated_package(info["versions"])
+    if updated:
+        return f"{updated} is another version than the one that made them"
     if info["classes"] != pictures.classes or info["domains"] != pictures.environments:
         return "the domains or classes of the dataset changed"
-    if not (np.array_equal(files, pictures.files) and np.array_equal(labels, pictures.labels)):
+    pairs = ((files, pictures.files), (labels, pictures.labels), (domains, pictures.domains))
+    if not all(np.array_equal(then, now) for then, now in pairs):
         return f"the dataset had {len(files):,} images and has {len(pictures):,}, or other ones"
     moved = np.flatnonzero((stats != pictures.stats).any(axis=1))
     changed = [i for i in moved if pictures.digest(int(i)).encode() != digests[i]]
@@ -75,9 +84,25 @@ def why_stale(folder: Path, pictures: Pictures, weights: Path | None) -> str | N
         return f"{len(changed)} images changed, such as {files[changed[0]]}"
     if len(moved):
         _remember_stats(folder, pictures.stats)
-    known = info["weights_file"]
-    if weights is not None and (known is None or not WeightsFile(**known).is_at(weights)):
+    then = info["weights_file"]
+    if weights is not None and (then is None or not WeightsFile(**then).is_at(weights)):
         return f"the weights in {weights.name} changed"
+    return None
+
+
+def _updated_package(made_with: Mapping[str, str]) -> str | None:
+    """Return the package of another version than the one that saw the images, if there is one.
+
+    These decode and resize images, and define networks and their normalization.
+    """
+    for package in ("pillow", "torchvision", "timm"):
+        try:
+            now = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+        then = made_with.get(package)
+        if then is not None and then.partition("+")[0] != now.partition("+")[0]:
+            return package
     return None
 
 

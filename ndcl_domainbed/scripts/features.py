@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     from ndcl_domainbed.training.preparation import prepare_features  # torch: only now
 
     dataset = prepare_features(arguments)
-    info, folder = dataset.info, dataset.folder
+    info, folder = dataset.feature_info or {}, dataset.folder
     count, views, width = info["images"], 1 + info["views"], info["width"]
     megabytes = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
     print(

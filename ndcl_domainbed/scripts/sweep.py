@@ -100,7 +100,7 @@ def plan(jobs: Sequence[Job], options: Namespace) -> int:
 
     Raises InputError if no job could be timed.
     """
-    from ndcl_domainbed.sweeping import planning
+    from ndcl_domainbed.sweeping import planning, preparing
 
     found = status.read_all(jobs)
     print(states.count_line(found.values()))
@@ -109,6 +109,7 @@ def plan(jobs: Sequence[Job], options: Namespace) -> int:
     untimed = [job for job in jobs if found[job].name != states.DONE and not pace.knows(job)]
     if untimed:
         kinds = len({kind_of(job) for job in untimed})
+        preparing.prepare_features(untimed)
         print(f"Timing {kinds} kinds of jobs, each with two short runs.")
     measured, reasons = planning.measure(untimed, at_a_time) if untimed else (Pace({}), {})
     pace = Pace({**measured.seconds, **pace.seconds})

@@ -7,11 +7,11 @@ import time
 from collections.abc import Sequence
 
 from ndcl_domainbed.errors import InputError
+from ndcl_domainbed.locks import locked
 from ndcl_domainbed.run_folder import DONE_FILE, LOCK_FILE, RECORDS_FILE
 from ndcl_domainbed.sweeping import claims, states
 from ndcl_domainbed.sweeping.claims import Watch
 from ndcl_domainbed.sweeping.jobs import Job
-from ndcl_domainbed.training.locks import locked
 
 
 def delete_all(jobs: Sequence[Job]) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from imbalance_splits.whole_files import remove_partial_files, whole_file
+from ndcl_domainbed.locks import locked
 from ndcl_domainbed.run_folder import (
     DONE_FILE,
     ERR_FILE,
@@ -29,7 +30,6 @@ from ndcl_domainbed.training.callbacks import (
 from ndcl_domainbed.training.checkpoints import Progress
 from ndcl_domainbed.training.feed import Feed, Item, Source, evaluation_batch_size, plan
 from ndcl_domainbed.training.files import writing
-from ndcl_domainbed.training.locks import locked
 from ndcl_domainbed.training.memory import keep_freed_memory
 from ndcl_domainbed.training.preparation import Run, prepare, split_description
 from ndcl_domainbed.training.scalar_logs import SCALARS_FOLDER, open_log

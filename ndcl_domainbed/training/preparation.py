@@ -63,7 +63,7 @@ def prepare(arguments: TrainArguments, callbacks: Sequence[Callback] = ()) -> Ru
     for callback in callbacks:
         callback.check(arguments.algorithm, hparams)
     device = choose_device(arguments.device)
-    dataset_class = trained_dataset(arguments, images_class, hparams, device)
+    dataset_class = trained_dataset(arguments, images_class, hparams)
     seeding.seed_everything(arguments.seed)
     dataset = split_dataset(arguments, dataset_class, hparams)
     steps = arguments.steps or dataset_class.N_STEPS
@@ -102,19 +102,20 @@ def run_hparams(arguments: TrainArguments, images_class: Any) -> Hparams:
         arguments.algorithm, getattr(images_class, "HPARAMS_LIKE", None) or arguments.dataset,
         arguments.hparams_seed, arguments.trial_seed, overrides,
     )  # fmt: skip
-    if "image_size" in hparams and not {"image_size", "frozen"}.intersection(overrides):
+    has_size = "image_size" in overrides or hparams.get("frozen", False)
+    if "image_size" in hparams and not has_size:
         hparams["image_size"] = images_class.IMAGE_SIZE
     return hparams
 
 
 def trained_dataset(
-    arguments: TrainArguments, images_class: Any, hparams: Mapping[str, Any], device: torch.device
+    arguments: TrainArguments, images_class: Any, hparams: Mapping[str, Any]
 ) -> Any:
     """Return the dataset class that is trained on: the images, or their frozen features."""
     if not hparams.get("frozen", False):
         return images_class
     cache = feature_folder(arguments.data_dir, arguments.feature_cache)
-    return frozen_dataset(images_class, cache, device)
+    return frozen_dataset(images_class, cache, lambda: choose_device(arguments.device))
 
 
 def prepare_features(arguments: TrainArguments) -> FrozenFeatures:
@@ -125,8 +126,7 @@ def prepare_features(arguments: TrainArguments) -> FrozenFeatures:
     keep_freed_memory()
     images_class = backend.get_dataset_class(arguments.dataset, arguments.data_dir)
     hparams = run_hparams(arguments, images_class)
-    device = choose_device(arguments.device)
-    dataset_class = trained_dataset(arguments, images_class, hparams, device)
+    dataset_class = trained_dataset(arguments, images_class, hparams)
     return dataset_class(arguments.data_dir, [], hparams)
 
 
@@ -137,7 +137,7 @@ def describe_network(
 
     None for small networks, which are trained from random weights, and on a DomainBed checkout.
     """
-    info = getattr(dataset, "info", None)
+    info = dataset.feature_info
     if info is not None:
         return {
             "frozen": True,

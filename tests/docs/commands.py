@@ -61,7 +61,7 @@ SHORTENED = (
     ("ndcl-domainbed diagnose ", "--images 30"),
     (
         "ndcl-domainbed train --dataset faces --imbalance TotalHeavyTail --algorithm NDCL "
-        "--test_envs 0 --hparams '{\"frozen\"",
+        '--test_envs 0 --hparams \'{"frozen"',
         "--steps 3",
     ),
     (

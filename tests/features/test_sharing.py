@@ -23,11 +23,11 @@ def test_one_process_computes_and_the_other_waits_and_reads(tmp_path):
     first = start(tmp_path, before=stop)
     first.wait_until(lambda: _is_stopped(first.process.pid))
     second = start(tmp_path)
-    second.wait_until(lambda: "waiting" in second.said)
+    second.wait_until(lambda: "Waiting" in second.said)
     assert not folders(tmp_path / "features")
     os.kill(first.process.pid, signal.SIGCONT)
     assert (first.status(), second.status()) == (0, 0), first.said + second.said
-    assert "Another process computes the features in" in second.said
+    assert f"Waiting: process {first.process.pid} on " in second.said
     assert "132 of 132 images" in first.said
     assert "132 of 132 images" not in second.said
     assert "Load them in Python" in second.said

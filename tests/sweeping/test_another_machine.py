@@ -15,9 +15,9 @@ from contextlib import ExitStack
 
 import pytest
 
+from ndcl_domainbed.locks import locked
 from ndcl_domainbed.sweeping import claims
 from ndcl_domainbed.sweeping.jobs import make_job
-from ndcl_domainbed.training.locks import locked
 from tests.sweeping import sweeps
 from tests.sweeping.test_claims import age
 

@@ -90,7 +90,7 @@ def test_counts():
 
 
 def test_a_run_that_no_sweep_started_is_running_while_it_holds_its_lock(tmp_path):
-    from ndcl_domainbed.training.locks import locked
+    from ndcl_domainbed.locks import locked
 
     (tmp_path / ".lock").write_text("")
     assert read_state(tmp_path).name == "waiting"  # left behind by a run that was killed

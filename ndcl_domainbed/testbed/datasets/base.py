@@ -36,6 +36,9 @@ class MultiDomainDataset:
     HPARAMS_LIKE: ClassVar[str | None] = None
     """The named dataset whose hyper-parameters this one uses; None for its own."""
 
+    feature_info: dict[str, Any] | None = None
+    """Which frozen features the dataset holds; None if it holds images."""
+
     input_shape: tuple[int, ...]
     """Channels, height, width; the length alone of frozen features."""
 

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from ndcl_domainbed.errors import InputError
-from ndcl_domainbed.training.locks import locked
+from ndcl_domainbed.locks import locked
 from tests.image_folders import write_images
 from tests.training.processes import Command
 from tests.training.runs import assert_same_run

@@ -19,16 +19,39 @@ _NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOS
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, *, wait: str | None = None) -> Iterator[None]:
     """Hold the lock file ``path`` during the block; processes forked meanwhile do not hold it.
 
-    On a file system without locks, say so on standard error and continue: a lock file alone would
-    outlive a process that is killed. Raises InputError if another process holds the lock, with
-    its number, or if the file cannot be written.
+    If another process holds it, wait for its end and say that it ``wait``s (such as 'computes the
+    features'), or raise InputError without ``wait``. On a file system without locks, say so on
+    standard error and continue: a lock file alone would outlive a process that is killed. Raises
+    InputError, too, if the file cannot be written.
     """
     lock = FileLock(path, timeout=0, fallback_to_soft=False)
+    held = None
     try:
-        lock.acquire()
+        has_locks = _acquire(lock, path, wait)
+        held = path.stat() if has_locks else None
+        yield
+    finally:
+        if lock.is_locked:
+            with suppress(OSError):  # a lock file that stays locks nobody out
+                # Else the folder moved, and this is another process's lock; or others wait at it.
+                if wait is None and held and os.path.samestat(held, path.stat()):
+                    path.unlink()
+            lock.release()
+
+
+def _acquire(lock: FileLock, path: Path, wait: str | None) -> bool:
+    """Acquire the lock; return False on a file system without locks."""
+    try:
+        try:
+            lock.acquire()
+        except Timeout:
+            if wait is None:
+                raise
+            print(f"Waiting: {_read_holder(path)} {wait}.", flush=True)
+            lock.acquire(timeout=-1)
         path.write_text(json.dumps({"process": os.getpid(), "host": platform.node()}) + "\n")
     except Timeout:
         raise InputError(
@@ -43,16 +66,8 @@ def locked(path: Path) -> Iterator[None]:
             file=sys.stderr,
         )
         path.unlink(missing_ok=True)
-        yield
-        return
-    held = path.stat()
-    try:
-        yield
-    finally:
-        with suppress(OSError):  # a lock file that stays locks nobody out
-            if os.path.samestat(held, path.stat()):  # else the folder moved; this is another's lock
-                path.unlink()
-        lock.release()
+        return False
+    return True
 
 
 def _read_holder(path: Path) -> str:

@@ -114,7 +114,7 @@ def test_curves_and_classes_are_those_of_the_chosen_run(html):
 
 def test_the_chosen_hyper_parameters_are_in_the_page(sweep, html):
     found = data_of(html)["hparams"]
-    table = chosen.behind(sweep, build(sweep))
+    table = chosen.selected_hparams(sweep, build(sweep))
     assert found["columns"] == list(table.columns)
     assert len(found["rows"]) == len(found["boards"]) == len(table)
     first = dict(zip(found["columns"], found["rows"][0], strict=True))

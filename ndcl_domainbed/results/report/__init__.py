@@ -13,7 +13,7 @@ from ndcl_domainbed.results.chosen import selected_hparams
 from ndcl_domainbed.results.leaderboards import Leaderboards
 from ndcl_domainbed.results.reading import Sweep
 from ndcl_domainbed.results.report.boards import boards_data, key_of
-from ndcl_domainbed.results.report.provenance import provenance
+from ndcl_domainbed.results.report.provenance import describe_provenance
 from ndcl_domainbed.results.report.ranks import ranks_data
 from ndcl_domainbed.results.report.runs import runs_data
 
@@ -43,7 +43,7 @@ def page(
         "ranks": ranks_data(built, reference),
         "hparams": _hparams_data(sweep, built),
         "reference": reference,
-        "made": provenance(sweep, partial=partial),
+        "made": describe_provenance(sweep, partial=partial),
     }
     environment = Environment(autoescape=True)
     return environment.from_string(_read_template("report.html")).render(

@@ -27,7 +27,7 @@ VERSION_SAMPLE = 200
 MAX_LEFT_OUT = 30
 
 
-def provenance(sweep: Sweep, *, partial: bool = False) -> dict[str, Any]:
+def describe_provenance(sweep: Sweep, *, partial: bool = False) -> dict[str, Any]:
     """Return the last section of the page; ``partial``: unfinished runs count."""
     left_out = summary.left_out(sweep, partial=partial)
     checkout = find_commit()

@@ -47,7 +47,7 @@ cli.run(sweep.main, sys.argv[4:])
 """
 """A sweep that soon gives up a silent cluster; its arguments come after those of a command."""
 
-LOST = r"^the Ray cluster is lost: {}\nLaunch again once there is one: the jobs go on from"
+LOST = r"^the Ray cluster is lost: {}\nLaunch again once there is one: the jobs resume from"
 
 
 @pytest.fixture

@@ -29,7 +29,9 @@ nitpicky = True
 _LIBRARIES = (
     r"(torch|nn|np|numpy|pd|pandas|collections|pathlib|argparse|PIL|Image)\..*|Tensor|Figure"
 )
-nitpick_ignore_regex = [("py:.*", _LIBRARIES)]
+_NOT_DOCUMENTED = "Run|Batch"
+"""Types in signatures that have no place in the guide."""
+nitpick_ignore_regex = [("py:.*", _LIBRARIES), ("py:class", _NOT_DOCUMENTED)]
 
 add_module_names = False
 autodoc_member_order = "bysource"

@@ -104,16 +104,19 @@ def board_table(here: pd.DataFrame, dataset: str) -> str:
 
 
 def overview(rows: pd.DataFrame, algorithms: Sequence[str] | None = None) -> str:
-    """Return overall and Few of every algorithm under every setting of one dataset, best first."""
+    """Return overall and Few under every setting of one dataset, best first.
+
+    Of all ``algorithms``, or of some; the best of all is in bold.
+    """
     shown = ["overall", "few"]
     cells = rows.groupby(["algorithm", "setting", "test_env"])[shown].mean() * 100
     means = cells.groupby(["algorithm", "setting"]).mean()
     average = means.groupby("algorithm").mean().sort_values("overall", ascending=False)
     settings = names.ordered(sorted(set(rows["setting"])), names.SETTINGS)
-    lines = []
-    for name in average.index if algorithms is None else algorithms:
-        figures = [means.loc[(name, setting)] for setting in settings]
-        lines.append((name, [average.loc[name], *figures]))
+    lines = [
+        (name, [average.loc[name], *(means.loc[(name, setting)] for setting in settings)])
+        for name in average.index
+    ]
     best = {
         (place, measure): max(f"{figures[place][measure]:.1f}".zfill(5) for _, figures in lines)
         for place in range(len(settings) + 1)
@@ -128,6 +131,7 @@ def overview(rows: pd.DataFrame, algorithms: Sequence[str] | None = None) -> str
         [name, *(" / ".join(text(place, one, figures[one]) for one in shown)
                  for place, figures in enumerate(row))]
         for name, row in lines
+        if algorithms is None or name in algorithms
     ]  # fmt: skip
     head = ["overall / Few", "mean", *settings]
     rule = [":--", *["--:"] * (len(settings) + 1)]

@@ -39,7 +39,7 @@ def test_a_signal_stops_a_run_after_its_step(tmp_path, number, status):
     assert not (tmp_path / "stopped" / ".lock").exists()
     again = Command(tmp_path / "stopped", *command)
     assert again.status() == 0, again.said
-    assert f"Going on {last.split('by ')[1].split(';')[0].partition(' ')[2]}." in again.said
+    assert f"Resuming {last.split('by ')[1].split(';')[0].partition(' ')[2]}." in again.said
     alone = Command(tmp_path / "alone", *command)
     assert alone.status() == 0, alone.said
     assert_same_run(tmp_path / "stopped", tmp_path / "alone")
@@ -188,7 +188,7 @@ def test_no_resume_starts_an_unfinished_run_over(tmp_path, monkeypatch):
     again = call(*FLAGS, tmp_path / "stopped", *every, "--no_resume")
     assert again.status == 0, again.err
     assert len(steps) == 4 + 5
-    assert "Going on" not in again.out
+    assert "Resuming" not in again.out
     assert "will be made again" not in again.out
     assert_same_run(tmp_path / "stopped", tmp_path / "alone")
     names = [{path.name for path in (tmp_path / run).iterdir()} for run in ("stopped", "alone")]

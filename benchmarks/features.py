@@ -163,7 +163,7 @@ def report_extraction(options: argparse.Namespace, folder: Path) -> None:
         started = time.perf_counter()
         with quiet():
             found = prepare_features(arguments)
-        pace = found.info["images"] / (time.perf_counter() - started)
+        pace = (found.feature_info or {})["images"] / (time.perf_counter() - started)
         bare = bare_pace(options, found)
         paces.append(pace)
         ratios.append(pace / bare)

@@ -143,9 +143,7 @@ HERE = [*GRID, "--algorithms", "ERM", "--data_dir", "d"]
 
 def test_without_a_terminal_nobody_is_asked(tmp_path, monkeypatch, launched):
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
-    with pytest.raises(
-        InputError, match="not a terminal, so nobody can confirm: add --skip"
-    ):
+    with pytest.raises(InputError, match="not a terminal, so nobody can confirm: add --skip"):
         sweep.main(["launch", *HERE, "--output_dir", str(tmp_path)])
     assert (launched, list(tmp_path.iterdir())) == ([], [])
 

@@ -60,7 +60,9 @@ def extract(
     try:
         with torch.inference_mode(), torch.random.fork_rng(devices=[]):
             width = _width(network, views[0], pictures, device)
-            values, digests, done = _open_partial(partial, pictures, spec, about, width)
+            purpose = _purpose(pictures, spec, about, width)
+            shape = (len(pictures), 1 + spec.views, width)
+            values, digests, done = _open_partial(partial, purpose, shape)
             if done:
                 print(f"{done:,} images are done already; resuming after them.", flush=True)
             for start, digest, batch in _batches(pictures, spec.views, views, done):
@@ -70,7 +72,7 @@ def extract(
                 digests[start:stop] = digest
                 values.flush()
                 digests.flush()
-                _write_progress(partial, stop)
+                _write_progress(partial, purpose, stop)
                 report(stop, len(pictures))
         _complete(partial, folder, pictures, spec, digests, {**about, "width": width})
     except OSError as error:
@@ -140,10 +142,9 @@ def _views(pictures: Pictures, i: int, count: int, views: tuple[View, View]) -> 
 
 
 def _open_partial(
-    partial: Path, pictures: Pictures, spec: FeatureSpec, about: Mapping[str, Any], width: int
+    partial: Path, purpose: str, shape: tuple[int, int, int]
 ) -> tuple[np.memmap, np.memmap, int]:
-    """Return the features, the digests and how many images are done."""
-    purpose = _purpose(pictures, spec, about, width)
+    """Return the features, of ``shape``, the digests and how many images are done."""
     try:
         state = json.loads((partial / PROGRESS).read_text(encoding="utf-8"))
         if state["purpose"] == purpose:
@@ -155,10 +156,9 @@ def _open_partial(
         pass  # nothing to resume
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    shape = (len(pictures), 1 + spec.views, width)
     values = _new_array(partial / "features.npy", np.float16, shape)
-    digests = _new_array(partial / "digests.npy", "S32", (len(pictures),))
-    write_whole(partial / PROGRESS, json.dumps({"purpose": purpose, "done": 0}))
+    digests = _new_array(partial / "digests.npy", "S32", shape[:1])
+    _write_progress(partial, purpose, 0)
     return values, digests, 0
 
 
@@ -179,10 +179,9 @@ def _purpose(pictures: Pictures, spec: FeatureSpec, about: Mapping[str, Any], wi
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _write_progress(partial: Path, done: int) -> None:
-    """Note how far the extraction is."""
-    state = json.loads((partial / PROGRESS).read_text(encoding="utf-8"))
-    write_whole(partial / PROGRESS, json.dumps({**state, "done": done}))
+def _write_progress(partial: Path, purpose: str, done: int) -> None:
+    """Note how far the extraction is, and of what it is."""
+    write_whole(partial / PROGRESS, json.dumps({"purpose": purpose, "done": done}))
 
 
 def _complete(

@@ -154,7 +154,7 @@ def ensure_features(
     _make_writable(cache)
     with locked(cache / f".{folder.name}.lock", wait=f"computes the features in {cache}"):
         if not folder.exists() or why_stale(folder, pictures, weights):
-            _extract(pictures, hparams, spec, folder, choose_device())
+            _extract(pictures, hparams, spec, folder, weights, choose_device())
         return read_features(folder)
 
 
@@ -176,6 +176,7 @@ def _extract(
     hparams: Mapping[str, Any],
     spec: FeatureSpec,
     folder: Path,
+    weights: Path | None,
     device: torch.device,
 ) -> None:
     """Compute the features of ``pictures`` into ``folder``, and show how far that is."""
@@ -183,11 +184,10 @@ def _extract(
     from ndcl_domainbed.testbed.datasets.images.transforms import view_transforms
 
     network = frozen_backbone(hparams)
-    file = weights_file(hparams)
     mean, std = normalization_of(hparams)
     about = {
         "weights": networks.describe_weights(network),
-        "weights_file": asdict(WeightsFile.read(file)) if file is not None else None,
+        "weights_file": asdict(WeightsFile.read(weights)) if weights else None,
         "normalization": {"mean": list(mean), "std": list(std)},
         "versions": extraction.versions(device),
     }

@@ -12,7 +12,7 @@ from typing import Any
 from imbalance_splits.seeds import seed_hash
 from imbalance_splits.table import LabelCounts
 from ndcl_domainbed.errors import InputError
-from ndcl_domainbed.hparams import SHORT_RUN
+from ndcl_domainbed.hparams import SHORT_FREQ, SHORT_RUN
 from ndcl_domainbed.sweeping.jobs import Job, make_job
 from ndcl_domainbed.training.arguments import NO_IMBALANCE, parse_hparams, setting_named
 
@@ -114,15 +114,20 @@ def expand(
     for grid in grids:
         for args in grid.train_args():
             data = dataset_class(args["dataset"], grid.data_dir)
-            steps = grid.steps or _usual_steps(grid, data)
+            steps = grid.steps or usual_length(data, grid.hparams)[0]
             job = make_job(args, output_dir, steps, dict(free_args or {}))
             jobs.setdefault(job.folder.name, job)
     return list(jobs.values())
 
 
-def _usual_steps(grid: Grid, data: Any) -> int:
-    """Return the updates of a run that is given no number of them."""
-    return SHORT_RUN if parse_hparams(grid.hparams).get("frozen") is True else int(data.N_STEPS)
+def usual_length(data: Any, hparams: str | None) -> tuple[int, int]:
+    """Return the updates of a run that is given no number of them, and from which to evaluate.
+
+    ``data`` is a dataset class, ``hparams`` the JSON text of the run's overrides.
+    """
+    if parse_hparams(hparams).get("frozen") is True:
+        return SHORT_RUN, SHORT_FREQ
+    return int(data.N_STEPS), int(data.CHECKPOINT_FREQ)
 
 
 def check_folders(jobs: Iterable[Job]) -> None:

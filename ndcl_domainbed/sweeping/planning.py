@@ -10,16 +10,14 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from ndcl_domainbed.hparams import SHORT_FREQ
 from ndcl_domainbed.run_folder import DONE_FILE, RECORDS_FILE
 from ndcl_domainbed.sweeping import claims, states
-from ndcl_domainbed.sweeping.grid import dataset_class
+from ndcl_domainbed.sweeping.grid import dataset_class, usual_length
 from ndcl_domainbed.sweeping.jobs import Job, cores, make_job
 from ndcl_domainbed.sweeping.pace import Kind, Pace, kind_of
 from ndcl_domainbed.sweeping.running import run_jobs
 from ndcl_domainbed.sweeping.states import State
 from ndcl_domainbed.sweeping.view import duration
-from ndcl_domainbed.training.arguments import parse_hparams
 
 MEASURED_STEPS = 6
 """Steps of the two short runs that measure a kind of job."""
@@ -44,9 +42,9 @@ def checkpoints(job: Job) -> int:
     """Return how often a job is evaluated."""
     args = job.train_args
     every = args.get("checkpoint_freq")
-    if every is None and parse_hparams(args.get("hparams")).get("frozen") is True:
-        every = SHORT_FREQ
-    every = every or dataset_class(args["dataset"], args["data_dir"]).CHECKPOINT_FREQ
+    if every is None:
+        data = dataset_class(args["dataset"], args["data_dir"])
+        _, every = usual_length(data, args.get("hparams"))
     last = job.n_steps - 1
     return last // every + 1 + (last % every > 0)
 

@@ -117,8 +117,8 @@ def load_model(run_or_file: str | Path, device: str | None = None) -> SavedModel
     now, or if the frozen network in front of it has other weights than in the run.
     """
     path = Path(run_or_file)
-    saved = read_saved(path / MODEL_FILE if path.is_dir() else path)
     path = path / MODEL_FILE if path.is_dir() else path
+    saved = read_saved(path)
     where = choose_device(device)
     hparams = Hparams(saved["model_hparams"])
     counts = saved.get("model_label_counts")

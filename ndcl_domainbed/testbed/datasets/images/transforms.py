@@ -78,9 +78,7 @@ def plain(
     ``size`` is height and width of the result; ``mean`` and ``std`` are the network's; ``small``
     images keep their size and are scaled to [-1, 1].
     """
-    if small:
-        return SmallImage(size)
-    return transforms.Compose([transforms.Resize((size, size)), Normalized(mean, std)])
+    return _compose([transforms.Resize((size, size))], size, mean, std, small)
 
 
 def crop_flip(
@@ -94,9 +92,7 @@ def crop_flip(
 
     Small images are not augmented.
     """
-    if small:
-        return SmallImage(size)
-    return transforms.Compose([*_crop_and_flip(size), Normalized(mean, std)])
+    return _compose(_crop_and_flip(size), size, mean, std, small)
 
 
 def augmenting(
@@ -110,10 +106,15 @@ def augmenting(
 
     Small images are not augmented.
     """
+    color = [ColorJitter(0.3, 0.3, 0.3, 0.3), transforms.RandomGrayscale(0.1)]
+    return _compose([*_crop_and_flip(size), *color], size, mean, std, small)
+
+
+def _compose(steps: list[Any], size: int, mean: Channels, std: Channels, small: bool) -> Transform:
+    """Return the ``steps`` and the normalization; a small image goes through neither."""
     if small:
         return SmallImage(size)
-    color = [ColorJitter(0.3, 0.3, 0.3, 0.3), transforms.RandomGrayscale(0.1)]
-    return transforms.Compose([*_crop_and_flip(size), *color, Normalized(mean, std)])
+    return transforms.Compose([*steps, Normalized(mean, std)])
 
 
 def _crop_and_flip(size: int) -> list[Any]:

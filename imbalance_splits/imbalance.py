@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from imbalance_splits.errors import InputError
+from imbalance_splits.errors import InputError, listed
 from imbalance_splits.kept import describe_kept
 from imbalance_splits.labels import labels_of
 from imbalance_splits.make_table import table_for
 from imbalance_splits.seeds import seed_hash
 from imbalance_splits.shots import describe_empty_groups, shot_groups
 from imbalance_splits.splitting import DomainIndices, split_domain
-from imbalance_splits.table import SplitTable, listed
+from imbalance_splits.table import SplitTable
 
 
 @dataclass(frozen=True)

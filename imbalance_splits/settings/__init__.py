@@ -145,13 +145,15 @@ def _type_hints(setting: type[Setting]) -> dict[str, Any]:
 
 
 def _typed(value: Any, kind: Any, where: str) -> Any:
-    """Return ``value`` as an int, a float or a tuple if ``kind`` asks for that, or raise InputError.
+    """Return ``value`` as the int, float or tuple that ``kind`` asks for; InputError if it is none.
 
     Values of other types are returned as they are.
     """
     kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
     if value is None and type(None) in kinds:
         return value
+    if typing.get_origin(kind) is tuple and not isinstance(value, list | tuple):
+        raise InputError(f"{where} is {value!r}; it must be several numbers.")
     if bool in kinds or not {int, float}.intersection(kinds):
         return tuple(value) if isinstance(value, list) else value
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -96,7 +96,7 @@ def test_a_published_table_and_one_of_ones_own(tmp_path):
 def test_notes_tell_of_empty_groups_and_of_how_much_is_kept():
     notes = make_imbalance(LABELS, "Balanced", "a").notes
     assert notes[0].startswith("Empty: Many, Few (every class that is trained on has the same")
-    assert notes[1].startswith("Target a trains on ")
+    assert notes[1].startswith("With target a, ")
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_notes_tell_of_empty_groups_and_of_how_much_is_kept():
         ({"target": "z"}, "no labels of the target 'z'; there are: a, b, c"),
         ({"setting": "Exponentail"}, "unknown setting 'Exponentail'; did you mean 'Exponential'"),
         ({"facto": 3}, "unknown parameter of Exponential 'facto'; did you mean 'factor'"),
-        ({"factor": "x"}, "setting Exponential: a parameter is of a wrong type"),
+        ({"factor": "x"}, "setting Exponential: factor is 'x'; it must be a number"),
         ({"labels": {**LABELS, "b": [0, 3]}, "classes": NAMES}, "domain b: labels from 0 to 3, "),
         ({"labels": {**LABELS, "b": [[0, 1]]}}, "domain b: the labels must be a list of whole"),
         ({"labels": {**LABELS, "b": [0.5]}}, "domain b: the labels must be a list of whole"),

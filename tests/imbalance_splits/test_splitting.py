@@ -73,8 +73,8 @@ def test_too_few_images_say_domain_class_and_numbers():
     with pytest.raises(InputError) as caught:
         split_domain(labels, [10, 5, 1], 5, 0, domain="sketch", classes=["cat", "dog", "house"])
     assert str(caught.value) == (
-        "domain sketch, class dog: 5 training and 5 validation images asked for, but it has 9. "
-        "So it is with 1 more of its classes."
+        "domain sketch, class dog: 5 training and 5 validation images asked for, but it has 9 "
+        "(and 1 more of its classes)."
     )
 
 

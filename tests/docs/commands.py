@@ -16,6 +16,7 @@ OURS = re.compile(r"^(?:ndcl-domainbed|python -m ndcl_domainbed\.scripts\.)\s*([
 
 NOT_RUN = (
     ("make ", "it sets up an environment; what it starts is parsed"),
+    ("git clone ", "the repository is here"),
     ("pip install ", "it changes the environment; the extras are looked up"),
     ("cd ", "a place on the reader's machine"),
     ("export ", "a place on the reader's machine"),

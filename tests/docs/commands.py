@@ -56,6 +56,11 @@ NOT_RUN = (
 
 SHORTENED = (
     (
+        "ndcl-domainbed train --dataset DigitsDG --imbalance TotalHeavyTail --algorithm NDCL "
+        "--test_envs 0 --steps 101",
+        "--steps 3",
+    ),
+    (
         "ndcl-domainbed train --dataset DigitsDG --imbalance TotalHeavyTail --test_envs 0 --diag",
         "--steps 3",
     ),

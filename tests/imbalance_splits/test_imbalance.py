@@ -72,6 +72,22 @@ def test_names_lists_arrays_and_datasets_say_the_same(tmp_path):
             assert_same(parts, first.sources[name])
 
 
+def test_image_folders_of_different_classes_are_numbered_together(tmp_path):
+    write_images(tmp_path, ["art", "pen"], ["cat", "owl"], per_class=10)
+    write_images(tmp_path, ["web"], ["dog", "owl"], per_class=10)
+    folders = {path.name: ImageFolder(path) for path in sorted(tmp_path.iterdir())}
+    names = {d: [f.classes[k] for k in f.targets] for d, f in folders.items()}
+    one, other = (
+        make_imbalance(given, "Exponential", "art", factor=3, validation=2)
+        for given in (folders, names)
+    )
+    assert one.classes == other.classes == ["cat", "dog", "owl"]
+    assert (one.counts > 0).tolist() == [[True, False, True], [False, True, True]]
+    for name, parts in one.sources.items():
+        assert_same(parts, other.sources[name])
+    assert one.notes[0] == "domain art has no image of dog"
+
+
 def assert_same(one: DomainIndices, other: DomainIndices):
     for part in ("train", "validation", "test"):
         assert getattr(one, part).tolist() == getattr(other, part).tolist()

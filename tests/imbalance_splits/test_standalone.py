@@ -8,7 +8,7 @@ import sys
 CODE = """
 import sys
 import imbalance_splits
-from imbalance_splits import file_list, image_tree, labels, settings, shots, splitting, verify
+from imbalance_splits import file_list, image_tree, labels, settings, shots, splitting
 for name in settings.setting_names():
     settings.get_setting(name)
 imbalance_splits.table_for("PACS", "Duality", parameters={"c": 2.0})

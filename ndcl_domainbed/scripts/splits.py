@@ -23,8 +23,11 @@ _DATASET = "a dataset's name, a folder domain/class/image, or a .csv or .json li
 _SETTING = "a setting's name, maybe as NAME:parameter=value,..., or a table: a .json or .csv file"
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
+def build_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Return the parser of the command line ``argv``.
+
+    Only 'make' has the flags of all settings: to know them, the user's own files are imported.
+    """
     top = argparse.ArgumentParser(
         prog="ndcl-domainbed splits", description=__doc__, allow_abbrev=False
     )
@@ -48,7 +51,8 @@ def build_parser() -> argparse.ArgumentParser:
             "--data_dir", metavar="DIR", default=DEFAULT_DATA_DIR,
             help="folder of the datasets, as for training (%(default)s)",
         )  # fmt: skip
-    _add_parameters(make)
+    if "make" in argv:
+        _add_parameters(make)
     return top
 
 
@@ -103,7 +107,8 @@ def _add_parameters(flags: argparse.ArgumentParser) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status. Raises InputError for bad input."""
-    args = build_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    args = build_parser(words).parse_args(words)
     if not getattr(args, "dataset", "none").strip():  # as a path it would be the working directory
         raise InputError(f"DATASET is empty: give {_DATASET}.")
     commands = {"list": _list, "show": _show, "make": _make, "plot": _plot, "verify": _verify}
@@ -224,11 +229,15 @@ def _verify(args: argparse.Namespace) -> int:
     """Check the images of a dataset; status 1 if something is wrong with them."""
     from imbalance_splits.published import published_datasets
     from imbalance_splits.verify import verify_folder, verify_list
+    from ndcl_domainbed.testbed import datasets
 
     root = image_place(args.dataset, args.data_dir)
     published = args.dataset if args.dataset in published_datasets() else None
+    known = args.dataset in datasets.classes()
     check = (
-        partial(verify_list, root) if root.is_file() else partial(verify_folder, root, published)
+        partial(verify_list, root)
+        if root.is_file()
+        else partial(verify_folder, root, published, known=known)
     )
     report = _with_progress(check)
     refusal = None if published else training_refusal(args.dataset, args.data_dir)

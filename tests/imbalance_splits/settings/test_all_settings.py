@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import math
 
@@ -19,7 +18,7 @@ from imbalance_splits.settings import (
     parse_setting,
     setting_names,
 )
-from imbalance_splits.settings.base import GeneratedSetting, default_validation
+from imbalance_splits.settings.base import GeneratedSetting
 from imbalance_splits.table import SplitTable
 
 GENERATED = [name for name in setting_names() if issubclass(get_setting(name), GeneratedSetting)]

@@ -234,7 +234,8 @@ class ImbalancedDataset(SplitDataset):
         if len(found) < len(names) or set(table.domains) - set(found):
             raise InputError(
                 f"split table {table.dataset} {table.setting} has the domains "
-                f"{', '.join(table.domains)}; the dataset has {', '.join(self.environments)}."
+                f"{', '.join(table.domains)}; the dataset has {', '.join(self.environments)}.\n"
+                "Use a table for these domains: splits make generates one."
             )
         return found
 

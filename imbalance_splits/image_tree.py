@@ -124,7 +124,7 @@ def scan_images(root: Path | str) -> ImageTree:
         names, _ = lister(root)
         if not names:
             raise InputError(
-                f"{root}: no folders in it; images are looked for in domain/class/image."
+                f"{root}: no folders in it; images are looked for in <domain>/<class>/<image>."
             )
         domains = {name: root / name for name in names}
         tree.layout = class_folders(domains, lister)

@@ -111,7 +111,8 @@ def counts_of(
     if odd or extra:
         raise InputError(
             f"{where} and the dataset differ in their classes. Not in the table: {listed(odd)}; "
-            f"not in the dataset: {listed(extra)}."
+            f"not in the dataset: {listed(extra)}.\n"
+            "Use a table for these classes: splits make generates one."
         )
     missing = [name for name in sources if name not in table.rows(target)]
     if missing:

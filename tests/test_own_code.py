@@ -179,7 +179,7 @@ def test_help_tells_of_the_flag_and_does_not_import_torch(command, tmp_path):
          "two of the settings are called Cross: in imbalance_splits.settings.cross and {file}; "
          "rename one."),
         (DATASET.replace("Noise(", "PACS("), ["train", "--dataset", "PACS"],
-         "two of the datasets are called PACS: in ndcl_domainbed.testbed.datasets.image_folders "
+         "two of the datasets are called PACS: in ndcl_domainbed.testbed.datasets.published "
          "and {file}; rename one."),
         ("x = 1\ndef f(:\n", ["train", "--algorithm", "ERM"],
          "{file} cannot be imported: SyntaxError: invalid syntax\n"

@@ -23,8 +23,8 @@ _DATASET = "a dataset's name, a folder domain/class/image, or a .csv or .json li
 _SETTING = "a setting's name, maybe as NAME:parameter=value,..., or a table: a .json or .csv file"
 
 
-def build_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
-    """Return the parser of the command line ``argv``.
+def build_parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """Return the parser of the command line, for ``argv`` if that is given.
 
     Only 'make' has the flags of all settings: to know them, the user's own files are imported.
     """
@@ -51,7 +51,7 @@ def build_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
             "--data_dir", metavar="DIR", default=DEFAULT_DATA_DIR,
             help="folder of the datasets, as for training (%(default)s)",
         )  # fmt: skip
-    if "make" in argv:
+    if argv is None or "make" in argv:
         _add_parameters(make)
     return top
 

@@ -66,7 +66,8 @@ def test_too_few_images_say_domain_class_and_numbers():
         split_domain(labels, [10, 5, 1], 5, 0, domain="sketch", classes=["cat", "dog", "house"])
     assert str(caught.value) == (
         "domain sketch, class dog: 5 training and 5 validation images asked for, but it has 9 "
-        "(and 1 more of its classes)."
+        "(and 1 more of its classes).\n"
+        "Use a table with smaller counts or fewer validation images: splits make generates one."
     )
 
 

@@ -105,7 +105,7 @@ def labeled_files(tree: ImageTree, *, every_class: bool = False) -> tuple[list[s
     if tree.broken:
         raise InputError(
             f"{tree.root / tree.broken[0]} is a link that leads nowhere, or to a folder that "
-            "contains it. Mend or delete it."
+            "contains it. Fix or delete it."
         )
     check_dataset(tree.label_counts(), str(tree.root), every_class=every_class)
     classes = tree.classes

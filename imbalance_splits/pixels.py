@@ -58,7 +58,7 @@ def read_rgb(
     image is turned as its EXIF data says. Raises InputError, with the path, for a file that cannot
     be decoded, and for pixels without a documented range, such as floats.
     """
-    with _opened(path) as image:
+    with _open_image(path) as image:
         rgb = _to_rgb(image, hidden_colors)
         turn = _TURNS.get(_orientation(image)) if exif_rotation else None
         return rgb if turn is None else rgb.transpose(turn)
@@ -73,7 +73,7 @@ def choose_size(paths: Iterable[str | Path]) -> tuple[int, str]:
     """
     first = None
     for path in paths:
-        with _opened(path) as image:
+        with _open_image(path) as image:
             size = image.size
         first = first or size
         width, height = size
@@ -87,7 +87,7 @@ def describe_conversion(path: str | Path, *, hidden_colors: bool = False) -> lis
 
     Raises InputError, with the path, for an image that it refuses.
     """
-    with _opened(path) as image:
+    with _open_image(path) as image:
         _to_rgb(image, hidden_colors)
         color = "transparent pixels show their hidden colors" if hidden_colors else "on white"
         lines = {
@@ -104,7 +104,7 @@ def describe_conversion(path: str | Path, *, hidden_colors: bool = False) -> lis
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[Any]:
+def _open_image(path: str | Path) -> Iterator[Any]:
     """Open an image. Raises InputError, with the path, for whatever goes wrong inside."""
     try:
         with Image.open(path) as image:

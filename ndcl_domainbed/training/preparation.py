@@ -19,7 +19,7 @@ from imbalance_splits.datasets import (
 )
 from imbalance_splits.errors import InputError
 from imbalance_splits.labels import label_counts_of
-from imbalance_splits.make_table import generated_table, table_for
+from imbalance_splits.make_table import generate_table, table_for
 from imbalance_splits.published import published_datasets, published_table
 from imbalance_splits.table import LabelCounts, SplitTable
 from ndcl_domainbed import backend, registry
@@ -210,7 +210,7 @@ def split_table(
         return published
     if name in published_datasets():
         return table_for(name, setting, counts())
-    return generated_table(dataset_class.__name__, setting, counts())
+    return generate_table(dataset_class.__name__, setting, counts())
 
 
 def label_counts(data_dir: str, dataset_class: Any, hparams: Hparams) -> LabelCounts:

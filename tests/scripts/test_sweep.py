@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from ndcl_domainbed.errors import InputError
+from ndcl_domainbed.run_folder import all_claims, latest_claim
 from ndcl_domainbed.scripts import sweep
 from ndcl_domainbed.sweeping import claims
 
@@ -39,11 +40,11 @@ def test_launch_runs_every_job_once(run, tmp_path):
         assert (folder / "done").exists()
         records = [json.loads(line) for line in (folder / "results.jsonl").open()]
         assert [record["step"] for record in records] == [0, 1]
-        assert [claim.end.outcome for claim in claims.all_claims(folder)] == ["done"]
+        assert [claim.end.outcome for claim in all_claims(folder)] == ["done"]
     status, printed = run("launch", *CHEAP, "--algorithms", "ERM")
     assert status == 0
     assert "About to launch 0 jobs." in printed.out
-    assert all(len(claims.all_claims(folder)) == 1 for folder in job_folders(tmp_path))
+    assert all(len(all_claims(folder)) == 1 for folder in job_folders(tmp_path))
 
 
 def image_folder(tmp_path):
@@ -71,8 +72,8 @@ def test_data_that_were_moved_are_the_same_data(run, tmp_path):
         assert ("About to launch 1 jobs." in printed.out) == (spelling == "moved")
         assert "3 done, 0 running, 0 failed, 0 waiting." in printed.out
         assert job_folders(tmp_path) == [first, *rest]
-    assert len(claims.all_claims(first)) == 2
-    assert all(len(claims.all_claims(folder)) == 1 for folder in rest)
+    assert len(all_claims(first)) == 2
+    assert all(len(all_claims(folder)) == 1 for folder in rest)
     _, printed = run("delete_incomplete", *flags, *here)
     assert "About to delete 0 jobs." in printed.out
 
@@ -91,8 +92,8 @@ def test_a_job_that_fails_does_so_alone_and_says_why(run, tmp_path):
         assert str(folder) in printed.err
         reason = (folder / "err.txt").read_text().splitlines()[-1]
         assert str(broken / "b" / "1" / "0.png") in reason
-        assert str(broken / "b" / "1" / "0.png") in claims.latest(folder).end.reason
-        assert len(claims.all_claims(folder)) == 1  # such an error comes again: no retry
+        assert str(broken / "b" / "1" / "0.png") in latest_claim(folder).end.reason
+        assert len(all_claims(folder)) == 1  # such an error comes again: no retry
     (broken / "b" / "1" / "0.png").write_bytes(PICTURE)
     status, printed = run("launch", *flags)
     assert status == 0

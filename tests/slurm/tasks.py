@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ndcl_domainbed.sweeping import claims
+from ndcl_domainbed.run_folder import Claim, all_claims, latest_claim
 from tests.slurm.cluster import queue, wait
 from tests.sweeping import sweeps
 from tests.training import runs
@@ -46,16 +46,16 @@ def job_folders(folder: Path) -> list[Path]:
     return [path for path in sweeps.job_folders(folder) if path.name != "slurm"]
 
 
-def again(claim: claims.Claim) -> claims.Claim | None:
+def again(claim: Claim) -> Claim | None:
     """Return the claim of a later attempt at the same job that runs."""
-    latest = claims.latest(claim.path.parent)
+    latest = latest_claim(claim.path.parent)
     runs_here = latest and latest.owner and latest.owner.runs_here()
     return latest if runs_here and latest.number > claim.number else None
 
 
-def has_ended(claim: claims.Claim) -> bool:
+def has_ended(claim: Claim) -> bool:
     """Whether an attempt has written how it ended."""
-    now = claims.all_claims(claim.path.parent)[claim.number]
+    now = all_claims(claim.path.parent)[claim.number]
     return now.end is not None
 
 
@@ -85,7 +85,7 @@ class Task:
         subprocess.run(command, check=True)
 
 
-def task_of(claim: claims.Claim) -> Task:
+def task_of(claim: Claim) -> Task:
     """Return the task of a job that runs.
 
     Its process was started by the process that starts jobs, and that one by submitit's.
@@ -101,7 +101,7 @@ def task_of(claim: claims.Claim) -> Task:
 class Held:
     """A job whose process is stopped, its task, and the records that it has written so far."""
 
-    claim: claims.Claim
+    claim: Claim
     task: Task
     records: bytes
 
@@ -137,7 +137,7 @@ def hold_two(folder: Path) -> list[Held]:
     return list(held.values())
 
 
-def hold(claim: claims.Claim) -> Held:
+def hold(claim: Claim) -> Held:
     """Stop the process of a job that runs."""
     os.kill(claim.owner.pid, signal.SIGSTOP)
     return Held(claim, task_of(claim), (claim.path.parent / "results.jsonl").read_bytes())
@@ -150,5 +150,5 @@ def assert_as_undisturbed(folder: Path, reference: Path) -> None:
     for path in folders:
         sweeps.assert_done_once(path, STEPS, CHECKPOINT_FREQ)
         assert runs.lasting(path) == runs.lasting(reference / path.name), path
-        ends = [claim.end and claim.end.outcome for claim in claims.all_claims(path)]
+        ends = [claim.end and claim.end.outcome for claim in all_claims(path)]
         print(f"{path.name}: {' -> '.join(str(end) for end in ends)}")

@@ -7,14 +7,14 @@ import pytest
 
 from imbalance_splits.seeds import seed_hash
 from ndcl_domainbed.errors import InputError
-from ndcl_domainbed.sweeping.grid import Grid, check_splits, expand
+from ndcl_domainbed.sweeping.checking import check_data
+from ndcl_domainbed.sweeping.grid import Grid, expand
 from ndcl_domainbed.sweeping.jobs import folder_name
 from ndcl_domainbed.testbed.datasets.images.dataset import ImageFileDataset
 from tests.image_folders import write_images
 
 GRID = Grid(
-    datasets=["PACS", "VLCS"], algorithms=["ERM", "IRM"], data_dir="/data",
-    task="domain_generalization", n_hparams_from=0, n_hparams=2, n_trials=2, holdout_fraction=0.2,
+    datasets=["PACS", "VLCS"], algorithms=["ERM", "IRM"], data_dir="/data", n_hparams=2, n_trials=2,
 )  # fmt: skip
 
 
@@ -30,8 +30,8 @@ def digest(jobs):
         (
             {
                 "datasets": ["OfficeHome"], "algorithms": ["ERM"], "n_hparams_from": 1,
-                "n_hparams": 3, "n_trials": 1, "data_dir": "my data", "steps": 5,
-                "hparams": '{"lr": 0.001}', "holdout_fraction": 0.0, "single_test_envs": True,
+                "n_hparams": 3, "n_trials": 1, "data_dir": "my data", "single_test_envs": True,
+                "run_args": {"steps": 5, "hparams": '{"lr": 0.001}', "holdout_fraction": 0.0},
             },
             8,
             ("24bdca35518b6060e4e7a94377d84543", "1e916a6ca06a53d663fd002de563ee29"),
@@ -48,7 +48,7 @@ def test_the_folders_are_those_of_domainbed(changes, count, expected):
 def test_a_job_by_hand():
     grid = dataclasses.replace(
         GRID, datasets=["PACS"], algorithms=["ERM"], n_hparams=1, n_trials=1, imbalance=["Duality"],
-        checkpoint_freq=10, skip_model_save=True, single_test_envs=True,
+        single_test_envs=True, run_args={"checkpoint_freq": 10, "skip_model_save": True},
     )  # fmt: skip
     job = expand([grid], "out")[2]
     expected = {
@@ -103,13 +103,13 @@ def test_a_launch_reads_each_data_set_once_for_all_its_settings(tmp_path, monkey
     grid = dataclasses.replace(
         GRID, datasets=["one", "two"], data_dir=str(tmp_path), imbalance=["Duality", "Cross"]
     )
-    check_splits(expand([grid], "out"))
+    check_data(expand([grid], "out"))
     assert readings == [("one", str(tmp_path)), ("two", str(tmp_path))]
 
 
 def test_a_setting_that_makes_no_split_is_found_after_one_that_does(tmp_path):
     write_images(tmp_path / "one", ["a", "b", "c"], ["x", "y", "z"], 7)
     grid = dataclasses.replace(GRID, datasets=["one"], data_dir=str(tmp_path))
-    check_splits(expand([dataclasses.replace(grid, imbalance=["Duality"])], "out"))
+    check_data(expand([dataclasses.replace(grid, imbalance=["Duality"])], "out"))
     with pytest.raises(InputError, match="setting GINIDG is a fixed table and has none"):
-        check_splits(expand([dataclasses.replace(grid, imbalance=["Duality", "GINIDG"])], "out"))
+        check_data(expand([dataclasses.replace(grid, imbalance=["Duality", "GINIDG"])], "out"))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ndcl_domainbed.run_folder import DONE, FAILED, all_claims
 from ndcl_domainbed.sweeping import claims, running
 from ndcl_domainbed.sweeping.jobs import make_job
 from ndcl_domainbed.sweeping.running import describe_status
@@ -40,7 +41,7 @@ def test_a_job_that_is_killed_goes_on_and_one_that_keeps_dying_fails_alone(tmp_p
     for folder in sweeps.job_folders(tmp_path):
         if folder != second.path.parent:
             sweeps.assert_done_once(folder, 100, 5)
-    ends = [claim.end for claim in claims.all_claims(first.path.parent)]
+    ends = [claim.end for claim in all_claims(first.path.parent)]
     assert [end.outcome for end in ends] == ["failed", "done"]
     assert "SIGSEGV" in ends[0].reason
 
@@ -66,7 +67,8 @@ def test_jobs_outlive_the_death_of_the_process_that_starts_them(tmp_path):
     flags = ["--steps", "100", "--checkpoint_freq", "5", "--n_trials", "1", "--jobs", "2"]
     launcher = sweeps.start("launch", tmp_path, *flags)
     found = sweeps.wait_for(lambda: len(found := sweeps.running(tmp_path)) == 2 and found, launcher)
-    (server,) = sweeps.children(launcher.pid)
+    server = sweeps.parent(found[0].owner.pid)
+    assert server in sweeps.children(launcher.pid)
     assert {claim.owner.pid for claim in found} <= set(sweeps.children(server))
     os.kill(server, signal.SIGKILL)
     out, _ = launcher.communicate(timeout=sweeps.LIMIT)
@@ -102,7 +104,7 @@ def test_three_launchers_with_workers_killed_at_random_do_every_job_once(tmp_pat
     assert len(folders) == 12
     for folder in folders:
         sweeps.assert_done_once(folder, 40, 4)
-    assert sum(len(claims.all_claims(folder)) for folder in folders) >= 12 + 10
+    assert sum(len(all_claims(folder)) for folder in folders) >= 12 + 10
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
@@ -114,11 +116,11 @@ def test_jobs_that_the_system_refuses_memory_say_so_and_go_on(tmp_path):
     assert launcher.returncode == 0, err
     assert "3 jobs: 3 done, 0 running, 0 failed, 0 waiting." in out
     for folder in sweeps.job_folders(tmp_path):
-        refused, done = (claim.end for claim in claims.all_claims(folder))
-        assert (refused.outcome, refused.crashed) == (claims.FAILED, True)
+        refused, done = (claim.end for claim in all_claims(folder))
+        assert (refused.outcome, refused.crashed) == (FAILED, True)
         assert "memory" in refused.reason
         assert refused.reason in (folder / "err.txt").read_text()
-        assert done.outcome == claims.DONE
+        assert done.outcome == DONE
         assert sweeps.steps(folder) == [0, 1]
 
 
@@ -144,15 +146,15 @@ def test_a_job_whose_machine_was_lost_is_taken_over(tmp_path, monkeypatch):
     age(take_as(lost.folder, 0, machine="another").path, claims.TIMEOUT + 1)
     other = take_as(alive.folder, 0, machine="another")
 
-    started = running.view.PlainView.started
+    started = running.view.View.started
 
-    def finish_the_other(display, job, state):
+    def finish_the_other(display, job):
         (alive.folder / "done").write_text("done")
-        other.finish(claims.DONE)
-        started(display, job, state)
+        other.finish(DONE)
+        started(display, job)
 
-    monkeypatch.setattr(running.view.PlainView, "started", finish_the_other)
+    monkeypatch.setattr(running.view.View, "started", finish_the_other)
     running.run_jobs([lost, alive], [{}], threads=1, retries=0)
-    assert [claim.number for claim in claims.all_claims(lost.folder)] == [0, 1]
+    assert [claim.number for claim in all_claims(lost.folder)] == [0, 1]
     assert (lost.folder / "done").exists()
-    assert [claim.number for claim in claims.all_claims(alive.folder)] == [0]
+    assert [claim.number for claim in all_claims(alive.folder)] == [0]

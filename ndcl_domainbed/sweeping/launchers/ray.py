@@ -20,15 +20,11 @@ from typing import Any
 
 from ndcl_domainbed.errors import InputError, RunFailure
 from ndcl_domainbed.sweeping import states, view
-from ndcl_domainbed.sweeping.job_client import JobServer
 from ndcl_domainbed.sweeping.jobs import Job, cores
-from ndcl_domainbed.sweeping.running import Scheduler
+from ndcl_domainbed.sweeping.running import run_jobs
 
 LOST_MACHINES = 10
 """How many times a job may lose the machine under it."""
-
-DEVICES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
-"""Variables by which Ray gives devices to a task."""
 
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
 
@@ -44,15 +40,14 @@ SILENCE = 30.0
 GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 """How a gRPC connection, and so one with Ray, begins (RFC 9113, 3.4); the other side answers."""
 
-_servers: dict[int, JobServer] = {}
-
 
 def add_flags(group: _ArgumentGroup) -> None:
     """Add the flags that name the cluster and say what a job asks for."""
     add = group.add_argument
     add("--ray_address", metavar="ADDRESS",
         help="of the cluster (default: RAY_ADDRESS, else a Ray of this machine alone)")  # fmt: skip
-    add("--ray_cpus", type=int, metavar="N", help="cores and threads of a job (default: 1)")
+    add("--ray_cpus", type=int, default=1, metavar="N",
+        help="cores and threads of a job (default: 1)")  # fmt: skip
     add("--ray_gpus", type=float, metavar="SHARE",
         help="GPUs of a job, such as 0.5 (default: 1 where there are any)")  # fmt: skip
 
@@ -78,7 +73,7 @@ def launch(jobs: Sequence[Job], options: Namespace) -> bool:
         task = ray.remote(
             num_cpus=cpus, num_gpus=gpus, max_calls=0, max_retries=LOST_MACHINES,
         )(run_one)  # fmt: skip
-        with view.shown(jobs) as display:
+        with view.show_progress(jobs) as display:
             hand_out(ray, task, jobs, options, cpus, display)
         return True
     finally:
@@ -212,7 +207,7 @@ def hand_out(
         room = options.jobs or 2 * max(1, int(found.get("CPU", 1)) // cpus)
         while to_do and len(handed) < room:
             job = to_do.pop()
-            display.started(job, states.read_state(job.folder))
+            display.started(job)
             with unless_lost(ray):
                 handed[task.remote(job, str(Path.cwd()), cpus, options.retries)] = job
         with unless_lost(ray):
@@ -234,23 +229,6 @@ def take_back(ray: Any, reference: Any, job: Job) -> None:
 
 
 def run_one(job: Job, folder: str, threads: int, retries: int) -> None:
-    """Run one job, in a process of its own; called on a machine of the cluster.
-
-    The process that starts jobs is kept for the next call.
-    """
+    """Run one job, in a process of its own; called on a machine of the cluster."""
     os.chdir(folder)
-    devices = {name: os.environ[name] for name in DEVICES if name in os.environ}
-    display = view.PlainView([job])
-    scheduler = Scheduler([job], [devices], lambda: kept_server(threads), retries, display)
-    try:
-        scheduler.run()
-    except BaseException:
-        scheduler.stop()
-        raise
-
-
-def kept_server(threads: int) -> JobServer:
-    """Return this process's server of jobs with this number of threads."""
-    if threads not in _servers or not _servers[threads].runs:
-        _servers[threads] = JobServer(threads)
-    return _servers[threads]
+    run_jobs([job], [{}], threads, retries)

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import math
 import re
+import signal
 from argparse import ArgumentTypeError, Namespace, _ArgumentGroup
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ndcl_domainbed.errors import InputError
-from ndcl_domainbed.sweeping import queued, view
-from ndcl_domainbed.sweeping.job_client import JobServer
+from ndcl_domainbed.sweeping import slurm_queue
 from ndcl_domainbed.sweeping.jobs import Job
-from ndcl_domainbed.sweeping.running import Scheduler
+from ndcl_domainbed.sweeping.running import run_here, run_jobs, stopped_by_sigterm
+from ndcl_domainbed.sweeping.slurm_queue import NoAnswer
+from ndcl_domainbed.training.arguments import check_at_least
 
 ARRAY = 1000
 """Tasks of an array: one less than Slurm's default limit."""
@@ -35,47 +37,49 @@ def add_flags(group: _ArgumentGroup) -> None:
     """Add the flags that say what each task asks for."""
     add = group.add_argument
     add("--slurm_partition", metavar="NAME")
-    add("--slurm_time", type=minutes, metavar="TIME",
+    add("--slurm_time", type=minutes, default=DEFAULT_MINUTES, metavar="TIME",
         help="minutes, or as sbatch --time takes it; a task out of time resumes in a new one "
         "(default: a day)")  # fmt: skip
     add("--slurm_mem", metavar="SIZE", help="such as 16G")
     add("--slurm_gpus", metavar="N", help="GPUs, such as 1 or a100:1")
     add("--slurm_constraint", metavar="FEATURES")
-    add("--slurm_cpus", type=int, metavar="N", help="cores, and threads of a job (default: 1)")
+    add("--slurm_cpus", type=int, default=1, metavar="N",
+        help="cores, and threads of a job (default: 1)")  # fmt: skip
     add("--slurm_account", metavar="NAME")
-    add("--slurm_jobs_per_task", type=int, metavar="N",
+    add("--slurm_jobs_per_task", type=int, default=1, metavar="N",
         help="jobs that a task runs one after the other (default: 1)")  # fmt: skip
+
+
+def check(jobs: Sequence[Job], options: Namespace) -> None:
+    """Raise InputError without submitit or Slurm, or for a number that makes no sense."""
+    check_at_least("--slurm_jobs_per_task", options.slurm_jobs_per_task, 1)
+    slurm_executor(jobs[0].folder.parent / slurm_queue.FOLDER, options)
 
 
 def launch(jobs: Sequence[Job], options: Namespace) -> bool:
     """Submit the jobs that no task in the queue has, and return.
 
     ``--jobs`` limits how many tasks run at a time. Raises InputError without submitit or Slurm,
-    and if Slurm does not tell what is in its queue.
+    and if Slurm does not show its queue.
     """
-    folder = jobs[0].folder.parent / queued.FOLDER
-    jobs = not_queued(jobs)
+    folder = jobs[0].folder.parent / slurm_queue.FOLDER
+    try:
+        jobs = slurm_queue.select_unqueued(jobs)
+    except NoAnswer as error:
+        raise InputError(
+            f"Slurm does not show its queue: {error}\n"
+            "Launch again once it does: now jobs might be submitted twice."
+        ) from error
     if not jobs:
         print("All of them are in Slurm's queue already.")
         return False
     for array in submit(jobs, options, slurm_executor(folder, options)):
-        queued.note(array, folder)  # at once: the next may not be accepted
+        slurm_queue.note(array, folder)  # at once: the next may not be accepted
         count = sum(map(len, array.values()))
         (job_id,) = {name.split("_")[0] for name in array}
         print(f"Submitted {count} jobs in {len(array)} tasks: Slurm job {job_id}.", flush=True)
     print("`ndcl-domainbed sweep status --output_dir DIR --watch` shows how far they are.")
     return False
-
-
-def not_queued(jobs: Sequence[Job]) -> list[Job]:
-    """Return those of ``jobs`` that no task in the queue has. InputError if that is not known."""
-    try:
-        return queued.not_queued(jobs)
-    except queued.NoAnswer as error:
-        raise InputError(
-            f"Slurm does not tell what is in its queue: {error}\n"
-            "Launch again once it does: now jobs might be submitted twice."
-        ) from error
 
 
 def submit(
@@ -87,12 +91,9 @@ def submit(
     """
     from submitit.core.utils import FailedJobError
 
-    each = getattr(options, "slurm_jobs_per_task", 1)
-    if each < 1:
-        raise InputError(f"--slurm_jobs_per_task must be at least 1; it was given {each}")
-    threads = getattr(options, "slurm_cpus", 1)
+    each = options.slurm_jobs_per_task
     tasks = [
-        Task(list(jobs[first : first + each]), threads, options.retries)
+        Task(list(jobs[first : first + each]), options.slurm_cpus, options.retries)
         for first in range(0, len(jobs), each)
     ]
     for first in range(0, len(tasks), ARRAY):
@@ -127,51 +128,61 @@ def slurm_executor(folder: Path, options: Namespace) -> Any:
 
 def parameters(options: Namespace) -> dict[str, Any]:
     """Return the flags as the parameters of submitit's executor."""
-    extra = {"mem": getattr(options, "slurm_mem", None)}
     values = {
         "job_name": "ndcl-domainbed",
-        "partition": getattr(options, "slurm_partition", None),
-        "time": getattr(options, "slurm_time", DEFAULT_MINUTES),
-        "gpus_per_node": getattr(options, "slurm_gpus", None),
-        "constraint": getattr(options, "slurm_constraint", None),
-        "account": getattr(options, "slurm_account", None),
-        "cpus_per_task": getattr(options, "slurm_cpus", 1),
+        "partition": options.slurm_partition,
+        "time": options.slurm_time,
+        "gpus_per_node": options.slurm_gpus,
+        "constraint": options.slurm_constraint,
+        "account": options.slurm_account,
+        "cpus_per_task": options.slurm_cpus,
         "array_parallelism": options.jobs or ARRAY,
-        "additional_parameters": {k: v for k, v in extra.items() if v is not None} or None,
+        "additional_parameters": {"mem": options.slurm_mem} if options.slurm_mem else None,
     }
     return {name: value for name, value in values.items() if value is not None}
 
 
-@dataclass
+@dataclass(frozen=True)
 class Task:
-    """What a Slurm task does: run some jobs, one after the other, each in a process of its own."""
+    """What a Slurm task does: run its job, or its jobs one after the other.
+
+    A job that has the task for itself runs in the task's own process.
+    """
 
     jobs: list[Job]
     threads: int
     retries: int
-    _scheduler: Scheduler | None = field(default=None, init=False, repr=False)
 
     def __call__(self) -> None:
-        """Run the jobs that are not done, and wait for those that run elsewhere."""
-        with view.shown(self.jobs) as display:
-            self._scheduler = Scheduler(
-                self.jobs, [{}], lambda: JobServer(self.threads), self.retries, display
-            )
-            try:
-                self._scheduler.run()
-            finally:
-                self._scheduler.stop()
+        """Run the jobs that are not done, and wait for those that run elsewhere.
+
+        On SIGUSR2, by which submitit learns that the task is preempted or out of time, the job
+        that runs saves its progress first, and then submitit has the task resume in a new one.
+        """
+        requeue = signal.getsignal(signal.SIGUSR2)
+        told: list[Any] = []
+
+        def stop(*details: Any) -> None:
+            told[:] = details
+            signal.raise_signal(signal.SIGTERM)
+
+        signal.signal(signal.SIGUSR2, stop)
+        try:
+            with stopped_by_sigterm():
+                if len(self.jobs) == 1:
+                    run_here(self.jobs[0], self.threads, self.retries)
+                else:
+                    run_jobs(self.jobs, [{}], self.threads, self.retries)
+        except SystemExit:
+            if not (told and callable(requeue)):
+                raise
+            requeue(*told)
 
     def checkpoint(self) -> Any:
-        """Stop the job that runs, before the task loses its machine; return what resumes it.
-
-        submitit calls this when the task is preempted or its time ends.
-        """
+        """Return what resumes the task, for submitit to submit."""
         from submitit.helpers import DelayedSubmission
 
-        if self._scheduler is not None:
-            self._scheduler.stop()
-        return DelayedSubmission(Task(self.jobs, self.threads, self.retries))
+        return DelayedSubmission(self)
 
 
 def minutes(text: str) -> int:

@@ -8,14 +8,14 @@ import socket
 import subprocess
 import sys
 import threading
-from argparse import Namespace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from ndcl_domainbed.errors import InputError, RunFailure
-from ndcl_domainbed.sweeping import claims, view
+from ndcl_domainbed.run_folder import all_claims
+from ndcl_domainbed.sweeping import view
 from ndcl_domainbed.sweeping.jobs import make_job
 from ndcl_domainbed.sweeping.launchers import ray as launcher
 from tests.sweeping import sweeps
@@ -78,7 +78,7 @@ def test_a_job_survives_the_loss_of_its_machine(tmp_path, cluster):
     assert "3 jobs: 3 done" in out
     for folder in sweeps.job_folders(tmp_path):
         sweeps.assert_done_once(folder, 100, 5)
-    assert all(len(claims.all_claims(claim.path.parent)) > 1 for claim in found)
+    assert all(len(all_claims(claim.path.parent)) > 1 for claim in found)
 
 
 def test_a_job_that_is_killed_on_a_ray_of_this_machine_goes_on(tmp_path):
@@ -91,7 +91,7 @@ def test_a_job_that_is_killed_on_a_ray_of_this_machine_goes_on(tmp_path):
     assert "3 jobs: 3 done" in out
     for folder in sweeps.job_folders(tmp_path):
         sweeps.assert_done_once(folder, 100, 5)
-    assert len(claims.all_claims(victim.path.parent)) == 2
+    assert len(all_claims(victim.path.parent)) == 2
 
 
 def test_a_ray_that_is_lost_ends_the_launch_and_the_next_one_goes_on(tmp_path):
@@ -136,8 +136,8 @@ def raising(error):
 def hand_out(ray, remote=lambda *args: "reference"):
     args = {"dataset": "Debug28", "algorithm": "ERM", "test_envs": [0], "hparams_seed": 0}
     jobs = [make_job({**args, "trial_seed": 0}, "out", 1)]
-    options = Namespace(jobs=1, retries=0)
-    launcher.hand_out(ray, SimpleNamespace(remote=remote), jobs, options, 1, view.PlainView(jobs))
+    options = sweeps.options(jobs=1, retries=0)
+    launcher.hand_out(ray, SimpleNamespace(remote=remote), jobs, options, 1, view.View(jobs))
 
 
 @pytest.mark.parametrize(
@@ -199,13 +199,13 @@ def test_what_no_job_can_be_given_is_an_error(monkeypatch, flags, message):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(launcher, "connect", lambda address: lost_ray())
     with pytest.raises(InputError, match=message):
-        launcher.launch([], Namespace(jobs=None, retries=1, **flags))
+        launcher.launch([], sweeps.options(**flags))
 
 
 def test_without_ray_it_is_an_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r"ndcl-domainbed\[ray\]"):
-        launcher.launch([], Namespace(jobs=None, retries=1))
+        launcher.launch([], sweeps.options())
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_without_ray_it_is_an_error(monkeypatch):
 )
 def test_a_cluster_that_does_not_answer_is_an_error(address, message):
     with pytest.raises(InputError, match=message):
-        launcher.launch([], Namespace(jobs=None, retries=1, ray_address=address))
+        launcher.launch([], sweeps.options(ray_address=address))
 
 
 def test_a_cluster_that_accepts_and_says_nothing_is_an_error(monkeypatch):

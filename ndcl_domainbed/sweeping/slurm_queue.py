@@ -25,10 +25,10 @@ MOST_FAILURES = 20
 
 
 class NoAnswer(Exception):
-    """Slurm was asked for its queue and did not tell; the message says why."""
+    """Slurm did not show its queue; the message says why."""
 
 
-class Queue:
+class SlurmQueue:
     """Slurm's queue by its last answer, for one who asks again and again."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Queue:
             self._failures = 0
         except NoAnswer as error:
             self._failures += 1
-            message = f"Slurm does not tell what is in its queue: {error}"
+            message = f"Slurm does not show its queue: {error}"
             if self._failures > MOST_FAILURES:
                 raise RunFailure(f"{message}\nIt was asked {self._failures} times.") from error
             if self._failures == 1:
@@ -72,7 +72,7 @@ def note(submitted: Mapping[str, Sequence[Job]], folder: Path) -> None:
         file.write("\n".join(["", *lines, ""]))
 
 
-def not_queued(jobs: Sequence[Job]) -> list[Job]:
+def select_unqueued(jobs: Sequence[Job]) -> list[Job]:
     """Return those of ``jobs``, all of one sweep, that no task in Slurm's queue has.
 
     Raises NoAnswer if that is not known.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import sys
 from argparse import Namespace
@@ -30,28 +31,24 @@ def main(argv: list[str] | None = None) -> int:
     checking.check_grids(grids, free_args(options))
     named = grid.expand(grids, options.output_dir, free_args(options))
     jobs = manifest.in_known_folders(named, options.output_dir)
-    _tell_known(sum(a != b for a, b in zip(named, jobs, strict=True)))
-    return COMMANDS[options.command](jobs, options)
-
-
-def _tell_known(count: int) -> None:
-    """Say how many jobs were launched with another --data_dir."""
-    if count:
+    n_known = sum(a != b for a, b in zip(named, jobs, strict=True))
+    if n_known:
         print(
-            f"{count} jobs were launched here with another --data_dir: they keep their folders. "
-            "For other data use another --output_dir."
+            f"{n_known} jobs were launched here with another --data_dir, or another spelling of a "
+            "path: they keep their folders. For other data use another --output_dir.",
+            file=sys.stderr,
         )
+    return COMMANDS[options.command](jobs, options)
 
 
 def launch(jobs: Sequence[Job], options: Namespace) -> int:
     """Start the jobs that are not done; report those that have failed in the end."""
-    from ndcl_domainbed.sweeping import checking
-
-    found = show(jobs)
-    to_launch = [job for job, state in found.items() if _is_to_launch(state, options.retries)]
-    print(f"About to launch {len(to_launch)} jobs.")
     launcher = get_launcher(options.command_launcher)
     starts_jobs = getattr(launcher, "STARTS_JOBS", True)
+    with contextlib.redirect_stdout(sys.stdout if starts_jobs else sys.stderr):
+        found = show(jobs)
+        to_launch = [job for job, state in found.items() if _is_to_launch(state, options.retries)]
+        print(f"About to launch {len(to_launch)} jobs.")
     if to_launch and (not starts_jobs or confirmed(options)):
         if hasattr(launcher, "check"):
             launcher.check(to_launch, options)
@@ -59,9 +56,11 @@ def launch(jobs: Sequence[Job], options: Namespace) -> int:
         random.Random(options.seed).shuffle(to_launch)
         with stopped_by_sigterm():
             if starts_jobs:
+                from ndcl_domainbed.sweeping import checking
+
                 checking.prepare_features(to_launch)
-            ended = launcher.launch(to_launch, options)
-        if not ended:
+            is_over = launcher.launch(to_launch, options)
+        if not is_over:
             return 0
         found = status.read_all(jobs)
         print(states.count_line(found.values()))

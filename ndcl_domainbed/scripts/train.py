@@ -5,7 +5,14 @@ from __future__ import annotations
 import argparse
 
 from ndcl_domainbed.own_code import add_flag
-from ndcl_domainbed.training.arguments import Role, TrainArguments, add_flags, argument_names
+from ndcl_domainbed.training.arguments import (
+    Role,
+    TrainArguments,
+    add_flags,
+    argument_names,
+    find_domains,
+    plain_path,
+)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -23,10 +30,15 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit status."""
-    arguments = TrainArguments(**vars(build_parser().parse_args(argv)))
-    from ndcl_domainbed.training.loop import train  # torch: only once there is work for it
+    options = vars(build_parser().parse_args(argv))
+    from ndcl_domainbed import backend  # torch: only once there is work for it
+    from ndcl_domainbed.training.loop import train
 
-    train(arguments)
+    if any(isinstance(env, str) for env in options["test_envs"]):
+        dataset = plain_path(options["dataset"])
+        names = backend.get_dataset_class(dataset, options["data_dir"]).ENVIRONMENTS
+        options["test_envs"] = find_domains(options["test_envs"], dataset, names)
+    train(TrainArguments(**options))
     return 0
 
 

@@ -12,7 +12,13 @@ from ndcl_domainbed.errors import InputError, unknown_name
 from ndcl_domainbed.own_code import add_flag
 from ndcl_domainbed.sweeping.grid import Grid
 from ndcl_domainbed.sweeping.launchers import get_launcher, launchers
-from ndcl_domainbed.training.arguments import Role, add_flags, argument_names, parse_hparams
+from ndcl_domainbed.training.arguments import (
+    Role,
+    add_flags,
+    argument_names,
+    domain_word,
+    parse_hparams,
+)
 
 COMMANDS = ("launch", "delete_incomplete", "status", "plan")
 
@@ -96,6 +102,8 @@ def _add_grid_flags(group: argparse._ArgumentGroup) -> list[str]:
         help="seeds of the hparams end before this; 0 is the defaults (default: 20)")  # fmt: skip
     add("--n_trials", type=int, default=3, metavar="N", help="number of split seeds (default: 3)")
     add("--data_dir", metavar="DIR", help="folder of the datasets")
+    add("--test_envs", nargs="+", type=domain_word, metavar="DOMAIN",
+        help="leave out these domains only, by index or name (default: each in turn)")  # fmt: skip
     add("--single_test_envs", action="store_true",
         help="leave out single domains only (default: pairs too)")  # fmt: skip
     add_flags(group, argument_names(Role.RESULT))

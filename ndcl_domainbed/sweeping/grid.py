@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,9 @@ from ndcl_domainbed.training.arguments import (
     DEFAULT_HOLDOUT,
     NO_IMBALANCE,
     TASKS,
+    find_domains,
     parse_hparams,
+    plain_path,
     setting_named,
 )
 
@@ -23,6 +26,7 @@ from ndcl_domainbed.training.arguments import (
 class Grid:
     """The values of a sweep's flags, by their names.
 
+    ``test_envs`` are the domains that are left out, by index or name; None for all of them.
     ``hparams_seed`` runs from ``n_hparams_from`` to ``n_hparams`` - 1. ``imbalance`` holds
     settings, table files or "none"; with None the datasets are split as DomainBed does.
     ``run_args`` are the arguments that all runs share, as far as they were given.
@@ -34,13 +38,29 @@ class Grid:
     n_hparams_from: int = 0
     n_hparams: int = 20
     n_trials: int = 3
+    test_envs: Sequence[int | str] | None = None
     single_test_envs: bool = False
     imbalance: Sequence[str] | None = None
     run_args: Mapping[str, Any] = field(default_factory=dict)
 
     def settings(self) -> list[str | None]:
         """Return the settings; None is DomainBed's ordinary split, which "none" stands for."""
-        return [setting_named(name) for name in self.imbalance or [NO_IMBALANCE]]
+        given = dict.fromkeys(map(plain_path, self.imbalance or [NO_IMBALANCE]))
+        return [setting_named(name) for name in given]
+
+    def test_env_choices(self, dataset: str) -> list[list[int]]:
+        """Return the choices of test domains: each alone and, unless single, each pair.
+
+        With fewer than three domains there are no pairs: nothing would be left to train on.
+        Raises InputError for a domain that the dataset does not have.
+        """
+        names = environments(dataset, self.data_dir)
+        words = range(len(names)) if self.test_envs is None else self.test_envs
+        envs = sorted(set(find_domains(words, dataset, names)))
+        single = [[env] for env in envs]
+        if self.single_test_envs or len(names) < 3:
+            return single
+        return single + [list(pair) for pair in itertools.combinations(envs, 2)]
 
     def train_args(self) -> Iterator[dict[str, Any]]:
         """Yield the arguments of every run of the grid.
@@ -48,11 +68,11 @@ class Grid:
         They have DomainBed's keys, and this project's only where they were given, so that
         without them the job's hash is the one that DomainBed computes.
         """
-        blocks = itertools.product(
-            range(self.n_trials), self.settings(), self.datasets, self.algorithms
-        )
+        datasets = list(dict.fromkeys(map(plain_path, self.datasets)))
+        choices = {dataset: self.test_env_choices(dataset) for dataset in datasets}
+        blocks = itertools.product(range(self.n_trials), self.settings(), datasets, self.algorithms)
         for trial_seed, setting, dataset, algorithm in blocks:
-            for test_envs in test_env_choices(len(environments(dataset, self.data_dir)), self):
+            for test_envs in choices[dataset]:
                 for hparams_seed in range(self.n_hparams_from, self.n_hparams):
                     args = {
                         "dataset": dataset,
@@ -67,17 +87,6 @@ class Grid:
                         **self.run_args,
                     }
                     yield args if setting is None else {**args, "imbalance": setting}
-
-
-def test_env_choices(domains: int, grid: Grid) -> list[list[int]]:
-    """Return the choices of test domains: each alone and, unless single, each pair.
-
-    With fewer than three domains there are no pairs: nothing would be left to train on.
-    """
-    single = [[env] for env in range(domains)]
-    if grid.single_test_envs or domains < 3:
-        return single
-    return single + [list(pair) for pair in itertools.combinations(range(domains), 2)]
 
 
 def environments(dataset: str, data_dir: str) -> list[str]:
@@ -97,17 +106,29 @@ def expand(
 ) -> list[Job]:
     """Return the jobs of all ``grids``, each once, in order; all have the same ``free_args``."""
     jobs: dict[str, Job] = {}
+    read = functools.cache(dataset_class)  # to make the class of a folder is to list it
     for grid in grids:
         for args in grid.train_args():
-            steps = args.get("steps") or usual_length(args)[0]
-            job = make_job(args, output_dir, steps, dict(free_args or {}))
+            data = read(args["dataset"], args["data_dir"])
+            steps = args.get("steps") or usual_length(args, data)[0]
+            names = [data.ENVIRONMENTS[env] for env in args["test_envs"]]
+            job = make_job(args, output_dir, steps, dict(free_args or {}), names)
             jobs.setdefault(job.folder.name, job)
     return list(jobs.values())
 
 
-def usual_length(train_args: Mapping[str, Any]) -> tuple[int, int]:
-    """Return a run's updates if it is not given their number, and how often it is evaluated."""
+def loader_processes(train_args: Mapping[str, Any]) -> int:
+    """Return how many loader processes a run may use that is not given their number."""
+    if parse_hparams(train_args.get("hparams")).get("frozen") is True:
+        return 0
+    return int(dataset_class(train_args["dataset"], train_args["data_dir"]).N_WORKERS)
+
+
+def usual_length(train_args: Mapping[str, Any], data: Any) -> tuple[int, int]:
+    """Return a run's updates if it is not given their number, and how often it is evaluated.
+
+    ``data`` is the class of its dataset.
+    """
     if parse_hparams(train_args.get("hparams")).get("frozen") is True:
         return SHORT_RUN, SHORT_FREQ
-    data = dataset_class(train_args["dataset"], train_args["data_dir"])
     return int(data.N_STEPS), int(data.CHECKPOINT_FREQ)

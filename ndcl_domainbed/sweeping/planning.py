@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ndcl_domainbed.run_folder import DONE, DONE_FILE, FAILED, RECORDS_FILE, State, latest_claim
 from ndcl_domainbed.sweeping import states
-from ndcl_domainbed.sweeping.grid import usual_length
+from ndcl_domainbed.sweeping.grid import dataset_class, usual_length
 from ndcl_domainbed.sweeping.jobs import Job, cores, make_job
 from ndcl_domainbed.sweeping.pace import Kind, Pace, kind_of
 from ndcl_domainbed.sweeping.running import run_jobs
@@ -42,7 +42,8 @@ def checkpoints(job: Job) -> int:
     args = job.train_args
     every = args.get("checkpoint_freq")
     if every is None:
-        _, every = usual_length(args)
+        data = dataset_class(args["dataset"], args["data_dir"])
+        _, every = usual_length(args, data)
     last = job.n_steps - 1
     return last // every + 1 + (last % every > 0)
 

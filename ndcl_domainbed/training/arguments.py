@@ -10,11 +10,13 @@ import argparse
 import dataclasses
 import enum
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import field
 from typing import Any
 
 from imbalance_splits.errors import InputError, unknown_name
+from imbalance_splits.published import FOLDERS
 
 TASKS = ("domain_generalization", "domain_adaptation")
 PRECISIONS = ("fp32", "bf16")
@@ -38,6 +40,46 @@ class Role(enum.Enum):
 def setting_named(name: str) -> str | None:
     """Return the setting of this name; None, the ordinary split, for "none"."""
     return None if name == NO_IMBALANCE else name
+
+
+def domain_word(word: str) -> int | str:
+    """Return the index of a domain that ``word`` is, or else the word, which may be its name."""
+    try:
+        return int(word)
+    except ValueError:
+        return word
+
+
+def find_domains(words: Sequence[int | str], dataset: str, names: Sequence[str]) -> list[int]:
+    """Return the indices of domains that are given by index or name; ``names`` are all of them.
+
+    The domains of a published dataset also go by the names of their folders, in any case. Raises
+    InputError for a domain that ``dataset`` does not have.
+
+    >>> find_domains(["photo", 0, "S"], "PACS", ["A", "C", "P", "S"])
+    [2, 0, 3]
+    """
+    index = {name.lower(): i for i, name in enumerate(FOLDERS.get(dataset, ()))}
+    index |= {name.lower(): i for i, name in enumerate(names)}
+    found = [index.get(word.lower(), word) if isinstance(word, str) else word for word in words]
+    for env in found:
+        if isinstance(env, str):
+            raise unknown_name(f"domain of {dataset}", env, [*names, *FOLDERS.get(dataset, ())])
+        if not 0 <= env < len(names):
+            raise InputError(
+                f"{dataset} has no domain {env}; its domains are "
+                + ", ".join(f"{i} ({name})" for i, name in enumerate(names))
+            )
+    return [int(env) for env in found]
+
+
+def plain_path(name: str) -> str:
+    """Return one spelling for all of a path: that of a name is the name.
+
+    >>> plain_path("./faces/"), plain_path("faces")
+    ('faces', 'faces')
+    """
+    return os.path.normpath(name) if name else name
 
 
 def _argument(role: Role, default: Any, help_text: str = "", **flag: Any) -> Any:
@@ -83,8 +125,8 @@ class TrainArguments:
     test_envs: list[int] = field(
         default_factory=lambda: [0],
         metadata={
-            "role": Role.GRID, "help": "domains to leave out and test on (default: 0)",
-            "type": int, "nargs": "+", "metavar": "ENV",
+            "role": Role.GRID, "type": domain_word, "nargs": "+", "metavar": "DOMAIN",
+            "help": "domains to leave out and test on, by index or name (default: 0)",
         },
     )  # fmt: skip
     output_dir: str = _argument(Role.PLACE, "train_output", "folder of the run", metavar="DIR")
@@ -128,6 +170,10 @@ class TrainArguments:
     diagnostics: bool = _argument(
         Role.RESULT, False, "record gradients and prototypes by class, for the command diagnose"
     )
+
+    def __post_init__(self) -> None:
+        self.dataset = plain_path(self.dataset)
+        self.imbalance = self.imbalance and plain_path(self.imbalance)
 
     def check(self) -> None:
         """Raise InputError for a value that no dataset could accept."""

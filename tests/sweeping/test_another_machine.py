@@ -53,7 +53,7 @@ def touched(claim):
 
 
 def hosts(folder):
-    return [claim.owner.host for claim in all_claims(folder)]
+    return [claim.owner and claim.owner.host for claim in all_claims(folder)]
 
 
 def started_there(output_dir):

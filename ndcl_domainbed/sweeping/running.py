@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
+import resource
 import signal
 import time
 from collections import Counter, deque
@@ -41,6 +43,9 @@ GRACE = 30.0
 FAILED_STARTS = 3
 """How often the server that jobs are forked from may be dead before the sweep is given up."""
 
+SPARE_FILES, FILES_PER_JOB = 64, 4
+"""How many files a launcher may have open at a time: always, and for each job that runs."""
+
 Slot = Mapping[str, str]
 """The environment variables that a job gets in a slot, such as which device to use."""
 
@@ -52,12 +57,22 @@ def run_jobs(jobs: Sequence[Job], slots: Sequence[Slot], threads: int, retries: 
     is started again up to ``retries`` times. When the launcher is stopped its jobs are stopped as
     well; they resume from their last checkpoint when they are launched again.
     """
+    allow_files(SPARE_FILES + FILES_PER_JOB * len(slots))
     with view.show_progress(jobs) as display:
         scheduler = Scheduler(jobs, slots, threads, retries, display)
         try:
             scheduler.run()
         finally:
             scheduler.stop()
+
+
+def allow_files(count: int) -> None:
+    """Have the system allow this process ``count`` open files. Raises OSError if it does not."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < count:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    if soft != resource.RLIM_INFINITY and soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
 
 
 def run_here(job: Job, threads: int, retries: int) -> None:
@@ -177,8 +192,6 @@ class Scheduler:
                 threads=self._threads, environment=slot,
             )  # fmt: skip
         except (OSError, EOFError) as error:
-            if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-                raise
             self._free.append(slot)
             self._queue.appendleft(job)
             self._failed_starts += 1

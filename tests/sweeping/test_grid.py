@@ -71,14 +71,55 @@ def test_settings_multiply_and_jobs_of_two_grids_are_not_repeated():
 
 
 def test_two_domains_have_no_pairs(tmp_path):
-    from PIL import Image
-
-    for place in ("a/one", "a/two", "b/one", "b/two"):
-        folder = tmp_path / place
-        folder.mkdir(parents=True)
-        Image.new("RGB", (28, 28)).save(folder / "image.png")
+    write_images(tmp_path, ["a", "b"], ["one", "two"], 1)
     grid = dataclasses.replace(GRID, datasets=[str(tmp_path)], algorithms=["ERM"])
     assert {tuple(job.train_args["test_envs"]) for job in expand([grid], "out")} == {(0,), (1,)}
+
+
+def chosen_envs(**changes):
+    jobs = expand([dataclasses.replace(GRID, datasets=["PACS"], **changes)], "out")
+    return list(dict.fromkeys(tuple(job.train_args["test_envs"]) for job in jobs))
+
+
+@pytest.mark.parametrize("words", [[0, 3], ["S", "A"], ["sketch", "art_painting"], ["Sketch", 0]])
+def test_domains_are_chosen_by_index_or_name(words):
+    assert chosen_envs(test_envs=words) == [(0,), (3,), (0, 3)]
+    assert chosen_envs(test_envs=words, single_test_envs=True) == [(0,), (3,)]
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        (4, r"PACS has no domain 4; its domains are 0 \(A\), 1 \(C\), 2 \(P\), 3 \(S\)"),
+        (-1, "PACS has no domain -1"),
+        ("phot", "unknown domain of PACS 'phot'; did you mean 'photo'"),
+    ],
+)
+def test_a_domain_that_does_not_exist_is_an_error(word, message):
+    with pytest.raises(InputError, match=message):
+        chosen_envs(test_envs=[word])
+
+
+def test_titles_name_the_test_domains():
+    grid = dataclasses.replace(GRID, datasets=["PACS"], algorithms=["ERM"], test_envs=["photo", 0])
+    titles = [job.title() for job in expand([grid], "out")]
+    assert titles[0] == "ERM on PACS, test A, hparams 0 trial 0"
+    assert titles[-1] == "ERM on PACS, test A,P, hparams 1 trial 1"
+
+
+def test_a_path_is_one_dataset_however_it_is_spelled(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_images(tmp_path / "faces", ["a", "b"], ["one", "two"], 1)
+    grid = dataclasses.replace(GRID, datasets=["faces"], imbalance=["a/mild.json", "b/mild.json"])
+    jobs = expand([grid], "out")
+    spelled = dataclasses.replace(
+        GRID, datasets=["./faces", "faces/", "faces"],
+        imbalance=["./a/mild.json", "b/../b/mild.json", "a//mild.json"],
+    )  # fmt: skip
+    assert expand([spelled], "out") == jobs
+    assert {job.title().split()[2] for job in jobs} == {
+        "faces/a/mild.json,", "faces/b/mild.json,",
+    }  # fmt: skip
 
 
 def test_none_is_the_ordinary_split_beside_settings():

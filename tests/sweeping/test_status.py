@@ -106,12 +106,6 @@ def test_watching_ends_when_nothing_runs(jobs, tmp_path, capsys, monkeypatch):
     assert "nothing runs" in out
 
 
-def submit(tasks):
-    """Note which jobs Slurm was given, as a launch does."""
-    (folder,) = {job.folder.parent for jobs in tasks.values() for job in jobs}
-    slurm_queue.note(tasks, folder / slurm_queue.FOLDER)
-
-
 @pytest.fixture
 def queue(tmp_path, monkeypatch):
     """The file whose lines a command named as Slurm's squeue prints: the tasks in the queue."""
@@ -127,9 +121,7 @@ def queue(tmp_path, monkeypatch):
 @pytest.mark.parametrize("terminal", [False, True])
 def test_watching_goes_on_while_jobs_wait_in_a_queue(jobs, queue, capsys, monkeypatch, terminal):
     latest_claim(jobs[2].folder).finish(INTERRUPTED)
-    slurm_queue.note(
-        {"7_0": jobs[2:4], "7_1": jobs[4:5]}, jobs[0].folder.parent / slurm_queue.FOLDER
-    )
+    slurm_queue.note({"7_0": jobs[2:4], "7_1": jobs[4:5]})
     queue.write_text("7_0\n7_1\n")
     looks = []
 
@@ -156,7 +148,7 @@ def test_watching_goes_on_while_jobs_wait_in_a_queue(jobs, queue, capsys, monkey
 @pytest.mark.parametrize("known", [True, False])
 def test_watching_goes_on_while_slurm_does_not_answer(jobs, queue, capsys, monkeypatch, known):
     latest_claim(jobs[2].folder).finish(INTERRUPTED)
-    submit({"7_0": jobs[3:5]})
+    slurm_queue.note({"7_0": jobs[3:5]})
     if known:
         queue.write_text("7_0\n")
     looks = []
@@ -179,7 +171,7 @@ def test_watching_goes_on_while_slurm_does_not_answer(jobs, queue, capsys, monke
 
 def test_watching_ends_when_slurm_does_not_answer_for_long(jobs, queue, capsys, monkeypatch):
     latest_claim(jobs[2].folder).finish(INTERRUPTED)
-    submit({"7_0": jobs[3:5]})
+    slurm_queue.note({"7_0": jobs[3:5]})
     looks = []
     clock = SimpleNamespace(time=time.time, sleep=looks.append)
     monkeypatch.setattr(status, "time", clock)
@@ -190,7 +182,7 @@ def test_watching_ends_when_slurm_does_not_answer_for_long(jobs, queue, capsys, 
 
 def test_where_there_is_no_slurm_it_is_not_waited_for(jobs, tmp_path, capsys, monkeypatch):
     latest_claim(jobs[2].folder).finish(INTERRUPTED)
-    submit({"7_0": jobs[3:5]})
+    slurm_queue.note({"7_0": jobs[3:5]})
     monkeypatch.setenv("PATH", str(tmp_path))
     status.watch(jobs)
     assert "nothing runs" in capsys.readouterr().out
@@ -207,7 +199,7 @@ def test_a_slow_answer_is_no_answer(jobs, monkeypatch):
 
 def test_a_task_in_the_queue_whose_jobs_are_done_is_not_waited_for(jobs, queue, monkeypatch):
     latest_claim(jobs[2].folder).finish(INTERRUPTED)
-    submit({"7_0": jobs[:1]})
+    slurm_queue.note({"7_0": jobs[:1]})
     queue.write_text("7_0\n")
     clock = SimpleNamespace(time=time.time, sleep=lambda seconds: pytest.fail("it waits"))
     monkeypatch.setattr(status, "time", clock)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from argparse import Namespace, _ArgumentGroup
 from collections.abc import Sequence
 
-from ndcl_domainbed.sweeping.checking import check_data
 from ndcl_domainbed.sweeping.jobs import Job, cores
 from ndcl_domainbed.sweeping.running import run_jobs
 
@@ -16,7 +15,9 @@ def add_flags(group: _ArgumentGroup) -> None:
 
 def check(jobs: Sequence[Job], options: Namespace) -> None:
     """Raise InputError if a dataset is missing, or if it cannot be split as asked."""
-    check_data(jobs)
+    from ndcl_domainbed.sweeping import checking  # torch: not for --help
+
+    checking.check_data(jobs)
 
 
 def launch(jobs: Sequence[Job], options: Namespace) -> bool:

@@ -7,7 +7,6 @@ from argparse import Namespace, _ArgumentGroup
 from collections.abc import Sequence
 
 from ndcl_domainbed.errors import InputError
-from ndcl_domainbed.sweeping.checking import check_data
 from ndcl_domainbed.sweeping.jobs import Job, cores
 from ndcl_domainbed.sweeping.running import run_jobs
 from ndcl_domainbed.training.arguments import check_at_least
@@ -22,9 +21,11 @@ def add_flags(group: _ArgumentGroup) -> None:
 
 def check(jobs: Sequence[Job], options: Namespace) -> None:
     """Raise InputError without a GPU, or for a dataset that is missing or cannot be split."""
+    from ndcl_domainbed.sweeping import checking  # torch: not for --help
+
     check_at_least("--jobs_per_gpu", options.jobs_per_gpu, 1)
     devices()
-    check_data(jobs)
+    checking.check_data(jobs)
 
 
 def launch(jobs: Sequence[Job], options: Namespace) -> bool:

@@ -7,6 +7,7 @@ import torch
 
 from ndcl_domainbed.errors import InputError
 from ndcl_domainbed.scripts import sweep
+from ndcl_domainbed.sweeping import checking
 from ndcl_domainbed.sweeping.jobs import make_job
 from ndcl_domainbed.sweeping.launchers import multi_gpu
 from tests.sweeping import sweeps
@@ -20,7 +21,7 @@ def launched(monkeypatch):
     calls = []
     monkeypatch.setattr(multi_gpu, "run_jobs", lambda jobs, *rest: calls.append(rest))
     monkeypatch.setattr(multi_gpu, "cores", lambda: 16)
-    monkeypatch.setattr(multi_gpu, "check_data", lambda jobs: None)
+    monkeypatch.setattr(checking, "check_data", lambda jobs: None)
     return calls
 
 

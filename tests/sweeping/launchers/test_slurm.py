@@ -6,6 +6,7 @@ A whole Slurm is in tests/slurm.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import signal
@@ -44,7 +45,7 @@ def test_a_task_that_is_preempted_resumes_in_a_new_one(tmp_path, each):
     real = executor.submit
     executor.submit = lambda task: kept.append(real(task)) or kept[-1]
     options = sweeps.options(slurm_jobs_per_task=3, retries=0)
-    submitted = list(slurm.submit(jobs, options, executor))
+    submitted = list(slurm.submit(jobs, 1, options, executor))
     (task,) = kept
     assert submitted == [{task.job_id: jobs}]
 
@@ -86,16 +87,22 @@ def test_what_sbatch_is_given(fake_slurm):
     jobs = grid_jobs(fake_slurm / "out")
     flags = sweeps.options(
         jobs=2, retries=1, slurm_partition="gpu", slurm_time=90, slurm_mem="16G", slurm_gpus="1",
-        slurm_constraint="a100|h100", slurm_cpus=4, slurm_account="me",
+        slurm_constraint="a100|h100", slurm_cpus=4, slurm_account="me", slurm_qos="long",
+        slurm_exclude="node[3-5]", slurm_setup=["module load cuda", "conda activate dg"],
+        slurm_sbatch=[("reservation", "dg"), ("exclusive", True)],
     )  # fmt: skip
     slurm.launch(jobs, flags)
     text = (fake_slurm / "batch.sh").read_text()
     wanted = [
         "--array=0-2%2", "--partition=gpu", "--time=90", "--mem=16G", "--gpus-per-node=1",
         "--constraint='a100|h100'", "--cpus-per-task=4", "--account=me", "--signal=USR2@90",
+        "--qos=long", "--exclude='node[3-5]'", "--reservation=dg", "--exclusive",
     ]  # fmt: skip
     lines = text.splitlines()
     assert [flag for flag in wanted if f"#SBATCH {flag}" not in lines] == []
+    setup = lines.index("module load cuda")
+    assert lines[setup + 1] == "conda activate dg"
+    assert any("srun" in line for line in lines[setup:])
     assert sys.executable in text
 
 
@@ -134,33 +141,87 @@ def test_what_slurm_does_not_accept_is_an_error(fake_slurm):
     assert slurm_queue.select_unqueued(jobs) == jobs
 
 
-def test_an_array_that_is_not_accepted_does_not_undo_those_before(fake_slurm, capsys, monkeypatch):
-    monkeypatch.setattr(slurm, "ARRAY", 2)
-    sbatch = fake_slurm / "programs" / "sbatch"
-    accepting = sbatch.read_text()
-    sbatch.write_text(f"{accepting}echo '#!/bin/sh\nexit 1' > $0\n")
+def allow(fake_slurm, *, array, total, config=""):
+    """Have sbatch refuse arrays of more than ``array`` tasks, and all after ``total`` tasks."""
+    (fake_slurm / "programs" / "sbatch").write_text(f"""#!/bin/sh
+tasks=$(sed -n 's/.*--array=0-\\([0-9]*\\)%.*/\\1/p' "$1")
+tasks=$((${{tasks:-0}} + 1))
+before=$(cat {fake_slurm}/count 2>/dev/null || echo 0)
+if [ $tasks -gt {array} ]; then
+    echo "sbatch: error: Batch job submission failed: Invalid job array specification" >&2; exit 1
+fi
+if [ $((before + tasks)) -gt {total} ]; then
+    echo "sbatch: error: AssocMaxSubmitJobLimit" >&2
+    echo "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy" \\
+         "(job submit limit, user's size and/or time limits)" >&2
+    exit 1
+fi
+echo $((before + tasks)) > {fake_slurm}/count
+echo "$tasks" >> {fake_slurm}/arrays
+echo Submitted batch job 47$((before + tasks))
+""")
+    scontrol = fake_slurm / "programs" / "scontrol"
+    scontrol.write_text(f"#!/bin/sh\nprintf '{config}'\n")
+    scontrol.chmod(0o755)
+    (fake_slurm / "count").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    "config", ["MaxArraySize            = 2\\nMaxJobCount = 10000\\n", "MaxJobCount = 2\\n", ""]
+)
+def test_arrays_are_as_large_as_slurm_allows(fake_slurm, config):
+    allow(fake_slurm, array=2, total=100, config=config)
+    slurm.launch(grid_jobs(fake_slurm / "out"), sweeps.options())
+    assert sorted((fake_slurm / "arrays").read_text().split()) in (["1", "2"], ["1", "1", "1"])
+
+
+def test_what_a_user_may_submit_is_submitted(fake_slurm, capsys):
+    allow(fake_slurm, array=100, total=2)
     jobs = grid_jobs(fake_slurm / "out")
-    flags = sweeps.options()
-    with pytest.raises(InputError, match="did not accept"):
-        slurm.launch(jobs, flags)
-    assert "Submitted 2 jobs in 2 tasks: Slurm job 4711." in capsys.readouterr().out
-    (fake_slurm / "queue").write_text("4711_0\n4711_1\n")
+    with pytest.raises(InputError, match=r"submit limit.*\n1 tasks are left.*jobs_per_task 10"):
+        slurm.launch(jobs, sweeps.options())
+    assert capsys.readouterr().out.count("Submitted 1 jobs in 1 tasks") == 2
+    (fake_slurm / "queue").write_text("471\n472\n")
     assert slurm_queue.select_unqueued(jobs) == jobs[2:]
-    sbatch.write_text(accepting)
-    slurm.launch(jobs, flags)
-    assert "Submitted 1 jobs in 1 tasks: Slurm job 4711." in capsys.readouterr().out
+    allow(fake_slurm, array=100, total=2)
+    slurm.launch(jobs, sweeps.options())
+    assert "Submitted 1 jobs in 1 tasks: Slurm job 471." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "cpus"),
+    [
+        ({}, 1), ({"slurm_gpus": "1"}, 9), ({"slurm_gpus": "1", "num_workers": 2}, 3),
+        ({"slurm_gpus": "a100:1", "slurm_cpus": 4}, 4),
+    ],
+)  # fmt: skip
+def test_a_gpu_has_the_cores_that_feed_it(fake_slurm, flags, cpus):
+    grid = Grid(datasets=["Debug28", "PACS"], algorithms=["ERM"], data_dir="d", n_hparams=1,
+                n_trials=1)  # fmt: skip
+    slurm.launch(expand([grid], str(fake_slurm / "out")), sweeps.options(**flags))
+    assert f"#SBATCH --cpus-per-task={cpus}\n" in (fake_slurm / "batch.sh").read_text()
+
+
+@pytest.mark.parametrize("hparams", [{"frozen": True}, {}])
+def test_data_in_memory_needs_no_loader(fake_slurm, hparams):
+    grid = Grid(
+        datasets=["PACS" if hparams else "Debug28"], algorithms=["ERM"], data_dir="d", n_hparams=1,
+        n_trials=1, run_args={"hparams": json.dumps(hparams)},
+    )  # fmt: skip
+    jobs = expand([grid], str(fake_slurm / "out"))
+    assert slurm.default_cpus(jobs, sweeps.options(slurm_gpus="1")) == 1
 
 
 def test_without_slurm_it_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match="there is no Slurm here"):
-        slurm.launch(grid_jobs(tmp_path), sweeps.options())
+        slurm.check(grid_jobs(tmp_path), sweeps.options())
 
 
 def test_without_submitit_it_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(InputError, match=r"ndcl-domainbed\[slurm\]"):
-        slurm.launch(grid_jobs(tmp_path), sweeps.options())
+        slurm.check(grid_jobs(tmp_path), sweeps.options())
 
 
 @pytest.mark.parametrize(

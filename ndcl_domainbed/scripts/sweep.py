@@ -92,7 +92,10 @@ def show_status(jobs: Sequence[Job], options: Namespace) -> int:
             f"{options.output_dir} has no {JOBS_FILE}, in which a launch notes its jobs: "
             "say with the flags of the launch which runs to look for."
         )
-    status.watch(jobs) if options.watch else status.print_status(jobs, SlurmQueue())
+    if options.watch:
+        status.watch(jobs)
+    else:
+        print("\n".join(status.look(jobs, SlurmQueue())[0]))
     return 0
 
 

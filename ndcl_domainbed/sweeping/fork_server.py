@@ -47,7 +47,7 @@ def start(
     }
     call = (Path.cwd(), threads, {**ours, **(environment or {})}, target, args)
     process = _context.Process(target=_call, args=call)
-    with _environment(ours), _no_main_module():
+    with _as_server_needs(ours):
         process.start()
     return process
 
@@ -121,13 +121,19 @@ def _thread_variables(threads: int) -> dict[str, str]:
 
 
 @contextmanager
-def _environment(environment: Mapping[str, str]) -> Iterator[None]:
-    """Have ``environment`` in the block, for a server that starts in it."""
-    kept = dict(os.environ)
+def _as_server_needs(environment: Mapping[str, str]) -> Iterator[None]:
+    """Have ``environment`` in the block, for a server that starts in it, and no main module.
+
+    Each process would import the main module again. It may be a script that launches a sweep, and
+    would launch it again.
+    """
+    kept, main = dict(os.environ), sys.modules["__main__"]
     _replace_environment(environment)
+    sys.modules["__main__"] = ModuleType("__main__")
     try:
         yield
     finally:
+        sys.modules["__main__"] = main
         _replace_environment(kept)
 
 
@@ -135,17 +141,3 @@ def _replace_environment(environment: Mapping[str, str]) -> None:
     for name in os.environ.keys() - environment.keys():
         del os.environ[name]
     os.environ.update(environment)
-
-
-@contextmanager
-def _no_main_module() -> Iterator[None]:
-    """Hide the main module, which each process would import again.
-
-    It may be a script that launches a sweep, and would launch it again.
-    """
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main

@@ -18,6 +18,9 @@ from ndcl_domainbed.sweeping.view import duration, outcome
 PERIOD = 5.0
 """Seconds from one look to the next when watching."""
 
+CLEAR = "\x1b[H\x1b[2J"
+"""What clears a terminal."""
+
 QUEUE_PERIOD = 30.0
 """The same while jobs only wait in a queue: a cluster's scheduler must not be asked often."""
 
@@ -27,30 +30,13 @@ def watch(jobs: Sequence[Job]) -> None:
 
     Raises RunFailure if the queue cannot be asked for long.
     """
-    from rich.console import Console
-    from rich.live import Live
-    from rich.text import Text
-
     queue = SlurmQueue()
-    if not sys.stdout.isatty():
-        while pause := print_status(jobs, queue):
-            time.sleep(pause)
-        return
-    console = Console()
-    with Live(console=console, auto_refresh=False, vertical_overflow="ellipsis") as live:
-        while True:
-            lines, pause = look(jobs, queue)
-            live.update(Text("\n".join(lines)), refresh=True)
-            if not pause:
-                return
-            time.sleep(pause)
-
-
-def print_status(jobs: Sequence[Job], queue: SlurmQueue) -> float:
-    """Print the status once; return when to look again, as :func:`look` does."""
-    lines, pause = look(jobs, queue)
-    print("\n".join(lines), flush=True)
-    return pause
+    while True:
+        lines, pause = look(jobs, queue)
+        print("\n".join([CLEAR * sys.stdout.isatty() + lines[0], *lines[1:]]), flush=True)
+        if not pause:
+            return
+        time.sleep(pause)
 
 
 def look(jobs: Sequence[Job], queue: SlurmQueue) -> tuple[list[str], float]:

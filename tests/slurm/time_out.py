@@ -36,7 +36,7 @@ def run(folder: Path, reference: Path, minutes: int) -> None:
     print(tasks.launch(folder, "--slurm_time", str(minutes), *FLAGS).splitlines()[-2])
     held: list[tasks.Held] = []
     for number in range(1, ROUNDS + 1):
-        held = tasks.hold_two(folder)
+        held = tasks.hold_jobs(folder, 2)
         assert_gpus([item.task for item in held])
         for item in held:
             let_time_run_out(item, folder, number)

@@ -118,8 +118,10 @@ def queue(tmp_path, monkeypatch):
     return queue
 
 
-@pytest.mark.parametrize("terminal", [False, True])
-def test_watching_goes_on_while_jobs_wait_in_a_queue(jobs, queue, capsys, monkeypatch, terminal):
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_watching_continues_while_jobs_wait_in_a_queue(
+    jobs, queue, capsys, monkeypatch, is_terminal
+):
     latest_claim(jobs[2].folder).finish(INTERRUPTED)
     slurm_queue.note({"7_0": jobs[2:4], "7_1": jobs[4:5]})
     queue.write_text("7_0\n7_1\n")
@@ -135,7 +137,7 @@ def test_watching_goes_on_while_jobs_wait_in_a_queue(jobs, queue, capsys, monkey
         else:
             queue.write_text("")
 
-    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal, raising=False)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: is_terminal, raising=False)
     monkeypatch.setattr(status, "time", SimpleNamespace(time=time.time, sleep=next_look))
     status.watch(jobs)
     assert looks == [status.QUEUE_PERIOD, status.PERIOD, status.QUEUE_PERIOD]
@@ -143,14 +145,13 @@ def test_watching_goes_on_while_jobs_wait_in_a_queue(jobs, queue, capsys, monkey
     assert "In Slurm's queue: 3 jobs." in out
     assert "In Slurm's queue: 1 jobs." in out
     assert "1 running" in out
+    assert out.count(status.CLEAR) == 4 * is_terminal
 
 
-@pytest.mark.parametrize("known", [True, False])
-def test_watching_goes_on_while_slurm_does_not_answer(jobs, queue, capsys, monkeypatch, known):
+def test_watching_continues_while_slurm_does_not_answer(jobs, queue, capsys, monkeypatch):
     latest_claim(jobs[2].folder).finish(INTERRUPTED)
     slurm_queue.note({"7_0": jobs[3:5]})
-    if known:
-        queue.write_text("7_0\n")
+    queue.write_text("7_0\n")
     looks = []
 
     def next_look(seconds):
@@ -166,7 +167,7 @@ def test_watching_goes_on_while_slurm_does_not_answer(jobs, queue, capsys, monke
     printed = capsys.readouterr()
     assert printed.err.count("Slurm does not show its queue: squeue ended with") == 1
     assert printed.err.count("No such file or directory") == 1
-    assert printed.out.count("In Slurm's queue: 2 jobs.") == (4 if known else 0)
+    assert printed.out.count("In Slurm's queue: 2 jobs.") == 4
 
 
 def test_watching_ends_when_slurm_does_not_answer_for_long(jobs, queue, capsys, monkeypatch):
@@ -204,13 +205,6 @@ def test_a_task_in_the_queue_whose_jobs_are_done_is_not_waited_for(jobs, queue, 
     clock = SimpleNamespace(time=time.time, sleep=lambda seconds: pytest.fail("it waits"))
     monkeypatch.setattr(status, "time", clock)
     status.watch(jobs)
-
-
-def test_watching_on_a_terminal(jobs, monkeypatch, capsys):
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    latest_claim(jobs[2].folder).finish(INTERRUPTED)
-    status.watch(jobs)
-    assert "nothing runs" in capsys.readouterr().out
 
 
 def test_a_folder_without_a_launch_is_an_error(tmp_path):

@@ -96,12 +96,13 @@ class TrainArguments:
     The defaults are DomainBed's too, but for the dataset: the one that needs no download.
 
     ``imbalance`` is the name of a setting, maybe with parameters (``Cross:middle=0.5``), the path
-    of a table, or None for DomainBed's ordinary split; ``validation`` is one of the parameters. ``steps`` and ``checkpoint_freq`` None mean the dataset's own. ``device`` None means
-    the best there is; ``num_workers`` None means as many loader processes as help here. Neither
-    of the two changes which images a step sees. ``feature_cache`` is a folder for frozen
-    features (None: ``features`` in ``data_dir``), ``log`` one of
-    ``LOGS``; with ``keep_resume`` the resume file stays when the run is done; with
-    ``diagnostics`` it also records gradients and prototypes by class, for ``diagnose``.
+    of a table, or None for DomainBed's ordinary split; ``validation`` is one of the parameters.
+    ``steps`` and ``checkpoint_freq`` None mean the dataset's own. ``device`` None means the best
+    there is; ``num_workers`` None means as many loader processes as help here. Neither of the two
+    changes which images a step sees. ``feature_cache`` is a folder for frozen features (None:
+    ``features`` in ``data_dir``), ``log`` one of ``LOGS``; with ``keep_resume`` the resume file
+    stays when the run is done; with ``diagnostics`` it also records gradients and prototypes by
+    class, for ``diagnose``.
     """
 
     data_dir: str = _argument(Role.PLACE, DEFAULT_DATA_DIR, "folder of the datasets", metavar="DIR")

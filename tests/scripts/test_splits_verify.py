@@ -154,7 +154,7 @@ def test_a_run_on_a_domain_that_lacks_a_class_says_so(tmp_path):
 def test_a_run_whose_target_lacks_a_class_leaves_it_out_of_its_means(tmp_path):
     write_images(tmp_path / "own", ("art",), {"cat": 8})
     write_images(tmp_path / "own", ("book", "clay"), {"cat": 9, "dog": 3})
-    with pytest.raises(InputError, match="class dog has 3 images; 5 .*\nGive --validation 1, or"):
+    with pytest.raises(InputError, match=r"class dog has 3 images; 5 .*\nGive --validation 1, or"):
         run_train(tmp_path / "own", tmp_path / "run", "--imbalance", "Exponential")
     run_train(tmp_path / "own", tmp_path / "run", "--imbalance", "Exponential", "--validation", "1")
     record = json.loads((tmp_path / "run" / "results.jsonl").read_text().splitlines()[-1])

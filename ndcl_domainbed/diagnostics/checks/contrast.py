@@ -1,27 +1,40 @@
 """What each part of NDCL adds: the variants of an ablation sweep, by shot group and class.
 
-Give the folder of a sweep such as ``sweeps/ablation.yaml`` makes, finished or not.
+Give the folder of a sweep such as ``sweeps/ablation.yaml`` makes, finished or not. A variant is an
+algorithm and the hyper-parameters that are not at their defaults, as "NDCL beta=0".
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import orjson
 import pandas as pd
+from matplotlib.figure import Figure
+from scipy import stats
 
-from ndcl_domainbed.diagnostics.findings import Findings
-from ndcl_domainbed.diagnostics.pictures import new_figure, run_style
-from ndcl_domainbed.diagnostics.request import Request
-from ndcl_domainbed.diagnostics.variants import Compared, Variant, compare_variants
+from imbalance_splits.errors import InputError
+from ndcl_domainbed import registry
+from ndcl_domainbed.diagnostics.figures import new_figure, run_style
+from ndcl_domainbed.diagnostics.findings import Findings, Request
+from ndcl_domainbed.hparams import VECTORS
+from ndcl_domainbed.results.identity import identity, is_whole
 from ndcl_domainbed.results.names import METRIC_TITLES
+from ndcl_domainbed.results.overrides import NETWORK_HPARAMS
+from ndcl_domainbed.results.parsing import read_class_accuracies
+from ndcl_domainbed.results.reading import Sweep, read_sweep
+from ndcl_domainbed.results.selection import select
+from ndcl_domainbed.results.splits import read_split
+from ndcl_domainbed.sweeping.manifest import recorded
+from ndcl_domainbed.training.arguments import parse_hparams
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-BASE = Variant("NDCL", ())
+BASE = "NDCL"
 SHOWN = ("overall", "many", "medium", "few")
-METRICS = (*SHOWN, "worst", "balanced")
 
 CAPTION = (
     "Left: how many points each variant has more than NDCL with its defaults, with the standard "
@@ -34,30 +47,163 @@ CAPTION = (
 )
 
 
+class Estimate(NamedTuple):
+    """A mean over targets of means over trials, its standard error, and the number of runs.
+
+    ``p`` is the probability of a mean as far from 0 by chance alone (Welch's t-test, two-sided);
+    NaN where there is no error.
+    """
+
+    mean: float
+    error: float
+    runs: int
+    p: float = np.nan
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The accuracies of the variants of a sweep.
+
+    ``runs`` has a row for each run that is done: ``variant``, ``test_env``, ``trial_seed``,
+    ``step`` (chosen by the balanced validation split) and the accuracies of each measure there,
+    shares. ``variants`` are in the order of the table. ``missing`` counts, by variant, the runs
+    (target and trial) that are listed, or that other variants have, and are not done.
+    """
+
+    runs: pd.DataFrame
+    variants: list[str]
+    missing: Counter[str]
+
+    def estimate(self, variant: str, metric: str) -> Estimate:
+        """Return a variant's accuracy on its targets, in percent."""
+        return estimate(100 * self._by_run(variant, metric))
+
+    def difference(self, variant: str, other: str, metric: str) -> Estimate:
+        """Return how much more ``variant`` has than ``other``, in points, over runs of both."""
+        return estimate(100 * (self._by_run(variant, metric) - self._by_run(other, metric)))
+
+    def _by_run(self, variant: str, metric: str) -> pd.Series:
+        runs = self.runs[self.runs["variant"] == variant]
+        return runs.set_index(["test_env", "trial_seed"])[metric].astype(float)
+
+
 def diagnose(request: Request) -> Findings:
     """Return what the variants of the sweep reach on their targets.
 
     Raises InputError for a folder without finished runs on an imbalanced split.
     """
     compared = compare_variants(request.folders)
-    table = pd.concat([_tabulate_variants(compared), _by_class(compared)], ignore_index=True)
-    return Findings(CAPTION + _missing_runs(compared), table, _draw(compared))
+    classes = _tabulate_classes(compared.runs)
+    table = pd.concat([_tabulate_variants(compared), classes], ignore_index=True)
+    counts = ", ".join(f"{variant}: {number}" for variant, number in compared.missing.items())
+    note = f" Runs that are not done, by variant: {counts}." if counts else ""
+    return Findings(CAPTION + note, table, _draw(compared, classes))
 
 
-def _missing_runs(compared: Compared) -> str:
-    """Return a note for the caption on runs that are not done, or ""."""
-    parts = [f"{variant.name}: {len(runs)}" for variant, runs in compared.missing.items()]
-    return f" Runs that are not done, by variant: {', '.join(parts)}." if parts else ""
+def compare_variants(folders: Sequence[Path]) -> Comparison:
+    """Read the sweeps in ``folders`` as one.
+
+    Raises InputError if they hold no run that is done, runs without balanced validation splits,
+    or runs of several datasets, settings or networks.
+    """
+    sweep = _read(folders)
+    names = {
+        str(run): variant_name(orjson.loads(meta)["args"])
+        for run, meta in zip(sweep.runs["run"], sweep.runs["meta"], strict=True)
+        if meta != "{}"
+    }
+    records = sweep.frame()
+    # Tables name rows by all overrides but those of every run; here only a change has a name.
+    records["algorithm"] = [names[str(run)] for run in records["run"]]
+    runs = select(records, "balanced").rename(columns={"algorithm": "variant"})
+    if runs.empty:
+        raise InputError(
+            f"{_list_folders(folders)}: no finished run has a balanced validation split: "
+            "train with --imbalance."
+        )
+    done = set(runs[["variant", "test_env", "trial_seed"]].itertuples(index=False, name=None))
+    cells = {run[1:] for run in done}
+    wanted = _read_jobs(folders) | {(name, *cell) for name in names.values() for cell in cells}
+    missing = Counter(name for name, *_ in sorted(wanted - done))
+    return Comparison(runs, sorted({name for name, *_ in wanted}, key=_sort_key), missing)
 
 
-def _tabulate_variants(compared: Compared) -> pd.DataFrame:
+def _read(folders: Sequence[Path]) -> Sweep:
+    try:
+        sweep = read_sweep(folders)
+    except InputError as error:
+        raise InputError(
+            f"{_list_folders(folders)}: no folder of a sweep with results.jsonl."
+        ) from error
+    boards = sweep.runs[["dataset", "setting"]].drop_duplicates()
+    if len(boards) > 1:
+        found = ", ".join("/".join(map(str, board)) for board in boards.to_numpy())
+        raise InputError(
+            f"{_list_folders(folders)}: variants are compared on one dataset and setting, "
+            f"with one network, not {found}."
+        )
+    return sweep
+
+
+def _list_folders(folders: Sequence[Path]) -> str:
+    return ", ".join(map(str, folders))
+
+
+def _read_jobs(folders: Sequence[Path]) -> set[tuple[str, int, int]]:
+    """Return variant, target and trial of the jobs with one target that the sweeps have listed."""
+    jobs = [job.train_args for folder in folders for job in recorded(str(folder))]
+    found = [(variant_name(args), identity(args)) for args in jobs if is_whole(args)]
+    return {(name, job.test_env, job.trial_seed) for name, job in found if job.test_env >= 0}
+
+
+def variant_name(args: dict[str, Any]) -> str:
+    """Return the variant that a run is of; its network is that of all runs, and no change."""
+    algorithm, changes = args["algorithm"], parse_hparams(args.get("hparams"))
+    defaults = getattr(registry.get_algorithm_class(algorithm), "HPARAMS", {})
+    dataset = VECTORS if changes.get("frozen") else args["dataset"]
+    parts = [
+        f"{key}={int(value) if isinstance(value, float) and value.is_integer() else value}"
+        for key, value in sorted(changes.items())
+        if key not in NETWORK_HPARAMS
+        and (key not in defaults or defaults[key].default_for(dataset) != value)
+    ]
+    return " ".join([algorithm, *parts])
+
+
+def _sort_key(variant: str) -> tuple[bool, int, str]:
+    return variant.split(" ")[0] != BASE, variant.count("="), variant
+
+
+def estimate(values: pd.Series) -> Estimate:
+    """Return the mean over targets of the mean over trials of ``values``, and its standard error.
+
+    ``values`` has the levels test_env and trial_seed; NaN is left out. The error is over trials,
+    the targets fixed: sqrt(Σ_t s_t²/n_t) / T with the deviation s_t over the n_t trials of target
+    t; NaN if a target has one trial only. Its degrees of freedom are Welch's and Satterthwaite's.
+    """
+    values = values.dropna()
+    if values.empty:
+        return Estimate(np.nan, np.nan, 0)
+    targets = values.groupby(level="test_env")
+    squares = targets.var(ddof=1) / targets.size()
+    mean = float(targets.mean().mean())
+    error = float(np.sqrt(squares.sum(skipna=False)) / len(squares))
+    if error > 0:
+        degrees = squares.sum() ** 2 / (squares**2 / (targets.size() - 1)).sum()
+        p = float(2 * stats.t.sf(abs(mean) / error, degrees))
+    else:
+        p = 0.0 if error == 0 and mean != 0 else np.nan
+    return Estimate(mean, error, len(values), p)
+
+
+def _tabulate_variants(compared: Comparison) -> pd.DataFrame:
     """Return a row per variant: accuracies, differences to plain NDCL, in percent."""
     rows = []
     for variant in compared.variants:
-        row: dict[str, Any] = {"part": "variant", "variant": variant.name}
+        row: dict[str, Any] = {"part": "variant", "variant": variant}
         row["runs"] = compared.estimate(variant, "overall").runs
-        row["missing_runs"] = len(compared.missing.get(variant, []))
-        for metric in METRICS:
+        row["missing_runs"] = compared.missing[variant]
+        for metric in (*SHOWN, "worst", "balanced"):
             value = compared.estimate(variant, metric)
             change = compared.difference(variant, BASE, metric)
             row |= {metric: value.mean, f"{metric}_error": value.error}
@@ -67,64 +213,68 @@ def _tabulate_variants(compared: Compared) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _by_class(compared: Compared) -> pd.DataFrame:
+def _tabulate_classes(runs: pd.DataFrame) -> pd.DataFrame:
     """Return a row per variant and class: mean accuracy in percent, over targets and trials."""
-    groups = compared.classes.groupby(["variant", "class"], sort=False)
-    means = groups.agg(
-        training_images=("images", "mean"), accuracy=("accuracy", "mean"), runs=("images", "size")
-    ).reset_index()
+    parts = [pd.DataFrame(columns=["variant", "class", "training_images", "accuracy"])]
+    for row in runs.to_dict("records"):
+        values = read_class_accuracies(row["run"], row["step"], row["test_env"])
+        split = read_split(row["run"])
+        if values is not None and split is not None:
+            images = np.sum(list(split["train_counts"].values()), axis=0)
+            part = {"class": split["classes"], "training_images": images, "accuracy": values}
+            parts.append(pd.DataFrame(part).assign(variant=row["variant"]))
+    table = pd.concat([part.astype(object) for part in parts], ignore_index=True)
+    table = table.astype({"training_images": float, "accuracy": float})
+    groups = table.groupby(["variant", "class"], sort=False)
+    means = groups.mean().assign(runs=groups.size()).reset_index()
     return means.assign(part="class", accuracy=100 * means["accuracy"])
 
 
-def _draw(compared: Compared) -> Figure:
-    shown = [
-        variant for variant in compared.variants if variant.name in set(compared.runs["variant"])
-    ]
+def _draw(compared: Comparison, classes: pd.DataFrame) -> Figure:
+    done = set(compared.runs["variant"])
+    shown = [variant for variant in compared.variants if variant in done]
     figure = new_figure(16, 2.6 + 0.36 * len(shown))
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.25))
     _draw_differences(left, compared, shown)
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=len(SHOWN))
-    image = _draw_classes(right, compared, shown)
+    image = _draw_classes(right, classes, shown)
     figure.colorbar(image, ax=right, label="accuracy (%)", shrink=0.8)
     return figure
 
 
-def _draw_differences(axis: Any, compared: Compared, shown: list[Variant]) -> None:
+def _draw_differences(axis: Any, compared: Comparison, shown: list[str]) -> None:
     """Draw differences to NDCL, or accuracies if NDCL has no finished run."""
-    paired = BASE in shown
     places = np.arange(len(shown))
     for index, metric in enumerate(SHOWN):
-        values = [
+        found = [
             compared.difference(variant, BASE, metric)
-            if paired
+            if BASE in shown
             else compared.estimate(variant, metric)
             for variant in shown
         ]
-        errors = np.nan_to_num([one.error for one in values])
-        axis.errorbar([one.mean for one in values], places, xerr=errors, linestyle="none",
+        errors = np.nan_to_num([one.error for one in found])
+        axis.errorbar([one.mean for one in found], places, xerr=errors, linestyle="none",
                       capsize=2, markersize=5, label=METRIC_TITLES[metric],
                       **run_style(index))  # fmt: skip
     runs = [compared.estimate(variant, "overall").runs for variant in shown]
-    axis.set_yticks(places, [f"{v.name}  ({n})" for v, n in zip(shown, runs, strict=True)])
+    axis.set_yticks(places, [f"{name}  ({n})" for name, n in zip(shown, runs, strict=True)])
     axis.set_ylim(len(shown) - 0.5, -0.5)
     axis.set_ylabel("variant (finished runs)")
-    if paired:
+    axis.grid(axis="x", alpha=0.3)
+    if BASE in shown:
         axis.axvline(0, color="0.3", linewidth=0.8)
         axis.set_xlabel("points more than NDCL, over runs of both, ± standard error")
         axis.set_title("accuracy on the target against NDCL")
     else:
         axis.set_xlabel("accuracy on the target (%), ± standard error")
         axis.set_title("accuracy on the target")
-    axis.grid(axis="x", alpha=0.3)
 
 
-def _draw_classes(axis: Any, compared: Compared, shown: list[Variant]) -> Any:
+def _draw_classes(axis: Any, classes: pd.DataFrame, shown: list[str]) -> Any:
     """Draw the accuracy by class, the class with most training images first."""
-    table = _by_class(compared)
-    images = table.groupby("class")["training_images"].mean().sort_values(ascending=False)
-    grid = table.pivot(index="variant", columns="class", values="accuracy")
-    grid = grid.reindex(index=[variant.name for variant in shown], columns=images.index)
-    values = grid.to_numpy(dtype=float)
+    images = classes.groupby("class")["training_images"].mean().sort_values(ascending=False)
+    grid = classes.pivot(index="variant", columns="class", values="accuracy")
+    values = grid.reindex(index=shown, columns=images.index).to_numpy(dtype=float)
     image = axis.imshow(values, cmap="cividis", vmin=0, vmax=100, aspect="auto")
     if len(images) <= 12:
         for (row, column), value in np.ndenumerate(values):

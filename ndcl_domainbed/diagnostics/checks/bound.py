@@ -30,8 +30,8 @@ from ndcl_domainbed.diagnostics.figures import (
     spread_rows,
 )
 from ndcl_domainbed.diagnostics.findings import Findings, Request
-from ndcl_domainbed.diagnostics.linear_probe import probe_accuracy, stratified_folds
 from ndcl_domainbed.diagnostics.saved_run import Outputs, SavedRun, join_outputs, load_runs
+from ndcl_domainbed.diagnostics.statistics import probe_accuracy, stratified_folds
 
 CAPTION = (
     "Terms of the bound of the target's risk, estimated; lower is better. Upper row: margin loss "

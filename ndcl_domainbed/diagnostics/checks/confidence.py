@@ -14,10 +14,10 @@ import torch
 from matplotlib.figure import Figure
 
 from ndcl_domainbed.diagnostics.boundary import crossing_distances, feature_distances, log_odds
-from ndcl_domainbed.diagnostics.correlation import rank_correlation
 from ndcl_domainbed.diagnostics.figures import label_rows, new_figure, run_style, spread_rows
 from ndcl_domainbed.diagnostics.findings import Findings, Request
 from ndcl_domainbed.diagnostics.saved_run import SavedRun, load_runs
+from ndcl_domainbed.diagnostics.statistics import rank_correlation
 
 CAPTION = (
     "Left: rank correlation of confidence with the distance to the decision boundary, with its 95 "

@@ -145,6 +145,8 @@ def _draw_matrix(axis: Any, matrix: np.ndarray, run: SavedRun, order: np.ndarray
         ax=axis, cmap="Blues", values_format=".0f", include_values=len(names) <= _MAX_NUMBERED,
         colorbar=False, im_kw={"vmin": 0, "vmax": 100}, text_kw={"fontsize": 8},
     )  # fmt: skip
+    for text in display.text_.ravel() if display.text_ is not None else ():
+        text.set_visible(text.get_text() != "0")
     axis.set(xticks=[], yticks=[])
     if len(names) <= _MAX_NAMED:
         axis.set_xticks(range(len(names)), names, rotation=90 if max(map(len, names)) > 2 else 0)

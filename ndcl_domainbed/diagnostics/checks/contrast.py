@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import orjson
@@ -35,6 +34,9 @@ from ndcl_domainbed.training.arguments import parse_hparams
 
 BASE = "NDCL"
 SHOWN = ("overall", "many", "medium", "few")
+METRICS = [*SHOWN, "worst", "balanced"]
+DIFFERENCE = "_minus_ndcl"
+CELL = ["test_env", "trial_seed"]
 
 CAPTION = (
     "Left: how many points each variant has more than NDCL with its defaults, with the standard "
@@ -47,64 +49,27 @@ CAPTION = (
 )
 
 
-class Estimate(NamedTuple):
-    """A mean over targets of means over trials, its standard error, and the number of runs.
-
-    ``p`` is the probability of a mean as far from 0 by chance alone (Welch's t-test, two-sided);
-    NaN where there is no error.
-    """
-
-    mean: float
-    error: float
-    runs: int
-    p: float = np.nan
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The accuracies of the variants of a sweep.
-
-    ``runs`` has a row for each run that is done: ``variant``, ``test_env``, ``trial_seed``,
-    ``step`` (chosen by the balanced validation split) and the accuracies of each measure there,
-    shares. ``variants`` are in the order of the table. ``missing`` counts, by variant, the runs
-    (target and trial) that are listed, or that other variants have, and are not done.
-    """
-
-    runs: pd.DataFrame
-    variants: list[str]
-    missing: Counter[str]
-
-    def estimate(self, variant: str, metric: str) -> Estimate:
-        """Return a variant's accuracy on its targets, in percent."""
-        return estimate(100 * self._by_run(variant, metric))
-
-    def difference(self, variant: str, other: str, metric: str) -> Estimate:
-        """Return how much more ``variant`` has than ``other``, in points, over runs of both."""
-        return estimate(100 * (self._by_run(variant, metric) - self._by_run(other, metric)))
-
-    def _by_run(self, variant: str, metric: str) -> pd.Series:
-        runs = self.runs[self.runs["variant"] == variant]
-        return runs.set_index(["test_env", "trial_seed"])[metric].astype(float)
-
-
 def diagnose(request: Request) -> Findings:
     """Return what the variants of the sweep reach on their targets.
 
     Raises InputError for a folder without finished runs on an imbalanced split.
     """
-    compared = compare_variants(request.folders)
-    classes = _tabulate_classes(compared.runs)
-    table = pd.concat([_tabulate_variants(compared), classes], ignore_index=True)
-    counts = ", ".join(f"{variant}: {number}" for variant, number in compared.missing.items())
+    runs, missing = read_variants(request.folders)
+    variants, classes = tabulate_variants(runs, missing), _tabulate_classes(runs)
+    table = pd.concat([variants, classes], ignore_index=True)
+    counts = ", ".join(f"{variant}: {number}" for variant, number in missing.items())
     note = f" Runs that are not done, by variant: {counts}." if counts else ""
-    return Findings(CAPTION + note, table, _draw(compared, classes))
+    return Findings(CAPTION + note, table, _draw(variants[variants["runs"] > 0], classes))
 
 
-def compare_variants(folders: Sequence[Path]) -> Comparison:
-    """Read the sweeps in ``folders`` as one.
+def read_variants(folders: Sequence[Path]) -> tuple[pd.DataFrame, Counter[str]]:
+    """Read the sweeps in ``folders`` as one: finished runs, and how many others there should be.
 
-    Raises InputError if they hold no run that is done, runs without balanced validation splits,
-    or runs of several datasets, settings or networks.
+    The table has a row for each run that is done: ``variant``, ``test_env``, ``trial_seed``,
+    ``step`` (chosen by the balanced validation split) and the accuracies of each measure there,
+    shares. The counter has, by variant, the runs (target and trial) that are listed, or that other
+    variants have, and are not done. Raises InputError if there is no run that is done, for runs
+    without balanced validation splits, and for several datasets, settings or networks.
     """
     sweep = _read(folders)
     names = {
@@ -118,35 +83,25 @@ def compare_variants(folders: Sequence[Path]) -> Comparison:
     runs = select(records, "balanced").rename(columns={"algorithm": "variant"})
     if runs.empty:
         raise InputError(
-            f"{_list_folders(folders)}: no finished run has a balanced validation split: "
-            "train with --imbalance."
+            f"{folders[0]}: no finished run has a balanced validation split; train with "
+            "--imbalance."
         )
-    done = set(runs[["variant", "test_env", "trial_seed"]].itertuples(index=False, name=None))
+    done = set(runs[["variant", *CELL]].itertuples(index=False, name=None))
     cells = {run[1:] for run in done}
     wanted = _read_jobs(folders) | {(name, *cell) for name in names.values() for cell in cells}
-    missing = Counter(name for name, *_ in sorted(wanted - done))
-    return Comparison(runs, sorted({name for name, *_ in wanted}, key=_sort_key), missing)
+    return runs, Counter(name for name, *_ in sorted(wanted - done))
 
 
 def _read(folders: Sequence[Path]) -> Sweep:
-    try:
-        sweep = read_sweep(folders)
-    except InputError as error:
-        raise InputError(
-            f"{_list_folders(folders)}: no folder of a sweep with results.jsonl."
-        ) from error
+    sweep = read_sweep(folders)
     boards = sweep.runs[["dataset", "setting"]].drop_duplicates()
     if len(boards) > 1:
         found = ", ".join("/".join(map(str, board)) for board in boards.to_numpy())
         raise InputError(
-            f"{_list_folders(folders)}: variants are compared on one dataset and setting, "
-            f"with one network, not {found}."
+            "contrast compares variants on one dataset and setting, with one network, not "
+            f"{found}: give the folder of one sweep."
         )
     return sweep
-
-
-def _list_folders(folders: Sequence[Path]) -> str:
-    return ", ".join(map(str, folders))
 
 
 def _read_jobs(folders: Sequence[Path]) -> set[tuple[str, int, int]]:
@@ -174,43 +129,45 @@ def _sort_key(variant: str) -> tuple[bool, int, str]:
     return variant.split(" ")[0] != BASE, variant.count("="), variant
 
 
-def estimate(values: pd.Series) -> Estimate:
-    """Return the mean over targets of the mean over trials of ``values``, and its standard error.
+def estimate(values: pd.DataFrame) -> pd.DataFrame:
+    """Return ``mean`` over targets of means over trials, ``error``, ``runs`` and ``p``, by column.
 
-    ``values`` has the levels test_env and trial_seed; NaN is left out. The error is over trials,
-    the targets fixed: sqrt(Σ_t s_t²/n_t) / T with the deviation s_t over the n_t trials of target
-    t; NaN if a target has one trial only. Its degrees of freedom are Welch's and Satterthwaite's.
+    ``values`` has the levels test_env and trial_seed; NaN is left out. The standard error is over
+    trials, the targets fixed: sqrt(Σ_t s_t²/n_t) / T with the deviation s_t over the n_t trials of
+    target t; NaN if a target has one trial only. ``p`` is the probability of a mean as far from 0
+    by chance alone (Welch's t-test, two-sided, with Satterthwaite's degrees of freedom).
     """
-    values = values.dropna()
-    if values.empty:
-        return Estimate(np.nan, np.nan, 0)
     targets = values.groupby(level="test_env")
-    squares = targets.var(ddof=1) / targets.size()
-    mean = float(targets.mean().mean())
-    error = float(np.sqrt(squares.sum(skipna=False)) / len(squares))
-    if error > 0:
-        degrees = squares.sum() ** 2 / (squares**2 / (targets.size() - 1)).sum()
-        p = float(2 * stats.t.sf(abs(mean) / error, degrees))
-    else:
-        p = 0.0 if error == 0 and mean != 0 else np.nan
-    return Estimate(mean, error, len(values), p)
+    trials = targets.count()
+    squares = (targets.var(ddof=1) / trials).where(trials > 0, 0)
+    mean = targets.mean().mean()
+    error = squares.sum(skipna=False) ** 0.5 / (trials > 0).sum()
+    degrees = squares.sum() ** 2 / (squares**2 / (trials - 1).clip(lower=1)).sum()
+    p = pd.Series(2 * stats.t.sf((mean / error).abs(), degrees), values.columns)
+    p = p.mask((error == 0) & (mean != 0), 0.0)
+    return pd.DataFrame({"mean": mean, "error": error, "runs": trials.sum(), "p": p})
 
 
-def _tabulate_variants(compared: Comparison) -> pd.DataFrame:
+def tabulate_variants(runs: pd.DataFrame, missing: Counter[str]) -> pd.DataFrame:
     """Return a row per variant: accuracies, differences to plain NDCL, in percent."""
-    rows = []
-    for variant in compared.variants:
-        row: dict[str, Any] = {"part": "variant", "variant": variant}
-        row["runs"] = compared.estimate(variant, "overall").runs
-        row["missing_runs"] = compared.missing[variant]
-        for metric in (*SHOWN, "worst", "balanced"):
-            value = compared.estimate(variant, metric)
-            change = compared.difference(variant, BASE, metric)
-            row |= {metric: value.mean, f"{metric}_error": value.error}
-            name = f"{metric}_minus_ndcl"
-            row |= {name: change.mean, f"{name}_error": change.error, f"{name}_p": change.p}
-        rows.append(row)
-    return pd.DataFrame(rows)
+    variants = sorted({*runs["variant"], *missing}, key=_sort_key)
+    accuracies = 100 * runs.pivot(index=CELL, columns="variant", values=METRICS).astype(float)
+    columns: dict[str, Any] = {"part": "variant", "variant": variants}
+    for metric in METRICS:
+        values = pd.DataFrame(accuracies[metric]).reindex(columns=sorted({BASE, *variants}))
+        level = estimate(values).loc[variants]
+        change = estimate(values.sub(values[BASE], axis=0)).loc[variants]
+        if metric == SHOWN[0]:
+            columns["runs"] = level["runs"]
+            columns["missing_runs"] = [missing[variant] for variant in variants]
+        columns |= {metric: level["mean"], f"{metric}_error": level["error"]}
+        name = metric + DIFFERENCE
+        columns |= {
+            name: change["mean"],
+            f"{name}_error": change["error"],
+            f"{name}_p": change["p"],
+        }
+    return pd.DataFrame(columns).reset_index(drop=True)
 
 
 def _tabulate_classes(runs: pd.DataFrame) -> pd.DataFrame:
@@ -230,38 +187,30 @@ def _tabulate_classes(runs: pd.DataFrame) -> pd.DataFrame:
     return means.assign(part="class", accuracy=100 * means["accuracy"])
 
 
-def _draw(compared: Comparison, classes: pd.DataFrame) -> Figure:
-    done = set(compared.runs["variant"])
-    shown = [variant for variant in compared.variants if variant in done]
-    figure = new_figure(16, 2.6 + 0.36 * len(shown))
+def _draw(variants: pd.DataFrame, classes: pd.DataFrame) -> Figure:
+    figure = new_figure(16, 2.6 + 0.36 * len(variants))
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.25))
-    _draw_differences(left, compared, shown)
+    _draw_differences(left, variants)
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=len(SHOWN))
-    image = _draw_classes(right, classes, shown)
+    image = _draw_classes(right, classes, variants["variant"].tolist())
     figure.colorbar(image, ax=right, label="accuracy (%)", shrink=0.8)
     return figure
 
 
-def _draw_differences(axis: Any, compared: Comparison, shown: list[str]) -> None:
+def _draw_differences(axis: Any, variants: pd.DataFrame) -> None:
     """Draw differences to NDCL, or accuracies if NDCL has no finished run."""
-    places = np.arange(len(shown))
+    is_paired = (variants["variant"] == BASE).any()
+    places = np.arange(len(variants))
     for index, metric in enumerate(SHOWN):
-        found = [
-            compared.difference(variant, BASE, metric)
-            if BASE in shown
-            else compared.estimate(variant, metric)
-            for variant in shown
-        ]
-        errors = np.nan_to_num([one.error for one in found])
-        axis.errorbar([one.mean for one in found], places, xerr=errors, linestyle="none",
-                      capsize=2, markersize=5, label=METRIC_TITLES[metric],
+        column = metric + DIFFERENCE if is_paired else metric
+        axis.errorbar(variants[column], places, xerr=variants[f"{column}_error"].fillna(0),
+                      linestyle="none", capsize=2, markersize=5, label=METRIC_TITLES[metric],
                       **run_style(index))  # fmt: skip
-    runs = [compared.estimate(variant, "overall").runs for variant in shown]
-    axis.set_yticks(places, [f"{name}  ({n})" for name, n in zip(shown, runs, strict=True)])
-    axis.set_ylim(len(shown) - 0.5, -0.5)
+    axis.set_yticks(places, variants["variant"] + "  (" + variants["runs"].astype(str) + ")")
+    axis.set_ylim(len(variants) - 0.5, -0.5)
     axis.set_ylabel("variant (finished runs)")
     axis.grid(axis="x", alpha=0.3)
-    if BASE in shown:
+    if is_paired:
         axis.axvline(0, color="0.3", linewidth=0.8)
         axis.set_xlabel("points more than NDCL, over runs of both, ± standard error")
         axis.set_title("accuracy on the target against NDCL")

@@ -14,9 +14,9 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ndcl_domainbed.diagnostics.correlation import correlation_table
 from ndcl_domainbed.diagnostics.figures import add_legend, layered_style, new_figure, use_log_scale
 from ndcl_domainbed.diagnostics.findings import Findings, Request
+from ndcl_domainbed.diagnostics.statistics import correlation_table
 from ndcl_domainbed.diagnostics.watched_run import average_by, load_watched, missing_updates
 
 CAPTION = (

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ndcl_domainbed.diagnostics.correlation import correlation_table
 from ndcl_domainbed.diagnostics.figures import (
     RING,
     add_legend,
@@ -22,6 +21,7 @@ from ndcl_domainbed.diagnostics.figures import (
     use_log_scale,
 )
 from ndcl_domainbed.diagnostics.findings import Findings, Request
+from ndcl_domainbed.diagnostics.statistics import correlation_table
 from ndcl_domainbed.diagnostics.watched_run import average_by, load_watched, missing_updates
 
 UNSTABLE = 2.0

@@ -59,7 +59,7 @@ def read_rgb(
     be decoded, and for pixels without a documented range, such as floats.
     """
     with _open_image(path) as image:
-        rgb = _to_rgb(image, hidden_colors)
+        rgb = to_rgb(image, hidden_colors=hidden_colors)
         turn = _TURNS.get(_orientation(image)) if exif_rotation else None
         return rgb if turn is None else rgb.transpose(turn)
 
@@ -88,7 +88,7 @@ def describe_conversion(path: str | Path, *, hidden_colors: bool = False) -> lis
     Raises InputError, with the path, for an image that it refuses.
     """
     with _open_image(path) as image:
-        _to_rgb(image, hidden_colors)
+        to_rgb(image, hidden_colors=hidden_colors)
         color = "transparent pixels show their hidden colors" if hidden_colors else "on white"
         lines = {
             "palette: each pixel gets its color": image.mode in ("P", "PA"),
@@ -127,15 +127,23 @@ def _has_alpha(image: Any) -> bool:
 
 def _gray_bits(image: Any) -> int:
     """Return the bits of a pixel of an image in gray with more than 8; 0 for any other."""
-    if image.format in ("PNG", "PPM") and image.mode in ("I", "I;16", "I;16B"):
-        return 16  # Pillow scales a PGM to this range
-    if image.format == "TIFF" and image.mode.startswith("I;16"):
+    if not image.mode.startswith("I"):
+        return 0
+    kind = getattr(image, "format", None)
+    if kind == "TIFF" and image.mode != "I":
         return int(image.tag_v2[_BITS][0])
-    return 0
+    known = ("PNG", "PPM") if image.mode == "I" else ("PNG", "PPM", None)  # None: not of a file
+    return 16 if kind in known else 0  # Pillow scales a PGM to this range
 
 
-def _to_rgb(image: Any, hidden_colors: bool) -> Image.Image:
-    """Return the image in 8-bit RGB. Raises ValueError if its range is not known."""
+def to_rgb(image: Any, *, hidden_colors: bool = False) -> Image.Image:
+    """Return an image of Pillow's in 8-bit RGB, as :func:`read_rgb` does.
+
+    Raises ValueError if the range of its pixels is not documented.
+
+    >>> to_rgb(Image.fromarray(np.array([[65535]], np.uint16))).getpixel((0, 0))
+    (255, 255, 255)
+    """
     if _gray_bits(image):
         most = 2 ** _gray_bits(image) - 1
         values = np.asarray(image).astype(np.int64)

@@ -105,12 +105,15 @@ def check_data(jobs: Iterable[Job]) -> None:
     args = {(a["dataset"], a["data_dir"], a.get("imbalance")): job.arguments()
             for job in jobs for a in [job.train_args]}  # fmt: skip
     for dataset, data_dir in dict.fromkeys(key[:2] for key in args):
-        name = getattr(dataset_class(dataset, data_dir), "FOLDER", None)
+        data = dataset_class(dataset, data_dir)
+        name = getattr(data, "FOLDER", None)
         if name and not (Path(data_dir) / name).is_dir():
             raise InputError(
                 f"no folder {Path(data_dir) / name}, where {dataset} is looked for. "
                 "Name the directory above it with --data_dir."
             )
+        if hasattr(data, "find_images"):
+            data.find_images(data_dir)
     counts: dict[tuple[str, str], Callable[[], LabelCounts]] = {}
     for (dataset, data_dir, setting), run in args.items():
         if setting is None:

@@ -21,8 +21,6 @@ from ndcl_domainbed.run_folder import (
 from ndcl_domainbed.sweeping import claims
 from ndcl_domainbed.sweeping.claims import Watch
 
-__all__ = ["DONE", "FAILED", "RUNNING", "STATES", "WAITING", "State", "count_line", "read_state"]
-
 STATES = (DONE, RUNNING, FAILED, WAITING)
 
 

@@ -48,6 +48,16 @@ def test_jobs_that_differ_in_data_dir_alone_keep_their_folders(tmp_path):
     assert manifest.in_known_folders(known, str(tmp_path)) == known
 
 
+def test_jobs_that_were_launched_with_another_spelling_keep_their_folders(tmp_path):
+    spelled = {"dataset": "./faces/", "imbalance": "./a/mild.json", "data_dir": "d"}
+    earlier = make_job(spelled, str(tmp_path), 7)
+    manifest.record([earlier], str(tmp_path))
+    plain = {"dataset": "faces", "imbalance": "a/mild.json", "data_dir": "d"}
+    other = {**plain, "imbalance": "b/mild.json"}
+    jobs = [make_job(args, str(tmp_path), 7) for args in (plain, other)]
+    assert manifest.in_known_folders(jobs, str(tmp_path)) == [earlier, jobs[1]]
+
+
 def test_a_launch_that_names_two_folders_of_data_has_jobs_for_each(tmp_path):
     both = with_data(tmp_path, "small", [0]) + with_data(tmp_path, "large", [0])
     manifest.record(both[:1], str(tmp_path))

@@ -25,7 +25,7 @@ COMPARED = {
 def jobs_of(name):
     argv = ["plan", "--sweep", str(SWEEPS / name), "--output_dir", "out", "--data_dir", "data"]
     _, grids = parse(argv)
-    grids = [checking.completed(item) for item in grids]
+    grids = [checking.fill_in_defaults(item) for item in grids]
     checking.check_grids(grids, {})
     return grid.expand(grids, "out")
 

@@ -14,10 +14,10 @@ import pandas as pd
 from imbalance_splits.errors import InputError
 from ndcl_domainbed import registry
 from ndcl_domainbed.hparams import VECTORS
+from ndcl_domainbed.results.details import class_accuracies
 from ndcl_domainbed.results.identity import identity, is_whole
 from ndcl_domainbed.results.names import METRICS
 from ndcl_domainbed.results.overrides import NETWORK_HPARAMS
-from ndcl_domainbed.results.parsing import read_class_accuracies
 from ndcl_domainbed.results.reading import Sweep, read_sweep
 from ndcl_domainbed.results.selection import select
 from ndcl_domainbed.results.splits import read_split
@@ -207,7 +207,7 @@ def _tabulate_classes(runs: pd.DataFrame) -> pd.DataFrame:
     """Return the target's accuracy by class of each run at its chosen step."""
     parts = []
     for row in runs.itertuples():
-        values = read_class_accuracies(str(row.run), float(str(row.step)), int(str(row.test_env)))
+        values = class_accuracies(str(row.run), float(str(row.step)), [int(str(row.test_env))])
         split = read_split(str(row.run))
         if values is None or split is None:
             continue

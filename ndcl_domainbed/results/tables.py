@@ -64,6 +64,17 @@ class Table:
         return max((cell.trials for _, cells in self.rows for cell in cells), default=0)
 
 
+def best_first(table: Table) -> Table:
+    """Return ``table`` sorted by its average, or else by its first column, the best row on top."""
+    place = table.columns.index(AVERAGE) if AVERAGE in table.columns else 0
+
+    def loss(row: Row) -> float:
+        mean = row[1][place].mean
+        return np.inf if mean is None else -mean
+
+    return replace(table, rows=sorted(table.rows, key=loss))
+
+
 class CellSource:
     """What a table knows of the runs of its cells; this one knows nothing."""
 

@@ -41,7 +41,7 @@ def test_every_name_stands_once_and_the_reference_in_bold():
     assert texts(drawn)[4:] == [
         "critical difference 1.25", "C4.5+m+cf 1.96", "C4.5+m 2.00", "2.89 C4.5+cf", "3.14 C4.5",
     ]  # fmt: skip
-    assert drawn.count(b"font: 700") == 1
+    assert drawn.count(b"font-weight: 700") == 1
     without = draw(ranks({"A": 1.0, "B": 2.0}, math.nan), "A", "svg")
     assert not any("critical" in text for text in texts(without))
 

@@ -59,9 +59,15 @@ class Table:
                     found.setdefault(cell.reason, []).append((row, column))
         return found
 
-    def most_trials(self) -> int:
-        """Return the number of trials of the figure that has most."""
-        return max((cell.trials for _, cells in self.rows for cell in cells), default=0)
+    def most_trials(self) -> list[int]:
+        """Return of every column the number of trials that its figures should have.
+
+        It is that of the table's figure with most; among averages, where each column is another
+        dataset, that of the column's.
+        """
+        most = [max((cells[place].trials for _, cells in self.rows), default=0)
+                for place in range(len(self.columns))]  # fmt: skip
+        return most if self.kind == "averages" else [max(most, default=0)] * len(most)
 
 
 def best_first(table: Table) -> Table:

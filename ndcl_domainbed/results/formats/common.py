@@ -56,7 +56,8 @@ def format_rows(
     most = table.most_trials()
     rows = []
     for row, (_, cells) in enumerate(table.rows):
-        strings = [format_figure(cell, between, counts, most) for cell in cells]
+        strings = [format_figure(cell, between, counts, trials)
+                   for cell, trials in zip(cells, most, strict=True)]  # fmt: skip
         for places, mark in ((firsts, best), (seconds, second)):
             for column in (column for number, column in places if number == row):
                 strings[column] = mark.format(strings[column])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -133,29 +134,30 @@ def domain_rows(
     that any algorithm has a figure for.
     """
     envs = tested_envs(selected, n_envs)
-    whole = selected[is_whole_trial(selected, envs)]
-    averages = measure_rows(selected, algorithms, envs, [metric], source)
+    shares = _group_by_cell(selected, metric)
+    of_whole = _group_by_cell(selected[is_whole_trial(selected, envs)], metric)
     rows = []
-    for algorithm, (mean,) in averages:
-        mine = selected[selected["algorithm"] == algorithm]
+    for algorithm, (mean,) in measure_rows(selected, algorithms, envs, [metric], source):
         cells = []
         for env in range(n_envs):
-            here = mine[mine["test_env"] == env]
-            if here.empty:
+            if (algorithm, env) not in shares:
                 cells.append(Cell(reason=source.reason(algorithm, env)))
             else:
-                cell = over_trials(
-                    here[metric].dropna().to_numpy(), source.count_runs(algorithm, env)
-                )
+                known = shares[algorithm, env][~np.isnan(shares[algorithm, env])]
+                cell = over_trials(known, source.count_runs(algorithm, env))
                 cells.append(Cell(reason=NO_CLASS) if cell.mean is None else cell)
         mean = replace(mean, error=None)
-        of_whole = whole[whole["algorithm"] == algorithm]
-        if len(of_whole) and of_whole[metric].notna().all():  # the same, added as DomainBed adds
-            by_env = of_whole.groupby("test_env")[metric]
-            means = [over_trials(shares.to_numpy()) for _, shares in by_env]
-            mean = replace(mean, mean=average(means).mean)
+        whole = [of_whole[algorithm, env] for env in envs if (algorithm, env) in of_whole]
+        if whole and not np.isnan(whole).any():  # the same, added as DomainBed adds
+            mean = replace(mean, mean=average([over_trials(one) for one in whole]).mean)
         rows.append((algorithm, [*cells, mean]))
     return rows
+
+
+def _group_by_cell(selected: pd.DataFrame, metric: str) -> dict[Any, np.ndarray]:
+    """Return (algorithm, domain) -> the figures of its trials."""
+    groups = selected.groupby(["algorithm", "test_env"], observed=True, sort=False)[metric]
+    return {key: values.to_numpy() for key, values in groups}
 
 
 def tested_envs(selected: pd.DataFrame, n_envs: int) -> list[int]:

@@ -219,7 +219,7 @@ byId("found").textContent = JSON.stringify(found);
 
 DRAWN = """
 <pre id="found"></pre><script>
-DATA.reasons.push(["unfinished", ""]);
+DATA.reasons.push("unfinished");
 const curve = { steps: [0, 300], target: [100, 700], val: [100, 500] };
 const classes = { names: ["a"], counts: [9] };
 const values = [500];
@@ -310,7 +310,9 @@ def test_the_page_fits_a_phone_and_paper(html, tmp_path):
     assert found["width"] <= 390
     assert found["header"] == "static"  # it would cover a third of the screen
     assert found["notes"] == "9px"  # never larger than the text
-    assert set(map(tuple, found["charts"])) == {(1, 1)}  # they scroll, at their own size
+    for width, height in found["charts"]:  # they scroll, at their own size
+        assert width >= 1
+        assert width == pytest.approx(height, rel=0.01)
     for width, height in found["curves"]:
         assert width < 1
         assert width == pytest.approx(height, rel=0.02)

@@ -204,20 +204,15 @@ def _name_runs(identities: Sequence[Identity]) -> pd.DataFrame:
 
 def _count_environments(table: RecordTable) -> np.ndarray:
     """Return how many domains each run has: its accuracies' numbers, from 0 on without a gap."""
-    starts = np.flatnonzero(np.diff(table.records["run"].to_numpy(), prepend=-1))
-    present: dict[int, np.ndarray] = {}
-    for name in table.records.columns:
-        match = ENVIRONMENT.match(name)
-        if match and len(starts):
-            known = np.logical_or.reduceat(table.records[name].notna().to_numpy(), starts)
-            env = int(match[1])
-            present[env] = present[env] | known if env in present else known
-    counts = np.zeros(len(starts), dtype=np.int64)
-    whole = np.ones(len(starts), dtype=bool)
-    for env in range(max(present, default=-1) + 1):
-        whole = whole & present.get(env, np.zeros(len(starts), dtype=bool))
-        counts += whole
-    return counts
+    matches = [(name, ENVIRONMENT.match(name)) for name in table.records.columns]
+    envs = {name: int(match[1]) for name, match in matches if match}
+    counted = table.records.groupby("run")[list(envs)].count() > 0
+    present = (
+        counted.T.groupby(envs)
+        .any()
+        .T.reindex(columns=range(max(envs.values(), default=-1) + 1), fill_value=False)
+    )
+    return np.logical_and.accumulate(present.to_numpy(dtype=bool), axis=1).sum(axis=1)
 
 
 def _order_records(table: RecordTable) -> pd.DataFrame:

@@ -116,13 +116,6 @@ def _with_progress(files: Sequence[RunFile]) -> Iterator[RunFile]:
         yield from files
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TimeRemainingColumn
+    from rich.progress import track
 
-    console = Console(stderr=True)
-    with Progress(
-        "reading runs", BarColumn(), TimeRemainingColumn(), console=console, transient=True
-    ) as bar:
-        task = bar.add_task("", total=total)
-        for file in files:
-            yield file
-            bar.advance(task, file.size)
+    yield from track(files, "reading runs", console=Console(stderr=True), transient=True)

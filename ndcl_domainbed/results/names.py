@@ -6,8 +6,11 @@ without the data. The domain names in a run's ``split.json`` override them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from imbalance_splits import published
+from imbalance_splits.errors import unknown_name
+from imbalance_splits.published import FOLDERS
 from ndcl_domainbed.results.labels import base_algorithm, base_dataset
 
 NO_SETTING = "none"
@@ -21,13 +24,13 @@ ENVIRONMENTS: dict[str, tuple[str, ...]] = {
     "DigitsDG": ("MNIST", "MNIST-M", "OPT", "SYN"),
     "ColoredMNIST": ("+90%", "+80%", "-90%"),
     "RotatedMNIST": ("0", "15", "30", "45", "60", "75"),
-    "VLCS": ("C", "L", "S", "V"),
-    "PACS": ("A", "C", "P", "S"),
-    "OfficeHome": ("A", "C", "P", "R"),
+    "VLCS": published.ENVIRONMENTS["VLCS"],
+    "PACS": published.ENVIRONMENTS["PACS"],
+    "OfficeHome": published.ENVIRONMENTS["OfficeHome"],
     "TerraIncognita": ("L100", "L38", "L43", "L46"),
-    "DomainNet": ("clip", "info", "paint", "quick", "real", "sketch"),
-    "Office31": ("A", "D", "W"),
-    "OfficeCaltech10": ("A", "C", "D", "W"),
+    "DomainNet": published.ENVIRONMENTS["DomainNet"],
+    "Office31": published.ENVIRONMENTS["Office31"],
+    "OfficeCaltech10": published.ENVIRONMENTS["OfficeCaltech10"],
     "SVIRO": (
         *("aclass", "escape", "hilux", "i3", "lexus"),
         *("tesla", "tiguan", "tucson", "x5", "zoe"),
@@ -107,7 +110,7 @@ def ordered_datasets(labels: Iterable[str]) -> list[str]:
 
 
 def environment_names(dataset: str, count: int, recorded: Iterable[str] | None = None) -> list[str]:
-    """Return ``count`` domain names: as the run ``recorded`` them, or the known ones, or numbers.
+    """Return ``count`` domain names: the known ones, or as a run ``recorded`` them, or numbers.
 
     A count of 0 is unknown. Names that are more or fewer than ``count`` are not taken. ``dataset``
     may be a label, with its network.
@@ -117,7 +120,23 @@ def environment_names(dataset: str, count: int, recorded: Iterable[str] | None =
     >>> environment_names("mine", 2)
     ['env0', 'env1']
     """
-    for names in (list(recorded or ()), list(ENVIRONMENTS.get(base_dataset(dataset), ()))):
+    for names in (list(ENVIRONMENTS.get(base_dataset(dataset), ())), list(recorded or ())):
         if names and count in (0, len(names)):
             return names
     return [f"env{i}" for i in range(count)]
+
+
+def find_environment(text: str, dataset: str, names: Sequence[str]) -> int:
+    """Return the number of the domain that ``text`` means: a number, a name, or a folder's name.
+
+    Raises InputError for any other.
+
+    >>> [find_environment(text, "PACS", ["A", "C", "P", "S"]) for text in ("3", "S", "sketch")]
+    [3, 3, 3]
+    """
+    spellings = {str(env): env for env in range(len(names))}
+    spellings |= {name: env for env, name in enumerate(FOLDERS.get(base_dataset(dataset), ()))}
+    spellings |= {name: env for env, name in enumerate(names)}
+    if text not in spellings:
+        raise unknown_name("domain", text, names)
+    return spellings[text]

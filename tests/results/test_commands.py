@@ -66,7 +66,8 @@ def test_bad_requests_are_errors_in_plain_words(capsys, root):
         (["--selection", "orcale"], "did you mean 'oracle'"),
         (["--top", "0"], "--top must be at least 1"),
         (["--imbalance", "Cross"], "unknown setting 'Cross'"),
-        (["--test_env", "3"], "no run has the test domain 3 alone; there are: 0"),
+        (["--test_env", "1"], "no run has the test domain env1 alone; there are: env0"),
+        (["--test_env", "3"], "unknown domain '3'. There are: env0, env1"),
     ):
         with pytest.raises(InputError, match=message):
             listed(capsys, root, *flags)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +11,7 @@ from ndcl_domainbed.scripts.cli import run
 from ndcl_domainbed.training.arguments import DEFAULT_DATA_DIR
 
 if TYPE_CHECKING:
-    from ndcl_domainbed.downloading.downloaders import Patience
     from ndcl_domainbed.downloading.recipe import Recipe
-    from ndcl_domainbed.downloading.view import View
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -32,60 +30,43 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(
-    argv: Sequence[str] | None = None,
-    recipes: Mapping[str, Recipe] | None = None,
-    patience: Patience | None = None,
-) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; status 1 if something is wrong with the images.
 
-    ``recipes`` takes the place of the known datasets, ``patience`` of the usual waiting times.
     Raises InputError for bad input, and if no address gives the dataset.
     """
     args = build_parser().parse_args(argv)
     from ndcl_domainbed.downloading import get_recipe
-    from ndcl_domainbed.downloading.errors import disk_errors_as_input_errors
     from ndcl_domainbed.downloading.obtaining import is_there, obtain
-    from ndcl_domainbed.downloading.view import view_for_here
 
-    recipe, data_dir = get_recipe(args.dataset, recipes), Path(args.data_dir)
-    view = view_for_here()
-    with disk_errors_as_input_errors(data_dir):
-        there = is_there(recipe, data_dir)
-    if there and not args.force:
-        view.say(
+    recipe, data_dir = get_recipe(args.dataset), Path(args.data_dir)
+    if is_there(recipe, data_dir) and not args.force:
+        print(
             f"{data_dir / recipe.folder} is there already and was left alone.\n"
             f"`ndcl-domainbed splits verify {recipe.dataset} --data_dir {data_dir}` checks it, "
             "--force downloads it again."
         )
         return 0
-    _introduce(recipe, view)
-    place = obtain(
-        recipe, data_dir, view, force=args.force, leave_out=args.not_from, patience=patience
-    )
-    return _verify(recipe, place, view)
+    print(f"{recipe.dataset}: {recipe.summary}")
+    print(f"terms: {recipe.terms}")
+    print(f"cite:  {recipe.paper}")
+    return _verify(recipe, obtain(recipe, data_dir, force=args.force, leave_out=args.not_from))
 
 
-def _introduce(recipe: Recipe, view: View) -> None:
-    """Show what the dataset is, what may be done with it, and what to cite."""
-    view.say(f"{recipe.dataset}: {recipe.summary}")
-    view.say(f"terms: {recipe.terms}")
-    view.say(f"cite:  {recipe.paper}")
-
-
-def _verify(recipe: Recipe, place: Path, view: View) -> int:
+def _verify(recipe: Recipe, place: Path) -> int:
     """Count and decode the images, and show what is wrong."""
     from imbalance_splits.published import published_datasets
     from imbalance_splits.verify import verify_folder
+    from ndcl_domainbed.downloading.progress import show_progress
 
     published = recipe.dataset if recipe.dataset in published_datasets() else None
-    with view.progress("decoding", "images") as report:
+    with show_progress("decoding", "images") as report:
         found = verify_folder(place, published, report)
     for line in found.problems:
-        view.say(line)
+        print(line)
     for line in [*found.notes, *([recipe.note] if recipe.note else [])]:
-        view.say(f"note: {line}")
-    view.say(f"{place}: {found.summary(compared=published is not None)}")
+        print(f"note: {line}")
+    print(f"{place}: {found.summary(compared=published is not None)}")
     return 1 if found.problems else 0
 
 

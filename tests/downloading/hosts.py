@@ -24,6 +24,7 @@ class Served:
     cuts: list[int] = field(default_factory=list)
     status: int | None = None
     stalls_after: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 class Host:
@@ -93,10 +94,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(200 if first is None else 206)
         self.send_header("Content-Type", served.content_type)
         self.send_header("Content-Length", str(len(body)))
+        for name, value in served.headers.items():
+            self.send_header(name, value)
         if first is not None:
             self.send_header("Content-Range", f"bytes {first}-{whole - 1}/{whole}")
         self.end_headers()
-        self._send_body(served, body)
+        if self.command != "HEAD":
+            self._send_body(served, body)
+
+    do_HEAD = do_GET
 
     def _send_body(self, served, body):
         if served.cuts:

@@ -98,9 +98,11 @@ def _check_dataset(name: str, data_dir: str) -> None:
     from ndcl_domainbed.attach.registration import settings_for
 
     base, _, setting = name.rpartition("_")
+    is_base = False
     with contextlib.suppress(InputError):  # a folder that holds something else
-        if _is_dataset(base, data_dir):
-            raise unknown_name(f"setting of {base}", setting, settings_for(base)) from None
+        is_base = _is_dataset(base, data_dir)
+    if is_base:
+        raise unknown_name(f"setting of {base}", setting, settings_for(base))
     wanted = base if setting in setting_names() else name
     raise InputError(
         f"{unknown_name('dataset', wanted, backend.dataset_names())}\nAny other name must be the "

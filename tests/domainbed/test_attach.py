@@ -5,27 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 
 import pytest
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.attach import register
-from tests.domainbed.warm_python import ATTACH, ROOT, TRAIN
+from tests.domainbed.warm_python import ATTACH, TRAIN, cold
 from tests.image_folders import write_images
 
 needs_checkout = pytest.mark.domainbed
-
-
-def cold(arguments, cwd, **environment):
-    """Run ``python`` with ``arguments``, knowing of no checkout but through ``environment``."""
-    kept = {k: v for k, v in os.environ.items() if k not in ("DOMAINBED_HOME", "NDCL_BACKEND")}
-    return subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        env={**kept, "PYTHONPATH": str(ROOT), **environment},
-        cwd=cwd, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
 
 
 def test_help_needs_no_checkout(tmp_path):
@@ -96,7 +84,7 @@ def test_names_are_registered_once(python):
 
 
 @needs_checkout
-def test_hyper_parameters_are_those_of_the_data_set_without_the_setting(python):
+def test_hyper_parameters_are_those_of_the_dataset_without_the_setting(python):
     outcome = python.run(
         "-c",
         """if True:

@@ -75,7 +75,7 @@ assert hparams.n_steps == 2
     assert not {"label_counts", "train_sets", "n_steps"} & set(record["hparams"])
 
 
-def test_algorithms_that_need_label_counts_have_them_on_ordinary_data_sets(python, tmp_path):
+def test_algorithms_that_need_label_counts_have_them_on_ordinary_datasets(python, tmp_path):
     outcome = python.run(
         "-c",
         RUN_TRAIN
@@ -97,7 +97,7 @@ assert len(found["uda_splits"]) == 2
     assert outcome.status == 0, outcome.err
 
 
-def test_class_balanced_sampling_works_on_an_imbalanced_data_set(python, tmp_path):
+def test_class_balanced_sampling_works_on_an_imbalanced_dataset(python, tmp_path):
     outcome = python.run(
         "-c",
         RUN_TRAIN

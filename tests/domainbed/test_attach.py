@@ -181,6 +181,32 @@ def test_data_that_cannot_be_used_is_a_plain_error_in_the_runs_log_too(
 
 
 @needs_checkout
+def test_a_run_without_weights_and_network_fails_within_seconds(python, tmp_path):
+    write_images(tmp_path / "abc", ["a", "b", "c"], ["x", "y"], per_class=9, size=64)
+    outcome = python.run(
+        "-c",
+        """if True:
+        import os, socket, sys
+        os.environ["TORCH_HOME"] = os.environ["HF_HOME"] = os.path.abspath("nothing")
+        swallowing = socket.create_server(("127.0.0.1", 0))
+        for variable in ("http_proxy", "https_proxy"):
+            os.environ[variable] = "http://127.0.0.1:%d" % swallowing.getsockname()[1]
+        from ndcl_domainbed.attach.command_line import main
+        from ndcl_domainbed.scripts.cli import run
+        from ndcl_domainbed.testbed.networks import weight_downloads
+        weight_downloads.SECONDS = 0.5
+        run(main, ["domainbed.scripts.train", "--dataset", "abc", "--data_dir", ".",
+                   "--algorithm", "ERM", "--output_dir", "out"])
+        """,
+        cwd=tmp_path,
+    )
+    assert outcome.status == 2
+    line, advice = (tmp_path / "out" / "err.txt").read_text().splitlines()[-2:]
+    assert line.startswith("error: the pretrained weights of resnet50 and resnet50_augmix could no")
+    assert "`ndcl-domainbed download --weights resnet50 resnet50_augmix`" in advice
+
+
+@needs_checkout
 def test_an_algorithm_says_what_a_script_of_ones_own_does_not_give_it(python):
     outcome = python.run(
         "-c",

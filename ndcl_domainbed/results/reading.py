@@ -208,7 +208,7 @@ def _count_environments(table: RecordTable) -> np.ndarray:
     envs = {name: int(match[1]) for name, match in matches if match}
     counted = table.records.groupby("run")[list(envs)].count() > 0
     present = (
-        counted.T.groupby(envs)
+        counted.T.groupby(pd.Series(envs, dtype=int))
         .any()
         .T.reindex(columns=range(max(envs.values(), default=-1) + 1), fill_value=False)
     )

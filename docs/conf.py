@@ -57,9 +57,7 @@ def setup(app: Any) -> None:
 
 def escape_bars(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Keep |C| and |u - v| from being read as references to substitutions."""
-    lines[:] = [
-        re.sub(r"\|+[^|`]+\|+", lambda bars: bars[0].replace("|", r"\|"), line) for line in lines
-    ]
+    lines[:] = [re.sub(r"(?<![\\`])\|(?!`)", r"\\|", line) for line in lines]
 
 
 def find_by_last_name(app: Any, env: Any, node: Any, shown: Any) -> Any:

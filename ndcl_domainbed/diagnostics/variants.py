@@ -21,7 +21,7 @@ from ndcl_domainbed.results.parsing import read_class_accuracies
 from ndcl_domainbed.results.reading import Sweep, read_sweep
 from ndcl_domainbed.results.selection import select
 from ndcl_domainbed.results.splits import read_split
-from ndcl_domainbed.sweeping.manifest import recorded
+from ndcl_domainbed.sweeping.manifest import read_jobs
 from ndcl_domainbed.training.arguments import parse_hparams
 
 CRITERION = "balanced"
@@ -198,7 +198,7 @@ def _sort_key(variant: Variant) -> tuple[bool, int, str]:
 
 def _read_listed(folders: Sequence[Path]) -> set[tuple[Variant, int, int]]:
     """Return the jobs with one target that the sweeps have listed."""
-    jobs = [job.train_args for folder in folders for job in recorded(str(folder))]
+    jobs = [job.train_args for folder in folders for job in read_jobs(str(folder))]
     found = [(identity(args), _variant(args)) for args in jobs if is_whole(args)]
     return {(variant, job.test_env, job.trial_seed) for job, variant in found if job.test_env >= 0}
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from imbalance_splits.settings import build_setting, get_setting
+from imbalance_splits.settings import build_setting, parse_setting
 from imbalance_splits.settings.base import GeneratedSetting
 from imbalance_splits.settings.from_file import FILE_SUFFIXES, FromFile
 from imbalance_splits.table import LabelCounts
@@ -89,8 +89,11 @@ def _check_setting(setting: str, dataset: str) -> None:
     """
     if Path(setting).suffix.lower() in FILE_SUFFIXES:
         FromFile(setting).table(dataset, {})
-    elif not issubclass(get_setting(setting), GeneratedSetting):
-        build_setting(setting, {}).table(dataset, {})
+        return
+    name, parameters = parse_setting(setting)
+    made = build_setting(name, parameters)
+    if not isinstance(made, GeneratedSetting):
+        made.table(dataset, {})
 
 
 def check_data(jobs: Iterable[Job]) -> None:

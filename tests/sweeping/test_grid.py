@@ -10,7 +10,7 @@ from ndcl_domainbed.errors import InputError
 from ndcl_domainbed.sweeping.checking import check_data
 from ndcl_domainbed.sweeping.grid import Grid, expand
 from ndcl_domainbed.sweeping.jobs import folder_name
-from ndcl_domainbed.testbed.datasets.images.dataset import ImageFileDataset
+from ndcl_domainbed.testbed.datasets.image_files import ImageFileDataset
 from tests.image_folders import write_images
 
 GRID = Grid(

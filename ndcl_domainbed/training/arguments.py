@@ -16,7 +16,7 @@ from dataclasses import field
 from typing import Any
 
 from imbalance_splits.errors import InputError, unknown_name
-from imbalance_splits.published import FOLDERS
+from imbalance_splits.published import DOMAINS
 
 TASKS = ("domain_generalization", "domain_adaptation")
 PRECISIONS = ("fp32", "bf16")
@@ -59,12 +59,13 @@ def find_domains(words: Sequence[int | str], dataset: str, names: Sequence[str])
     >>> find_domains(["photo", 0, "S"], "PACS", ["A", "C", "P", "S"])
     [2, 0, 3]
     """
-    index = {name.lower(): i for i, name in enumerate(FOLDERS.get(dataset, ()))}
+    folders = list(DOMAINS.get(dataset, {}).values())
+    index = {name.lower(): i for i, name in enumerate(folders)}
     index |= {name.lower(): i for i, name in enumerate(names)}
     found = [index.get(word.lower(), word) if isinstance(word, str) else word for word in words]
     for env in found:
         if isinstance(env, str):
-            raise unknown_name(f"domain of {dataset}", env, [*names, *FOLDERS.get(dataset, ())])
+            raise unknown_name(f"domain of {dataset}", env, [*names, *folders])
         if not 0 <= env < len(names):
             raise InputError(
                 f"{dataset} has no domain {env}; its domains are "

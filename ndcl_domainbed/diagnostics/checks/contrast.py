@@ -88,7 +88,7 @@ def read_variants(folders: Sequence[Path]) -> tuple[pd.DataFrame, Counter[str]]:
         )
     done = set(runs[["variant", *CELL]].itertuples(index=False, name=None))
     cells = {run[1:] for run in done}
-    wanted = _read_jobs(folders) | {(name, *cell) for name in names.values() for cell in cells}
+    wanted = _recorded(folders) | {(name, *cell) for name in names.values() for cell in cells}
     return runs, Counter(name for name, *_ in sorted(wanted - done))
 
 
@@ -104,7 +104,7 @@ def _read(folders: Sequence[Path]) -> Sweep:
     return sweep
 
 
-def _read_jobs(folders: Sequence[Path]) -> set[tuple[str, int, int]]:
+def _recorded(folders: Sequence[Path]) -> set[tuple[str, int, int]]:
     """Return variant, target and trial of the jobs with one target that the sweeps have listed."""
     jobs = [job.train_args for folder in folders for job in read_jobs(str(folder))]
     found = [(variant_name(args), identity(args)) for args in jobs if is_whole(args)]

@@ -30,7 +30,8 @@ os.setsid()
 for number in IGNORED:
     signal.signal(number, signal.SIG_IGN)
 for name in IMPORTED_LATER:
-    importlib.import_module(name)
+    with contextlib.suppress(ModuleNotFoundError):
+        importlib.import_module(name)
 with contextlib.suppress(InputError):  # a job that needs what is broken says so
     registry.algorithm_names()  # imports the module of every algorithm
 gc.collect()

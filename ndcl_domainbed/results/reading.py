@@ -207,11 +207,9 @@ def _count_environments(table: RecordTable) -> np.ndarray:
     matches = [(name, ENVIRONMENT.match(name)) for name in table.records.columns]
     envs = {name: int(match[1]) for name, match in matches if match}
     counted = table.records.groupby("run")[list(envs)].count() > 0
-    present = (
-        counted.T.groupby(envs)
-        .any()
-        .T.reindex(columns=range(max(envs.values(), default=-1) + 1), fill_value=False)
-    )
+    present = counted.T.groupby(list(envs.values())).any().T
+    wanted = range(max(envs.values(), default=-1) + 1)
+    present = present.reindex(columns=wanted, fill_value=False)
     return np.logical_and.accumulate(present.to_numpy(dtype=bool), axis=1).sum(axis=1)
 
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from imbalance_splits import published
 from imbalance_splits.errors import unknown_name
-from imbalance_splits.published import FOLDERS
+from imbalance_splits.published import DOMAINS
 from ndcl_domainbed.results.labels import base_algorithm, base_dataset
 
 NO_SETTING = "none"
@@ -24,13 +23,13 @@ ENVIRONMENTS: dict[str, tuple[str, ...]] = {
     "DigitsDG": ("MNIST", "MNIST-M", "OPT", "SYN"),
     "ColoredMNIST": ("+90%", "+80%", "-90%"),
     "RotatedMNIST": ("0", "15", "30", "45", "60", "75"),
-    "VLCS": published.ENVIRONMENTS["VLCS"],
-    "PACS": published.ENVIRONMENTS["PACS"],
-    "OfficeHome": published.ENVIRONMENTS["OfficeHome"],
+    "VLCS": tuple(DOMAINS["VLCS"]),
+    "PACS": tuple(DOMAINS["PACS"]),
+    "OfficeHome": tuple(DOMAINS["OfficeHome"]),
     "TerraIncognita": ("L100", "L38", "L43", "L46"),
-    "DomainNet": published.ENVIRONMENTS["DomainNet"],
-    "Office31": published.ENVIRONMENTS["Office31"],
-    "OfficeCaltech10": published.ENVIRONMENTS["OfficeCaltech10"],
+    "DomainNet": tuple(DOMAINS["DomainNet"]),
+    "Office31": tuple(DOMAINS["Office31"]),
+    "OfficeCaltech10": tuple(DOMAINS["OfficeCaltech10"]),
     "SVIRO": (
         *("aclass", "escape", "hilux", "i3", "lexus"),
         *("tesla", "tiguan", "tucson", "x5", "zoe"),
@@ -135,7 +134,8 @@ def find_environment(text: str, dataset: str, names: Sequence[str]) -> int:
     [3, 3, 3]
     """
     spellings = {str(env): env for env in range(len(names))}
-    spellings |= {name: env for env, name in enumerate(FOLDERS.get(base_dataset(dataset), ()))}
+    folders = DOMAINS.get(base_dataset(dataset), {}).values()
+    spellings |= {folder: env for env, folder in enumerate(folders)}
     spellings |= {name: env for env, name in enumerate(names)}
     if text not in spellings:
         raise unknown_name("domain", text, names)

@@ -115,6 +115,29 @@ def mark_single_source(runs: Sequence[Identity], n_envs: Sequence[int]) -> list[
     return marked
 
 
+def merge_equal_tables(runs: Sequence[Identity], contents: Sequence[str]) -> list[Identity]:
+    """Return ``runs`` with one path for tables of one content.
+
+    ``contents``: what is known of each run's split, the training counts and thresholds as text;
+    empty where nothing is. Tables are equal if they split a dataset and its test domains alike,
+    and never differently.
+    """
+    known: dict[str, dict[tuple[str, str], str]] = {}
+    for run, content in zip(runs, contents, strict=True):
+        if content and run.setting.endswith(TABLE_SUFFIXES):
+            known.setdefault(run.setting, {})[run.dataset, run.test_envs] = content
+    first: dict[str, str] = {}
+    for path, splits in sorted(known.items()):
+        twins = (other for other in first.values() if _agree(splits, known[other]))
+        first[path] = next(twins, path)
+    return [run._replace(setting=first.get(run.setting, run.setting)) for run in runs]
+
+
+def _agree(one: dict[tuple[str, str], str], other: dict[tuple[str, str], str]) -> bool:
+    both = one.keys() & other.keys()
+    return bool(both) and all(one[key] == other[key] for key in both)
+
+
 def name_rows(runs: Sequence[Identity]) -> list[RowName]:
     """Return the names of ``runs``, which are all there are.
 

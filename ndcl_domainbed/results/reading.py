@@ -14,12 +14,20 @@ import pandas as pd
 from imbalance_splits.errors import InputError, unknown_name
 from ndcl_domainbed.results.cache import read_files
 from ndcl_domainbed.results.folders import Found, find_runs
-from ndcl_domainbed.results.identity import Identity, identity, mark_single_source, name_rows
+from ndcl_domainbed.results.identity import (
+    TABLE_SUFFIXES,
+    Identity,
+    identity,
+    mark_single_source,
+    merge_equal_tables,
+    name_rows,
+)
 from ndcl_domainbed.results.labels import base_algorithm, base_dataset, without_folders
 from ndcl_domainbed.results.names import METRICS
 from ndcl_domainbed.results.parsing import ENVIRONMENT, PLAIN_KEYS
 from ndcl_domainbed.results.pending import pending_jobs
 from ndcl_domainbed.results.record_table import RecordTable, join_tables, keep_runs
+from ndcl_domainbed.results.splits import read_split
 from ndcl_domainbed.run_folder import DONE, ERR_FILE, RECORDS_FILE, State, read_state
 
 Folders = str | Path | Iterable[str | Path]
@@ -188,10 +196,19 @@ def _build_runs(table: RecordTable, found: Sequence[Found]) -> pd.DataFrame:
     counts = _count_environments(table)
     n_envs = np.pad(counts, (0, len(rows) - len(counts)))
     identities = mark_single_source(identities, n_envs.tolist())
+    tables = {run.setting for run in identities if run.setting.endswith(TABLE_SUFFIXES)}
+    if len(tables) > 1:  # only then their contents matter
+        contents = [_describe_table(run, row[0]) for run, row in zip(identities, rows, strict=True)]
+        identities = merge_equal_tables(identities, contents)
     runs = _name_runs(identities).join(pd.DataFrame.from_records(rows, columns=columns))
     for name in ("dataset", "setting", "algorithm", "test_envs", "state", "fixed", "network"):
         runs[name] = runs[name].astype("category")
     return runs.assign(n_envs=n_envs)
+
+
+def _describe_table(run: Identity, folder: str) -> str:
+    split = read_split(folder) if run.setting.endswith(TABLE_SUFFIXES) else None
+    return repr([split.get("train_counts"), split.get("thresholds")]) if split else ""
 
 
 def _name_runs(identities: Sequence[Identity]) -> pd.DataFrame:
@@ -207,11 +224,9 @@ def _count_environments(table: RecordTable) -> np.ndarray:
     matches = [(name, ENVIRONMENT.match(name)) for name in table.records.columns]
     envs = {name: int(match[1]) for name, match in matches if match}
     counted = table.records.groupby("run")[list(envs)].count() > 0
-    present = (
-        counted.T.groupby(pd.Series(envs, dtype=int))
-        .any()
-        .T.reindex(columns=range(max(envs.values(), default=-1) + 1), fill_value=False)
-    )
+    present = counted.T.groupby(np.array(list(envs.values()), dtype=int)).any().T
+    wanted = range(max(envs.values(), default=-1) + 1)
+    present = present.reindex(columns=wanted, fill_value=False)
     return np.logical_and.accumulate(present.to_numpy(dtype=bool), axis=1).sum(axis=1)
 
 

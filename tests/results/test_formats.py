@@ -110,18 +110,6 @@ def test_latex_takes_any_name():
     )
 
 
-def test_csv_takes_any_name():
-    text = render("csv", [f"head {NASTY}"], [named(NASTY), named(NAME)])
-    rows = list(csv.DictReader(io.StringIO(text)))
-    assert {row["dataset"] for row in rows} == {NASTY, NAME}
-    assert [(row["algorithm"], row["column"]) for row in rows[:2]] == [
-        (NASTY, NASTY),
-        (NASTY, "Avg"),
-    ]
-    assert rows[1]["reason"] == f"no {NASTY}"
-    assert rows[0]["page_head"] == f"head {NASTY}"
-
-
 def test_a_reason_names_few_of_many_rows():
     rows = [(f"A{i}", [Cell(reason="no trial")]) for i in range(9)]
     table = Table("measures", {}, ["Few"], [*rows, ("ERM", [Cell(1.0)])])

@@ -29,6 +29,16 @@ def test_tables_of_one_file_name_are_told_apart(tmp_path):
     }
 
 
+def test_copies_of_one_table_are_one_setting(tmp_path):
+    counts = {"C": [5, 1]}
+    for path, n in (("a/mild.json", 5), ("/copy/mild.json", 5), ("b/mild.json", 6)):
+        write(tmp_path, imbalance=path, split={"train_counts": {"C": [n, 1]}, "thresholds": None})
+        write(tmp_path, imbalance=path, test_envs=[1], split={"train_counts": counts})
+    settings = read_sweep(tmp_path).runs["setting"].tolist()
+    assert settings[:4] == ["copy/mild"] * 4
+    assert settings[4:] == ["b/mild"] * 2
+
+
 @pytest.mark.parametrize(
     ("texts", "names"),
     [

@@ -174,7 +174,7 @@ def _tabulate_classes(runs: pd.DataFrame) -> pd.DataFrame:
     """Return a row per variant and class: mean accuracy in percent, over targets and trials."""
     parts = [pd.DataFrame(columns=["variant", "class", "training_images", "accuracy"])]
     for row in runs.to_dict("records"):
-        values = class_accuracies(row["run"], row["step"], [int(row["test_env"])])
+        values = class_accuracies(row["run"], row["step"], [row["test_env"]])
         split = read_split(row["run"])
         if values is not None and split is not None:
             images = np.sum(list(split["train_counts"].values()), axis=0)

@@ -107,7 +107,7 @@ def origin(dataset: str) -> str:
 
     Raises InputError for a dataset that is not among :func:`published_datasets`.
     """
-    return _counted(dataset)[1]
+    return _read_counts(dataset)[1]
 
 
 def label_counts(dataset: str) -> dict[str, dict[str, int]]:
@@ -117,10 +117,10 @@ def label_counts(dataset: str) -> dict[str, dict[str, int]]:
     authors' C, L, V, S and not DomainBed's. The counts of VLCS are those of a 70 % subset. Raises
     InputError for a dataset that is not among :func:`published_datasets`.
     """
-    return _counted(dataset)[0]
+    return _read_counts(dataset)[0]
 
 
-def _counted(dataset: str) -> tuple[dict[str, dict[str, int]], str]:
+def _read_counts(dataset: str) -> tuple[dict[str, dict[str, int]], str]:
     """Return the label counts of ``dataset`` and where they come from."""
     for name in _LABEL_COUNTS:
         data = _read(name)

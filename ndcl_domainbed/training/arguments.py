@@ -25,6 +25,7 @@ NO_IMBALANCE = "none"
 
 DEFAULT_DATA_DIR = "./data"
 DEFAULT_HOLDOUT = 0.2
+_LEAST = {"steps": 1, "checkpoint_freq": 1, "num_workers": 0, "validation": 0}
 
 
 class Role(enum.Enum):
@@ -69,13 +70,14 @@ class TrainArguments:
 
     The defaults are DomainBed's too, but for the dataset: the one that needs no download.
 
-    ``imbalance`` is the name of a setting, the path of a table, or None for DomainBed's ordinary
-    split. ``steps`` and ``checkpoint_freq`` None mean the dataset's own. ``device`` None means
-    the best there is; ``num_workers`` None means as many loader processes as help here. Neither
-    of the two changes which images a step sees. ``feature_cache`` is a folder for frozen
-    features (None: ``features`` in ``data_dir``), ``log`` one of
-    ``LOGS``; with ``keep_resume`` the resume file stays when the run is done; with
-    ``diagnostics`` it also records gradients and prototypes by class, for ``diagnose``.
+    ``imbalance`` is the name of a setting, maybe with parameters (``Cross:middle=0.5``), the path
+    of a table, or None for DomainBed's ordinary split; ``validation`` is one of the parameters.
+    ``steps`` and ``checkpoint_freq`` None mean the dataset's own. ``device`` None means the best
+    there is; ``num_workers`` None means as many loader processes as help here. Neither of the two
+    changes which images a step sees. ``feature_cache`` is a folder for frozen features (None:
+    ``features`` in ``data_dir``), ``log`` one of ``LOGS``; with ``keep_resume`` the resume file
+    stays when the run is done; with ``diagnostics`` it also records gradients and prototypes by
+    class, for ``diagnose``.
     """
 
     data_dir: str = _argument(Role.PLACE, DEFAULT_DATA_DIR, "folder of the datasets", metavar="DIR")
@@ -120,6 +122,13 @@ class TrainArguments:
         Role.GRID, None, f"a setting such as TotalHeavyTail, or a table file ({NO_IMBALANCE})",
         type=setting_named, metavar="SETTING",
     )  # fmt: skip
+    validation: int | None = _argument(
+        Role.RESULT, None, "validation images of each class and domain, for a generated setting",
+        type=int, metavar="N",
+    )  # fmt: skip
+    require_every_class: bool = _argument(
+        Role.RESULT, False, "refuse a dataset with a domain that lacks a class"
+    )
     device: str | None = _argument(
         Role.MANNER, None, "cpu, cuda, cuda:1, mps (default: CUDA where there is one, else the CPU)"
     )
@@ -159,7 +168,7 @@ class TrainArguments:
                 "--diagnostics and --compile exclude each other: "
                 "a compiled network cannot be watched"
             )
-        for name, least in (("steps", 1), ("checkpoint_freq", 1), ("num_workers", 0)):
+        for name, least in _LEAST.items():
             check_at_least(f"--{name}", getattr(self, name), least)
         for name in ("holdout_fraction", "uda_holdout_fraction"):
             value = getattr(self, name)
@@ -170,6 +179,8 @@ class TrainArguments:
                 "--task domain_adaptation needs --uda_holdout_fraction: "
                 "the share of the test domain to train on without labels"
             )
+        if self.validation is not None and not self.imbalance:
+            raise InputError("--validation is for a generated setting: give --imbalance as well")
         if self.imbalance and self.uda_holdout_fraction:
             raise InputError(
                 "--uda_holdout_fraction and --imbalance exclude each other: "

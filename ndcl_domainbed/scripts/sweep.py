@@ -15,7 +15,7 @@ from ndcl_domainbed.sweeping.flags import free_args, parse
 from ndcl_domainbed.sweeping.jobs import Job, cores
 from ndcl_domainbed.sweeping.launchers import get_launcher
 from ndcl_domainbed.sweeping.pace import Pace, kind_of, pace_of
-from ndcl_domainbed.sweeping.running import stopped_by_sigterm
+from ndcl_domainbed.sweeping.running import exit_on_sigterm
 from ndcl_domainbed.sweeping.slurm_queue import SlurmQueue
 
 
@@ -23,14 +23,14 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit status: 1 if a job of the sweep has failed."""
     options, grids = parse(argv)
     if not grids:
-        return show_status(manifest.recorded(options.output_dir), options)
+        return show_status(manifest.read_jobs(options.output_dir), options)
     from ndcl_domainbed.sweeping import checking, grid  # torch: only once the flags are right
 
     checking.check_options(options)
     grids = [checking.fill_in_defaults(item) for item in grids]
     checking.check_grids(grids, free_args(options))
     named = grid.expand(grids, options.output_dir, free_args(options))
-    jobs = manifest.in_known_folders(named, options.output_dir)
+    jobs = manifest.keep_known_folders(named, options.output_dir)
     n_known = sum(a != b for a, b in zip(named, jobs, strict=True))
     if n_known:
         print(
@@ -49,12 +49,12 @@ def launch(jobs: Sequence[Job], options: Namespace) -> int:
         found = show(jobs)
         to_launch = [job for job, state in found.items() if _is_to_launch(state, options.retries)]
         print(f"About to launch {len(to_launch)} jobs.")
-    if to_launch and (not starts_jobs or confirmed(options)):
+    if to_launch and (not starts_jobs or confirm(options)):
         if hasattr(launcher, "check"):
             launcher.check(to_launch, options)
-        manifest.record(jobs, options.output_dir)
+        manifest.record_jobs(jobs, options.output_dir)
         random.Random(options.seed).shuffle(to_launch)
-        with stopped_by_sigterm():
+        with exit_on_sigterm():
             if starts_jobs:
                 from ndcl_domainbed.sweeping import checking
 
@@ -80,7 +80,7 @@ def delete_incomplete(jobs: Sequence[Job], options: Namespace) -> int:
         if state.name in (FAILED, WAITING) and job.folder.exists()
     ]
     print(f"About to delete {len(unfinished)} jobs.")
-    if unfinished and confirmed(options):
+    if unfinished and confirm(options):
         print(f"Deleted {deleting.delete_all(unfinished)} jobs.")
     return 0
 
@@ -140,7 +140,7 @@ def show(jobs: Sequence[Job]) -> dict[Job, State]:
     return found
 
 
-def confirmed(options: Namespace) -> bool:
+def confirm(options: Namespace) -> bool:
     """Ask whether to continue, unless --skip_confirmation is given.
 
     Raises InputError if there is nobody to ask.

@@ -31,7 +31,7 @@ WATCHED = 3 * HEARTBEAT
 """Seconds for which such a claim is watched before it is taken over."""
 
 
-class Watch:
+class ClaimWatch:
     """Tells the dead owners of claims from the living; remembers what it has seen."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Watch:
         here = claim.owner.runs_here() if claim.owner else None
         if here is not None:
             return not here
-        touched = _modified(claim.path)
+        touched = _read_mtime(claim.path)
         known, since = self._unmoved.get(claim.path, (None, 0.0))
         if known != touched:
             since = time.monotonic()
@@ -52,7 +52,7 @@ class Watch:
 
 def is_stale(claim: Claim) -> bool:
     """Whether the claim has not been touched for ``TIMEOUT`` seconds of the file system's clock."""
-    return _file_system_time(claim.path.parent) - _modified(claim.path) > TIMEOUT
+    return _file_system_time(claim.path.parent) - _read_mtime(claim.path) > TIMEOUT
 
 
 def take(folder: Path, number: int) -> Claim | None:
@@ -76,7 +76,7 @@ def take(folder: Path, number: int) -> Claim | None:
     return claim
 
 
-def _modified(path: Path) -> float:
+def _read_mtime(path: Path) -> float:
     """Return when a file was last touched; opening it makes a network file system look again."""
     try:
         with path.open("rb") as file:

@@ -10,7 +10,7 @@ from ndcl_domainbed.errors import InputError
 from ndcl_domainbed.locks import locked
 from ndcl_domainbed.run_folder import DONE, DONE_FILE, INTERRUPTED, LOCK_FILE, RECORDS_FILE, RUNNING
 from ndcl_domainbed.sweeping import claims, states
-from ndcl_domainbed.sweeping.claims import Watch
+from ndcl_domainbed.sweeping.claims import ClaimWatch
 from ndcl_domainbed.sweeping.jobs import Job
 
 
@@ -20,7 +20,7 @@ def delete_all(jobs: Sequence[Job]) -> int:
     Jobs that are done, or that anybody runs, are left alone. A claim of another machine that looks
     old is watched for a while first: the clock of the file server may have jumped.
     """
-    watch = Watch()
+    watch = ClaimWatch()
     doubtful = [job for job in jobs if states.read_state(job.folder, watch).name == RUNNING]
     if doubtful:
         print(
@@ -32,7 +32,7 @@ def delete_all(jobs: Sequence[Job]) -> int:
     return sum(delete(job, watch) for job in jobs)
 
 
-def delete(job: Job, watch: Watch) -> bool:
+def delete(job: Job, watch: ClaimWatch) -> bool:
     """Delete the folder of ``job``; return whether it was deleted.
 
     A job that is done, whose owner ``watch`` does not know to be dead, or that another process has

@@ -28,7 +28,7 @@ from ndcl_domainbed.run_folder import (
     latest_claim,
 )
 from ndcl_domainbed.sweeping import fork_server, manifest, states, view, worker
-from ndcl_domainbed.sweeping.claims import Watch
+from ndcl_domainbed.sweeping.claims import ClaimWatch
 from ndcl_domainbed.sweeping.jobs import Job
 
 LOOK = 0.5
@@ -93,7 +93,7 @@ class Turns:
     """Decides whether a job may be started, and how often again."""
 
     def __init__(self, jobs: Sequence[Job], retries: int) -> None:
-        self.watch = Watch()
+        self.watch = ClaimWatch()
         self._retries = retries
         self._retried: Counter[Job] = Counter()
         self._old_claims = {job: states.read_state(job.folder).claim for job in jobs}
@@ -276,7 +276,7 @@ def describe_status(status: int) -> str:
 
 
 @contextlib.contextmanager
-def stopped_by_sigterm() -> Iterator[None]:
+def exit_on_sigterm() -> Iterator[None]:
     """Within the block, leave on SIGTERM in good order, as on an interrupt: with status 143."""
 
     def leave(number: int, frame: FrameType | None) -> NoReturn:

@@ -53,7 +53,7 @@ def run(job: Job, number: int) -> str:
         return NOT_MINE
     stop = keep_alive(claim)
     try:
-        with quiet(job.folder):
+        with redirect_output(job.folder):
             return _train(job, claim)
     finally:
         stop.set()
@@ -90,7 +90,7 @@ def append_error(folder: Path, text: str) -> None:
 
 
 @contextmanager
-def quiet(folder: Path) -> Iterator[None]:
+def redirect_output(folder: Path) -> Iterator[None]:
     """Send what the block prints nowhere, and what libraries write to standard error to err.txt.
 
     The run itself copies what Python prints to its own files; here come the messages of native

@@ -16,7 +16,6 @@ from dataclasses import field
 from typing import Any
 
 from imbalance_splits.errors import InputError, unknown_name
-from imbalance_splits.published import DOMAINS
 
 TASKS = ("domain_generalization", "domain_adaptation")
 PRECISIONS = ("fp32", "bf16")
@@ -49,30 +48,6 @@ def domain_word(word: str) -> int | str:
         return int(word)
     except ValueError:
         return word
-
-
-def find_domains(words: Sequence[int | str], dataset: str, names: Sequence[str]) -> list[int]:
-    """Return the indices of domains that are given by index or name; ``names`` are all of them.
-
-    The domains of a published dataset also go by the names of their folders, in any case. Raises
-    InputError for a domain that ``dataset`` does not have.
-
-    >>> find_domains(["photo", 0, "S"], "PACS", ["A", "C", "P", "S"])
-    [2, 0, 3]
-    """
-    folders = list(DOMAINS.get(dataset, {}).values())
-    index = {name.lower(): i for i, name in enumerate(folders)}
-    index |= {name.lower(): i for i, name in enumerate(names)}
-    found = [index.get(word.lower(), word) if isinstance(word, str) else word for word in words]
-    for env in found:
-        if isinstance(env, str):
-            raise unknown_name(f"domain of {dataset}", env, [*names, *folders])
-        if not 0 <= env < len(names):
-            raise InputError(
-                f"{dataset} has no domain {env}; its domains are "
-                + ", ".join(f"{i} ({name})" for i, name in enumerate(names))
-            )
-    return [int(env) for env in found]
 
 
 def plain_path(name: str) -> str:

@@ -123,7 +123,8 @@ def load_model(run_or_file: str | Path, device: str | None = None) -> SavedModel
     saved = read_saved(path)
     where = choose_device(device)
     hparams = Hparams(saved["model_hparams"])
-    counts = saved.get("model_label_counts")
+    attached = getattr(saved["model_hparams"], "label_counts", None)  # by a DomainBed script
+    counts = saved.get("model_label_counts", attached)
     hparams.label_counts = None if counts is None else np.array(counts, dtype=np.int64)
     hparams.train_sets = []
     algorithm = build_algorithm(saved, path, hparams)

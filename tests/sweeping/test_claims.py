@@ -22,7 +22,7 @@ from ndcl_domainbed.run_folder import (
     latest_claim,
 )
 from ndcl_domainbed.sweeping import claims, states, worker
-from ndcl_domainbed.sweeping.claims import Watch, take
+from ndcl_domainbed.sweeping.claims import ClaimWatch, take
 
 
 @pytest.fixture
@@ -110,14 +110,14 @@ def test_a_disk_that_is_full_leaves_no_claim(tmp_path):
 def test_an_owner_here_is_dead_at_once_or_alive_for_ever(tmp_path):
     claim = take(tmp_path, 0)
     age(claim.path, 1e6)
-    assert not Watch().owner_is_dead(claim)
+    assert not ClaimWatch().owner_is_dead(claim)
     claim = take_as(tmp_path, 1, started="12")
-    assert Watch().owner_is_dead(claim)
+    assert ClaimWatch().owner_is_dead(claim)
 
 
 def test_an_owner_elsewhere_is_dead_when_its_claim_is_old_and_does_not_move(tmp_path, clock):
     claim = take_as(tmp_path, 0, machine="another")
-    watch = Watch()
+    watch = ClaimWatch()
     age(claim.path, claims.TIMEOUT + 1)
     assert not watch.owner_is_dead(claim)  # old, but not watched yet
     clock.now += claims.WATCHED
@@ -128,7 +128,7 @@ def test_an_owner_elsewhere_is_dead_when_its_claim_is_old_and_does_not_move(tmp_
 
 def test_watching_alone_does_not_make_an_owner_dead(tmp_path, clock):
     claim = take_as(tmp_path, 0, machine="another")
-    watch = Watch()
+    watch = ClaimWatch()
     for _ in range(5):
         assert not watch.owner_is_dead(claim)
         clock.now += claims.WATCHED
@@ -137,7 +137,7 @@ def test_watching_alone_does_not_make_an_owner_dead(tmp_path, clock):
 def test_a_clock_that_jumps_forward_kills_nobody(tmp_path, clock, monkeypatch):
     """The file system's clock goes ahead by an hour; the owner touches its claim all the same."""
     claim = take_as(tmp_path, 0, machine="another")
-    watch = Watch()
+    watch = ClaimWatch()
     real = claims._file_system_time
     monkeypatch.setattr(claims, "_file_system_time", lambda folder: real(folder) + 3600)
     for beat in range(10):
@@ -150,7 +150,7 @@ def test_a_clock_that_goes_back_or_differs_kills_nobody(tmp_path, clock, monkeyp
     claim = take_as(tmp_path, 0, machine="another")
     monkeypatch.setattr(claims.time, "time", lambda: 9e9)
     age(claim.path, -3600)
-    watch = Watch()
+    watch = ClaimWatch()
     assert not watch.owner_is_dead(claim)
     clock.now += 1e6
     assert not watch.owner_is_dead(claim)
@@ -192,7 +192,7 @@ def test_the_claim_of_a_folder_that_has_just_been_deleted_is_stale(tmp_path):
 def test_a_claim_that_cannot_be_read_belongs_to_somebody(tmp_path, clock):
     (tmp_path / "claim.0.json").write_text('{"owner": {"ho')
     claim = latest_claim(tmp_path)
-    watch = Watch()
+    watch = ClaimWatch()
     assert not watch.owner_is_dead(claim)
     age(claim.path, claims.TIMEOUT + 1)
     watch.owner_is_dead(claim)

@@ -8,7 +8,7 @@ import pytest
 
 from ndcl_domainbed.run_folder import DONE, WAITING, latest_claim
 from ndcl_domainbed.sweeping import claims, deleting, states
-from ndcl_domainbed.sweeping.claims import Watch
+from ndcl_domainbed.sweeping.claims import ClaimWatch
 from ndcl_domainbed.sweeping.jobs import make_job
 from tests.sweeping.test_claims import age, take_as
 
@@ -82,7 +82,7 @@ def test_a_job_that_is_claimed_in_between_is_left_alone(jobs, monkeypatch):
         return state
 
     monkeypatch.setattr(deleting.states, "read_state", then_another_takes_it)
-    assert not deleting.delete(jobs[0], Watch())
+    assert not deleting.delete(jobs[0], ClaimWatch())
     assert (jobs[0].folder / "results.jsonl").exists()
     assert [path.name for path in jobs[0].folder.parent.glob(".deleted*")] == []
     claim = latest_claim(jobs[0].folder)
@@ -98,7 +98,7 @@ def test_a_job_that_is_done_in_between_is_left_alone(jobs, monkeypatch):
         return state
 
     monkeypatch.setattr(deleting.states, "read_state", then_it_is_done)
-    assert not deleting.delete(jobs[0], Watch())
+    assert not deleting.delete(jobs[0], ClaimWatch())
     monkeypatch.undo()
     assert (jobs[0].folder / "results.jsonl").exists()
     assert states.read_state(jobs[0].folder).name == DONE

@@ -43,7 +43,7 @@ def test_a_job_elsewhere_runs_while_it_is_touched(tmp_path):
     assert read_state(tmp_path).name == "running"
     age(claim.path, claims.TIMEOUT + 1)
     assert read_state(tmp_path).name == "waiting"
-    assert read_state(tmp_path, claims.Watch()).name == "running"  # who takes over looks longer
+    assert read_state(tmp_path, claims.ClaimWatch()).name == "running"  # it looks longer
 
 
 @pytest.mark.parametrize("claimed", [False, True])

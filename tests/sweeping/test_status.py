@@ -26,7 +26,7 @@ def jobs(tmp_path):
         make_job({**ARGS, "algorithm": name, "trial_seed": seed}, str(tmp_path), 10)
         for seed, name in enumerate(names)
     ]
-    manifest.record(jobs, str(tmp_path))
+    manifest.record_jobs(jobs, str(tmp_path))
     taken = [claims.take(job.folder, 0) for job in jobs[:3]]
     taken[0].finish(DONE)
     (jobs[0].folder / "done").write_text("done")

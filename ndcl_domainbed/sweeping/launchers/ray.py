@@ -160,7 +160,7 @@ def hand_out(
     while to_do or handed:
         found = resources(ray)  # also with --jobs: it tells that the cluster is still there
         room = options.jobs or 2 * max(1, int(found.get("CPU", 1)) // options.ray_cpus)
-        with failing_if_lost(ray):
+        with fail_if_lost(ray):
             while to_do and len(handed) < room:
                 job = to_do.pop()
                 display.started(job)
@@ -184,12 +184,12 @@ def resources(ray: Any) -> dict[str, float]:
     """
     deadline = time.monotonic() + SILENCE
     while (left := deadline - time.monotonic()) > 0:
-        with failing_if_lost(ray):
+        with fail_if_lost(ray):
             found = _ask_for_resources(ray, left)
         if found:
             return found
         time.sleep(min(1.0, left))
-    raise lost(f"it has not answered for {SILENCE:g} seconds")
+    raise loss(f"it has not answered for {SILENCE:g} seconds")
 
 
 def _ask_for_resources(ray: Any, seconds: float) -> dict[str, float]:
@@ -216,15 +216,15 @@ def _ask_for_resources(ray: Any, seconds: float) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def failing_if_lost(ray: Any) -> Iterator[None]:
+def fail_if_lost(ray: Any) -> Iterator[None]:
     """Raise RunFailure for what Ray raises in the block when its cluster is lost."""
     try:
         yield
     except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
-        raise lost(" ".join(str(error).split()) or type(error).__name__) from error
+        raise loss(" ".join(str(error).split()) or type(error).__name__) from error
 
 
-def lost(reason: str) -> RunFailure:
+def loss(reason: str) -> RunFailure:
     """Return the error for a cluster that was there and is no longer."""
     return RunFailure(
         f"the Ray cluster is lost: {shorten(reason, 200)}\n"

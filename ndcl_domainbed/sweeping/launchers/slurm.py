@@ -18,7 +18,7 @@ from ndcl_domainbed.errors import InputError
 from ndcl_domainbed.sweeping import slurm_queue
 from ndcl_domainbed.sweeping.grid import loader_processes
 from ndcl_domainbed.sweeping.jobs import Job
-from ndcl_domainbed.sweeping.running import run_here, run_jobs, stopped_by_sigterm
+from ndcl_domainbed.sweeping.running import exit_on_sigterm, run_here, run_jobs
 from ndcl_domainbed.sweeping.slurm_queue import NoAnswer
 from ndcl_domainbed.training.arguments import check_at_least
 
@@ -119,7 +119,7 @@ def submit(
                 size = min(size, len(tasks)) // 2
                 if size:
                     continue
-            raise _not_accepted(reason, len(tasks), each) from error
+            raise _refusal(reason, len(tasks), each) from error
         yield {made.job_id: task.jobs for task, made in zip(tasks, array, strict=False)}
         del tasks[:size]
 
@@ -128,7 +128,7 @@ OVER_THE_LIMIT = ("submit limit", "MaxSubmit", "Invalid job array specification"
 """What sbatch says of an array with too many tasks."""
 
 
-def _not_accepted(reason: str, tasks: int, each: int) -> InputError:
+def _refusal(reason: str, tasks: int, each: int) -> InputError:
     if any(words in reason for words in OVER_THE_LIMIT):
         hint = (
             f"{tasks} tasks are left: launch again once others have ended, or have each task run "
@@ -225,7 +225,7 @@ class Task:
 
         signal.signal(signal.SIGUSR2, stop)
         try:
-            with stopped_by_sigterm():
+            with exit_on_sigterm():
                 if len(self.jobs) == 1:
                     run_here(self.jobs[0], self.threads, self.retries)
                 else:

@@ -92,7 +92,7 @@ def _verify(recipe: Recipe, place: Path) -> int:
 
     published = recipe.dataset if recipe.dataset in published_datasets() else None
     with show_progress("decoding", "images") as report:
-        found = verify_folder(place, published, report)
+        found = verify_folder(place, published, report, known=True)
     for line in found.problems:
         print(line)
     for line in [*found.notes, *([recipe.note] if recipe.note else [])]:

@@ -18,7 +18,7 @@ def arrange_archives(recipe: Recipe, files: Sequence[Path], workspace: Path) -> 
 
     Copies of a dataset differ in what lies around the domains and in how they spell names:
     only the domains' folders are taken, and domains and classes get their usual names. A folder
-    between domain and class is left out (see :func:`~imbalance_splits.layout.class_folders`).
+    between domain and class is left out (see :func:`~imbalance_splits.image_tree.class_folders`).
     Raises SourceFailure if a domain, or a class of one, is missing.
     """
     unpacked, arranged = workspace / "unpacked", workspace / "arranged"

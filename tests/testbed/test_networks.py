@@ -84,7 +84,7 @@ def test_weights_that_cannot_be_loaded_are_an_error(error, monkeypatch):
         raise error
 
     monkeypatch.setattr("torchvision.models.resnet18", fail)
-    with pytest.raises(InputError, match=r"torchvision's resnet18 .*\(no route\)"):
+    with pytest.raises(InputError, match=r"weights of resnet18 .*\(no route\)"):
         networks.Featurizer((3, 224, 224), {"resnet18": True})
 
 

@@ -6,9 +6,8 @@ without the data. The domain names in a run's ``split.json`` override them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from imbalance_splits.errors import unknown_name
 from imbalance_splits.published import DOMAINS
 from ndcl_domainbed.results.labels import base_algorithm, base_dataset
 
@@ -123,20 +122,3 @@ def environment_names(dataset: str, count: int, recorded: Iterable[str] | None =
         if names and count in (0, len(names)):
             return names
     return [f"env{i}" for i in range(count)]
-
-
-def find_environment(text: str, dataset: str, names: Sequence[str]) -> int:
-    """Return the number of the domain that ``text`` means: a number, a name, or a folder's name.
-
-    Raises InputError for any other.
-
-    >>> [find_environment(text, "PACS", ["A", "C", "P", "S"]) for text in ("3", "S", "sketch")]
-    [3, 3, 3]
-    """
-    spellings = {str(env): env for env in range(len(names))}
-    folders = DOMAINS.get(base_dataset(dataset), {}).values()
-    spellings |= {folder: env for env, folder in enumerate(folders)}
-    spellings |= {name: env for env, name in enumerate(names)}
-    if text not in spellings:
-        raise unknown_name("domain", text, names)
-    return spellings[text]

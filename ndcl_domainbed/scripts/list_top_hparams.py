@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from imbalance_splits.errors import InputError
+from imbalance_splits.published import find_domains
 from ndcl_domainbed.own_code import add_flag
 from ndcl_domainbed.scripts.cli import run
+from ndcl_domainbed.training.arguments import domain_word
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,8 +28,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--input_dir", nargs="+", required=True, metavar="DIR", help="folders of runs, any depth")
     add("--dataset", required=True, help="with all its networks, or 'PACS [resnet18]' alone")
     add("--algorithm", required=True, help="with all its variants, or 'NDCL (beta=0)' alone")
-    add("--test_env", required=True, metavar="DOMAIN", help="the test domain: its number, from 0, "
-        "its name in tables, or that of its folder")  # fmt: skip
+    add("--test_env", type=domain_word, required=True, metavar="DOMAIN",
+        help="the test domain: its number, from 0, its name in tables or its folder")  # fmt: skip
     add("--imbalance", metavar="SETTING", help="the setting, if the runs have several")
     add("--selection", nargs="+", metavar="NAME", help="criteria; by default all that apply")
     add("--top", type=int, metavar="N", help="list the best N of each trial; by default all")
@@ -67,16 +69,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _find_test_env(text: str, sweep: Sweep) -> int:
+def _find_test_env(word: int | str, sweep: Sweep) -> int:
     """Return the number of a test domain.
 
     Raises InputError if no run, not even one that is still to start, has it.
     """
-    from ndcl_domainbed.results.names import find_environment
+    from ndcl_domainbed.results.labels import base_dataset
     from ndcl_domainbed.results.splits import domain_names
 
     domains = domain_names(sweep.runs)
-    env = find_environment(text, str(sweep.runs["dataset"].iloc[0]), domains)
+    [env] = find_domains([word], base_dataset(str(sweep.runs["dataset"].iloc[0])), domains)
     there = sorted({int(one) for one in sweep.runs["test_env"] if one >= 0})
     if env not in there:
         listed = ", ".join(domains[one] for one in there) or "none"

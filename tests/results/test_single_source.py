@@ -6,7 +6,6 @@ import pytest
 
 from ndcl_domainbed.results import leaderboard, load, read_sweep
 from ndcl_domainbed.results.leaderboards import build
-from ndcl_domainbed.results.names import find_environment
 from ndcl_domainbed.results.report import page
 from tests.results.builder import record, write_run
 
@@ -82,10 +81,3 @@ def test_pairs_of_three_domains_belong_to_leave_one_out_if_there_are_single_targ
     shares = {f"{env}_{split}": 0.5 for env in range(3) for split in ("in", "out")}
     write_run(tmp_path / "single", [record(0, shares, test_envs=[0], dataset="Office31")])
     assert set(read_sweep(tmp_path).runs["dataset"]) == {"Office31"}
-
-
-def test_a_domain_is_known_by_its_number_its_name_and_its_folder():
-    names = ["A", "C", "P", "S"]
-    assert {find_environment(text, "PACS [resnet18]", names) for text in ("3", "S", "sketch")} == {
-        3
-    }

@@ -93,7 +93,12 @@ def read_variants(folders: Sequence[Path]) -> tuple[pd.DataFrame, Counter[str]]:
 
 
 def _read(folders: Sequence[Path]) -> Sweep:
-    sweep = read_sweep(folders)
+    try:
+        sweep = read_sweep(folders)
+    except InputError as error:
+        raise InputError(
+            f"{folders[0]}: no records are there; name the folder of a sweep."
+        ) from error
     boards = sweep.runs[["dataset", "setting"]].drop_duplicates()
     if len(boards) > 1:
         found = ", ".join("/".join(map(str, board)) for board in boards.to_numpy())

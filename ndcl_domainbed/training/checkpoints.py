@@ -14,13 +14,14 @@ from imbalance_splits.errors import InputError
 from imbalance_splits.whole_files import whole_file
 from ndcl_domainbed.run_folder import RESUME_FILE
 from ndcl_domainbed.training import seeding, state
-from ndcl_domainbed.training.arguments import TrainArguments
+from ndcl_domainbed.training.arguments import (
+    Role,
+    TrainArguments,
+    argument_names,
+    read_arguments,
+)
 
 _AGAIN = "Use another --output_dir, or start over with --no_resume."
-_FREE_TO_CHANGE = frozenset(
-    {"output_dir", "data_dir", "device", "num_workers", "feature_cache", "log"}
-    | {"no_resume", "keep_resume"}
-)
 
 
 @dataclass
@@ -151,9 +152,9 @@ def check_same_run(saved: dict[str, Any], arguments: TrainArguments, path: Path)
 
     A flag that is missing there was not known yet, and so not given.
     """
-    now, defaults = arguments.as_record(), TrainArguments().as_record()
-    for name in sorted(now.keys() - _FREE_TO_CHANGE):
-        theirs = saved.get(name, defaults[name])
+    now, then = arguments.as_record(), read_arguments(saved).as_record()
+    for name in sorted(argument_names(Role.GRID, Role.RESULT)):
+        theirs = then[name]
         if theirs != now[name]:
             difference = _difference(f"--{name}", theirs, now[name])
             raise InputError(f"{path} belongs to a run {difference}. {_AGAIN}")

@@ -88,12 +88,17 @@ def read_variants(folders: Sequence[Path]) -> tuple[pd.DataFrame, Counter[str]]:
         )
     done = set(runs[["variant", *CELL]].itertuples(index=False, name=None))
     cells = {run[1:] for run in done}
-    wanted = _recorded(folders) | {(name, *cell) for name in names.values() for cell in cells}
+    wanted = _read_listed_runs(folders) | {(name, *cell) for name in names.values() for cell in cells}
     return runs, Counter(name for name, *_ in sorted(wanted - done))
 
 
 def _read(folders: Sequence[Path]) -> Sweep:
-    sweep = read_sweep(folders)
+    try:
+        sweep = read_sweep(folders)
+    except InputError as error:
+        raise InputError(
+            f"{folders[0]}: no records are there; name the folder of a sweep."
+        ) from error
     boards = sweep.runs[["dataset", "setting"]].drop_duplicates()
     if len(boards) > 1:
         found = ", ".join("/".join(map(str, board)) for board in boards.to_numpy())
@@ -104,7 +109,7 @@ def _read(folders: Sequence[Path]) -> Sweep:
     return sweep
 
 
-def _recorded(folders: Sequence[Path]) -> set[tuple[str, int, int]]:
+def _read_listed_runs(folders: Sequence[Path]) -> set[tuple[str, int, int]]:
     """Return variant, target and trial of the jobs with one target that the sweeps have listed."""
     jobs = [job.train_args for folder in folders for job in read_jobs(str(folder))]
     found = [(variant_name(args), identity(args)) for args in jobs if is_whole(args)]

@@ -33,6 +33,11 @@ SHORT_FREQ = 50
 """The updates between two evaluations of a run on frozen features."""
 
 
+def is_frozen(hparams: Mapping[str, Any]) -> bool:
+    """Whether a run with these hyper-parameters, or these overrides, is on frozen features."""
+    return hparams.get("frozen") is True
+
+
 @dataclass(frozen=True)
 class Range:
     """The numbers from ``low`` to ``high``; ``is_open`` leaves out the end that is not infinite.

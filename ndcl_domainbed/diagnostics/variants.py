@@ -13,7 +13,7 @@ import pandas as pd
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed import registry
-from ndcl_domainbed.hparams import VECTORS
+from ndcl_domainbed.hparams import VECTORS, is_frozen
 from ndcl_domainbed.results.identity import identity, is_whole
 from ndcl_domainbed.results.names import METRICS
 from ndcl_domainbed.results.overrides import NETWORK_HPARAMS
@@ -175,7 +175,7 @@ def _variant(args: dict[str, Any]) -> Variant:
     name = args["algorithm"]
     changes = parse_hparams(args.get("hparams"))
     defaults = getattr(registry.get_algorithm_class(name), "HPARAMS", {})
-    dataset = VECTORS if changes.get("frozen") else args["dataset"]
+    dataset = VECTORS if is_frozen(changes) else args["dataset"]
     kept = [
         (key, value)
         for key, value in sorted(changes.items())

@@ -14,6 +14,7 @@ from PIL import Image
 
 from imbalance_splits.errors import InputError
 from imbalance_splits.labels import class_names
+from ndcl_domainbed.hparams import is_frozen
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,7 @@ def list_pictures(dataset_class: Any, data_dir: str, hparams: Any) -> Pictures:
     if images are missing.
     """
     count = len(dataset_class.ENVIRONMENTS)
-    # No image is transformed here, so timm is not asked how.
-    size = getattr(dataset_class, "IMAGE_SIZE", None)
-    unseen = {**hparams, "backbone": "auto", "frozen": False}
-    if size is not None:
-        unseen["image_size"] = size
+    unseen = {**hparams, **hparams_to_list(dataset_class, hparams)}
     dataset = dataset_class(data_dir, list(range(count)), unseen)
     if all(hasattr(dataset[env], "samples") for env in range(count)):
         return _from_files(dataset, [dataset[env] for env in range(count)])
@@ -66,6 +63,17 @@ def list_pictures(dataset_class: Any, data_dir: str, hparams: Any) -> Pictures:
             "see: leave the hyper-parameter frozen out."
         ) from None
     return _from_pixels(dataset_class, classes, list(domains.values()))
+
+
+def hparams_to_list(dataset_class: Any, hparams: Any) -> dict[str, Any]:
+    """Return what to change in ``hparams`` to list images that no network is to see.
+
+    They are not transformed, so timm is not asked how.
+    """
+    if not is_frozen(hparams):
+        return {}
+    size = getattr(dataset_class, "IMAGE_SIZE", hparams["image_size"])
+    return {"backbone": "auto", "frozen": False, "image_size": size}
 
 
 def _from_files(dataset: Any, domains: Sequence[Any]) -> Pictures:

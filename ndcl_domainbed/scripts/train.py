@@ -46,6 +46,8 @@ def _add_run(parser: argparse.ArgumentParser, defaults: TrainArguments) -> None:
     add("--seed", type=int, default=0, help="seed of everything else (0)")
     add("--steps", type=int, help="number of updates (default: the dataset's)")
     add("--checkpoint_freq", type=int, metavar="N", help="evaluate every N steps")
+    add("--eval_images", type=int, metavar="N",
+        help="for a trial: evaluate N images of each split, and not at step 0")  # fmt: skip
     add("--test_envs", "--test_env", type=int, nargs="+", default=[0], metavar="ENV",
         help="indices of the domains to leave out and test on (0)")  # fmt: skip
     add("--holdout_fraction", type=float, default=defaults.holdout_fraction, metavar="SHARE",
@@ -82,7 +84,7 @@ def _add_manner(parser: argparse.ArgumentParser, defaults: TrainArguments) -> No
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit status."""
     arguments = TrainArguments(**vars(build_parser().parse_args(argv)))
-    from ndcl_domainbed.training.loop import train  # torch: only once there is work for it
+    from ndcl_domainbed.training.run import train  # torch: only once there is work for it
 
     train(arguments)
     return 0

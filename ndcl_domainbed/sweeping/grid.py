@@ -12,7 +12,7 @@ from typing import Any
 from imbalance_splits.seeds import seed_hash
 from imbalance_splits.table import LabelCounts
 from ndcl_domainbed.errors import InputError
-from ndcl_domainbed.hparams import SHORT_FREQ, SHORT_RUN
+from ndcl_domainbed.hparams import SHORT_FREQ, SHORT_RUN, is_frozen
 from ndcl_domainbed.sweeping.jobs import Job, make_job
 from ndcl_domainbed.training.arguments import NO_IMBALANCE, parse_hparams, setting_named
 
@@ -125,7 +125,7 @@ def usual_length(data: Any, hparams: str | None) -> tuple[int, int]:
 
     ``data`` is a dataset class, ``hparams`` the JSON text of the run's overrides.
     """
-    if parse_hparams(hparams).get("frozen") is True:
+    if is_frozen(parse_hparams(hparams)):
         return SHORT_RUN, SHORT_FREQ
     return int(data.N_STEPS), int(data.CHECKPOINT_FREQ)
 

@@ -28,7 +28,7 @@ GRACE = 30.0
 IMPORTED_LATER = (
     "torch._dynamo", "torch.utils.data", "torch.utils.serialization", "torchvision.transforms",
     "scipy.stats", "PIL.JpegImagePlugin", "PIL.PngImagePlugin", "ndcl_domainbed.registry",
-    "ndcl_domainbed.training.loop", "imbalance_splits.file_list",
+    "ndcl_domainbed.training.run", "imbalance_splits.file_list",
     "imbalance_splits.folder_scan",
 )  # fmt: skip
 """What a run would import, some of it not before its first step."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ndcl_domainbed.hparams import is_frozen
 from ndcl_domainbed.sweeping.jobs import Job
 from ndcl_domainbed.training.arguments import TrainArguments
 
@@ -16,7 +17,7 @@ def prepare_features(jobs: Iterable[Job]) -> None:
     needed: dict[tuple[str | None, ...], TrainArguments] = {}
     for job in jobs:
         args = job.arguments()
-        if args.hparam_overrides().get("frozen") is True:
+        if is_frozen(args.hparam_overrides()):
             key = (args.dataset, args.data_dir, args.feature_cache, args.hparams)
             needed.setdefault(key, args)
     if not needed:

@@ -32,6 +32,8 @@ class TrainArguments:
     features (None: ``features`` in ``data_dir``), ``log`` one of
     ``LOGS``; with ``keep_resume`` the resume file stays when the run is done; with
     ``diagnostics`` it also records gradients and prototypes by class, for ``diagnose``.
+    ``eval_images`` limits evaluation to as many images of each split, for a trial that is in no
+    table; None means all.
     """
 
     data_dir: str = DEFAULT_DATA_DIR
@@ -60,6 +62,7 @@ class TrainArguments:
     feature_cache: str | None = None
     log: str | None = None
     diagnostics: bool = False
+    eval_images: int | None = None
 
     def check(self) -> None:
         """Raise InputError for a value that no dataset could accept."""
@@ -77,6 +80,7 @@ class TrainArguments:
         _at_least("--steps", self.steps, 1)
         _at_least("--checkpoint_freq", self.checkpoint_freq, 1)
         _at_least("--num_workers", self.num_workers, 0)
+        _at_least("--eval_images", self.eval_images, 1)
         for name in ("holdout_fraction", "uda_holdout_fraction"):
             value = getattr(self, name)
             if not 0 <= value < 1:

@@ -15,7 +15,7 @@ from imbalance_splits.errors import InputError
 from ndcl_domainbed import registry
 from ndcl_domainbed.features.extraction import half_precision
 from ndcl_domainbed.features.frozen import frozen_backbone
-from ndcl_domainbed.hparams import Hparams
+from ndcl_domainbed.hparams import Hparams, is_frozen
 from ndcl_domainbed.run_folder import MODEL_FILE, RECORDS_FILE
 from ndcl_domainbed.testbed.datasets.images import transforms
 from ndcl_domainbed.testbed.datasets.images.reading import read_rgb
@@ -127,7 +127,7 @@ def load_model(run_or_file: str | Path, device: str | None = None) -> SavedModel
     algorithm = build_algorithm(saved, path, hparams)
     shape, facts = saved["model_input_shape"], saved.get("model_preprocessing")
     backbone = None
-    if hparams.get("frozen") and len(shape) == 1:
+    if is_frozen(hparams) and len(shape) == 1:
         backbone = _checked_backbone(hparams, saved, path)
         shape = (3, hparams["image_size"], hparams["image_size"])
     transform = facts and transforms.plain(facts["image_size"], facts["mean"], facts["std"])

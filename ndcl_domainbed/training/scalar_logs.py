@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from imbalance_splits.errors import InputError
-from ndcl_domainbed.training.files import writing
+from ndcl_domainbed.training.output import report_write_errors
 
 SCALARS_FOLDER = "tensorboard"
 
@@ -42,13 +42,13 @@ class TensorBoardLog:
                 "--log tensorboard needs TensorBoard: pip install 'ndcl-domainbed[tensorboard]'"
             ) from None
         self.folder = folder
-        with writing(folder, "before the first step"):
+        with report_write_errors(folder, "before the first step"):
             self._writer: Any = SummaryWriter(folder, purge_step=first_step)
 
     def add(self, record: dict[str, Any]) -> None:
         """Write the numbers of ``record``, all of them before this returns."""
         step = record["step"]
-        with writing(self.folder, f"after step {step}"):
+        with report_write_errors(self.folder, f"after step {step}"):
             for name, value in record.items():
                 if isinstance(value, int | float) and name != "step":
                     self._writer.add_scalar(_tag(name), value, step)

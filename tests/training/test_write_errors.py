@@ -6,15 +6,14 @@ import errno
 import functools
 import os
 import resource
-import subprocess
 import tempfile
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from ndcl_domainbed.training import records as records_file
 from tests.command_line import call
+from tests.training.file_systems import mounted
 from tests.training.processes import NOBODY, Command, be_nobody
 from tests.training.runs import assert_same_run, records
 from tests.training.stops import around_update
@@ -24,22 +23,6 @@ TRAIN = (
     "train", "--dataset", "Debug28", "--algorithm", "DANN", "--steps", 9,
     "--checkpoint_freq", 2, "--hparams", HPARAMS,
 )  # fmt: skip
-
-
-@contextmanager
-def mounted(disk, options):
-    """Mount a tmpfs on the new folder ``disk``; the test is skipped where that is not allowed."""
-    disk.mkdir()
-    outcome = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(disk)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if outcome.returncode:
-        pytest.skip(f"no file system can be mounted here: {outcome.stderr.strip()}")
-    try:
-        yield disk
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 @pytest.fixture(scope="module")

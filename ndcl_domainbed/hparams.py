@@ -258,6 +258,7 @@ def required_label_counts(hparams: Mapping[str, Any], algorithm: str) -> np.ndar
     if counts is None:
         raise InputError(
             f"{algorithm} needs the label counts of the training split and was given none: "
-            "pass Hparams(...) with label_counts set, as train does."
+            "pass Hparams(...) with label_counts set, as train does.\n"
+            "To load a trained model, use ndcl_domainbed.load_model(run): it reads them there."
         )
     return np.array(counts, dtype=np.float64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
+from typing import TextIO
 
 SILENCE = 10.0
 """Seconds without a line after which one is printed."""
@@ -16,8 +17,8 @@ class ProgressLine:
     printed (:meth:`note_output`).
     """
 
-    def __init__(self, title: str, growth: float = 1.0) -> None:
-        self.title, self.growth = title, growth
+    def __init__(self, title: str, growth: float = 1.0, file: TextIO | None = None) -> None:
+        self.title, self.growth, self.file = title, growth, file
         self.start()
 
     def start(self, first: int = 0) -> None:
@@ -44,4 +45,4 @@ class ProgressLine:
             line += f" ({pace:.3g}/s)"
             if done < total:
                 line += f", {timedelta(seconds=round((total - done) / pace))} to go"
-        print(line, flush=True)
+        print(line, file=self.file, flush=True)

@@ -11,7 +11,7 @@ from imbalance_splits.errors import InputError, unknown_name
 
 TASKS = ("domain_generalization", "domain_adaptation")
 PRECISIONS = ("fp32", "bf16")
-LOGS = ("tensorboard",)
+LOGS = ("tensorboard", "wandb")
 NO_IMBALANCE = "none"
 """What stands for DomainBed's ordinary split on the command line and in sweeps."""
 

@@ -26,7 +26,7 @@ from ndcl_domainbed.training.checkpoints import Progress
 from ndcl_domainbed.training.feed import BatchStream
 from ndcl_domainbed.training.output import report_write_errors
 from ndcl_domainbed.training.preparation import Run
-from ndcl_domainbed.training.scalar_logs import Log
+from ndcl_domainbed.training.scalar_logs import LogRecord
 from ndcl_domainbed.training.stopping import Stopped, StopRequest
 
 _OWN_NAMES = re.compile(
@@ -57,7 +57,7 @@ class Loop:
 
     def __init__(
         self, run: Run, progress: Progress, made: Iterable[dict[str, Any]], stream: BatchStream,
-        log: Log, stop: StopRequest,
+        log: LogRecord, stop: StopRequest,
     ) -> None:  # fmt: skip
         self._run = run
         self._progress = progress
@@ -139,7 +139,7 @@ class Loop:
                 self._append(line_file(callback.name), {**line, "step": step})
         self._progress.recorded = True
         self._progress.means = {}
-        self._log.add(record)
+        self._log(record)
         score = evaluation.validation_score(run.dataset, record)
         if score is not None and score > self._best:
             self._best = score

@@ -94,10 +94,11 @@ def _is_done(folder: Path, arguments: TrainArguments) -> bool:
 
 def _check_data(folder: Path, arguments: TrainArguments) -> None:
     """Raise InputError if the data of a complete run changed since, if they can still be read."""
-    then = read_data_digest(folder)
-    with suppress(InputError):
-        now = read_data(arguments) if then else None
-    if then and now:
+    then, now = read_data_digest(folder), None
+    if then:
+        with suppress(InputError):
+            now = read_data(arguments)
+    if now:
         checkpoints.check_same_data(then, now, folder / SPLIT_FILE)
 
 
@@ -133,7 +134,7 @@ def _train(run: Run) -> None:
     tasks = plan_tasks(steps, run.is_checkpoint, None if progress.recorded else progress.step)
     with (
         StopRequest() as stop,
-        open_log(run.arguments.log, folder, progress.first_unrecorded) as log,
+        open_log(run.arguments, folder, progress.first_unrecorded) as log,
         BatchStream(reader, tasks, run.workers, run.device) as stream,
     ):
         Loop(run, progress, made, stream, log, stop).run()

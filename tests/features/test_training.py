@@ -98,7 +98,8 @@ def test_a_stopped_run_does_not_go_on_with_other_features(tmp_path, monkeypatch)
     assert "are stale: 1 images changed, such as cup/001.png" in outcome.out
     assert outcome.err == (
         f"error: {tmp_path / 'run' / 'resume.pt'} belongs to a run on other data: image files "
-        "were renamed, replaced or changed in size.\nUse another --output_dir, or start over with --no_resume.\n"
+        "were renamed, replaced or changed in size.\n"
+        "Use another --output_dir, or start over with --no_resume.\n"
     )
     path.write_bytes(kept)
     outcome = call(*words)

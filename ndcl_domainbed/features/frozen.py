@@ -17,7 +17,7 @@ from torch.utils.data import TensorDataset
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.features import extraction
-from ndcl_domainbed.features.pictures import Pictures, list_pictures
+from ndcl_domainbed.features.image_list import ImageList, list_images
 from ndcl_domainbed.features.spec import FeatureSpec, WeightsFile
 from ndcl_domainbed.features.store import Features, read_features, why_stale
 from ndcl_domainbed.hparams import SHORT_FREQ, SHORT_RUN
@@ -87,7 +87,7 @@ class FrozenFeatures(MultiDomainDataset):
 
     CACHE: ClassVar[Path]
 
-    _read: ClassVar[tuple[Pictures, Features] | None] = None
+    _read: ClassVar[tuple[ImageList, Features] | None] = None
     """The images and their features, read once for all instances of a run's class."""
 
     @classmethod
@@ -110,7 +110,7 @@ class FrozenFeatures(MultiDomainDataset):
         super().__init__(root, test_envs, hparams)
         cls = type(self)
         if cls._read is None:
-            listed = list_pictures(self.IMAGES, root, hparams)
+            listed = list_images(self.IMAGES, root, hparams)
             cls._read = listed, ensure_features(listed, hparams, self.CACHE, self.choose_device)
         pictures, features = cls._read
         self.feature_info = features.info
@@ -142,6 +142,7 @@ def frozen_dataset(images: Any, cache: Path, choose_device: ChooseDevice) -> typ
     attributes = {
         "__doc__": f"Frozen features of {images.__name__}.",
         "ENVIRONMENTS": list(images.ENVIRONMENTS),
+        "FIXED_SPLIT": getattr(images, "FIXED_SPLIT", None),
         "IMAGES": images,
         "CACHE": cache,
         "choose_device": staticmethod(choose_device),
@@ -150,7 +151,7 @@ def frozen_dataset(images: Any, cache: Path, choose_device: ChooseDevice) -> typ
 
 
 def ensure_features(
-    pictures: Pictures,
+    pictures: ImageList,
     hparams: Mapping[str, Any],
     cache: Path,
     choose_device: ChooseDevice,
@@ -190,7 +191,7 @@ def _make_writable(cache: Path) -> None:
 
 
 def _extract(
-    pictures: Pictures,
+    pictures: ImageList,
     hparams: Mapping[str, Any],
     spec: FeatureSpec,
     folder: Path,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from imbalance_splits.errors import InputError
-from imbalance_splits.layout import is_image
+from imbalance_splits.image_tree import is_image
 from imbalance_splits.whole_files import whole_file
 from ndcl_domainbed.own_code import add_flag
 from ndcl_domainbed.progress import ProgressLine

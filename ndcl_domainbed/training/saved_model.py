@@ -108,10 +108,12 @@ class SavedModel(nn.Module):
                 "how an image becomes an input of this model is not known: its dataset or its "
                 f"file does not say.\nGive a tensor (n, {str(self.input_shape)[1:]}."
             )
-        decoded = [
-            image.convert("RGB") if isinstance(image, Image.Image) else read_rgb(str(image))
+        turn = bool(self.hparams.get("exif_rotation", False))
+        decoded = (
+            image.convert("RGB") if isinstance(image, Image.Image)
+            else read_rgb(image, exif_rotation=turn)
             for image in images
-        ]
+        )  # fmt: skip
         return torch.stack([self.transform(image) for image in decoded])
 
 

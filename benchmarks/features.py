@@ -37,7 +37,7 @@ from PIL import Image
 
 from ndcl_domainbed.features.extraction import BATCH
 from ndcl_domainbed.features.image_list import list_images
-from ndcl_domainbed.sweeping import claims
+from ndcl_domainbed.run_folder import latest_claim
 from ndcl_domainbed.sweeping.grid import Grid, expand
 from ndcl_domainbed.sweeping.running import run_jobs
 from ndcl_domainbed.testbed import networks
@@ -115,16 +115,14 @@ def seconds_of_jobs(options: argparse.Namespace, algorithm: str, folder: Path) -
     """Return the seconds of each job of a sweep with one job at a time, but the first."""
     grid = Grid(
         datasets=[options.dataset], algorithms=[algorithm], data_dir=options.data_dir,
-        task="domain_generalization", n_hparams_from=0, n_hparams=1, n_trials=options.runs + 1,
-        holdout_fraction=0.2, hparams=options.hparams, single_test_envs=True,
-        imbalance=["TotalHeavyTail"], skip_model_save=True,
+        n_hparams=1, n_trials=options.runs + 1, single_test_envs=True,
+        imbalance=["TotalHeavyTail"],
+        run_args={"hparams": options.hparams, "skip_model_save": True},
     )  # fmt: skip
     jobs = [job for job in expand([grid], str(folder)) if job.train_args["test_envs"] == [0]]
     with quiet():
         run_jobs(jobs, [{}], threads=1, retries=0)
-    ends = sorted(
-        claim.end.at for job in jobs if (claim := claims.latest(job.folder)) and claim.end
-    )
+    ends = sorted(claim.end.at for job in jobs if (claim := latest_claim(job.folder)) and claim.end)
     return list(np.diff(ends))
 
 

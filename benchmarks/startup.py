@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ndcl_domainbed.sweeping import claims
+from ndcl_domainbed.run_folder import latest_claim
 from ndcl_domainbed.sweeping.grid import Grid, expand
 from ndcl_domainbed.sweeping.jobs import Job
 from ndcl_domainbed.sweeping.running import run_jobs
@@ -31,10 +31,9 @@ from ndcl_domainbed.sweeping.running import run_jobs
 def jobs_in(folder: Path, options: argparse.Namespace) -> list[Job]:
     """Return jobs of one step."""
     grid = Grid(
-        datasets=[options.dataset], algorithms=["ERM"], data_dir=options.data_dir, steps=1,
-        task="domain_generalization", n_hparams_from=0, n_hparams=1, n_trials=options.runs + 1,
-        holdout_fraction=0.2, hparams='{"batch_size": 2}', single_test_envs=True,
-        skip_model_save=True,
+        datasets=[options.dataset], algorithms=["ERM"], data_dir=options.data_dir, n_hparams=1,
+        n_trials=options.runs + 1, single_test_envs=True,
+        run_args={"steps": 1, "hparams": '{"batch_size": 2}', "skip_model_save": True},
     )  # fmt: skip
     return [job for job in expand([grid], str(folder)) if job.train_args["test_envs"] == [0]]
 
@@ -48,7 +47,7 @@ def in_a_sweep(folder: Path, options: argparse.Namespace) -> list[float]:
     """Return the seconds from each job's end to the next one's first record."""
     jobs = jobs_in(folder, options)
     run_jobs(jobs, [{}], threads=1, retries=0)
-    ends = [claim.end.at for job in jobs if (claim := claims.latest(job.folder)) and claim.end]
+    ends = [claim.end.at for job in jobs if (claim := latest_claim(job.folder)) and claim.end]
     return [first_record(job.folder) - end for job, end in zip(jobs[1:], ends, strict=False)]
 
 

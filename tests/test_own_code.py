@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -120,12 +121,13 @@ def test_a_slurm_task_brings_the_code_along(file, tmp_path, monkeypatch):
 
     tasks = []
 
-    def submitted(jobs, options, executor):
+    def submitted(jobs, cpus, options, executor):
         tasks.extend(slurm.Task([job], 1, 0) for job in jobs)
         return iter(())
 
     monkeypatch.setattr(slurm, "submit", submitted)
-    monkeypatch.setattr(slurm, "slurm_executor", lambda folder, options: None)
+    executor = SimpleNamespace(update_parameters=lambda **parameters: None)
+    monkeypatch.setattr(slurm, "slurm_executor", lambda folder: executor)
     outcome = sweep(tmp_path, "--own_code", file, "--command_launcher", "slurm")
     assert outcome.status == 0, outcome.err
     monkeypatch.delenv("NDCL_OWN_CODE")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ndcl_domainbed.run_folder import read_state
+from ndcl_domainbed.run_folder import FAILED, INTERRUPTED, read_state
 from ndcl_domainbed.sweeping import claims
 
 TRACEBACK = 'Traceback (most recent call last):\n  File "x.py", line 1\n'
@@ -39,12 +39,12 @@ def test_err_txt_tells_a_failed_run_from_an_unfinished_one(tmp_path, err, state,
 
 def test_the_claim_of_the_last_attempt_counts_before_err_txt(tmp_path):
     (tmp_path / "err.txt").write_text(TRACEBACK + "ValueError: bad\n")
-    claims.take(tmp_path, 9).finish(claims.FAILED, "out of\nmemory", crashed=True)
+    claims.take(tmp_path, 9).finish(FAILED, "out of\nmemory", crashed=True)
     assert name_and_reason(tmp_path) == ("failed", "out of memory")
     assert read_state(tmp_path).crashed
     claims.take(tmp_path, 10)  # taken up again: it runs
     assert name_and_reason(tmp_path) == ("unfinished", "")
-    claims.take(tmp_path, 11).finish(claims.INTERRUPTED)
+    claims.take(tmp_path, 11).finish(INTERRUPTED)
     assert name_and_reason(tmp_path) == ("unfinished", "")
     (tmp_path / "claim.12.json").write_text("{torn")
     assert name_and_reason(tmp_path) == ("unfinished", "")

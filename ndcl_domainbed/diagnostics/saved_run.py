@@ -18,7 +18,7 @@ from ndcl_domainbed.diagnostics.findings import Request
 from ndcl_domainbed.hparams import Hparams
 from ndcl_domainbed.run_folder import MODEL_FILE
 from ndcl_domainbed.training import seeding
-from ndcl_domainbed.training.arguments import TrainArguments
+from ndcl_domainbed.training.arguments import TrainArguments, read_arguments
 from ndcl_domainbed.training.batches import Batch
 from ndcl_domainbed.training.feed import evaluation_batch_size
 from ndcl_domainbed.training.preparation import (
@@ -177,7 +177,7 @@ def load_run(folder: Path, data_dir: str | None = None, device: str | None = Non
     """
     path = folder / MODEL_FILE
     saved = read_saved(path)
-    arguments = TrainArguments.of_record(saved["args"])
+    arguments = read_arguments(saved["args"])
     if data_dir is not None:
         arguments.data_dir = data_dir
     hparams = Hparams(saved["model_hparams"])

@@ -18,7 +18,7 @@ from ndcl_domainbed.diagnostics.update_watcher import COUNTS, MEANS_OVER
 from ndcl_domainbed.results.splits import read_split
 from ndcl_domainbed.run_folder import RECORDS_FILE, SPLIT_FILE
 from ndcl_domainbed.training import records
-from ndcl_domainbed.training.arguments import TrainArguments
+from ndcl_domainbed.training.arguments import TrainArguments, read_arguments
 from ndcl_domainbed.training.callbacks import line_file
 
 LINE_FILE = line_file(callback.NAME)
@@ -83,7 +83,7 @@ def load_watched_run(folder: Path) -> WatchedRun:
     try:
         return WatchedRun(
             folder=folder,
-            arguments=TrainArguments.of_record(about[0]["args"]),
+            arguments=read_arguments(about[0]["args"]),
             hparams=about[0]["hparams"],
             pairs=_tabulate_pairs(lines, split),
             updates=sum(line["updates"] for line in lines),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -37,6 +38,8 @@ def run(main: Main, argv: list[str] | None = None) -> NoReturn:
     Bad input ends with status 2, a run that failed with status 1, an interrupt with 130.
     """
     try:
+        if sys.platform == "win32":
+            raise InputError("Windows is not supported: use Linux, macOS, or WSL on Windows.")
         status = main(take_flag(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
     except InputError as error:
@@ -51,6 +54,15 @@ def run(main: Main, argv: list[str] | None = None) -> NoReturn:
     except BrokenPipeError:  # the reader (head, less) has gone: not an error of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 141
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE):
+            raise
+        print(
+            f"error: {error.strerror}: the system allows this process no more file descriptors.\n"
+            "Raise the limit (`ulimit -n 4096`), or use fewer --jobs or --num_workers.",
+            file=sys.stderr,
+        )
+        status = 1
     sys.exit(status)
 
 

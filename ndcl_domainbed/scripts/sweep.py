@@ -2,64 +2,65 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
 
 from ndcl_domainbed.errors import InputError
-from ndcl_domainbed.run_folder import JOBS_FILE
+from ndcl_domainbed.run_folder import DONE, FAILED, JOBS_FILE, WAITING, State
 from ndcl_domainbed.sweeping import deleting, manifest, states, status
 from ndcl_domainbed.sweeping.flags import free_args, parse
 from ndcl_domainbed.sweeping.jobs import Job, cores
 from ndcl_domainbed.sweeping.launchers import get_launcher
 from ndcl_domainbed.sweeping.pace import Pace, kind_of, pace_of
-from ndcl_domainbed.sweeping.queued import Queue
-from ndcl_domainbed.sweeping.running import stopped_by_sigterm
-from ndcl_domainbed.sweeping.states import State
+from ndcl_domainbed.sweeping.running import exit_on_sigterm
+from ndcl_domainbed.sweeping.slurm_queue import SlurmQueue
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit status: 1 if a job of the sweep has failed."""
     options, grids = parse(argv)
     if not grids:
-        return show_status(manifest.recorded(options.output_dir), options)
+        return show_status(manifest.read_jobs(options.output_dir), options)
     from ndcl_domainbed.sweeping import checking, grid  # torch: only once the flags are right
 
     checking.check_options(options)
-    grids = [checking.completed(item) for item in grids]
+    grids = [checking.fill_in_defaults(item) for item in grids]
     checking.check_grids(grids, free_args(options))
     named = grid.expand(grids, options.output_dir, free_args(options))
-    jobs = manifest.in_known_folders(named, options.output_dir)
-    _tell_known(sum(a != b for a, b in zip(named, jobs, strict=True)))
-    return COMMANDS[options.command](jobs, options)
-
-
-def _tell_known(count: int) -> None:
-    """Say how many jobs were launched with another --data_dir."""
-    if count:
+    jobs = manifest.keep_known_folders(named, options.output_dir)
+    n_known = sum(a != b for a, b in zip(named, jobs, strict=True))
+    if n_known:
         print(
-            f"{count} jobs were launched here with another --data_dir: they keep their folders. "
-            "For other data use another --output_dir."
+            f"{n_known} jobs were launched here with another --data_dir, or another spelling of a "
+            "path: they keep their folders. For other data use another --output_dir.",
+            file=sys.stderr,
         )
+    return COMMANDS[options.command](jobs, options)
 
 
 def launch(jobs: Sequence[Job], options: Namespace) -> int:
     """Start the jobs that are not done; report those that have failed in the end."""
-    from ndcl_domainbed.sweeping import preparing
-
-    found = show(jobs)
-    to_launch = [job for job, state in found.items() if _is_to_launch(state, options.retries)]
-    print(f"About to launch {len(to_launch)} jobs.")
     launcher = get_launcher(options.command_launcher)
-    if to_launch and (not getattr(launcher, "STARTS_JOBS", True) or confirmed(options)):
-        manifest.record(jobs, options.output_dir)
+    starts_jobs = getattr(launcher, "STARTS_JOBS", True)
+    with contextlib.redirect_stdout(sys.stdout if starts_jobs else sys.stderr):
+        found = show(jobs)
+        to_launch = [job for job, state in found.items() if _is_to_launch(state, options.retries)]
+        print(f"About to launch {len(to_launch)} jobs.")
+    if to_launch and (not starts_jobs or confirm(options)):
+        if hasattr(launcher, "check"):
+            launcher.check(to_launch, options)
+        manifest.record_jobs(jobs, options.output_dir)
         random.Random(options.seed).shuffle(to_launch)
-        with stopped_by_sigterm():
-            if getattr(launcher, "STARTS_JOBS", True):
-                preparing.prepare_features(to_launch)
-            ended = launcher.launch(to_launch, options)
-        if not ended:
+        with exit_on_sigterm():
+            if starts_jobs:
+                from ndcl_domainbed.sweeping import checking
+
+                checking.prepare_features(to_launch)
+            is_over = launcher.launch(to_launch, options)
+        if not is_over:
             return 0
         found = status.read_all(jobs)
         print(states.count_line(found.values()))
@@ -67,7 +68,7 @@ def launch(jobs: Sequence[Job], options: Namespace) -> int:
 
 
 def _is_to_launch(state: State, retries: int) -> bool:
-    return state.name == states.WAITING or (state.name == states.FAILED and retries > 0)
+    return state.name == WAITING or (state.name == FAILED and retries > 0)
 
 
 def delete_incomplete(jobs: Sequence[Job], options: Namespace) -> int:
@@ -76,10 +77,10 @@ def delete_incomplete(jobs: Sequence[Job], options: Namespace) -> int:
     unfinished = [
         job
         for job, state in found.items()
-        if state.name in (states.FAILED, states.WAITING) and job.folder.exists()
+        if state.name in (FAILED, WAITING) and job.folder.exists()
     ]
     print(f"About to delete {len(unfinished)} jobs.")
-    if unfinished and confirmed(options):
+    if unfinished and confirm(options):
         print(f"Deleted {deleting.delete_all(unfinished)} jobs.")
     return 0
 
@@ -91,7 +92,10 @@ def show_status(jobs: Sequence[Job], options: Namespace) -> int:
             f"{options.output_dir} has no {JOBS_FILE}, in which a launch notes its jobs: "
             "say with the flags of the launch which runs to look for."
         )
-    status.watch(jobs) if options.watch else status.print_status(jobs, Queue())
+    if options.watch:
+        status.watch(jobs)
+    else:
+        print("\n".join(status.look(jobs, SlurmQueue())[0]))
     return 0
 
 
@@ -100,16 +104,16 @@ def plan(jobs: Sequence[Job], options: Namespace) -> int:
 
     Raises InputError if no job could be timed.
     """
-    from ndcl_domainbed.sweeping import planning, preparing
+    from ndcl_domainbed.sweeping import checking, planning
 
     found = status.read_all(jobs)
     print(states.count_line(found.values()))
     pace = pace_of(found)
     at_a_time = options.jobs or cores()
-    untimed = [job for job in jobs if found[job].name != states.DONE and not pace.knows(job)]
+    untimed = [job for job in jobs if found[job].name != DONE and not pace.knows(job)]
     if untimed:
         kinds = len({kind_of(job) for job in untimed})
-        preparing.prepare_features(untimed)
+        checking.prepare_features(untimed)
         print(f"Timing {kinds} kinds of jobs, each with two short runs.")
     measured, reasons = planning.measure(untimed, at_a_time) if untimed else (Pace({}), {})
     pace = Pace({**measured.seconds, **pace.seconds})
@@ -136,7 +140,7 @@ def show(jobs: Sequence[Job]) -> dict[Job, State]:
     return found
 
 
-def confirmed(options: Namespace) -> bool:
+def confirm(options: Namespace) -> bool:
     """Ask whether to continue, unless --skip_confirmation is given.
 
     Raises InputError if there is nobody to ask.
@@ -155,7 +159,7 @@ def confirmed(options: Namespace) -> bool:
 
 def report_failures(found: dict[Job, State]) -> int:
     """Print why each failed job failed, and where; return the exit status."""
-    failed = {job: state for job, state in found.items() if state.name == states.FAILED}
+    failed = {job: state for job, state in found.items() if state.name == FAILED}
     for job, state in failed.items():
         print(f"failed: {job.title()}\n  {state.reason}\n  {job.folder}", file=sys.stderr)
     return 1 if failed else 0

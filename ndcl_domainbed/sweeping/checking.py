@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from imbalance_splits.settings import build_setting, parse_setting
 from imbalance_splits.settings.base import GeneratedSetting
 from imbalance_splits.settings.from_file import FILE_SUFFIXES, FromFile
+from imbalance_splits.table import LabelCounts
 from ndcl_domainbed import backend, registry
 from ndcl_domainbed.errors import InputError
-from ndcl_domainbed.sweeping.grid import Grid, environments
-from ndcl_domainbed.sweeping.launchers import get_launcher
-from ndcl_domainbed.training.arguments import TrainArguments, parse_hparams
+from ndcl_domainbed.hparams import is_frozen
+from ndcl_domainbed.sweeping import fork_server
+from ndcl_domainbed.sweeping.grid import Grid, dataset_class, environments
+from ndcl_domainbed.sweeping.jobs import Job
+from ndcl_domainbed.training import preparation
+from ndcl_domainbed.training.arguments import TrainArguments, check_at_least, parse_hparams
 from ndcl_domainbed.training.callbacks import UnsuitableAlgorithm, make_callback
 
 
-def completed(grid: Grid) -> Grid:
+def fill_in_defaults(grid: Grid) -> Grid:
     """Return ``grid`` with all algorithms, or all datasets but Debug*, where none were named."""
     real = [name for name in backend.dataset_names() if not name.startswith("Debug")]
     return dataclasses.replace(
@@ -31,27 +38,26 @@ def completed(grid: Grid) -> Grid:
 
 
 def check_options(options: Namespace) -> None:
-    """Raise InputError for an unknown launcher or a number that makes no sense."""
-    get_launcher(options.command_launcher)
-    _at_least("--jobs", options.jobs, 1)
-    _at_least("--retries", options.retries, 0)
+    """Raise InputError for a number that makes no sense."""
+    check_at_least("--jobs", options.jobs, 1)
+    check_at_least("--retries", options.retries, 0)
 
 
 def check_grids(grids: Sequence[Grid], free_args: Mapping[str, Any]) -> None:
     """Raise InputError, with the nearest name, for what a grid names and nobody has."""
     for grid in grids:
-        _at_least("--n_trials", grid.n_trials, 1)
-        _at_least("--n_hparams_from", grid.n_hparams_from, 0)
+        check_at_least("--n_trials", grid.n_trials, 1)
+        check_at_least("--n_hparams_from", grid.n_hparams_from, 0)
         if grid.n_hparams <= grid.n_hparams_from:
             raise InputError(
                 f"--n_hparams {grid.n_hparams} leaves nothing to run: the seeds go from "
                 f"--n_hparams_from {grid.n_hparams_from} to --n_hparams, without it."
             )
-        if grid.diagnostics:
+        if grid.run_args.get("diagnostics"):
             _check_watched(grid.algorithms)
         for setting, dataset in itertools.product(filter(None, grid.settings()), grid.datasets):
             _check_setting(setting, dataset)
-        overrides = parse_hparams(grid.hparams)
+        overrides = parse_hparams(grid.run_args.get("hparams"))
         for dataset, algorithm in itertools.product(grid.datasets, grid.algorithms):
             environments(dataset, grid.data_dir)
             registry.run_hparams(algorithm, dataset, overrides=overrides)
@@ -91,6 +97,50 @@ def _check_setting(setting: str, dataset: str) -> None:
         made.table(dataset, {})
 
 
-def _at_least(flag: str, value: int | None, least: int) -> None:
-    if value is not None and value < least:
-        raise InputError(f"{flag} must be at least {least}; it was given {value}")
+def check_data(jobs: Iterable[Job]) -> None:
+    """Raise InputError if a dataset of the jobs is missing here, or cannot be split as asked.
+
+    Each setting is tried once on each dataset, as every run of them would. A dataset is read once
+    for all its settings: it takes a while if it has many folders.
+    """
+    args = {(a["dataset"], a["data_dir"], a.get("imbalance")): job.arguments()
+            for job in jobs for a in [job.train_args]}  # fmt: skip
+    for dataset, data_dir in dict.fromkeys(key[:2] for key in args):
+        name = getattr(dataset_class(dataset, data_dir), "FOLDER", None)
+        if name and not (Path(data_dir) / name).is_dir():
+            raise InputError(
+                f"no folder {Path(data_dir) / name}, where {dataset} is looked for. "
+                "Name the directory above it with --data_dir."
+            )
+    counts: dict[tuple[str, str], Callable[[], LabelCounts]] = {}
+    for (dataset, data_dir, setting), run in args.items():
+        if setting is None:
+            continue
+        data = dataset_class(dataset, data_dir)
+        hparams = registry.run_hparams(
+            run.algorithm, getattr(data, "HPARAMS_LIKE", None) or dataset
+        )
+        reading = functools.partial(preparation.label_counts, data_dir, data, hparams)
+        once = counts.setdefault((dataset, data_dir), functools.cache(reading))
+        preparation.split_table(run, data, once)
+
+
+def prepare_features(jobs: Iterable[Job]) -> None:
+    """Compute the frozen features that the jobs train on, unless they are there.
+
+    That is done in a process of its own, which leaves the memory, and a GPU, to the jobs. Raises
+    InputError if it fails.
+    """
+    needed: dict[tuple[str | None, ...], TrainArguments] = {}
+    for job in jobs:
+        args = job.arguments()
+        if is_frozen(args.hparam_overrides()):
+            key = (args.dataset, args.data_dir, args.feature_cache, args.hparams)
+            needed.setdefault(key, args)
+    if needed:
+        fork_server.call(_prepare_features, list(needed.values()), threads=torch.get_num_threads())
+
+
+def _prepare_features(needed: Sequence[TrainArguments]) -> None:
+    for args in needed:
+        preparation.prepare_features(args)

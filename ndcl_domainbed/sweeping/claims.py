@@ -1,38 +1,25 @@
 """Who works on a job: claims, of which one process at a time holds the valid one.
 
-A job's folder has a file ``claim.N.json`` for its N-th attempt, from 0. It is created atomically,
-with its content, by the process that runs the job, and never removed while the job may run; so the
-claim with the highest number counts, and to take a job over is to create the next number, which
-only one process can. While the owner works it touches its claim; when it ends it writes how.
+A job's folder has a file ``claim.N.json`` for its N-th attempt, from 0. It is created exclusively
+by the process that runs the job, and never removed while the job may run; so the claim with the
+highest number counts, and to take a job over is to create the next number, which only one process
+can. While the owner works it touches its claim; when it ends it writes how.
 
 Whether an owner on this machine lives is asked of the system. An owner elsewhere is dead when its
 claim has not been touched for ``TIMEOUT`` seconds by the clock of the file system that both share,
 and has not moved while somebody watched it for ``WATCHED`` seconds; so a clock that jumps kills
-nobody.
+nobody. A claim without content, of a process that died as it claimed, counts as one of these.
 """
 
 from __future__ import annotations
 
-import errno
 import os
-import re
 import time
 import uuid
 from pathlib import Path
 
 from ndcl_domainbed.processes import this_process
-from ndcl_domainbed.run_folder import (
-    DONE,
-    FAILED,
-    INTERRUPTED,
-    Claim,
-    all_claims,
-    claim_path,
-    files_in,
-)
-from ndcl_domainbed.run_folder import latest_claim as latest
-
-__all__ = ["DONE", "FAILED", "INTERRUPTED", "Claim", "Watch", "all_claims", "latest", "take"]
+from ndcl_domainbed.run_folder import Claim, claim_path
 
 HEARTBEAT = 15.0
 """Seconds from one touch of a claim to the next."""
@@ -43,10 +30,8 @@ TIMEOUT = 180.0
 WATCHED = 3 * HEARTBEAT
 """Seconds for which such a claim is watched before it is taken over."""
 
-_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
-
-class Watch:
+class ClaimWatch:
     """Tells the dead owners of claims from the living; remembers what it has seen."""
 
     def __init__(self) -> None:
@@ -57,7 +42,7 @@ class Watch:
         here = claim.owner.runs_here() if claim.owner else None
         if here is not None:
             return not here
-        touched = _modified(claim.path)
+        touched = _read_mtime(claim.path)
         known, since = self._unmoved.get(claim.path, (None, 0.0))
         if known != touched:
             since = time.monotonic()
@@ -67,67 +52,31 @@ class Watch:
 
 def is_stale(claim: Claim) -> bool:
     """Whether the claim has not been touched for ``TIMEOUT`` seconds of the file system's clock."""
-    return _file_system_time(claim.path.parent) - _modified(claim.path) > TIMEOUT
+    return _file_system_time(claim.path.parent) - _read_mtime(claim.path) > TIMEOUT
 
 
 def take(folder: Path, number: int) -> Claim | None:
     """Claim the job in ``folder`` for this process, as attempt ``number``.
 
-    Returns None if another process has that attempt already. The folder is made if it is missing.
+    Returns None if another process has that attempt already. The folder is made if
+    it is missing. Raises OSError, and leaves nothing, if the claim cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     claim = Claim(claim_path(folder, number), number, this_process(), time.time(), None)
-    if not _create(claim.path, claim.to_json(), folder / f".claim.{number}.{uuid.uuid4().hex}"):
+    try:
+        file = claim.path.open("x", encoding="utf-8")
+    except (FileExistsError, FileNotFoundError):  # claimed by another, or the job was deleted
         return None
-    _remove_asides(folder, number)
+    try:
+        with file:
+            file.write(claim.to_json())
+    except OSError:
+        claim.path.unlink(missing_ok=True)
+        raise
     return claim
 
 
-def _remove_asides(folder: Path, before: int) -> None:
-    """Remove what processes left that were killed while they claimed an earlier attempt."""
-    for name in files_in(folder):
-        match = re.fullmatch(r"\.claim\.(\d+)\.[0-9a-f]{32}", name)
-        if match and int(match[1]) < before:
-            (folder / name).unlink(missing_ok=True)
-
-
-def _create(path: Path, text: str, aside: Path) -> bool:
-    """Create a file with its content at once, by way of ``aside``; return False if it exists."""
-    try:
-        aside.write_text(text)
-        os.link(aside, path)
-    except FileExistsError:
-        return _was_linked(aside)
-    except FileNotFoundError:  # a later attempt has been claimed already, or the job deleted
-        return False
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        return _create_empty(path, text)
-    finally:
-        aside.unlink(missing_ok=True)
-    return True
-
-
-def _was_linked(aside: Path) -> bool:
-    """Whether the file was made after all, and only the file server's answer was lost."""
-    try:
-        return aside.stat().st_nlink == 2
-    except FileNotFoundError:
-        return False
-
-
-def _create_empty(path: Path, text: str) -> bool:
-    """Do the same on a file system without links, where the content comes a moment later."""
-    try:
-        with path.open("x") as file:
-            file.write(text)
-    except FileExistsError:
-        return False
-    return True
-
-
-def _modified(path: Path) -> float:
+def _read_mtime(path: Path) -> float:
     """Return when a file was last touched; opening it makes a network file system look again."""
     try:
         with path.open("rb") as file:

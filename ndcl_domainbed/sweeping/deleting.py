@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from ndcl_domainbed.errors import InputError
 from ndcl_domainbed.locks import locked
-from ndcl_domainbed.run_folder import DONE_FILE, LOCK_FILE, RECORDS_FILE
+from ndcl_domainbed.run_folder import DONE, DONE_FILE, INTERRUPTED, LOCK_FILE, RECORDS_FILE, RUNNING
 from ndcl_domainbed.sweeping import claims, states
-from ndcl_domainbed.sweeping.claims import Watch
+from ndcl_domainbed.sweeping.claims import ClaimWatch
 from ndcl_domainbed.sweeping.jobs import Job
 
 
@@ -20,8 +20,8 @@ def delete_all(jobs: Sequence[Job]) -> int:
     Jobs that are done, or that anybody runs, are left alone. A claim of another machine that looks
     old is watched for a while first: the clock of the file server may have jumped.
     """
-    watch = Watch()
-    doubtful = [job for job in jobs if states.read_state(job.folder, watch).name == states.RUNNING]
+    watch = ClaimWatch()
+    doubtful = [job for job in jobs if states.read_state(job.folder, watch).name == RUNNING]
     if doubtful:
         print(
             f"{len(doubtful)} of them were claimed by processes that cannot be asked from here: "
@@ -32,7 +32,7 @@ def delete_all(jobs: Sequence[Job]) -> int:
     return sum(delete(job, watch) for job in jobs)
 
 
-def delete(job: Job, watch: Watch) -> bool:
+def delete(job: Job, watch: ClaimWatch) -> bool:
     """Delete the folder of ``job``; return whether it was deleted.
 
     A job that is done, whose owner ``watch`` does not know to be dead, or that another process has
@@ -41,7 +41,7 @@ def delete(job: Job, watch: Watch) -> bool:
     the lock of its folder: of such a folder a line says that it stays, and why.
     """
     state = states.read_state(job.folder, watch)
-    if state.name in (states.DONE, states.RUNNING):
+    if state.name in (DONE, RUNNING):
         return False
     claim = claims.take(job.folder, state.next_attempt)
     if claim is None:
@@ -51,11 +51,11 @@ def delete(job: Job, watch: Watch) -> bool:
     try:
         with locked(job.folder / LOCK_FILE):
             if (job.folder / DONE_FILE).exists():  # its run has ended in the meantime
-                claim.finish(claims.INTERRUPTED)
+                claim.finish(INTERRUPTED)
                 return False
             job.folder.rename(aside)
     except InputError as error:
-        claim.finish(claims.INTERRUPTED)
+        claim.finish(INTERRUPTED)
         print(f"Left alone: {str(error).splitlines()[0]}")
         return False
     (aside / RECORDS_FILE).unlink(missing_ok=True)  # or a reader of results would count it

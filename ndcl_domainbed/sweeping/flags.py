@@ -5,143 +5,127 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 from ndcl_domainbed.errors import InputError, unknown_name
 from ndcl_domainbed.own_code import add_flag
 from ndcl_domainbed.sweeping.grid import Grid
-from ndcl_domainbed.sweeping.launchers import launchers
+from ndcl_domainbed.sweeping.launchers import get_launcher, launchers
 from ndcl_domainbed.training.arguments import (
-    DEFAULT_HOLDOUT,
-    LOGS,
-    PRECISIONS,
-    TASKS,
+    Role,
+    add_flags,
+    argument_names,
+    domain_word,
     parse_hparams,
 )
 
 COMMANDS = ("launch", "delete_incomplete", "status", "plan")
 
-DEFAULTS: Mapping[str, Any] = {
-    "datasets": None,
-    "algorithms": None,
-    "imbalance": None,
-    "task": TASKS[0],
-    "n_hparams_from": 0,
-    "n_hparams": 20,
-    "n_trials": 3,
-    "output_dir": None,
-    "data_dir": None,
-    "seed": 0,
-    "command_launcher": "local",
-    "steps": None,
-    "hparams": None,
-    "holdout_fraction": DEFAULT_HOLDOUT,
-    "uda_holdout_fraction": None,
-    "precision": None,
-    "compile": False,
-    "diagnostics": False,
-    "single_test_envs": False,
-    "checkpoint_freq": None,
-    "skip_model_save": False,
-    "skip_confirmation": False,
-    "jobs": None,
-    "retries": 1,
-    "sweep": None,
-    "watch": False,
-    "device": None,
-    "num_workers": None,
-    "feature_cache": None,
-    "log": None,
-}
-
-FREE_FLAGS = ("device", "num_workers", "feature_cache", "log")
-"""Flags of a run that do not change its results, and so not the folder of the job."""
-
-GRID_FLAGS = frozenset(field.name for field in fields(Grid))
-_NOT_IN_A_FILE = frozenset({"sweep", "command", "watch", "own_code"})
 BLOCKS = "blocks"
+_NOT_IN_A_FILE = ("sweep", "command", "watch", "own_code", "help")
 _CHOSEN = ("datasets", "algorithms", "imbalance")
 """Flags that choose among the values of a block."""
 
 Flags = Mapping[str, Any]
 
 
-class FileParser(argparse.ArgumentParser):
-    """A parser of what does not come from the command line: its errors name the place."""
+class SweepParser(argparse.ArgumentParser):
+    """The parser. Only flags that were given are in its result; ``defaults`` has the others.
 
-    place = ""
+    ``grid_flags`` say which runs there are; ``launcher_of`` has the launcher of each flag that
+    belongs to one. ``place`` is set where the words come from a file: then an error is an
+    InputError that names it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            prog="ndcl-domainbed sweep",
+            usage="%(prog)s COMMAND [options]",
+            description="Launch the runs of a grid, clear those that did not finish, show how far "
+            "they are, or plan what they will cost.",
+            allow_abbrev=False,
+        )
+        self.place = ""
+        self.add_argument("command", choices=COMMANDS)
+        add_flag(self)
+        self.grid_flags = _add_grid_flags(self.add_argument_group("which runs"))
+        _add_other_flags(self.add_argument_group("how they run"))
+        self.launcher_of: dict[str, str] = {}
+        for name, launcher in launchers().items():
+            title = (launcher.__doc__ or name).splitlines()[0]
+            group = self.add_argument_group(f"launcher {name}", title)
+            launcher.add_flags(group)
+            self.launcher_of |= dict.fromkeys(_names_in(group), name)
+        self.defaults = vars(super().parse_args(["launch"]))
+        for action in self._actions:
+            action.default = argparse.SUPPRESS
 
     def error(self, message: str) -> NoReturn:
-        """Raise InputError."""
-        raise InputError(f"{self.place}: {message}")
+        """Raise InputError for words of a file; end the command for its own."""
+        if self.place:
+            raise InputError(f"{self.place}: {message}")
+        super().error(message)
+
+    def parse_file(self, values: Mapping[Any, Any], place: str, known: Sequence[str]) -> Flags:
+        """Return the ``values`` in a file as the command line would have made them."""
+        words = ["launch"]
+        plain: dict[str, Any] = {}
+        switches = {action.dest for action in self._actions if action.nargs == 0}
+        for name, value in values.items():
+            if name not in known:
+                raise unknown_name(f"key in {place}", name, known)
+            if value is False and name in switches:
+                plain[name] = False
+            else:
+                words += [f"--{name}", *_words(name, value, place)]
+        self.place = place
+        parsed = vars(self.parse_args(words))
+        self.place = ""
+        return {**parsed, **plain}
 
 
-AnyParser = TypeVar("AnyParser", bound=argparse.ArgumentParser)
+def _names_in(group: argparse._ArgumentGroup) -> list[str]:
+    return [action.dest for action in group._group_actions]
 
 
-def build_parser(cls: type[AnyParser]) -> AnyParser:
-    """Return the parser. Only flags that were given are in its result."""
-    parser = cls(
-        prog="ndcl-domainbed sweep",
-        usage="%(prog)s COMMAND [options]",
-        description="Launch the runs of a grid, clear those that did not finish, show how far "
-        "they are, or plan what they will cost.",
-        argument_default=argparse.SUPPRESS,
-        allow_abbrev=False,
-    )
-    parser.add_argument("command", choices=COMMANDS)
-    add_flag(parser)
-    _add_grid_flags(parser.add_argument_group("which runs"))
-    group = parser.add_argument_group("how they run")
+def _add_grid_flags(group: argparse._ArgumentGroup) -> list[str]:
+    """Add the flags that say which runs there are; return their names."""
     add = group.add_argument
-    add("--output_dir", help="folder of the jobs' folders")
-    add("--command_launcher", metavar="NAME",
-        help=f"one of {', '.join(launchers())} (default: local)")  # fmt: skip
-    add("--jobs", type=int, metavar="N", help="jobs at a time (default: the number of cores)")
-    add("--retries", type=int, metavar="N",
-        help="how often a job that broke down is started again (default: 1)")  # fmt: skip
-    add("--seed", type=int, help="seed of the order in which the jobs start (default: 0)")
-    add("--skip_confirmation", action="store_true", help="do not ask")
-    add("--device", help="of all jobs, such as cpu or cuda")
-    add("--num_workers", type=int, metavar="N", help="loader processes of a job")
-    add("--feature_cache", metavar="DIR",
-        help="keep frozen features there (default: features in --data_dir)")  # fmt: skip
-    add("--log", metavar="KIND", help=f"log as well to: {', '.join(LOGS)}")
-    add("--watch", action="store_true",
-        help="with status: keep showing until nothing runs or waits in a queue")  # fmt: skip
-    for name, launcher in launchers().items():
-        title = (launcher.__doc__ or name).splitlines()[0]
-        launcher.add_flags(parser.add_argument_group(f"launcher {name}", title))
-    return parser
-
-
-def _add_grid_flags(group: argparse._ArgumentGroup) -> None:
-    add = group.add_argument
-    add("--sweep", metavar="FILE", help="YAML file with values for these flags; flags override it")
     add("--datasets", nargs="+", metavar="NAME", help="default: all but Debug28 and Debug224")
     add("--algorithms", nargs="+", metavar="NAME", help="default: all")
     add("--imbalance", nargs="+", metavar="SETTING",
         help="settings such as TotalHeavyTail, or table files (default: none)")  # fmt: skip
-    add("--task", choices=TASKS)
-    add("--n_hparams_from", type=int, metavar="N", help="first seed of the hparams (default: 0)")
-    add("--n_hparams", type=int, metavar="N",
+    add("--n_hparams_from", type=int, default=0, metavar="N",
+        help="first seed of the hparams (default: 0)")  # fmt: skip
+    add("--n_hparams", type=int, default=20, metavar="N",
         help="seeds of the hparams end before this; 0 is the defaults (default: 20)")  # fmt: skip
-    add("--n_trials", type=int, metavar="N", help="number of split seeds (default: 3)")
-    add("--data_dir", help="folder of the datasets")
-    add("--steps", type=int, metavar="N", help="updates a run (default: the dataset's)")
-    add("--hparams", metavar="JSON", help="hyper-parameters that override the registry's")
-    add("--holdout_fraction", type=float, metavar="SHARE", help="default: 0.2")
-    add("--uda_holdout_fraction", type=float, metavar="SHARE",
-        help="share of the test domain to train on without labels")  # fmt: skip
+    add("--n_trials", type=int, default=3, metavar="N", help="number of split seeds (default: 3)")
+    add("--data_dir", metavar="DIR", help="folder of the datasets")
+    add("--test_envs", nargs="+", type=domain_word, metavar="DOMAIN",
+        help="leave out these domains only, by index or name (default: each in turn)")  # fmt: skip
     add("--single_test_envs", action="store_true",
         help="leave out single domains only (default: pairs too)")  # fmt: skip
-    add("--checkpoint_freq", type=int, metavar="N", help="evaluate every N steps")
-    add("--precision", metavar="NAME", help=f"of the networks: {' or '.join(PRECISIONS)}")
-    add("--compile", action="store_true", help="compile the networks, and NDCL's losses")
-    add("--skip_model_save", action="store_true")
-    add("--diagnostics", action="store_true", help="record gradients and prototypes by class")
+    add_flags(group, argument_names(Role.RESULT))
+    names = _names_in(group)
+    add("--sweep", metavar="FILE", help="YAML file with values for these flags; flags override it")
+    return names
+
+
+def _add_other_flags(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--output_dir", metavar="DIR", help="folder of the jobs' folders")
+    add("--command_launcher", default="local", metavar="NAME",
+        help=f"one of {', '.join(launchers())} (default: local)")  # fmt: skip
+    add("--jobs", type=int, metavar="N", help="jobs at a time (default: the number of cores)")
+    add("--retries", type=int, default=1, metavar="N",
+        help="how often a job that broke down is started again (default: 1)")  # fmt: skip
+    add("--seed", type=int, default=0, metavar="N",
+        help="seed of the order in which the jobs start (default: 0)")  # fmt: skip
+    add("--skip_confirmation", action="store_true", help="do not ask")
+    add("--watch", action="store_true",
+        help="with status: keep showing until nothing runs or waits in a queue")  # fmt: skip
+    add_flags(group, argument_names(Role.MANNER))
 
 
 def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[Grid]]:
@@ -153,20 +137,25 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[Grid]]:
     Lists of datasets and algorithms that nobody gave stay None. For ``status`` without a flag
     that says which runs there are no grids. Raises InputError for a file that cannot be used.
     """
-    given = vars(build_parser(argparse.ArgumentParser).parse_args(argv))
-    shared, blocks = read_file(Path(given["sweep"])) if "sweep" in given else ({}, [{}])
-    options = argparse.Namespace(**{**DEFAULTS, **shared, **given})
+    parser = SweepParser()
+    given = vars(parser.parse_args(argv))
+    shared, blocks = read_file(parser, Path(given["sweep"])) if "sweep" in given else ({}, [{}])
+    options = argparse.Namespace(**{**parser.defaults, **shared, **given})
     if not options.output_dir:
         raise InputError("--output_dir is missing: the folder that holds the jobs' folders.")
     if options.watch and options.command != "status":
         raise InputError("--watch goes with status alone.")
-    check_launcher_flags(options.command_launcher, {*shared, *given})
-    if options.command == "status" and not {"sweep", *GRID_FLAGS}.intersection(given):
+    get_launcher(options.command_launcher)
+    for name in {*shared, *given} & parser.launcher_of.keys():
+        owner, chosen = parser.launcher_of[name], options.command_launcher
+        if owner != chosen:
+            raise InputError(f"--{name} is for --command_launcher {owner}, not for {chosen}.")
+    if options.command == "status" and not given.keys() & {"sweep", *parser.grid_flags}:
         return options, []
-    chosen: list[Flags] = list(blocks)
+    merged: list[Flags] = list(blocks)
     for name in _CHOSEN:
-        chosen = choose(name, chosen, given.get(name))
-    return options, [make_grid(_merge(shared, block, given)) for block in chosen]
+        merged = choose(name, merged, given.get(name))
+    return options, [make_grid(parser, _merge(shared, block, given)) for block in merged]
 
 
 def choose(name: str, blocks: Sequence[Flags], wanted: Sequence[str] | None) -> list[Flags]:
@@ -200,7 +189,7 @@ def choose(name: str, blocks: Sequence[Flags], wanted: Sequence[str] | None) -> 
     return [block for block in chosen if block.get(name, wanted)]
 
 
-def _merge(shared: Flags, block: Flags, given: Flags) -> dict[str, Any]:
+def _merge(shared: Flags, block: Flags, given: Flags) -> Flags:
     """Return the flags of a block; those that were ``given`` have already chosen among its values.
 
     Hyper-parameters are merged one by one, so that a flag or a block need not repeat the others.
@@ -213,35 +202,24 @@ def _merge(shared: Flags, block: Flags, given: Flags) -> dict[str, Any]:
     return {**shared, **block, **given, **chosen}
 
 
+def make_grid(parser: SweepParser, given: Flags) -> Grid:
+    """Return the grid of the given flags, with the defaults for the others."""
+    if given.get("data_dir") is None:
+        raise InputError("--data_dir is missing: the folder that holds the datasets.")
+    of_runs = set(argument_names(Role.RESULT))
+    own = {name: parser.defaults[name] for name in parser.grid_flags if name not in of_runs}
+    run_args = {name: given[name] for name in of_runs & given.keys() if given[name] is not False}
+    return Grid(**{name: given.get(name, default) for name, default in own.items()},
+                run_args=run_args)  # fmt: skip
+
+
 def free_args(options: argparse.Namespace) -> dict[str, Any]:
-    """Return those of ``FREE_FLAGS`` that were given."""
-    values = {name: getattr(options, name) for name in FREE_FLAGS}
+    """Return the flags that change no result, as far as they were given."""
+    values = {name: getattr(options, name) for name in argument_names(Role.MANNER)}
     return {name: value for name, value in values.items() if value is not None}
 
 
-def make_grid(given: Mapping[str, Any]) -> Grid:
-    """Return the grid of the given flags, with the defaults for the others."""
-    values = {**DEFAULTS, **given}
-    if values["data_dir"] is None:
-        raise InputError("--data_dir is missing: the folder that holds the datasets.")
-    return Grid(**{name: values[name] for name in GRID_FLAGS})
-
-
-def check_launcher_flags(chosen: str, given: set[str]) -> None:
-    """Raise InputError for a flag of another launcher, which would be ignored."""
-    for name, launcher in launchers().items():
-        if name == chosen:
-            continue
-        group = argparse.ArgumentParser(add_help=False).add_argument_group()
-        launcher.add_flags(group)
-        for action in group._group_actions:
-            if action.dest in given:
-                raise InputError(
-                    f"--{action.dest} is for --command_launcher {name}, not for {chosen}."
-                )
-
-
-def read_file(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def read_file(parser: SweepParser, path: Path) -> tuple[Flags, list[Flags]]:
     """Return the flags that a YAML file gives to all its blocks, and those of each block.
 
     The keys are the names of the flags; ``blocks``, if it is there, is a list of mappings of the
@@ -263,39 +241,14 @@ def read_file(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     blocks = content.pop(BLOCKS, [{}])
     if not (isinstance(blocks, list) and blocks and all(isinstance(b, dict) for b in blocks)):
         raise InputError(f"--sweep {path}: {BLOCKS} must be a list of groups of flags.")
-    known = [name for name in _flag_names() if name not in _NOT_IN_A_FILE]
-    in_blocks = [name for name in known if name in GRID_FLAGS]
+    known = [action.dest for action in parser._actions if action.dest not in _NOT_IN_A_FILE]
     return (
-        _converted(content, str(path), [*known, BLOCKS]),
-        [_converted(block, f"{path}, block {i + 1}", in_blocks) for i, block in enumerate(blocks)],
+        parser.parse_file(content, str(path), [*known, BLOCKS]),
+        [
+            parser.parse_file(block, f"{path}, block {number}", parser.grid_flags)
+            for number, block in enumerate(blocks, start=1)
+        ],
     )
-
-
-def _flag_names() -> list[str]:
-    return [
-        action.dest
-        for action in build_parser(argparse.ArgumentParser)._actions
-        if action.dest != "help"
-    ]
-
-
-def _converted(values: Mapping[Any, Any], place: str, known: Sequence[str]) -> dict[str, Any]:
-    """Return a file's values as the command line would have made them."""
-    words = ["launch"]
-    plain: dict[str, Any] = {}
-    parser = build_parser(FileParser)
-    parser.place = place
-    switches = {action.dest for action in parser._actions if action.nargs == 0}
-    for name, value in values.items():
-        if name not in known:
-            raise unknown_name(f"key in {place}", name, known)
-        if value is False and name in switches:
-            plain[name] = False
-        else:
-            words += [f"--{name}", *_words(name, value, place)]
-    parsed = vars(parser.parse_args(words))
-    del parsed["command"]
-    return parsed | plain
 
 
 def _words(name: str, value: Any, place: str) -> list[str]:

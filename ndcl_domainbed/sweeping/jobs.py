@@ -19,14 +19,16 @@ class Job:
     """One run. ``train_args`` are its flags without ``output_dir``, which follows from them.
 
     ``n_steps`` is the number of updates that the run will make. ``free_args`` are flags that do
-    not change its results, such as where it computes. ``own_code`` are the files that define what
-    the flags name, as in the process that made the job. Jobs compare by their folders.
+    not change its results, such as where it computes. ``test_domains`` are the names of the test
+    domains. ``own_code`` are the files that define what the flags name, as in the process that
+    made the job. Jobs compare by their folders.
     """
 
     train_args: dict[str, Any]
     folder: Path
     n_steps: int
     free_args: dict[str, Any] = field(default_factory=dict)
+    test_domains: list[str] = field(default_factory=list)
     own_code: list[str] = field(default_factory=own_files)
 
     def __eq__(self, other: object) -> bool:
@@ -55,7 +57,7 @@ class Job:
         """Return dataset, algorithm and so on in a few words."""
         args = self.train_args
         data = "/".join(filter(None, (args["dataset"], args.get("imbalance"))))
-        tests = ",".join(str(env) for env in args["test_envs"])
+        tests = ",".join(self.test_domains or map(str, args["test_envs"]))
         seeds = f"hparams {args['hparams_seed']} trial {args['trial_seed']}"
         return f"{args['algorithm']} on {data}, test {tests}, {seeds}"
 
@@ -65,9 +67,11 @@ def make_job(
     output_dir: str,
     n_steps: int,
     free_args: dict[str, Any] | None = None,
+    test_domains: list[str] | None = None,
 ) -> Job:
     """Return the job that ``train_args`` make in a sweep's ``output_dir``."""
-    return Job(train_args, Path(output_dir) / folder_name(train_args), n_steps, free_args or {})
+    folder = Path(output_dir) / folder_name(train_args)
+    return Job(train_args, folder, n_steps, free_args or {}, test_domains or [])
 
 
 def _words(value: Any) -> list[str]:

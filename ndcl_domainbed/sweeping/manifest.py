@@ -15,17 +15,21 @@ from pathlib import Path
 from ndcl_domainbed.errors import InputError
 from ndcl_domainbed.run_folder import JOBS_FILE, folder_name
 from ndcl_domainbed.sweeping.jobs import Job, make_job
+from ndcl_domainbed.training.arguments import plain_path
 
 
-def record(jobs: Iterable[Job], output_dir: str) -> None:
+def record_jobs(jobs: Iterable[Job], output_dir: str) -> None:
     """Add those of ``jobs`` that the manifest lacks, in one write at its end.
 
     Raises InputError if the folder or the file cannot be written.
     """
     check_writable(Path(output_dir))
-    known = {job.folder.name for job in recorded(output_dir)}
+    known = {job.folder.name for job in read_jobs(output_dir)}
     lines = [
-        json.dumps({"steps": job.n_steps, "args": job.train_args}, sort_keys=True)
+        json.dumps(
+            {"steps": job.n_steps, "args": job.train_args, "test_domains": job.test_domains},
+            sort_keys=True,
+        )
         for job in jobs
         if job.folder.name not in known
     ]
@@ -42,7 +46,7 @@ def record(jobs: Iterable[Job], output_dir: str) -> None:
         ) from error
 
 
-def recorded(output_dir: str) -> list[Job]:
+def read_jobs(output_dir: str) -> list[Job]:
     """Return the jobs of all launches into ``output_dir``, each once; torn lines are skipped."""
     jobs: dict[str, Job] = {}
     try:
@@ -52,20 +56,21 @@ def recorded(output_dir: str) -> list[Job]:
     for line in lines:
         try:
             content = json.loads(line)
-            job = make_job(content["args"], output_dir, content["steps"])
+            domains = content.get("test_domains")
+            job = make_job(content["args"], output_dir, content["steps"], test_domains=domains)
         except (ValueError, KeyError, TypeError):
             continue
         jobs.setdefault(job.folder.name, job)
     return list(jobs.values())
 
 
-def in_known_folders(jobs: Sequence[Job], output_dir: str) -> list[Job]:
+def keep_known_folders(jobs: Sequence[Job], output_dir: str) -> list[Job]:
     """Return ``jobs``, with the folders of those that were launched with another ``data_dir``.
 
     DomainBed's name of a folder depends on ``data_dir``, though a run does not: ``data/`` is the
     same as ``data``, and data may be moved. A launch that names both has jobs of its own for each.
     """
-    known = recorded(output_dir)
+    known = read_jobs(output_dir)
     names = {job.folder.name for job in known}
     given = {job.folder.name for job in jobs}
     others = {_without_data_dir(job): job for job in known if job.folder.name not in given}
@@ -77,8 +82,10 @@ def in_known_folders(jobs: Sequence[Job], output_dir: str) -> list[Job]:
 
 
 def _without_data_dir(job: Job) -> str:
-    """Return a name for the arguments of ``job`` but ``data_dir``."""
-    return folder_name({**job.train_args, "data_dir": None})
+    """Return a name for the arguments of ``job`` but ``data_dir``, however paths are spelled."""
+    paths = {k: plain_path(job.train_args[k]) for k in ("dataset", "imbalance")
+             if job.train_args.get(k)}  # fmt: skip
+    return folder_name({**job.train_args, **paths, "data_dir": None})
 
 
 def check_writable(folder: Path) -> None:

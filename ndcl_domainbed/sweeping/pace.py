@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 
-from ndcl_domainbed.sweeping import claims, states
+from ndcl_domainbed.run_folder import DONE, State
 from ndcl_domainbed.sweeping.jobs import Job
-from ndcl_domainbed.sweeping.states import State
 
 Kind = tuple[str, str | None, str]
 """Dataset, setting and algorithm: jobs of a kind take about as long."""
@@ -42,9 +41,9 @@ def pace_of(found: Mapping[Job, State]) -> Pace:
     timed: dict[Kind, list[float]] = defaultdict(list)
     for job, state in found.items():
         claim = state.claim
-        if claim is None or claim.end is None or claim.end.outcome != claims.DONE:
+        if claim is None or claim.end is None or claim.end.outcome != DONE:
             continue  # also a job that no sweep has finished
-        if state.name != states.DONE or claim.number > 0:
+        if state.name != DONE or claim.number > 0:
             continue
         seconds = claim.end.at - claim.since
         if seconds > 0:  # the clock may have been set back in the meantime

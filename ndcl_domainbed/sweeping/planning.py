@@ -10,13 +10,12 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from ndcl_domainbed.run_folder import DONE_FILE, RECORDS_FILE
-from ndcl_domainbed.sweeping import claims, states
+from ndcl_domainbed.run_folder import DONE, DONE_FILE, FAILED, RECORDS_FILE, State, latest_claim
+from ndcl_domainbed.sweeping import states
 from ndcl_domainbed.sweeping.grid import dataset_class, usual_length
 from ndcl_domainbed.sweeping.jobs import Job, cores, make_job
 from ndcl_domainbed.sweeping.pace import Kind, Pace, kind_of
 from ndcl_domainbed.sweeping.running import run_jobs
-from ndcl_domainbed.sweeping.states import State
 from ndcl_domainbed.sweeping.view import duration
 
 MEASURED_STEPS = 6
@@ -44,7 +43,7 @@ def checkpoints(job: Job) -> int:
     every = args.get("checkpoint_freq")
     if every is None:
         data = dataset_class(args["dataset"], args["data_dir"])
-        _, every = usual_length(data, args.get("hparams"))
+        _, every = usual_length(args, data)
     last = job.n_steps - 1
     return last // every + 1 + (last % every > 0)
 
@@ -68,7 +67,7 @@ def measure(jobs: Sequence[Job], at_a_time: int) -> tuple[Pace, dict[Kind, str]]
         for kind, job in first.items():
             often, seldom = short[kind, 1], short[kind, MEASURED_STEPS - 1]
             state = states.read_state(often.folder)
-            if state.name == states.DONE and (seldom.folder / DONE_FILE).exists():
+            if state.name == DONE and (seldom.folder / DONE_FILE).exists():
                 seconds[kind] = cost(often.folder, seldom.folder).of(job) / job.n_steps
             else:
                 reasons[kind] = " ".join(state.reason.split())
@@ -83,7 +82,7 @@ def _temporary_unless_failed() -> Iterator[str]:
         yield str(folder)
     finally:
         for job_folder in folder.iterdir():
-            if states.read_state(job_folder).name != states.FAILED:
+            if states.read_state(job_folder).name != FAILED:
                 shutil.rmtree(job_folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # some have failed
             folder.rmdir()
@@ -106,7 +105,7 @@ def cost(often: Path, seldom: Path) -> Cost:
 
 
 def _seconds(folder: Path) -> float:
-    claim = claims.latest(folder)
+    claim = latest_claim(folder)
     return claim.end.at - claim.since if claim and claim.end else 0.0
 
 
@@ -114,7 +113,7 @@ def describe(
     found: Mapping[Job, State], pace: Pace, reasons: Mapping[Kind, str], at_a_time: int
 ) -> list[str]:
     """Return the plan in lines."""
-    to_do = [job for job, state in found.items() if state.name != states.DONE]
+    to_do = [job for job, state in found.items() if state.name != DONE]
     steps = sum(job.n_steps for job in to_do)
     lines = [f"To do: {len(to_do)} jobs, {steps:,} steps."]
     for kind, reason in reasons.items():

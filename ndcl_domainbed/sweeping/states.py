@@ -19,14 +19,12 @@ from ndcl_domainbed.run_folder import (
     State,
 )
 from ndcl_domainbed.sweeping import claims
-from ndcl_domainbed.sweeping.claims import Watch
-
-__all__ = ["DONE", "FAILED", "RUNNING", "STATES", "WAITING", "State", "count_line", "read_state"]
+from ndcl_domainbed.sweeping.claims import ClaimWatch
 
 STATES = (DONE, RUNNING, FAILED, WAITING)
 
 
-def read_state(folder: Path, watch: Watch | None = None) -> State:
+def read_state(folder: Path, watch: ClaimWatch | None = None) -> State:
     """Return the state of the job in ``folder``: one of ``STATES``.
 
     A job whose owner has died is waiting: it resumes from its last checkpoint. ``watch`` is asked
@@ -40,7 +38,7 @@ def read_state(folder: Path, watch: Watch | None = None) -> State:
     return state
 
 
-def _job_state(folder: Path, names: Sequence[str], watch: Watch | None) -> State:
+def _job_state(folder: Path, names: Sequence[str], watch: ClaimWatch | None) -> State:
     """Return the state of the job in ``folder``, whose files had these names a moment ago."""
     state = run_folder.read_state(folder, names)
     claim = state.claim
@@ -55,7 +53,7 @@ def _job_state(folder: Path, names: Sequence[str], watch: Watch | None) -> State
     return State(WAITING if _is_abandoned(claim, watch) else RUNNING, claim)
 
 
-def _is_abandoned(claim: Claim, watch: Watch | None) -> bool:
+def _is_abandoned(claim: Claim, watch: ClaimWatch | None) -> bool:
     if watch is not None:
         return watch.owner_is_dead(claim)
     here = claim.owner.runs_here() if claim.owner else None

@@ -7,16 +7,19 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from ndcl_domainbed.run_folder import finished_steps
+from ndcl_domainbed.run_folder import DONE, FAILED, RUNNING, WAITING, State, finished_steps
 from ndcl_domainbed.sweeping import states
 from ndcl_domainbed.sweeping.jobs import Job
 from ndcl_domainbed.sweeping.pace import pace_of
-from ndcl_domainbed.sweeping.queued import Queue
-from ndcl_domainbed.sweeping.states import State, read_state
+from ndcl_domainbed.sweeping.slurm_queue import SlurmQueue
+from ndcl_domainbed.sweeping.states import read_state
 from ndcl_domainbed.sweeping.view import duration, outcome
 
 PERIOD = 5.0
 """Seconds from one look to the next when watching."""
+
+CLEAR = "\x1b[H\x1b[2J"
+"""What clears a terminal."""
 
 QUEUE_PERIOD = 30.0
 """The same while jobs only wait in a queue: a cluster's scheduler must not be asked often."""
@@ -27,33 +30,16 @@ def watch(jobs: Sequence[Job]) -> None:
 
     Raises RunFailure if the queue cannot be asked for long.
     """
-    from rich.console import Console
-    from rich.live import Live
-    from rich.text import Text
-
-    queue = Queue()
-    if not sys.stdout.isatty():
-        while pause := print_status(jobs, queue):
-            time.sleep(pause)
-        return
-    console = Console()
-    with Live(console=console, auto_refresh=False, vertical_overflow="ellipsis") as live:
-        while True:
-            lines, pause = look(jobs, queue)
-            live.update(Text("\n".join(lines)), refresh=True)
-            if not pause:
-                return
-            time.sleep(pause)
+    queue = SlurmQueue()
+    while True:
+        lines, pause = look(jobs, queue)
+        print("\n".join([CLEAR * sys.stdout.isatty() + lines[0], *lines[1:]]), flush=True)
+        if not pause:
+            return
+        time.sleep(pause)
 
 
-def print_status(jobs: Sequence[Job], queue: Queue) -> float:
-    """Print the status once; return when to look again, as :func:`look` does."""
-    lines, pause = look(jobs, queue)
-    print("\n".join(lines), flush=True)
-    return pause
-
-
-def look(jobs: Sequence[Job], queue: Queue) -> tuple[list[str], float]:
+def look(jobs: Sequence[Job], queue: SlurmQueue) -> tuple[list[str], float]:
     """Return the status in lines, and the seconds after which to look again.
 
     They are 0 if there is nothing to wait for: no job runs, and none is known to be in the queue
@@ -62,7 +48,7 @@ def look(jobs: Sequence[Job], queue: Queue) -> tuple[list[str], float]:
     found = read_all(jobs)
     if _running(found):
         return describe(found), PERIOD
-    queued, again = queue.look([job for job, state in found.items() if state.name != states.DONE])
+    queued, again = queue.look([job for job, state in found.items() if state.name != DONE])
     return describe(found, queued), QUEUE_PERIOD if again else 0.0
 
 
@@ -83,7 +69,7 @@ def describe(found: Mapping[Job, State], queued: int = 0) -> list[str]:
     if steps:
         lines += ["", "running:"]
         lines += [f"  {_running_line(job, found[job], made)}" for job, made in steps.items()]
-    failed = [job for job, state in found.items() if state.name == states.FAILED]
+    failed = [job for job, state in found.items() if state.name == FAILED]
     if failed:
         lines += ["", *(outcome(job, found[job]) for job in failed)]
     return [*lines, "", *table(found)]
@@ -95,9 +81,9 @@ def progress_line(found: Mapping[Job, State], steps: Mapping[Job, int]) -> str:
     to_do = {
         job: job.n_steps - steps.get(job, 0)
         for job, state in found.items()
-        if state.name in (states.RUNNING, states.WAITING)
+        if state.name in (RUNNING, WAITING)
     }
-    failed = sum(job.n_steps for job, state in found.items() if state.name == states.FAILED)
+    failed = sum(job.n_steps for job, state in found.items() if state.name == FAILED)
     made = total - failed - sum(to_do.values())
     line = f"{made:,} of {total:,} steps"
     if not to_do:
@@ -129,7 +115,7 @@ def table(found: Mapping[Job, State]) -> list[str]:
 
 
 def _running(found: Mapping[Job, State]) -> list[Job]:
-    return [job for job, state in found.items() if state.name == states.RUNNING]
+    return [job for job, state in found.items() if state.name == RUNNING]
 
 
 def _running_line(job: Job, state: State, made: int) -> str:

@@ -4,36 +4,21 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
-from ndcl_domainbed.run_folder import finished_steps
-from ndcl_domainbed.sweeping import states
+from ndcl_domainbed.run_folder import DONE, FAILED, State, finished_steps
 from ndcl_domainbed.sweeping.jobs import Job
-from ndcl_domainbed.sweeping.states import State
 
 
-class View(Protocol):
-    """What a scheduler reports to."""
-
-    def started(self, job: Job, state: State) -> None:
-        """Show that a job starts, or resumes, from ``state``."""
-
-    def ended(self, job: Job, state: State) -> None:
-        """Show that nothing more will be done about a job here."""
-
-    def refresh(self, running: Sequence[Job]) -> None:
-        """Show how far the jobs that run here are."""
-
-
-class Tally:
-    """Counts jobs and steps, and tells the time to go from the pace so far."""
+class View:
+    """Prints a line for each job that ends: how, how many have, and the time to go."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self.total = len(jobs)
-        self.ended = 0
-        self.failed = 0
+        self.n_ended = 0
+        self.n_failed = 0
         self._steps_to_do = {job: job.n_steps for job in jobs}
         self._at_start: dict[Job, int] = {}
         self._made = 0
@@ -44,15 +29,26 @@ class Tally:
         self._at_start[job] = finished_steps(job.folder)
         self._steps_to_do[job] = job.n_steps - self._at_start[job]
 
-    def finished(self, job: Job, state: State) -> None:
-        """Count a job that has ended."""
-        self.ended += 1
-        self.failed += state.name == states.FAILED
+    def ended(self, job: Job, state: State) -> None:
+        """Count a job about which nothing more will be done here, and show how it ended."""
+        self.n_ended += 1
+        self.n_failed += state.name == FAILED
         to_do = self._steps_to_do.pop(job)
-        if state.name == states.DONE and job in self._at_start:
+        if state.name == DONE and job in self._at_start:
             self._made += to_do
+        self.show_end(job, state)
 
-    def seconds_to_go(self, running: dict[Job, int]) -> float | None:
+    def show_end(self, job: Job, state: State) -> None:
+        """Show how a job ended."""
+        seconds = self.seconds_to_go({})
+        to_go = f" [{duration(seconds)} to go]" if seconds else ""
+        width = len(str(self.total))
+        print(f"{self.n_ended:>{width}}/{self.total} {outcome(job, state)}{to_go}", flush=True)
+
+    def refresh(self, running: Sequence[Job]) -> None:
+        """Show how far the jobs that run here are."""
+
+    def seconds_to_go(self, running: Mapping[Job, int]) -> float | None:
         """Return the seconds to go, given how far the running jobs are; None if unknown yet."""
         begun = sum(max(0, steps - self._at_start[job]) for job, steps in running.items())
         made = self._made + begun
@@ -60,6 +56,38 @@ class Tally:
             return None
         pace = (time.monotonic() - self._begun) / made
         return pace * (sum(self._steps_to_do.values()) - begun)
+
+
+class LiveView(View):
+    """Shows a bar for the sweep and one for each job that runs; failures stay above them."""
+
+    def __init__(self, jobs: Sequence[Job], progress: Any) -> None:
+        super().__init__(jobs)
+        self._progress = progress
+        self._whole = progress.add_task("", total=len(jobs), to_go="")
+        self._bars: dict[Job, Any] = {}
+        self.refresh([])
+
+    def show_end(self, job: Job, state: State) -> None:
+        """Keep a line if the job failed."""
+        if state.name != DONE:
+            self._progress.console.print(outcome(job, state), markup=False, highlight=False)
+
+    def refresh(self, running: Sequence[Job]) -> None:
+        """Bring all bars up to date."""
+        steps = {job: finished_steps(job.folder) for job in running}
+        for job in list(self._bars.keys() - steps.keys()):
+            self._progress.remove_task(self._bars.pop(job))
+        for job, made in steps.items():
+            if job not in self._bars:
+                self._bars[job] = self._progress.add_task(job.title(), total=job.n_steps, to_go="")
+            self._progress.update(self._bars[job], completed=made)
+        seconds = self.seconds_to_go(steps)
+        failed = f", {self.n_failed} failed" if self.n_failed else ""
+        self._progress.update(
+            self._whole, completed=self.n_ended, description=f"all jobs{failed}",
+            to_go=f"{duration(seconds)} to go" if seconds is not None else "",
+        )  # fmt: skip
 
 
 def duration(seconds: float) -> str:
@@ -86,75 +114,14 @@ def outcome(job: Job, state: State) -> str:
     return f"{state.name:<7} {job.title()}{reason}"
 
 
-class PlainView:
-    """A line for each job that ends."""
-
-    def __init__(self, jobs: Sequence[Job]) -> None:
-        self.tally = Tally(jobs)
-
-    def started(self, job: Job, state: State) -> None:
-        """Show nothing: the end will be shown."""
-        self.tally.started(job)
-
-    def ended(self, job: Job, state: State) -> None:
-        """Print how the job ended, how many have, and the time to go."""
-        self.tally.finished(job, state)
-        seconds = self.tally.seconds_to_go({})
-        to_go = f" [{duration(seconds)} to go]" if seconds else ""
-        width = len(str(self.tally.total))
-        print(f"{self.tally.ended:>{width}}/{self.tally.total} {outcome(job, state)}{to_go}",
-              flush=True)  # fmt: skip
-
-    def refresh(self, running: Sequence[Job]) -> None:
-        """Show nothing."""
-
-
-class LiveView:
-    """A bar for the sweep and one for each job that runs; failures stay above them."""
-
-    def __init__(self, jobs: Sequence[Job], progress: Any) -> None:
-        self.tally = Tally(jobs)
-        self._progress = progress
-        self._whole = progress.add_task("", total=len(jobs), to_go="")
-        self._bars: dict[Job, Any] = {}
-        self.refresh([])
-
-    def started(self, job: Job, state: State) -> None:
-        """Add a bar for the job."""
-        self.tally.started(job)
-
-    def ended(self, job: Job, state: State) -> None:
-        """Count the job; keep a line if it failed."""
-        self.tally.finished(job, state)
-        if state.name != states.DONE:
-            self._progress.console.print(outcome(job, state), markup=False, highlight=False)
-
-    def refresh(self, running: Sequence[Job]) -> None:
-        """Bring all bars up to date."""
-        steps = {job: finished_steps(job.folder) for job in running}
-        for job in list(self._bars.keys() - steps.keys()):
-            self._progress.remove_task(self._bars.pop(job))
-        for job, made in steps.items():
-            if job not in self._bars:
-                self._bars[job] = self._progress.add_task(job.title(), total=job.n_steps, to_go="")
-            self._progress.update(self._bars[job], completed=made)
-        seconds = self.tally.seconds_to_go(steps)
-        failed = f", {self.tally.failed} failed" if self.tally.failed else ""
-        self._progress.update(
-            self._whole, completed=self.tally.ended, description=f"all jobs{failed}",
-            to_go=f"{duration(seconds)} to go" if seconds is not None else "",
-        )  # fmt: skip
-
-
 @contextmanager
-def shown(jobs: Sequence[Job]) -> Iterator[View]:
+def show_progress(jobs: Sequence[Job]) -> Iterator[View]:
     """Show the progress of ``jobs`` while the block runs."""
     if not sys.stdout.isatty():
-        yield PlainView(jobs)
+        yield View(jobs)
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress
 
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), "{task.fields[to_go]}")
-    texts = [TextColumn(item) if isinstance(item, str) else item for item in columns]
-    with Progress(*texts, transient=True) as progress:
+    with Progress(*columns, transient=True) as progress:
         yield LiveView(jobs, progress)

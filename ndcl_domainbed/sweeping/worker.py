@@ -6,24 +6,36 @@ import os
 import signal
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from imbalance_splits.discovery import use_files
 from ndcl_domainbed.errors import InputError, RunFailure
-from ndcl_domainbed.run_folder import DONE_FILE, ERR_FILE
+from ndcl_domainbed.run_folder import DONE, DONE_FILE, ERR_FILE, FAILED, INTERRUPTED, Claim
 from ndcl_domainbed.sweeping import claims
-from ndcl_domainbed.sweeping.claims import DONE, FAILED, INTERRUPTED, Claim
 from ndcl_domainbed.sweeping.jobs import Job
 
 NOT_MINE = "not mine"
 """What :func:`run` returns for a job that another process has taken, or that is done."""
 
-LOOK = 1.0
-"""Seconds from one look at the parent process to the next."""
+STATUS_NOT_MINE = 75
+"""Exit status of a job's process when another process has the job."""
+
+STATUS_CANNOT_WRITE = 74
+"""Exit status of a job's process when its folder cannot be written."""
+
+
+def run_and_exit(job: Job, number: int) -> NoReturn:
+    """Be the process of ``job``: run it and exit with 0, 1 or a status from above."""
+    statuses = {DONE: 0, FAILED: 1, NOT_MINE: STATUS_NOT_MINE}
+    try:
+        status = statuses[run(job, number)]
+    except OSError:  # of the run's own errors none comes here: they are in its folder
+        status = STATUS_CANNOT_WRITE
+    sys.exit(status)
 
 
 def run(job: Job, number: int) -> str:
@@ -41,7 +53,7 @@ def run(job: Job, number: int) -> str:
         return NOT_MINE
     stop = keep_alive(claim)
     try:
-        with quiet(job.folder):
+        with redirect_output(job.folder):
             return _train(job, claim)
     finally:
         stop.set()
@@ -78,7 +90,7 @@ def append_error(folder: Path, text: str) -> None:
 
 
 @contextmanager
-def quiet(folder: Path) -> Iterator[None]:
+def redirect_output(folder: Path) -> Iterator[None]:
     """Send what the block prints nowhere, and what libraries write to standard error to err.txt.
 
     The run itself copies what Python prints to its own files; here come the messages of native
@@ -104,23 +116,15 @@ def quiet(folder: Path) -> Iterator[None]:
 def keep_alive(claim: Claim) -> threading.Event:
     """Touch ``claim`` in a thread until the returned event is set.
 
-    The process ends itself when it has lost the job to another, which must not find it writing,
-    and when its parent is gone, so that nothing runs on that nobody watches.
+    A process that has lost the job to another, which must not find it writing, is ended.
     """
     stop = threading.Event()
-    arguments = (claim, os.getppid(), stop)
-    threading.Thread(target=_beat, args=arguments, name="heartbeat", daemon=True).start()
+    threading.Thread(target=_beat, args=(claim, stop), name="heartbeat", daemon=True).start()
     return stop
 
 
-def _beat(claim: Claim, parent: int, stop: threading.Event) -> None:
-    touched = time.monotonic()
-    while not stop.wait(LOOK):
-        if os.getppid() != parent:
-            os.kill(os.getpid(), signal.SIGTERM)
-            return
-        if time.monotonic() - touched < claims.HEARTBEAT:
-            continue
+def _beat(claim: Claim, stop: threading.Event) -> None:
+    while not stop.wait(claims.HEARTBEAT):
         try:
             lost = claim.is_lost()
             if not lost:
@@ -129,4 +133,3 @@ def _beat(claim: Claim, parent: int, stop: threading.Event) -> None:
             continue
         if lost and not stop.is_set():
             os.kill(os.getpid(), signal.SIGKILL)
-        touched = time.monotonic()

@@ -14,7 +14,12 @@ from imbalance_splits.errors import InputError
 from imbalance_splits.whole_files import whole_file
 from ndcl_domainbed.run_folder import RESUME_FILE, describe_data_change
 from ndcl_domainbed.training import seeding, state
-from ndcl_domainbed.training.arguments import TrainArguments
+from ndcl_domainbed.training.arguments import (
+    Role,
+    TrainArguments,
+    argument_names,
+    read_arguments,
+)
 
 if TYPE_CHECKING:
     from ndcl_domainbed.training.preparation import Run
@@ -23,10 +28,6 @@ SAVE_SECONDS = 10.0
 """The least time between two savings of progress; a run of seconds is as soon made again."""
 
 _AGAIN = "Use another --output_dir, or start over with --no_resume."
-_FREE_TO_CHANGE = frozenset(
-    {"output_dir", "data_dir", "device", "num_workers", "feature_cache", "log"}
-    | {"no_resume", "keep_resume"}
-)
 
 
 @dataclass
@@ -137,9 +138,9 @@ def check_same_run(saved: dict[str, Any], arguments: TrainArguments, path: Path)
 
     A flag that is missing there was not known yet, and so not given.
     """
-    now, defaults = arguments.as_record(), TrainArguments().as_record()
-    for name in sorted(now.keys() - _FREE_TO_CHANGE):
-        theirs = saved.get(name, defaults[name])
+    now, then = arguments.as_record(), read_arguments(saved).as_record()
+    for name in sorted(argument_names(Role.GRID, Role.RESULT)):
+        theirs = then[name]
         if theirs != now[name]:
             raise InputError(
                 f"{path} belongs to a run {_typed(name, theirs)}, not {_typed(name, now[name])}. "

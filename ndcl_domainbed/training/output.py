@@ -83,15 +83,18 @@ def logged_to(folder: Path) -> Iterator[None]:
     """Copy standard output to ``out.txt`` and standard error to ``err.txt`` in ``folder``.
 
     An exception that leaves the block is described at the end of ``err.txt``, its last line
-    saying what went wrong.
+    saying what went wrong; without one, what was there before goes.
     """
     kept = sys.stdout, sys.stderr
     out, err = Tee(sys.stdout, folder / OUT_FILE), Tee(sys.stderr, folder / ERR_FILE)
+    old_errors = err.path.stat().st_size
     sys.stdout, sys.stderr = out, err
     last_words = ""
     try:
         yield
         out.flush()
+        err.flush()
+        _cut_start(err.path, old_errors)
     except Stopped as leaving:
         if leaving.at_once:
             print(leaving.message, file=err, flush=True)
@@ -106,6 +109,16 @@ def logged_to(folder: Path) -> Iterator[None]:
         sys.stdout, sys.stderr = kept
         out.close()
         err.close(last_words)
+
+
+def _cut_start(path: Path, size: int) -> None:
+    """Remove the first ``size`` bytes of a file that others may have open to append."""
+    with suppress(OSError), path.open("r+b") as file:
+        file.seek(size)
+        rest = file.read()
+        file.seek(0)
+        file.write(rest)
+        file.truncate()
 
 
 class ProgressDisplay:

@@ -44,7 +44,7 @@ def add_finished_sweep(folder: Path) -> None:
     output = folder / "sweep"
     _, grids = parse(["launch", *flags.split(), *more.split(), str(output)])
     jobs = grid.expand(grids, str(output))
-    manifest.record(jobs, str(output))
+    manifest.record_jobs(jobs, str(output))
     for number, job in enumerate(jobs):
         args = job.train_args
         about = {key: args[key] for key in ("dataset", "algorithm", "imbalance", "trial_seed")}

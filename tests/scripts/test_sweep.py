@@ -9,8 +9,11 @@ import sys
 import pytest
 
 from ndcl_domainbed.errors import InputError
+from ndcl_domainbed.run_folder import all_claims, latest_claim
 from ndcl_domainbed.scripts import sweep
 from ndcl_domainbed.sweeping import claims
+from tests.command_line import call
+from tests.image_folders import write_images
 
 GRID = ["--datasets", "Debug28", "--n_trials", "1", "--n_hparams", "1", "--single_test_envs"]
 CHEAP = [*GRID, "--steps", "2", "--hparams", '{"batch_size": 2}']
@@ -39,21 +42,16 @@ def test_launch_runs_every_job_once(run, tmp_path):
         assert (folder / "done").exists()
         records = [json.loads(line) for line in (folder / "results.jsonl").open()]
         assert [record["step"] for record in records] == [0, 1]
-        assert [claim.end.outcome for claim in claims.all_claims(folder)] == ["done"]
+        assert [claim.end.outcome for claim in all_claims(folder)] == ["done"]
     status, printed = run("launch", *CHEAP, "--algorithms", "ERM")
     assert status == 0
     assert "About to launch 0 jobs." in printed.out
-    assert all(len(claims.all_claims(folder)) == 1 for folder in job_folders(tmp_path))
+    assert all(len(all_claims(folder)) == 1 for folder in job_folders(tmp_path))
 
 
 def image_folder(tmp_path):
     """Return a folder of three domains with two classes, of one picture each."""
-    folder = tmp_path / "images"
-    for domain in "abc":
-        for name in "01":
-            (folder / domain / name).mkdir(parents=True)
-            (folder / domain / name / "0.png").write_bytes(PICTURE)
-    return folder
+    return write_images(tmp_path / "images", ["a", "b", "c"], ["0", "1"], 1)
 
 
 def test_data_that_were_moved_are_the_same_data(run, tmp_path):
@@ -67,19 +65,21 @@ def test_data_that_were_moved_are_the_same_data(run, tmp_path):
     for spelling in ("moved", "moved/", "./moved"):
         here = ["--data_dir", f"{tmp_path}/{spelling}"]
         _, printed = run("launch", *flags, *here)
-        assert printed.out.count("3 jobs were launched here with another --data_dir") == 1
+        assert printed.err.count("3 jobs were launched here with another --data_dir") == 1
         assert ("About to launch 1 jobs." in printed.out) == (spelling == "moved")
         assert "3 done, 0 running, 0 failed, 0 waiting." in printed.out
         assert job_folders(tmp_path) == [first, *rest]
-    assert len(claims.all_claims(first)) == 2
-    assert all(len(claims.all_claims(folder)) == 1 for folder in rest)
+    assert len(all_claims(first)) == 2
+    assert all(len(all_claims(folder)) == 1 for folder in rest)
     _, printed = run("delete_incomplete", *flags, *here)
     assert "About to delete 0 jobs." in printed.out
 
 
 def test_a_job_that_fails_does_so_alone_and_says_why(run, tmp_path):
     broken = image_folder(tmp_path)
-    (broken / "b" / "1" / "0.png").write_bytes(b"not a picture")
+    image = broken / "b" / "1" / "000.png"
+    content = image.read_bytes()
+    image.write_bytes(b"not an image")
     flags = [*CHEAP, "--algorithms", "ERM"]
     flags[flags.index("Debug28") : flags.index("Debug28") + 1] = ["Debug28", str(broken)]
     status, printed = run("launch", *flags)
@@ -90,13 +90,15 @@ def test_a_job_that_fails_does_so_alone_and_says_why(run, tmp_path):
     for folder in failed:
         assert str(folder) in printed.err
         reason = (folder / "err.txt").read_text().splitlines()[-1]
-        assert str(broken / "b" / "1" / "0.png") in reason
-        assert str(broken / "b" / "1" / "0.png") in claims.latest(folder).end.reason
-        assert len(claims.all_claims(folder)) == 1  # such an error comes again: no retry
-    (broken / "b" / "1" / "0.png").write_bytes(PICTURE)
+        assert str(image) in reason
+        assert str(image) in latest_claim(folder).end.reason
+        assert len(all_claims(folder)) == 1  # such an error comes again: no retry
+    image.write_bytes(content)
     status, printed = run("launch", *flags)
     assert status == 0
     assert "6 jobs: 6 done" in printed.out
+    for folder in failed:  # and says no longer why it failed before
+        assert (folder / "err.txt").read_text() == ""
 
 
 def test_delete_incomplete_leaves_what_is_done_or_running(run, tmp_path):
@@ -120,8 +122,10 @@ def test_dummy_prints_commands_for_a_shell(run, tmp_path):
              "--command_launcher", "dummy", "--datasets", "PACS"]  # fmt: skip
     status, printed = run("launch", *flags)
     assert status == 0
-    lines = [line for line in printed.out.splitlines() if line.startswith(sys.executable)]
+    lines = printed.out.splitlines()
     assert len(lines) == 4
+    assert all(line.startswith(sys.executable) for line in lines)
+    assert "About to launch 4 jobs." in printed.err
     for line in lines:
         words = shlex.split(line)
         assert words[words.index("--hparams") + 1] == hparams
@@ -134,6 +138,7 @@ def launched(monkeypatch):
     """What the local launcher is given; it starts nothing."""
     jobs = []
     local = sweep.get_launcher("local")
+    monkeypatch.setattr(local, "check", lambda given, options: None)
     monkeypatch.setattr(local, "launch", lambda given, options: jobs.extend(given))
     return jobs
 
@@ -177,6 +182,8 @@ def test_the_answer_counts(tmp_path, monkeypatch, launched, answer, jobs):
         (["--n_hparams", "0"], "leaves nothing to run"),
         (["--n_trials", "0"], "--n_trials must be at least 1"),
         (["--jobs", "0"], "--jobs must be at least 1"),
+        (["--test_envs", "7"], "Debug28 has no domain 7"),
+        (["--test_envs", "art"], "unknown domain of Debug28 'art'"),
         (["--steps", "0"], "--steps must be at least 1"),
         (["--precision", "bf61"], "unknown precision 'bf61'; did you mean 'bf16'"),
         (["--log", "board"], "unknown log 'board'; did you mean 'tensorboard'"),
@@ -206,7 +213,64 @@ def test_too_few_images_for_a_setting_are_an_error_before_any_job(run, tmp_path)
              "TotalHeavyTail"]  # fmt: skip
     with pytest.raises(InputError, match=r"images.*class 0 has 1 images"):
         run("launch", *CHEAP, *flags)
-    assert job_folders(tmp_path) == []
+    assert not (tmp_path / "out").exists()
+
+
+LAUNCHER = """
+'''Prints jobs.'''
+STARTS_JOBS = False
+def add_flags(group):
+    group.add_argument("--colors", type=int, default=3)
+def launch(jobs, options):
+    print(len(jobs), options.colors)
+    return False
+"""
+
+
+def test_a_launcher_of_ones_own_may_have_defaults_and_disturbs_no_other(run, tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(LAUNCHER)
+    monkeypatch.setenv("NDCL_OWN_CODE", str(tmp_path / "mine.py"))
+    flags = [*GRID, "--algorithms", "ERM", "--command_launcher"]
+    assert run("launch", *flags, "mine")[1].out == "3 3\n"
+    assert run("launch", *flags, "mine", "--colors", "5")[1].out == "3 5\n"
+    assert run("launch", *flags, "dummy")[0] == 0
+    with pytest.raises(InputError, match="--colors is for --command_launcher mine, not for dummy"):
+        run("launch", *flags, "dummy", "--colors", "3")
+
+
+def test_a_sweep_leaves_out_the_domains_that_are_named(run, tmp_path):
+    write_images(tmp_path / "images", ["ink", "oil", "pen"], ["0", "1"], 2)
+    flags = [*CHEAP, "--algorithms", "ERM", "--datasets", "images", "--test_envs"]
+    _, printed = run("launch", *flags, "pen", "0")
+    assert "2 jobs: 2 done, 0 running, 0 failed, 0 waiting." in printed.out
+    assert {word for word in printed.out.split() if word in ("ink,", "oil,", "pen,")} == {
+        "ink,", "pen,",
+    }  # fmt: skip
+    made = [json.loads(next((folder / "results.jsonl").open())) for folder in job_folders(tmp_path)]
+    assert sorted(record["args"]["test_envs"] for record in made) == [[0], [2]]
+    assert sweep.main(["status", "--output_dir", str(tmp_path / "out")]) == 0
+    train = ["--data_dir", tmp_path, "--steps", 1, "--hparams", '{"batch_size": 2}']
+    outcome = call("train", "--dataset", "./images/", "--test_env", "Pen", *train,
+                   "--output_dir", tmp_path / "run")  # fmt: skip
+    assert outcome.status == 0, outcome.err
+    record = json.loads(next((tmp_path / "run" / "results.jsonl").open()))
+    assert (record["args"]["dataset"], record["args"]["test_envs"]) == ("images", [2])
+    outcome = call("train", "--dataset", "images", "--test_env", "Pencil", *train)
+    assert (outcome.status, outcome.err.splitlines()[0][:40]) == (
+        2, "error: unknown domain of images 'Pencil'",
+    )  # fmt: skip
+
+
+def test_features_are_computed_once_the_launcher_can_start(run, tmp_path, monkeypatch):
+    write_images(tmp_path / "images", ["a", "b", "c"], ["0", "1"], 2)
+    hparams = '{"frozen": true, "backbone": "small_cnn", "batch_size": 2}'
+    flags = [*CHEAP, "--algorithms", "ERM", "--datasets", "images", "--hparams", hparams]
+    monkeypatch.setenv("PATH", str(tmp_path))  # there is no Slurm
+    with pytest.raises(InputError, match="there is no Slurm here"):
+        run("launch", *flags, "--command_launcher", "slurm")
+    assert not (tmp_path / "features").exists()
+    status, printed = run("launch", *flags)
+    assert (status, "3 jobs: 3 done" in printed.out) == (0, True)
 
 
 def test_by_default_all_algorithms_and_all_real_data_sets(run):
@@ -232,14 +296,3 @@ def test_help_does_not_import_torch():
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert answer.stdout.splitlines()[-1] == "set()"
-
-
-def _picture():
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.new("RGB", (28, 28), (10, 200, 30)).save(file, "PNG")
-    return file.getvalue()
-
-
-PICTURE = _picture()

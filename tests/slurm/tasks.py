@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ndcl_domainbed.sweeping import claims
+from ndcl_domainbed.run_folder import Claim, all_claims
 from tests.slurm.cluster import queue, wait
 from tests.sweeping import sweeps
 from tests.training import runs
@@ -46,16 +47,9 @@ def job_folders(folder: Path) -> list[Path]:
     return [path for path in sweeps.job_folders(folder) if path.name != "slurm"]
 
 
-def again(claim: claims.Claim) -> claims.Claim | None:
-    """Return the claim of a later attempt at the same job that runs."""
-    latest = claims.latest(claim.path.parent)
-    runs_here = latest and latest.owner and latest.owner.runs_here()
-    return latest if runs_here and latest.number > claim.number else None
-
-
-def has_ended(claim: claims.Claim) -> bool:
+def has_ended(claim: Claim) -> bool:
     """Whether an attempt has written how it ended."""
-    now = claims.all_claims(claim.path.parent)[claim.number]
+    now = all_claims(claim.path.parent)[claim.number]
     return now.end is not None
 
 
@@ -85,13 +79,9 @@ class Task:
         subprocess.run(command, check=True)
 
 
-def task_of(claim: claims.Claim) -> Task:
-    """Return the task of a job that runs.
-
-    Its process was started by the process that starts jobs, and that one by submitit's.
-    """
-    pid = sweeps.parent(sweeps.parent(claim.owner.pid))
-    words = Path(f"/proc/{pid}/environ").read_text().split("\0")
+def task_of(claim: Claim) -> Task:
+    """Return the task of a job that runs: its process has the environment of the task."""
+    words = Path(f"/proc/{claim.owner.pid}/environ").read_text().split("\0")
     names = dict(word.partition("=")[::2] for word in words)
     name = f"{names['SLURM_ARRAY_JOB_ID']}_{names['SLURM_ARRAY_TASK_ID']}"
     return Task(name, names.get("CUDA_VISIBLE_DEVICES"))
@@ -101,7 +91,7 @@ def task_of(claim: claims.Claim) -> Task:
 class Held:
     """A job whose process is stopped, its task, and the records that it has written so far."""
 
-    claim: claims.Claim
+    claim: Claim
     task: Task
     records: bytes
 
@@ -120,8 +110,11 @@ class Held:
             os.kill(self.claim.owner.pid, signal.SIGCONT)
 
 
-def hold_two(folder: Path) -> list[Held]:
-    """Stop two jobs as soon as they have got on, so that no machine is too fast for a scenario."""
+def hold_jobs(folder: Path, count: int, others: Collection[Path] = ()) -> list[Held]:
+    """Stop jobs as soon as they have got on, so that no machine is too fast for a scenario.
+
+    The folders ``others`` are of jobs that are left alone.
+    """
     seen: dict[Path, bytes] = {}
     held: dict[Path, Held] = {}
 
@@ -129,15 +122,15 @@ def hold_two(folder: Path) -> list[Held]:
         for claim in sweeps.running(folder) if folder.exists() else []:
             records = (claim.path.parent / "results.jsonl").read_bytes()
             before = seen.setdefault(claim.path, records)
-            if records != before and claim.path not in held:
+            if records != before and not {claim.path, claim.path.parent} & {*held, *others}:
                 held[claim.path] = hold(claim)
-        return len(held) == 2
+        return len(held) == count
 
-    wait(look, "two jobs run, and are held")
+    wait(look, f"{count} jobs run, and are held")
     return list(held.values())
 
 
-def hold(claim: claims.Claim) -> Held:
+def hold(claim: Claim) -> Held:
     """Stop the process of a job that runs."""
     os.kill(claim.owner.pid, signal.SIGSTOP)
     return Held(claim, task_of(claim), (claim.path.parent / "results.jsonl").read_bytes())
@@ -150,5 +143,5 @@ def assert_as_undisturbed(folder: Path, reference: Path) -> None:
     for path in folders:
         sweeps.assert_done_once(path, STEPS, CHECKPOINT_FREQ)
         assert runs.lasting(path) == runs.lasting(reference / path.name), path
-        ends = [claim.end and claim.end.outcome for claim in claims.all_claims(path)]
+        ends = [claim.end and claim.end.outcome for claim in all_claims(path)]
         print(f"{path.name}: {' -> '.join(str(end) for end in ends)}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ndcl_domainbed.sweeping import claims
+from ndcl_domainbed.run_folder import DONE, INTERRUPTED, all_claims
 from ndcl_domainbed.sweeping.launchers.slurm import REQUEUES
 from tests.slurm import tasks
 from tests.slurm.cluster import FEATURE, GPU, GPUS, output, queue, say, wait
@@ -36,7 +36,7 @@ def run(folder: Path, reference: Path, minutes: int) -> None:
     print(tasks.launch(folder, "--slurm_time", str(minutes), *FLAGS).splitlines()[-2])
     held: list[tasks.Held] = []
     for number in range(1, ROUNDS + 1):
-        held = tasks.hold_two(folder)
+        held = tasks.hold_jobs(folder, 2)
         assert_gpus([item.task for item in held])
         for item in held:
             let_time_run_out(item, folder, number)
@@ -78,10 +78,10 @@ def assert_went_on(item: tasks.Held, folder: Path) -> None:
     assert left == [REQUEUES - number for number in range(1, len(left) + 1)], log
     assert item.task.starts(folder) == len(left) + 1, log
     assert log.count("Job completed successfully") == 1, log
-    *stopped, last = [claim.end.outcome for claim in claims.all_claims(item.folder)]
+    *stopped, last = [claim.end.outcome for claim in all_claims(item.folder)]
     assert len(stopped) >= ROUNDS, stopped
-    assert set(stopped) == {claims.INTERRUPTED}, stopped
-    assert last == claims.DONE
+    assert set(stopped) == {INTERRUPTED}, stopped
+    assert last == DONE
     records = (item.folder / "results.jsonl").read_bytes()
     assert records.startswith(item.records)  # made again, they would have other times
     print(f"task {item.task.name} ran out of time {len(left)} times, {left[-1]} are left")

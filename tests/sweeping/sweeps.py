@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
 from typing import NamedTuple
 
-from ndcl_domainbed.sweeping import claims
+from ndcl_domainbed.run_folder import DONE, all_claims, latest_claim
+from ndcl_domainbed.sweeping.flags import SweepParser
 
 LIMIT = 300.0
 """Seconds after which a sweep counts as hanging: far more than any takes, on a busy machine too."""
@@ -24,6 +26,11 @@ def tracing(output_dir):
     """Return environment variables that have a sweep's jobs noted in the file ``trace``."""
     paths = [str(STARTUP), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {"PYTHONPATH": os.pathsep.join(paths), "SWEEP_TRACE": str(output_dir / "trace")}
+
+
+def options(**changes):
+    """Return the options of a launch: the defaults, but for ``changes``."""
+    return Namespace(**{**SweepParser().defaults, **changes})
 
 
 class Event(NamedTuple):
@@ -67,7 +74,7 @@ def running(output_dir):
     """Return the claims of the jobs whose processes run and have written a record."""
     found = []
     for folder in job_folders(output_dir):
-        claim = claims.latest(folder)
+        claim = latest_claim(folder)
         records = folder / "results.jsonl"
         if claim and claim.owner and not claim.end and claim.owner.runs_here() and records.exists():
             found.append(claim)
@@ -106,8 +113,8 @@ def assert_done_once(folder, n_steps, checkpoint_freq):
     The sweep must have been traced.
     """
     assert (folder / "done").exists()
-    attempts = claims.all_claims(folder)
-    done = [claim for claim in attempts if claim.end and claim.end.outcome == claims.DONE]
+    attempts = all_claims(folder)
+    done = [claim for claim in attempts if claim.end and claim.end.outcome == DONE]
     assert len(done) <= 1  # none if it was killed between its last step and its last word
     assert not done or done[0] == attempts[-1]
     updates = [event.attempt for event in trace(folder.parent)

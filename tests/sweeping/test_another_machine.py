@@ -16,6 +16,7 @@ from contextlib import ExitStack
 import pytest
 
 from ndcl_domainbed.locks import locked
+from ndcl_domainbed.run_folder import all_claims
 from ndcl_domainbed.sweeping import claims
 from ndcl_domainbed.sweeping.jobs import make_job
 from tests.sweeping import sweeps
@@ -52,7 +53,7 @@ def touched(claim):
 
 
 def hosts(folder):
-    return [claim.owner.host for claim in claims.all_claims(folder)]
+    return [claim.owner and claim.owner.host for claim in all_claims(folder)]
 
 
 def started_there(output_dir):
@@ -74,8 +75,8 @@ def test_a_job_of_a_machine_that_is_lost_is_taken_over_by_another(tmp_path, anot
         at_the_end.callback(there.kill)
         sweeps.wait_for(lambda: len(started_there(tmp_path)) == 2, there)
         (launcher,) = sweeps.children(there.pid)
-        (server,) = sweeps.children(launcher)
-        jobs_there = sweeps.children(server)
+        servers = sweeps.children(launcher)  # the jobs' parent, and multiprocessing's tracker
+        jobs_there = [job for server in servers for job in sweeps.children(server)]
         send(signal.SIGSTOP, *jobs_there)  # so the third is left to this machine
 
         here = sweeps.start(*flags, SWEEP_HEARTBEAT="0.05")

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from ndcl_domainbed.run_folder import DONE, WAITING, latest_claim
 from ndcl_domainbed.sweeping import claims, deleting, states
-from ndcl_domainbed.sweeping.claims import Watch
+from ndcl_domainbed.sweeping.claims import ClaimWatch
 from ndcl_domainbed.sweeping.jobs import make_job
 from tests.sweeping.test_claims import age, take_as
 
@@ -43,13 +44,13 @@ def test_a_job_elsewhere_that_only_looks_old_is_left_alone(jobs, pause):
     alive, dead = (take_as(job.folder, 0, machine="another") for job in jobs[:2])
     for claim in (alive, dead):
         age(claim.path, claims.TIMEOUT + 60)
-        assert states.read_state(claim.path.parent).name == states.WAITING
+        assert states.read_state(claim.path.parent).name == WAITING
     pause.meanwhile = lambda: age(alive.path, 1.0)  # it is touched, and looks old all the same
     assert claims.is_stale(alive)
     assert deleting.delete_all(jobs) == 3
     assert pause.seconds == [claims.WATCHED]
     assert [job.folder.exists() for job in jobs] == [True, False, False, False]
-    assert claims.latest(jobs[0].folder) == alive
+    assert latest_claim(jobs[0].folder) == alive
 
 
 def test_a_claim_that_was_not_there_at_the_first_look_is_left_alone(jobs, pause):
@@ -81,10 +82,10 @@ def test_a_job_that_is_claimed_in_between_is_left_alone(jobs, monkeypatch):
         return state
 
     monkeypatch.setattr(deleting.states, "read_state", then_another_takes_it)
-    assert not deleting.delete(jobs[0], Watch())
+    assert not deleting.delete(jobs[0], ClaimWatch())
     assert (jobs[0].folder / "results.jsonl").exists()
     assert [path.name for path in jobs[0].folder.parent.glob(".deleted*")] == []
-    claim = claims.latest(jobs[0].folder)
+    claim = latest_claim(jobs[0].folder)
     assert (claim.number, claim.owner.machine) == (0, "another")
 
 
@@ -97,8 +98,8 @@ def test_a_job_that_is_done_in_between_is_left_alone(jobs, monkeypatch):
         return state
 
     monkeypatch.setattr(deleting.states, "read_state", then_it_is_done)
-    assert not deleting.delete(jobs[0], Watch())
+    assert not deleting.delete(jobs[0], ClaimWatch())
     monkeypatch.undo()
     assert (jobs[0].folder / "results.jsonl").exists()
-    assert states.read_state(jobs[0].folder).name == states.DONE
+    assert states.read_state(jobs[0].folder).name == DONE
     assert not (jobs[0].folder / ".lock").exists()

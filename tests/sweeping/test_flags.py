@@ -18,10 +18,9 @@ def written(tmp_path, text):
 
 def test_defaults_are_domainbeds():
     options, (grid,) = parse(["launch", *HERE])
-    assert (grid.task, grid.n_hparams_from, grid.n_hparams) == ("domain_generalization", 0, 20)
-    assert (grid.n_trials, grid.holdout_fraction) == (3, 0.2)
+    assert (grid.n_hparams_from, grid.n_hparams, grid.n_trials) == (0, 20, 3)
     assert (grid.datasets, grid.algorithms, grid.imbalance) == (None, None, None)
-    assert (grid.steps, grid.hparams, grid.single_test_envs) == (None, None, False)
+    assert (grid.run_args, grid.single_test_envs) == ({}, False)
     assert (options.command_launcher, options.seed, options.skip_confirmation) == (
         "local", 0, False,
     )  # fmt: skip
@@ -113,8 +112,8 @@ def test_hyper_parameters_are_merged_one_by_one(tmp_path):
     argv = [*written(tmp_path, BLOCKS), "--hparams", '{"image_size": 96, "lr": 0.1}']
     _, (first, _, last) = parse(argv)
     shared = {"frozen": True, "image_size": 96, "lr": 0.1}
-    assert json.loads(first.hparams) == shared
-    assert json.loads(last.hparams) == {**shared, "class_prior": "logit"}
+    assert json.loads(first.run_args["hparams"]) == shared
+    assert json.loads(last.run_args["hparams"]) == {**shared, "class_prior": "logit"}
 
 
 @pytest.mark.parametrize(

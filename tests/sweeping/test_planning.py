@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from ndcl_domainbed.errors import InputError
+from ndcl_domainbed.run_folder import DONE, State
 from ndcl_domainbed.scripts import sweep
 from ndcl_domainbed.sweeping import claims, planning
 from ndcl_domainbed.sweeping.jobs import make_job
 from ndcl_domainbed.sweeping.pace import Pace, kind_of
-from ndcl_domainbed.sweeping.states import State
 
 ARGS = {"dataset": "Debug28", "algorithm": "ERM", "data_dir": "d"}
 
@@ -34,7 +34,7 @@ def short_run(folder, seconds, step_times):
     (folder / "results.jsonl").write_text(
         "".join(json.dumps({"step_time": time}) + "\n" for time in step_times)
     )
-    claim.finish(claims.DONE)
+    claim.finish(DONE)
     content = json.loads(claim.path.read_text())
     content["since"], content["end"]["at"] = 0.0, seconds
     claim.path.write_text(json.dumps(content))

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from ndcl_domainbed import run_folder
-from ndcl_domainbed.run_folder import finished_steps
-from ndcl_domainbed.sweeping import claims, states
+from ndcl_domainbed.run_folder import DONE, FAILED, INTERRUPTED, State, finished_steps
+from ndcl_domainbed.sweeping import claims
 from ndcl_domainbed.sweeping.states import count_line, read_state
 from tests.sweeping.test_claims import age, take_as
 
@@ -20,7 +20,7 @@ def test_a_job_nobody_has_started_is_waiting(tmp_path):
 def test_a_claimed_job_runs_until_its_end_is_written(tmp_path):
     claim = claims.take(tmp_path, 0)
     assert read_state(tmp_path).name == "running"
-    claim.finish(claims.FAILED, "no luck", crashed=True)
+    claim.finish(FAILED, "no luck", crashed=True)
     state = read_state(tmp_path)
     assert (state.name, state.reason, state.crashed, state.next_attempt) == (
         "failed", "no luck", True, 1,
@@ -28,7 +28,7 @@ def test_a_claimed_job_runs_until_its_end_is_written(tmp_path):
 
 
 def test_an_interrupted_job_is_waiting(tmp_path):
-    claims.take(tmp_path, 0).finish(claims.INTERRUPTED)
+    claims.take(tmp_path, 0).finish(INTERRUPTED)
     assert read_state(tmp_path).name == "waiting"
     assert read_state(tmp_path).next_attempt == 1
 
@@ -43,7 +43,7 @@ def test_a_job_elsewhere_runs_while_it_is_touched(tmp_path):
     assert read_state(tmp_path).name == "running"
     age(claim.path, claims.TIMEOUT + 1)
     assert read_state(tmp_path).name == "waiting"
-    assert read_state(tmp_path, claims.Watch()).name == "running"  # who takes over looks longer
+    assert read_state(tmp_path, claims.ClaimWatch()).name == "running"  # it looks longer
 
 
 @pytest.mark.parametrize("claimed", [False, True])
@@ -61,7 +61,7 @@ def test_a_job_that_ends_while_its_state_is_read_is_done(tmp_path, monkeypatch):
     def then_it_ends(folder):
         names = listed(folder)
         (folder / "done").write_text("done")
-        claim.finish(claims.DONE)
+        claim.finish(DONE)
         return names
 
     monkeypatch.setattr(run_folder, "files_in", then_it_ends)
@@ -85,7 +85,7 @@ def test_progress_is_that_of_the_last_whole_record(tmp_path):
 
 
 def test_counts():
-    found = [states.State(name) for name in ("done", "failed", "done")]
+    found = [State(name) for name in ("done", "failed", "done")]
     assert count_line(found) == "3 jobs: 2 done, 0 running, 1 failed, 0 waiting."
 
 
@@ -96,7 +96,7 @@ def test_a_run_that_no_sweep_started_is_running_while_it_holds_its_lock(tmp_path
     assert read_state(tmp_path).name == "waiting"  # left behind by a run that was killed
     with locked(tmp_path / ".lock"):
         assert read_state(tmp_path).name == "running"
-    claims.take(tmp_path, 0).finish(claims.FAILED, "no luck")
+    claims.take(tmp_path, 0).finish(FAILED, "no luck")
     with locked(tmp_path / ".lock"):
         assert read_state(tmp_path).name == "running"
     assert read_state(tmp_path).name == "failed"

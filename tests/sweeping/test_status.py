@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from ndcl_domainbed.errors import InputError, RunFailure
+from ndcl_domainbed.run_folder import DONE, FAILED, INTERRUPTED, latest_claim
 from ndcl_domainbed.scripts import sweep
-from ndcl_domainbed.sweeping import claims, manifest, queued, status
+from ndcl_domainbed.sweeping import claims, manifest, slurm_queue, status
 from ndcl_domainbed.sweeping.jobs import make_job
 from ndcl_domainbed.sweeping.pace import pace_of
 
@@ -25,12 +26,12 @@ def jobs(tmp_path):
         make_job({**ARGS, "algorithm": name, "trial_seed": seed}, str(tmp_path), 10)
         for seed, name in enumerate(names)
     ]
-    manifest.record(jobs, str(tmp_path))
+    manifest.record_jobs(jobs, str(tmp_path))
     taken = [claims.take(job.folder, 0) for job in jobs[:3]]
-    taken[0].finish(claims.DONE)
+    taken[0].finish(DONE)
     (jobs[0].folder / "done").write_text("done")
     rewrite(taken[0].path, since=100.0, at=140.0)
-    taken[1].finish(claims.FAILED, "no luck")
+    taken[1].finish(FAILED, "no luck")
     (jobs[2].folder / "results.jsonl").write_text('{"step": 3}\n')
     return jobs
 
@@ -71,19 +72,19 @@ def test_the_pace_is_that_of_the_kind_or_the_mean(jobs):
 
 
 def test_a_job_that_no_sweep_finished_does_not_count(jobs):
-    claim = claims.latest(jobs[0].folder)
-    claim.finish(claims.INTERRUPTED)
+    claim = latest_claim(jobs[0].folder)
+    claim.finish(INTERRUPTED)
     rewrite(claim.path, since=100.0, at=101.0)
     assert pace_of(status.read_all(jobs)).seconds == {}
 
 
 def test_a_clock_that_was_set_back_does_not_count(jobs):
-    rewrite(claims.latest(jobs[0].folder).path, since=140.0, at=100.0)
+    rewrite(latest_claim(jobs[0].folder).path, since=140.0, at=100.0)
     assert pace_of(status.read_all(jobs)).seconds == {}
 
 
 def test_a_job_that_started_later_than_now_has_run_for_no_time(jobs, monkeypatch):
-    since = claims.latest(jobs[2].folder).since
+    since = latest_claim(jobs[2].folder).since
     monkeypatch.setattr(status.time, "time", lambda: since - 3600)
     lines = status.describe(status.read_all(jobs))
     assert any(line.endswith(", for 0 s") for line in lines)
@@ -96,7 +97,7 @@ def test_the_command_needs_nothing_but_the_folder(jobs, tmp_path, capsys):
 
 def test_watching_ends_when_nothing_runs(jobs, tmp_path, capsys, monkeypatch):
     def next_look(seconds):
-        claims.latest(jobs[2].folder).finish(claims.INTERRUPTED)
+        latest_claim(jobs[2].folder).finish(INTERRUPTED)
 
     monkeypatch.setattr(status.time, "sleep", next_look)
     assert sweep.main(["status", "--output_dir", str(tmp_path), "--watch"]) == 0
@@ -117,10 +118,12 @@ def queue(tmp_path, monkeypatch):
     return queue
 
 
-@pytest.mark.parametrize("terminal", [False, True])
-def test_watching_goes_on_while_jobs_wait_in_a_queue(jobs, queue, capsys, monkeypatch, terminal):
-    claims.latest(jobs[2].folder).finish(claims.INTERRUPTED)
-    queued.note({"7_0": jobs[2:4], "7_1": jobs[4:5]}, jobs[0].folder.parent / queued.FOLDER)
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_watching_continues_while_jobs_wait_in_a_queue(
+    jobs, queue, capsys, monkeypatch, is_terminal
+):
+    latest_claim(jobs[2].folder).finish(INTERRUPTED)
+    slurm_queue.note({"7_0": jobs[2:4], "7_1": jobs[4:5]})
     queue.write_text("7_0\n7_1\n")
     looks = []
 
@@ -129,12 +132,12 @@ def test_watching_goes_on_while_jobs_wait_in_a_queue(jobs, queue, capsys, monkey
         if len(looks) == 1:
             claims.take(jobs[2].folder, 1)  # the first task starts
         elif len(looks) == 2:
-            claims.latest(jobs[2].folder).finish(claims.INTERRUPTED)
+            latest_claim(jobs[2].folder).finish(INTERRUPTED)
             queue.write_text("7_1\n")
         else:
             queue.write_text("")
 
-    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal, raising=False)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: is_terminal, raising=False)
     monkeypatch.setattr(status, "time", SimpleNamespace(time=time.time, sleep=next_look))
     status.watch(jobs)
     assert looks == [status.QUEUE_PERIOD, status.PERIOD, status.QUEUE_PERIOD]
@@ -142,14 +145,13 @@ def test_watching_goes_on_while_jobs_wait_in_a_queue(jobs, queue, capsys, monkey
     assert "In Slurm's queue: 3 jobs." in out
     assert "In Slurm's queue: 1 jobs." in out
     assert "1 running" in out
+    assert out.count(status.CLEAR) == 4 * is_terminal
 
 
-@pytest.mark.parametrize("known", [True, False])
-def test_watching_goes_on_while_slurm_does_not_answer(jobs, queue, capsys, monkeypatch, known):
-    claims.latest(jobs[2].folder).finish(claims.INTERRUPTED)
-    queued.note({"7_0": jobs[3:5]}, jobs[0].folder.parent / queued.FOLDER)
-    if known:
-        queue.write_text("7_0\n")
+def test_watching_continues_while_slurm_does_not_answer(jobs, queue, capsys, monkeypatch):
+    latest_claim(jobs[2].folder).finish(INTERRUPTED)
+    slurm_queue.note({"7_0": jobs[3:5]})
+    queue.write_text("7_0\n")
     looks = []
 
     def next_look(seconds):
@@ -163,25 +165,25 @@ def test_watching_goes_on_while_slurm_does_not_answer(jobs, queue, capsys, monke
     status.watch(jobs)
     assert looks == [status.QUEUE_PERIOD] * 4
     printed = capsys.readouterr()
-    assert printed.err.count("Slurm does not tell what is in its queue: squeue ended with") == 1
+    assert printed.err.count("Slurm does not show its queue: squeue ended with") == 1
     assert printed.err.count("No such file or directory") == 1
-    assert printed.out.count("In Slurm's queue: 2 jobs.") == (4 if known else 0)
+    assert printed.out.count("In Slurm's queue: 2 jobs.") == 4
 
 
 def test_watching_ends_when_slurm_does_not_answer_for_long(jobs, queue, capsys, monkeypatch):
-    claims.latest(jobs[2].folder).finish(claims.INTERRUPTED)
-    queued.note({"7_0": jobs[3:5]}, jobs[0].folder.parent / queued.FOLDER)
+    latest_claim(jobs[2].folder).finish(INTERRUPTED)
+    slurm_queue.note({"7_0": jobs[3:5]})
     looks = []
     clock = SimpleNamespace(time=time.time, sleep=looks.append)
     monkeypatch.setattr(status, "time", clock)
-    with pytest.raises(RunFailure, match=r"(?s)does not tell what is in its queue.*asked 21 times"):
+    with pytest.raises(RunFailure, match=r"(?s)does not show its queue.*asked 21 times"):
         status.watch(jobs)
-    assert len(looks) == queued.MOST_FAILURES == 20
+    assert len(looks) == slurm_queue.MOST_FAILURES == 20
 
 
 def test_where_there_is_no_slurm_it_is_not_waited_for(jobs, tmp_path, capsys, monkeypatch):
-    claims.latest(jobs[2].folder).finish(claims.INTERRUPTED)
-    queued.note({"7_0": jobs[3:5]}, jobs[0].folder.parent / queued.FOLDER)
+    latest_claim(jobs[2].folder).finish(INTERRUPTED)
+    slurm_queue.note({"7_0": jobs[3:5]})
     monkeypatch.setenv("PATH", str(tmp_path))
     status.watch(jobs)
     assert "nothing runs" in capsys.readouterr().out
@@ -191,25 +193,18 @@ def test_a_slow_answer_is_no_answer(jobs, monkeypatch):
     def run(command, timeout, **rest):
         raise subprocess.TimeoutExpired(command, timeout)
 
-    monkeypatch.setattr(queued.subprocess, "run", run)
-    with pytest.raises(queued.NoAnswer, match="squeue took longer than 60 seconds"):
-        queued.tasks_in_queue()
+    monkeypatch.setattr(slurm_queue.subprocess, "run", run)
+    with pytest.raises(slurm_queue.NoAnswer, match="squeue took longer than 60 seconds"):
+        slurm_queue.tasks_in_queue()
 
 
 def test_a_task_in_the_queue_whose_jobs_are_done_is_not_waited_for(jobs, queue, monkeypatch):
-    claims.latest(jobs[2].folder).finish(claims.INTERRUPTED)
-    queued.note({"7_0": jobs[:1]}, jobs[0].folder.parent / queued.FOLDER)
+    latest_claim(jobs[2].folder).finish(INTERRUPTED)
+    slurm_queue.note({"7_0": jobs[:1]})
     queue.write_text("7_0\n")
     clock = SimpleNamespace(time=time.time, sleep=lambda seconds: pytest.fail("it waits"))
     monkeypatch.setattr(status, "time", clock)
     status.watch(jobs)
-
-
-def test_watching_on_a_terminal(jobs, monkeypatch, capsys):
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    claims.latest(jobs[2].folder).finish(claims.INTERRUPTED)
-    status.watch(jobs)
-    assert "nothing runs" in capsys.readouterr().out
 
 
 def test_a_folder_without_a_launch_is_an_error(tmp_path):

@@ -5,9 +5,9 @@ import json
 
 import pytest
 
+from ndcl_domainbed.run_folder import FAILED, State
 from ndcl_domainbed.sweeping import claims, states, view
 from ndcl_domainbed.sweeping.jobs import make_job
-from ndcl_domainbed.sweeping.states import State
 
 ARGS = {"algorithm": "ERM", "dataset": "PACS", "test_envs": [0], "hparams_seed": 0}
 
@@ -35,7 +35,7 @@ def record(job, step):
 
 def failed(job, reason):
     claim = claims.take(job.folder, 0)
-    claim.finish(claims.FAILED, reason)
+    claim.finish(FAILED, reason)
     return states.read_state(job.folder)
 
 
@@ -51,30 +51,30 @@ def test_durations_have_two_units(seconds, text):
 
 
 def test_the_time_to_go_follows_the_pace(jobs, clock):
-    tally = view.Tally(jobs)
-    assert tally.seconds_to_go({}) is None
+    display = view.View(jobs)
+    assert display.seconds_to_go({}) is None
     record(jobs[1], 3)
-    tally.started(jobs[0])
-    tally.started(jobs[1])  # goes on after 4 of its 10 steps
+    display.started(jobs[0])
+    display.started(jobs[1])  # goes on after 4 of its 10 steps
     clock.now = 30.0
-    tally.finished(jobs[0], State("done"))
-    assert tally.seconds_to_go({}) == pytest.approx(3.0 * (6 + 10 + 10))
-    assert tally.seconds_to_go({jobs[1]: 9}) == pytest.approx(30 / 15 * (1 + 10 + 10))
+    display.ended(jobs[0], State("done"))
+    assert display.seconds_to_go({}) == pytest.approx(3.0 * (6 + 10 + 10))
+    assert display.seconds_to_go({jobs[1]: 9}) == pytest.approx(30 / 15 * (1 + 10 + 10))
 
 
 def test_what_failed_or_was_done_elsewhere_says_nothing_of_the_pace(jobs, clock):
-    tally = view.Tally(jobs)
-    tally.started(jobs[0])
+    display = view.View(jobs)
+    display.started(jobs[0])
     clock.now = 30.0
-    tally.finished(jobs[0], State("failed"))
-    tally.finished(jobs[1], State("done"))
-    assert tally.seconds_to_go({}) is None
-    assert (tally.ended, tally.failed) == (2, 1)
+    display.ended(jobs[0], State("failed"))
+    display.ended(jobs[1], State("done"))
+    assert display.seconds_to_go({}) is None
+    assert (display.n_ended, display.n_failed) == (2, 1)
 
 
 def test_plain_lines_count_and_explain(jobs, clock, capsys):
-    plain = view.PlainView(jobs)
-    plain.started(jobs[0], State("waiting"))
+    plain = view.View(jobs)
+    plain.started(jobs[0])
     clock.now = 60.0
     plain.ended(jobs[0], State("done"))
     plain.ended(jobs[1], failed(jobs[1], "no\nluck"))
@@ -94,7 +94,7 @@ def test_on_a_terminal_bars_show_what_runs(jobs, clock):
     count = TextColumn("{task.completed}/{task.total}")
     with Progress(*texts, count, console=console, auto_refresh=False) as progress:
         live = view.LiveView(jobs, progress)
-        live.started(jobs[0], State("waiting"))
+        live.started(jobs[0])
         record(jobs[0], 4)
         clock.now = 50.0
         live.refresh([jobs[0]])
@@ -108,11 +108,11 @@ def test_on_a_terminal_bars_show_what_runs(jobs, clock):
 
 
 def test_without_a_terminal_there_are_lines(jobs):
-    with view.shown(jobs) as display:
-        assert isinstance(display, view.PlainView)
+    with view.show_progress(jobs) as display:
+        assert type(display) is view.View
 
 
 def test_on_a_terminal_there_is_a_live_view(jobs, monkeypatch):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    with view.shown(jobs) as display:
+    with view.show_progress(jobs) as display:
         assert isinstance(display, view.LiveView)

@@ -22,14 +22,14 @@ from ndcl_domainbed import registry
 from ndcl_domainbed.diagnostics.figures import new_figure, run_style
 from ndcl_domainbed.diagnostics.findings import Findings, Request
 from ndcl_domainbed.hparams import VECTORS, is_frozen
+from ndcl_domainbed.results.details import class_accuracies
 from ndcl_domainbed.results.identity import identity, is_whole
 from ndcl_domainbed.results.names import METRIC_TITLES
 from ndcl_domainbed.results.overrides import NETWORK_HPARAMS
-from ndcl_domainbed.results.parsing import read_class_accuracies
 from ndcl_domainbed.results.reading import Sweep, read_sweep
 from ndcl_domainbed.results.selection import select
 from ndcl_domainbed.results.splits import read_split
-from ndcl_domainbed.sweeping.manifest import recorded
+from ndcl_domainbed.sweeping.manifest import read_jobs
 from ndcl_domainbed.training.arguments import parse_hparams
 
 BASE = "NDCL"
@@ -88,7 +88,7 @@ def read_variants(folders: Sequence[Path]) -> tuple[pd.DataFrame, Counter[str]]:
         )
     done = set(runs[["variant", *CELL]].itertuples(index=False, name=None))
     cells = {run[1:] for run in done}
-    wanted = _read_jobs(folders) | {(name, *cell) for name in names.values() for cell in cells}
+    wanted = _recorded(folders) | {(name, *cell) for name in names.values() for cell in cells}
     return runs, Counter(name for name, *_ in sorted(wanted - done))
 
 
@@ -104,9 +104,9 @@ def _read(folders: Sequence[Path]) -> Sweep:
     return sweep
 
 
-def _read_jobs(folders: Sequence[Path]) -> set[tuple[str, int, int]]:
+def _recorded(folders: Sequence[Path]) -> set[tuple[str, int, int]]:
     """Return variant, target and trial of the jobs with one target that the sweeps have listed."""
-    jobs = [job.train_args for folder in folders for job in recorded(str(folder))]
+    jobs = [job.train_args for folder in folders for job in read_jobs(str(folder))]
     found = [(variant_name(args), identity(args)) for args in jobs if is_whole(args)]
     return {(name, job.test_env, job.trial_seed) for name, job in found if job.test_env >= 0}
 
@@ -174,7 +174,7 @@ def _tabulate_classes(runs: pd.DataFrame) -> pd.DataFrame:
     """Return a row per variant and class: mean accuracy in percent, over targets and trials."""
     parts = [pd.DataFrame(columns=["variant", "class", "training_images", "accuracy"])]
     for row in runs.to_dict("records"):
-        values = read_class_accuracies(row["run"], row["step"], row["test_env"])
+        values = class_accuracies(row["run"], row["step"], [row["test_env"]])
         split = read_split(row["run"])
         if values is not None and split is not None:
             images = np.sum(list(split["train_counts"].values()), axis=0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from argparse import Namespace, _ArgumentGroup
 from collections.abc import Sequence
 
-from ndcl_domainbed.sweeping.grid import check_folders, check_splits
 from ndcl_domainbed.sweeping.jobs import Job, cores
 from ndcl_domainbed.sweeping.running import run_jobs
 
@@ -14,13 +13,15 @@ def add_flags(group: _ArgumentGroup) -> None:
     """It has none of its own: --jobs and --retries are every launcher's."""
 
 
-def launch(jobs: Sequence[Job], options: Namespace) -> bool:
-    """Run the jobs, and wait until all of them have ended, those of other launchers too.
+def check(jobs: Sequence[Job], options: Namespace) -> None:
+    """Raise InputError if a dataset is missing, or if it cannot be split as asked."""
+    from ndcl_domainbed.sweeping import checking  # torch: not for --help
 
-    Raises InputError if the folder of a dataset is missing, or if it cannot be split as asked.
-    """
-    check_folders(jobs)
-    check_splits(jobs)
+    checking.check_data(jobs)
+
+
+def launch(jobs: Sequence[Job], options: Namespace) -> bool:
+    """Run the jobs, and wait until all of them have ended, those of other launchers too."""
     at_a_time = options.jobs or cores()
     slots: list[dict[str, str]] = [{}] * min(at_a_time, len(jobs))
     run_jobs(jobs, slots, max(1, cores() // at_a_time), options.retries)

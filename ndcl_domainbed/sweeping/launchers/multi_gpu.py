@@ -7,30 +7,30 @@ from argparse import Namespace, _ArgumentGroup
 from collections.abc import Sequence
 
 from ndcl_domainbed.errors import InputError
-from ndcl_domainbed.sweeping.grid import check_folders, check_splits
 from ndcl_domainbed.sweeping.jobs import Job, cores
 from ndcl_domainbed.sweeping.running import run_jobs
+from ndcl_domainbed.training.arguments import check_at_least
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def add_flags(group: _ArgumentGroup) -> None:
     """Add --jobs_per_gpu."""
-    group.add_argument("--jobs_per_gpu", type=int, metavar="N", help="default: 1")
+    group.add_argument("--jobs_per_gpu", type=int, default=1, metavar="N", help="default: 1")
+
+
+def check(jobs: Sequence[Job], options: Namespace) -> None:
+    """Raise InputError without a GPU, or for a dataset that is missing or cannot be split."""
+    from ndcl_domainbed.sweeping import checking  # torch: not for --help
+
+    check_at_least("--jobs_per_gpu", options.jobs_per_gpu, 1)
+    devices()
+    checking.check_data(jobs)
 
 
 def launch(jobs: Sequence[Job], options: Namespace) -> bool:
-    """Run the jobs, and wait until all of them have ended, those of other launchers too.
-
-    Raises InputError if there is no GPU, if the folder of a dataset is missing, or if it cannot
-    be split as asked.
-    """
-    check_folders(jobs)
-    check_splits(jobs)
-    per_gpu = getattr(options, "jobs_per_gpu", 1)
-    if per_gpu < 1:
-        raise InputError(f"--jobs_per_gpu must be at least 1; it was given {per_gpu}")
-    slots = [{VISIBLE: device} for _ in range(per_gpu) for device in devices()]
+    """Run the jobs, and wait until all of them have ended, those of other launchers too."""
+    slots = [{VISIBLE: device} for _ in range(options.jobs_per_gpu) for device in devices()]
     slots = slots[: options.jobs]
     threads = max(1, cores() // len(slots))
     run_jobs(jobs, slots[: len(jobs)], threads, options.retries)

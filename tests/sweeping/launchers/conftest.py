@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from multiprocessing import forkserver
+
 import pytest
 
 from tests.sweeping import sweeps
@@ -10,3 +12,6 @@ def traced(tmp_path, monkeypatch):
     """Have what is started in a test note what its jobs do, whoever starts them."""
     for name, value in sweeps.tracing(tmp_path).items():
         monkeypatch.setenv(name, value)
+    forkserver._forkserver._stop()
+    yield
+    forkserver._forkserver._stop()

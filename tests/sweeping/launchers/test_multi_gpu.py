@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from argparse import Namespace
 from collections import Counter
 
 import pytest
@@ -8,6 +7,7 @@ import torch
 
 from ndcl_domainbed.errors import InputError
 from ndcl_domainbed.scripts import sweep
+from ndcl_domainbed.sweeping import checking
 from ndcl_domainbed.sweeping.jobs import make_job
 from ndcl_domainbed.sweeping.launchers import multi_gpu
 from tests.sweeping import sweeps
@@ -21,7 +21,7 @@ def launched(monkeypatch):
     calls = []
     monkeypatch.setattr(multi_gpu, "run_jobs", lambda jobs, *rest: calls.append(rest))
     monkeypatch.setattr(multi_gpu, "cores", lambda: 16)
-    monkeypatch.setattr(multi_gpu, "check_folders", lambda jobs: None)
+    monkeypatch.setattr(checking, "check_data", lambda jobs: None)
     return calls
 
 
@@ -36,7 +36,7 @@ def have_gpus(monkeypatch, count, visible=None):
 def test_without_a_gpu_it_is_an_error(monkeypatch, launched, visible):
     have_gpus(monkeypatch, 0, visible)
     with pytest.raises(InputError, match=r"no GPU is visible here.*local"):
-        multi_gpu.launch(JOBS, Namespace(jobs=None, retries=1))
+        multi_gpu.check(JOBS, sweeps.options())
     assert launched == []
 
 
@@ -46,13 +46,13 @@ def test_without_a_gpu_it_is_an_error(monkeypatch, launched, visible):
 )
 def test_each_gpu_runs_one_job(monkeypatch, launched, visible, names):
     have_gpus(monkeypatch, 2, visible)
-    multi_gpu.launch(JOBS, Namespace(jobs=None, retries=3))
+    multi_gpu.launch(JOBS, sweeps.options(retries=3))
     assert launched == [([{"CUDA_VISIBLE_DEVICES": name} for name in names], 8, 3)]
 
 
 def test_more_jobs_on_a_gpu_are_spread(monkeypatch, launched):
     have_gpus(monkeypatch, 2)
-    multi_gpu.launch(JOBS, Namespace(jobs=3, jobs_per_gpu=2, retries=0))
+    multi_gpu.launch(JOBS, sweeps.options(jobs=3, jobs_per_gpu=2))
     ((slots, threads, _),) = launched
     assert [slot["CUDA_VISIBLE_DEVICES"] for slot in slots] == ["0", "1", "0"]
     assert threads == 5
@@ -61,7 +61,7 @@ def test_more_jobs_on_a_gpu_are_spread(monkeypatch, launched):
 def test_at_least_one_job_on_a_gpu(monkeypatch, launched):
     have_gpus(monkeypatch, 1)
     with pytest.raises(InputError, match="--jobs_per_gpu"):
-        multi_gpu.launch(JOBS, Namespace(jobs=None, jobs_per_gpu=0, retries=0))
+        multi_gpu.check(JOBS, sweeps.options(jobs_per_gpu=0))
 
 
 @pytest.mark.parametrize("per_gpu", [1, 2])

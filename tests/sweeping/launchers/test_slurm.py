@@ -6,16 +6,18 @@ A whole Slurm is in tests/slurm.
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import re
 import signal
 import stat
 import sys
-from argparse import Namespace
 
 import pytest
 
 from ndcl_domainbed.errors import InputError
-from ndcl_domainbed.sweeping import claims, queued, states
+from ndcl_domainbed.run_folder import DONE, INTERRUPTED, WAITING, all_claims
+from ndcl_domainbed.sweeping import slurm_queue, states
 from ndcl_domainbed.sweeping.grid import Grid, expand
 from ndcl_domainbed.sweeping.launchers import slurm
 from tests.sweeping import sweeps
@@ -25,33 +27,41 @@ submitit = pytest.importorskip("submitit")
 
 def grid_jobs(folder, steps=5):
     grid = Grid(
-        datasets=["Debug28"], algorithms=["ERM"], data_dir=str(folder), steps=steps, n_trials=1,
-        task="domain_generalization", n_hparams_from=0, n_hparams=1, holdout_fraction=0.2,
-        hparams='{"batch_size": 2}', single_test_envs=True, checkpoint_freq=5,
-        skip_model_save=True,
+        datasets=["Debug28"], algorithms=["ERM"], data_dir=str(folder), n_trials=1, n_hparams=1,
+        single_test_envs=True, run_args={
+            "steps": steps, "hparams": '{"batch_size": 2}', "checkpoint_freq": 5,
+            "skip_model_save": True,
+        },
     )  # fmt: skip
     return expand([grid], str(folder))
 
 
-def test_a_task_that_is_preempted_goes_on_in_a_new_one(tmp_path):
-    jobs = grid_jobs(tmp_path, steps=100)
+@pytest.mark.parametrize("each", [1, 3])
+def test_a_task_that_is_preempted_resumes_in_a_new_one(tmp_path, each):
+    jobs = grid_jobs(tmp_path, steps=100)[:each]
     executor = submitit.LocalExecutor(tmp_path / "slurm" / "%j", max_num_timeout=3)
     executor.update_parameters(timeout_min=5)
     kept = []
     real = executor.submit
     executor.submit = lambda task: kept.append(real(task)) or kept[-1]
-    submitted = list(slurm.submit(jobs, Namespace(slurm_jobs_per_task=3, retries=0), executor))
+    options = sweeps.options(slurm_jobs_per_task=3, retries=0)
+    submitted = list(slurm.submit(jobs, 1, options, executor))
     (task,) = kept
     assert submitted == [{task.job_id: jobs}]
 
     first = sweeps.wait_for(lambda: sweeps.running(tmp_path), task._process)[0]
-    server = sweeps.parent(first.owner.pid)
-    os.kill(sweeps.parent(server), signal.SIGUSR2)  # as Slurm does before it takes the machine
+    before = sweeps.steps(first.path.parent)
+    alone = sweeps.parent(first.owner.pid) == task._process.pid  # submitit's own process
+    server = first.owner.pid if alone else sweeps.parent(first.owner.pid)
+    assert alone == (each == 1)
+    os.kill(server if alone else sweeps.parent(server), signal.SIGUSR2)  # as Slurm does before
     task.result()
     for job in jobs:
         sweeps.assert_done_once(job.folder, 100, 5)
-    ends = [claim.end.outcome for claim in claims.all_claims(first.path.parent)]
-    assert ends == [claims.INTERRUPTED, claims.DONE]
+    ends = [claim.end.outcome for claim in all_claims(first.path.parent)]
+    assert ends == [INTERRUPTED, DONE]
+    out = (first.path.parent / "out.txt").read_text()
+    assert int(re.search(r"Resuming after step (\d+)", out)[1]) >= before[-1]
 
 
 @pytest.fixture
@@ -75,24 +85,30 @@ def fake_slurm(tmp_path, monkeypatch):
 
 def test_what_sbatch_is_given(fake_slurm):
     jobs = grid_jobs(fake_slurm / "out")
-    flags = Namespace(
+    flags = sweeps.options(
         jobs=2, retries=1, slurm_partition="gpu", slurm_time=90, slurm_mem="16G", slurm_gpus="1",
-        slurm_constraint="a100|h100", slurm_cpus=4, slurm_account="me",
+        slurm_constraint="a100|h100", slurm_cpus=4, slurm_account="me", slurm_qos="long",
+        slurm_exclude="node[3-5]", slurm_setup=["module load cuda", "conda activate dg"],
+        slurm_sbatch=[("reservation", "dg"), ("exclusive", True)],
     )  # fmt: skip
     slurm.launch(jobs, flags)
     text = (fake_slurm / "batch.sh").read_text()
     wanted = [
         "--array=0-2%2", "--partition=gpu", "--time=90", "--mem=16G", "--gpus-per-node=1",
         "--constraint='a100|h100'", "--cpus-per-task=4", "--account=me", "--signal=USR2@90",
+        "--qos=long", "--exclude='node[3-5]'", "--reservation=dg", "--exclusive",
     ]  # fmt: skip
     lines = text.splitlines()
     assert [flag for flag in wanted if f"#SBATCH {flag}" not in lines] == []
+    setup = lines.index("module load cuda")
+    assert lines[setup + 1] == "conda activate dg"
+    assert any("srun" in line for line in lines[setup:])
     assert sys.executable in text
 
 
 def test_jobs_in_the_queue_are_not_submitted_again(fake_slurm, capsys):
     jobs = grid_jobs(fake_slurm / "out")
-    flags = Namespace(jobs=None, retries=1)
+    flags = sweeps.options()
     slurm.launch(jobs, flags)
     assert "Submitted 3 jobs in 3 tasks: Slurm job 4711." in capsys.readouterr().out
     (fake_slurm / "queue").write_text("4711_0\n4711_2\n")
@@ -101,16 +117,16 @@ def test_jobs_in_the_queue_are_not_submitted_again(fake_slurm, capsys):
     (fake_slurm / "queue").write_text("4711_0\n4711_2\n4711\n")
     slurm.launch(jobs, flags)
     assert "in Slurm's queue already" in capsys.readouterr().out
-    assert all(states.read_state(job.folder).name == states.WAITING for job in jobs)
+    assert all(states.read_state(job.folder).name == WAITING for job in jobs)
 
 
 def test_while_slurm_does_not_tell_its_queue_nothing_is_submitted_again(fake_slurm, capsys):
     jobs = grid_jobs(fake_slurm / "out")
-    flags = Namespace(jobs=None, retries=1)
+    flags = sweeps.options()
     slurm.launch(jobs, flags)
     (fake_slurm / "queue").unlink()
     (fake_slurm / "batch.sh").unlink()
-    with pytest.raises(InputError, match=r"(?s)Slurm does not tell.*exit status 1.*Launch again"):
+    with pytest.raises(InputError, match=r"(?s)does not show its queue.*status 1.*Launch again"):
         slurm.launch(jobs, flags)
     assert not (fake_slurm / "batch.sh").exists()
 
@@ -119,39 +135,93 @@ def test_what_slurm_does_not_accept_is_an_error(fake_slurm):
     reason = "sbatch: error: Batch job submission failed: Invalid feature specification"
     (fake_slurm / "programs" / "sbatch").write_text(f"#!/bin/sh\necho {reason} >&2\nexit 1\n")
     jobs = grid_jobs(fake_slurm / "out")
-    flags = Namespace(jobs=None, retries=1, slurm_constraint="absent")
+    flags = sweeps.options(slurm_constraint="absent")
     with pytest.raises(InputError, match=r"(?s)Invalid feature specification.*--slurm"):
         slurm.launch(jobs, flags)
-    assert queued.not_queued(jobs) == jobs
+    assert slurm_queue.select_unqueued(jobs) == jobs
 
 
-def test_an_array_that_is_not_accepted_does_not_undo_those_before(fake_slurm, capsys, monkeypatch):
-    monkeypatch.setattr(slurm, "ARRAY", 2)
-    sbatch = fake_slurm / "programs" / "sbatch"
-    accepting = sbatch.read_text()
-    sbatch.write_text(f"{accepting}echo '#!/bin/sh\nexit 1' > $0\n")
+def allow(fake_slurm, *, array, total, config=""):
+    """Have sbatch refuse arrays of more than ``array`` tasks, and all after ``total`` tasks."""
+    (fake_slurm / "programs" / "sbatch").write_text(f"""#!/bin/sh
+tasks=$(sed -n 's/.*--array=0-\\([0-9]*\\)%.*/\\1/p' "$1")
+tasks=$((${{tasks:-0}} + 1))
+before=$(cat {fake_slurm}/count 2>/dev/null || echo 0)
+if [ $tasks -gt {array} ]; then
+    echo "sbatch: error: Batch job submission failed: Invalid job array specification" >&2; exit 1
+fi
+if [ $((before + tasks)) -gt {total} ]; then
+    echo "sbatch: error: AssocMaxSubmitJobLimit" >&2
+    echo "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy" \\
+         "(job submit limit, user's size and/or time limits)" >&2
+    exit 1
+fi
+echo $((before + tasks)) > {fake_slurm}/count
+echo "$tasks" >> {fake_slurm}/arrays
+echo Submitted batch job 47$((before + tasks))
+""")
+    scontrol = fake_slurm / "programs" / "scontrol"
+    scontrol.write_text(f"#!/bin/sh\nprintf '{config}'\n")
+    scontrol.chmod(0o755)
+    (fake_slurm / "count").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    "config", ["MaxArraySize            = 2\\nMaxJobCount = 10000\\n", "MaxJobCount = 2\\n", ""]
+)
+def test_arrays_are_as_large_as_slurm_allows(fake_slurm, config):
+    allow(fake_slurm, array=2, total=100, config=config)
+    slurm.launch(grid_jobs(fake_slurm / "out"), sweeps.options())
+    assert sorted((fake_slurm / "arrays").read_text().split()) in (["1", "2"], ["1", "1", "1"])
+
+
+def test_what_a_user_may_submit_is_submitted(fake_slurm, capsys):
+    allow(fake_slurm, array=100, total=2)
     jobs = grid_jobs(fake_slurm / "out")
-    flags = Namespace(jobs=None, retries=1)
-    with pytest.raises(InputError, match="did not accept"):
-        slurm.launch(jobs, flags)
-    assert "Submitted 2 jobs in 2 tasks: Slurm job 4711." in capsys.readouterr().out
-    (fake_slurm / "queue").write_text("4711_0\n4711_1\n")
-    assert queued.not_queued(jobs) == jobs[2:]
-    sbatch.write_text(accepting)
-    slurm.launch(jobs, flags)
-    assert "Submitted 1 jobs in 1 tasks: Slurm job 4711." in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"submit limit.*\n1 tasks are left.*jobs_per_task 10"):
+        slurm.launch(jobs, sweeps.options())
+    assert capsys.readouterr().out.count("Submitted 1 jobs in 1 tasks") == 2
+    (fake_slurm / "queue").write_text("471\n472\n")
+    assert slurm_queue.select_unqueued(jobs) == jobs[2:]
+    allow(fake_slurm, array=100, total=2)
+    slurm.launch(jobs, sweeps.options())
+    assert "Submitted 1 jobs in 1 tasks: Slurm job 471." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "cpus"),
+    [
+        ({}, 1), ({"slurm_gpus": "1"}, 9), ({"slurm_gpus": "1", "num_workers": 2}, 3),
+        ({"slurm_gpus": "a100:1", "slurm_cpus": 4}, 4),
+    ],
+)  # fmt: skip
+def test_a_gpu_has_the_cores_that_feed_it(fake_slurm, flags, cpus):
+    grid = Grid(datasets=["Debug28", "PACS"], algorithms=["ERM"], data_dir="d", n_hparams=1,
+                n_trials=1)  # fmt: skip
+    slurm.launch(expand([grid], str(fake_slurm / "out")), sweeps.options(**flags))
+    assert f"#SBATCH --cpus-per-task={cpus}\n" in (fake_slurm / "batch.sh").read_text()
+
+
+@pytest.mark.parametrize("hparams", [{"frozen": True}, {}])
+def test_data_in_memory_needs_no_loader(fake_slurm, hparams):
+    grid = Grid(
+        datasets=["PACS" if hparams else "Debug28"], algorithms=["ERM"], data_dir="d", n_hparams=1,
+        n_trials=1, run_args={"hparams": json.dumps(hparams)},
+    )  # fmt: skip
+    jobs = expand([grid], str(fake_slurm / "out"))
+    assert slurm.default_cpus(jobs, sweeps.options(slurm_gpus="1")) == 1
 
 
 def test_without_slurm_it_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match="there is no Slurm here"):
-        slurm.launch(grid_jobs(tmp_path), Namespace(jobs=None, retries=1))
+        slurm.check(grid_jobs(tmp_path), sweeps.options())
 
 
 def test_without_submitit_it_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(InputError, match=r"ndcl-domainbed\[slurm\]"):
-        slurm.launch(grid_jobs(tmp_path), Namespace(jobs=None, retries=1))
+        slurm.check(grid_jobs(tmp_path), sweeps.options())
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,6 @@ def limit_memory(more: int) -> None:
 if "SWEEP_TRACE" in os.environ:
     worker.run = run
     if "SWEEP_HEARTBEAT" in os.environ:
-        claims.HEARTBEAT = worker.LOOK = float(os.environ["SWEEP_HEARTBEAT"])
+        claims.HEARTBEAT = float(os.environ["SWEEP_HEARTBEAT"])
     if "SWEEP_WATCHED" in os.environ:
         claims.WATCHED = float(os.environ["SWEEP_WATCHED"])

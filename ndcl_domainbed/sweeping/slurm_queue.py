@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -25,10 +26,10 @@ MOST_FAILURES = 20
 
 
 class NoAnswer(Exception):
-    """Slurm was asked for its queue and did not tell; the message says why."""
+    """Slurm did not show its queue; the message says why."""
 
 
-class Queue:
+class SlurmQueue:
     """Slurm's queue by its last answer, for one who asks again and again."""
 
     def __init__(self) -> None:
@@ -54,15 +55,21 @@ class Queue:
             self._failures = 0
         except NoAnswer as error:
             self._failures += 1
-            message = f"Slurm does not tell what is in its queue: {error}"
+            message = f"Slurm does not show its queue: {error}"
             if self._failures > MOST_FAILURES:
                 raise RunFailure(f"{message}\nIt was asked {self._failures} times.") from error
             if self._failures == 1:
                 print(message, file=sys.stderr, flush=True)
 
 
-def note(submitted: Mapping[str, Sequence[Job]], folder: Path) -> None:
+def folder_of(jobs: Sequence[Job]) -> Path:
+    """Return the folder that a sweep with ``jobs`` has for what concerns Slurm."""
+    return jobs[0].folder.parent / FOLDER
+
+
+def note(submitted: Mapping[str, Sequence[Job]]) -> None:
     """Note which jobs each task has, by the task's id."""
+    folder = folder_of([job for jobs in submitted.values() for job in jobs])
     folder.mkdir(parents=True, exist_ok=True)
     lines = [
         json.dumps({"task": task, "jobs": [job.folder.name for job in jobs]})
@@ -72,7 +79,7 @@ def note(submitted: Mapping[str, Sequence[Job]], folder: Path) -> None:
         file.write("\n".join(["", *lines, ""]))
 
 
-def not_queued(jobs: Sequence[Job]) -> list[Job]:
+def select_unqueued(jobs: Sequence[Job]) -> list[Job]:
     """Return those of ``jobs``, all of one sweep, that no task in Slurm's queue has.
 
     Raises NoAnswer if that is not known.
@@ -84,7 +91,7 @@ def not_queued(jobs: Sequence[Job]) -> list[Job]:
 
 def _tasks_of(jobs: Sequence[Job]) -> dict[Job, set[str]]:
     """Return the ids of the tasks that were ever submitted with each of ``jobs``, if any."""
-    path = jobs[0].folder.parent / FOLDER / FILE_NAME if jobs else None
+    path = folder_of(jobs) / FILE_NAME if jobs else None
     if path is None or not path.exists():
         return {}
     by_name = {job.folder.name: job for job in jobs}
@@ -104,18 +111,33 @@ def tasks_in_queue() -> set[str]:
 
     Raises NoAnswer.
     """
-    command = ["squeue", "--me", "--noheader", "--array", "--format=%i"]
+    return set(_ask("squeue", "--me", "--noheader", "--array", "--format=%i").split())
+
+
+def max_array_size() -> int:
+    """Return how many tasks an array may have, as far as Slurm says so."""
+    try:
+        answer = _ask("scontrol", "show", "config")
+    except NoAnswer:
+        return sys.maxsize
+    limits = re.findall(r"^(?:MaxArraySize|MaxJobCount)\s*=\s*(\d+)", answer, re.MULTILINE)
+    return max(1, min(map(int, limits), default=sys.maxsize))
+
+
+def _ask(*command: str) -> str:
+    """Return what a command of Slurm's prints; nothing where there is no Slurm. Raises NoAnswer."""
+    name = command[0]
     try:
         answer = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=PATIENCE
         )
     except FileNotFoundError:
-        return set()
+        return ""
     except subprocess.TimeoutExpired as error:
-        raise NoAnswer(f"squeue took longer than {PATIENCE} seconds.") from error
+        raise NoAnswer(f"{name} took longer than {PATIENCE} seconds.") from error
     except OSError as error:
-        raise NoAnswer(f"squeue cannot be run ({error.strerror}).") from error
+        raise NoAnswer(f"{name} cannot be run ({error.strerror}).") from error
     if answer.returncode:
         reason = " ".join(answer.stderr.split()) or "no message"
-        raise NoAnswer(f"squeue ended with exit status {answer.returncode} ({reason}).")
-    return set(answer.stdout.split())
+        raise NoAnswer(f"{name} ended with exit status {answer.returncode} ({reason}).")
+    return answer.stdout

@@ -1,0 +1,62 @@
+"""What every command says of a system on which it cannot work."""
+
+from __future__ import annotations
+
+import errno
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from ndcl_domainbed.scripts import cli
+
+
+def end_of(main, capsys):
+    """Return the exit status of a command, and what it wrote to standard error."""
+    with pytest.raises(SystemExit) as leaving:
+        cli.run(main, [])
+    return leaving.value.code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_too_few_file_descriptors_are_two_lines(number, capsys):
+    def main(argv):
+        raise OSError(number, "Too many open files")
+
+    status, err = end_of(main, capsys)
+    assert status == 1
+    assert err.startswith("error: Too many open files: the system allows")
+    assert "`ulimit -n 4096`" in err.splitlines()[1]
+    assert len(err.splitlines()) == 2
+
+
+def test_other_errors_of_the_system_are_not_hidden():
+    def main(argv):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(OSError, match="Input/output error"):
+        cli.run(main, [])
+
+
+def test_a_sweep_with_too_few_file_descriptors_says_so_before_any_job(tmp_path):
+    flags = [
+        "launch", "--datasets", "Debug28", "--algorithms", "ERM", "--n_hparams", "2", "--n_trials",
+        "1", "--steps", "1", "--hparams", '{"batch_size": 2}', "--jobs", "9", "--data_dir", "d",
+        "--output_dir", str(tmp_path), "--skip_confirmation", "--skip_model_save",
+    ]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "ndcl_domainbed", "sweep", *flags], capture_output=True, text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80)),
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith("error: Too many open files"), done.stderr
+    assert len(done.stderr.splitlines()) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["jobs.jsonl"]
+
+
+def test_windows_is_refused_in_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "platform", "win32")
+    status, err = end_of(lambda argv: 0, capsys)
+    assert (status, err.count("\n")) == (2, 1)
+    assert err.startswith("error: Windows is not supported")

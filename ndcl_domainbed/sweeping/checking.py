@@ -18,6 +18,7 @@ from imbalance_splits.settings.from_file import FILE_SUFFIXES, FromFile
 from imbalance_splits.table import LabelCounts
 from ndcl_domainbed import backend, registry
 from ndcl_domainbed.errors import InputError
+from ndcl_domainbed.hparams import is_frozen
 from ndcl_domainbed.sweeping import fork_server
 from ndcl_domainbed.sweeping.grid import Grid, dataset_class, environments
 from ndcl_domainbed.sweeping.jobs import Job
@@ -136,7 +137,7 @@ def prepare_features(jobs: Iterable[Job]) -> None:
     needed: dict[tuple[str | None, ...], TrainArguments] = {}
     for job in jobs:
         args = job.arguments()
-        if args.hparam_overrides().get("frozen") is True:
+        if is_frozen(args.hparam_overrides()):
             key = (args.dataset, args.data_dir, args.feature_cache, args.hparams)
             needed.setdefault(key, args)
     if needed:

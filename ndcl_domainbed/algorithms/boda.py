@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
@@ -26,7 +27,15 @@ from ndcl_domainbed.hparams import (
 )
 from ndcl_domainbed.losses.masks import masked_logsumexp
 from ndcl_domainbed.testbed.algorithms.alignment import coral_distance
-from ndcl_domainbed.testbed.algorithms.base import Minibatch, mean, scalars, step
+from ndcl_domainbed.testbed.algorithms.base import (
+    Minibatch,
+    Minibatches,
+    Shape,
+    Unlabeled,
+    mean,
+    scalars,
+    step,
+)
 
 _REFRESH_BATCH = 64
 _EXACT = "donot_use_mm_for_euclid_dist"
@@ -34,14 +43,14 @@ _EXACT = "donot_use_mm_for_euclid_dist"
 
 
 def boda_loss(
-    z: torch.Tensor,
-    y: torch.Tensor,
-    domains: torch.Tensor,
-    centroids: torch.Tensor,
-    counts: torch.Tensor,
+    z: Tensor,
+    y: Tensor,
+    domains: Tensor,
+    centroids: Tensor,
+    counts: Tensor,
     nu: float,
     temperature: float,
-) -> torch.Tensor:
+) -> Tensor:
     """Return the mean of the alignment terms; zero if there is none.
 
     ``z`` (n, D) are features with labels ``y`` (n,) of the domains ``domains`` (n,);
@@ -112,11 +121,7 @@ class BoDA(ERM):
     }
 
     def __init__(
-        self,
-        input_shape: Sequence[int],
-        num_classes: int,
-        num_domains: int,
-        hparams: Mapping[str, Any],
+        self, input_shape: Shape, num_classes: int, num_domains: int, hparams: Mapping[str, Any]
     ) -> None:
         super().__init__(input_shape, num_classes, num_domains, hparams)
         if getattr(hparams, "train_sets", None) is None:
@@ -130,9 +135,7 @@ class BoDA(ERM):
         self.register_buffer("train_centroids", torch.zeros(rows, self.featurizer.n_outputs))
         self.updates = 0
 
-    def update(
-        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[Any] | None = None
-    ) -> dict[str, float]:
+    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step; ``loss`` is the cross-entropy, the others are without their weights."""
         if self.updates > 0 and self.updates % self.hparams["feat_update_freq"] == 0:
             given = unlabeled if unlabeled and isinstance(unlabeled[0], tuple | list) else None
@@ -152,9 +155,7 @@ class BoDA(ERM):
         self.updates += 1
         return scalars(loss=loss, loss_boda=aligned, penalty=macro)
 
-    def _alignment(
-        self, features: Sequence[torch.Tensor], labels: Sequence[torch.Tensor]
-    ) -> torch.Tensor:
+    def _alignment(self, features: Sequence[Tensor], labels: Sequence[Tensor]) -> Tensor:
         """Return the mean alignment term; zero if there is none."""
         counts = self.n_samples_table.to(features[0].dtype)
         centroids = self.train_centroids.view(*counts.shape, -1)

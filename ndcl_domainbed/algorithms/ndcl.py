@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar
 
@@ -26,7 +26,9 @@ from ndcl_domainbed.hparams import (
 from ndcl_domainbed.losses.cosines import unit_rows
 from ndcl_domainbed.losses.masks import zero_with_gradient
 from ndcl_domainbed.testbed.algorithms.base import (
-    Minibatch,
+    Minibatches,
+    Shape,
+    Unlabeled,
     domain_indices,
     joined,
     scalars,
@@ -171,11 +173,7 @@ class NDCL(ERM):
     }
 
     def __init__(
-        self,
-        input_shape: Sequence[int],
-        num_classes: int,
-        num_domains: int,
-        hparams: Mapping[str, Any],
+        self, input_shape: Shape, num_classes: int, num_domains: int, hparams: Mapping[str, Any]
     ) -> None:
         settings = Settings.of(hparams)
         prior = _prior(settings.class_prior, num_domains, num_classes, hparams)
@@ -191,9 +189,7 @@ class NDCL(ERM):
             self.register_buffer("prototype_vectors", table)
             self.register_buffer("prototype_seen", table.new_zeros(table.shape[:2]).bool())
 
-    def update(
-        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[Tensor] | None = None
-    ) -> dict[str, float]:
+    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step on L; return it as ``loss``, and its terms without their weights."""
         x, y = joined(minibatches)
         domains = domain_indices(minibatches)

@@ -7,11 +7,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from ndcl_domainbed.backend import Algorithm, networks
 from ndcl_domainbed.hparams import Hparam, by_dataset, integer, power_uniform
-from ndcl_domainbed.testbed.algorithms.base import Minibatch, scalars, step
+from ndcl_domainbed.testbed.algorithms.base import (
+    Minibatch,
+    Minibatches,
+    Shape,
+    Unlabeled,
+    scalars,
+    step,
+)
 from ndcl_domainbed.testbed.networks.whole import WholeNetwork
 
 _ROUNDS = 3
@@ -21,7 +29,7 @@ _BLOCK = 2**14
 """The trajectory of this number of parameters is in a processor's cache while it is worked on."""
 
 
-def principal_gradient(trajectory: torch.Tensor) -> torch.Tensor:
+def principal_gradient(trajectory: Tensor) -> Tensor:
     """Return the principal gradient (P,) of a trajectory of parameters (T, P).
 
     With δ the way from the last row to the first, it is |δ| · Σ_j ω_j ±v_j over the (at most)
@@ -47,7 +55,7 @@ def principal_gradient(trajectory: torch.Tensor) -> torch.Tensor:
     return shares.to(trajectory.dtype).to(trajectory.device) @ trajectory
 
 
-def _centered_gram(rows: torch.Tensor) -> torch.Tensor:
+def _centered_gram(rows: Tensor) -> Tensor:
     """Return the products (T, T), float64 on the CPU, of ``rows`` (T, P) less their mean.
 
     The differences from the first row are multiplied, and the products centered: rows are close to
@@ -104,11 +112,7 @@ class PGrad(Algorithm):
     }
 
     def __init__(
-        self,
-        input_shape: Sequence[int],
-        num_classes: int,
-        num_domains: int,
-        hparams: Mapping[str, Any],
+        self, input_shape: Shape, num_classes: int, num_domains: int, hparams: Mapping[str, Any]
     ) -> None:
         super().__init__(input_shape, num_classes, num_domains, hparams)
         featurizer = networks.Featurizer(input_shape, self.hparams)
@@ -121,9 +125,7 @@ class PGrad(Algorithm):
             self.network.parameters(), lr=_OUTER_LR, weight_decay=self.hparams["weight_decay"]
         )
 
-    def update(
-        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
-    ) -> dict[str, float]:
+    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step; ``loss`` is the cross-entropy before the last inner step."""
         parameters = list(self.network.parameters())
         lengths = [p.numel() for p in parameters]
@@ -145,7 +147,7 @@ class PGrad(Algorithm):
         return scalars(loss=loss)
 
     @staticmethod
-    def _walk(minibatches: Sequence[Minibatch]) -> list[Minibatch]:
+    def _walk(minibatches: Minibatches) -> list[Minibatch]:
         """Return the parts of the minibatches in the order in which they are visited."""
         order = np.random.permutation(len(minibatches))
         parts = []
@@ -158,11 +160,11 @@ class PGrad(Algorithm):
             order = order[np.random.permutation(len(order))]
         return parts
 
-    def predict(self, x: torch.Tensor) -> torch.Tensor:
+    def predict(self, x: Tensor) -> Tensor:
         """Return the logits (B, K)."""
         return self.network(x)
 
 
-def _flatten(parameters: Sequence[torch.Tensor], row: torch.Tensor) -> None:
+def _flatten(parameters: Sequence[Tensor], row: Tensor) -> None:
     """Write all parameters into ``row`` (P,)."""
     torch.cat([parameter.detach().flatten() for parameter in parameters], out=row)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 
 class AnnealedPenalty(torch.nn.Module):
@@ -15,7 +16,7 @@ class AnnealedPenalty(torch.nn.Module):
     optimizer starts afresh, because its moments were those of another objective.
     """
 
-    update_count: torch.Tensor
+    update_count: Tensor
     optimizer: torch.optim.Optimizer
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

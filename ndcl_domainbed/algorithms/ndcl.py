@@ -281,7 +281,7 @@ def _prior(
 ) -> losses.DomainClassPrior:
     """Return the domain-class prior of the training counts that ``hparams`` carry."""
     if name == "none":
-        return losses.no_prior(torch.zeros(num_domains, num_classes))
+        return losses.DomainClassPrior()
     counts = required_label_counts(hparams, f"NDCL with class_prior {name!r}")
     if counts.shape != (num_domains, num_classes):
         wanted = f"there are {num_domains} training domains and {num_classes} classes."

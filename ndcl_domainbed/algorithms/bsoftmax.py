@@ -15,8 +15,8 @@ from ndcl_domainbed.testbed.algorithms.base import (
     Shape,
     Unlabeled,
     mean,
-    scalars,
     step,
+    to_floats,
 )
 
 
@@ -48,4 +48,4 @@ class BSoftmax(ERM):
             ]
         )
         step(self.optimizer, loss)
-        return scalars(loss=loss)
+        return to_floats(loss=loss)

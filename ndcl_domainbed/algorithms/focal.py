@@ -10,7 +10,13 @@ from torch.nn import functional as F
 
 from ndcl_domainbed.backend import ERM
 from ndcl_domainbed.hparams import NOT_NEGATIVE, Hparam
-from ndcl_domainbed.testbed.algorithms.base import Minibatches, Unlabeled, joined, scalars, step
+from ndcl_domainbed.testbed.algorithms.base import (
+    Minibatches,
+    Unlabeled,
+    concatenate,
+    step,
+    to_floats,
+)
 
 
 def focal_loss(logits: Tensor, y: Tensor, gamma: float) -> Tensor:
@@ -37,7 +43,7 @@ class Focal(ERM):
 
     def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step on the mean focal loss of all samples."""
-        x, y = joined(minibatches)
+        x, y = concatenate(minibatches)
         loss = focal_loss(self.predict(x), y, self.hparams["gamma"])
         step(self.optimizer, loss)
-        return scalars(loss=loss)
+        return to_floats(loss=loss)

@@ -18,9 +18,9 @@ from ndcl_domainbed.testbed.algorithms.base import (
     Minibatches,
     Shape,
     Unlabeled,
+    concatenate,
     domain_indices,
-    joined,
-    scalars,
+    to_floats,
 )
 
 _LATENT = 64
@@ -136,7 +136,7 @@ class GINIDG(ERM):
 
     def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step; ``loss`` is the classification loss plus the domain loss."""
-        x, y = joined(minibatches)
+        x, y = concatenate(minibatches)
         domains = domain_indices(minibatches)
         factor = 2 / (1 + math.exp(-10 * self.updates / self.last_update)) - 1
         z = self.featurizer(x)
@@ -151,7 +151,7 @@ class GINIDG(ERM):
         is_warm = self.updates >= self.warm_up_steps
         self._step(loss + classified if is_warm else loss, goal + classified)
         self.updates += 1
-        return scalars(loss=loss)
+        return to_floats(loss=loss)
 
     def _generated(self, z: Tensor, group: Tensor) -> tuple[Tensor, Tensor]:
         """Return generated features (6G, D) and, for each, the sample (6G,) that it stands for.

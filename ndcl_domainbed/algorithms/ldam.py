@@ -17,8 +17,8 @@ from ndcl_domainbed.testbed.algorithms.base import (
     Shape,
     Unlabeled,
     mean,
-    scalars,
     step,
+    to_floats,
 )
 
 
@@ -74,4 +74,4 @@ class LDAM(ERM):
             ]
         )
         step(self.optimizer, loss)
-        return scalars(loss=loss)
+        return to_floats(loss=loss)

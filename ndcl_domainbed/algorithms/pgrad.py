@@ -17,8 +17,8 @@ from ndcl_domainbed.testbed.algorithms.base import (
     Minibatches,
     Shape,
     Unlabeled,
-    scalars,
     step,
+    to_floats,
 )
 from ndcl_domainbed.testbed.networks.whole import WholeNetwork
 
@@ -33,7 +33,7 @@ def principal_gradient(trajectory: Tensor) -> Tensor:
     """Return the principal gradient (P,) of a trajectory of parameters (T, P).
 
     With δ the way from the last row to the first, it is |δ| · Σ_j ω_j ±v_j over the (at most)
-    four principal directions v_j of the rows, each signed to agree with δ; ω are the eigenvalues
+    four principal directions v_j of the rows, each oriented to agree with δ; ω are the eigenvalues
     of the covariance, normalized to length 1. Its length is that of δ. Zero if nothing moved.
 
     The directions come from the T×T Gram matrix of the centered rows; those without variance are
@@ -75,7 +75,7 @@ class PGrad(Algorithm):
     Wang, Grigsby & Qi, "PGrad: Learning Principal Gradients For Domain Generalization", ICLR 2023,
     arXiv:2305.01134.
 
-    In each update an inner Adam, whose moments go on from update to update, walks three rounds
+    In each update an inner Adam, whose moments carry over between updates, walks three rounds
     through the domains, in random order, on a third of each minibatch at a time. The weights are
     set back and then follow :func:`principal_gradient` by SGD with learning rate 0.1. A third
     without samples is passed over (the authors' code runs the network on nothing).
@@ -144,7 +144,7 @@ class PGrad(Algorithm):
                 parameter.copy_(value.view_as(parameter))
                 parameter.grad = gradient.view_as(parameter)
         self.optimizer.step()
-        return scalars(loss=loss)
+        return to_floats(loss=loss)
 
     @staticmethod
     def _walk(minibatches: Minibatches) -> list[Minibatch]:

@@ -16,11 +16,11 @@ from ndcl_domainbed.testbed.algorithms.base import (
     Minibatches,
     Shape,
     Unlabeled,
-    joined,
+    batch_sizes,
+    concatenate,
     mean,
-    scalars,
-    sizes,
     step,
+    to_floats,
 )
 
 
@@ -81,8 +81,8 @@ class TCRI_HSIC(AnnealedPenalty, Algorithm):
     over domains. Predictions use c(a).
 
     The authors' code renews the optimizer without the spurious part and the domains' classifiers,
-    which then stop learning, against the objective: here they go on. It also runs the featurizer
-    twice in an update; here all terms share one pass.
+    which then stop learning, against the objective; here they keep learning. It also runs the
+    featurizer twice in an update; here all terms share one pass.
     """
 
     HPARAMS: ClassVar[dict[str, Hparam]] = {
@@ -131,11 +131,11 @@ class TCRI_HSIC(AnnealedPenalty, Algorithm):
     def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step; the three terms are returned without their weights."""
         is_on = self.penalty_is_on(self.hparams["tcri_beta_anneal_iters"], self._new_optimizer)
-        x, y = joined(minibatches)
+        x, y = concatenate(minibatches)
         z = self.featurizer(x)
         general = self.domain_general_featurizer(z)
         spurious = self.spurious_featurizer(z)
-        of_domains = sizes(minibatches)
+        of_domains = batch_sizes(minibatches)
         labels = y.split(of_domains)
         nll = mean(
             [
@@ -158,7 +158,7 @@ class TCRI_HSIC(AnnealedPenalty, Algorithm):
         weight = self.hparams["tcri_beta"] if is_on else 1.0
         loss = nll + self.hparams["tcri_alpha"] * own_nll + weight * penalty
         step(self.optimizer, loss)
-        return scalars(loss=loss, nll=nll, tcri_penalty=penalty, tic_nll=own_nll)
+        return to_floats(loss=loss, nll=nll, tcri_penalty=penalty, tic_nll=own_nll)
 
     def _dependence(self, batch: Sequence[Tensor], of_domains: list[int]) -> Tensor:
         """Return the mean over domains of :func:`class_dependence`; all at once if they can be."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ndcl_domainbed.diagnostics.pair_sums import PairSums
 from ndcl_domainbed.diagnostics.passes import Captured, Passes, capture_passes
-from ndcl_domainbed.testbed.algorithms.base import domain_indices, joined
+from ndcl_domainbed.testbed.algorithms.base import concatenate, domain_indices
 from ndcl_domainbed.training.batches import Batch
 from ndcl_domainbed.training.callbacks import UnsuitableAlgorithm
 
@@ -77,7 +77,7 @@ class UpdateWatcher:
         Raises UnsuitableAlgorithm after the first update if it does not pass the minibatches
         through the network.
         """
-        x, y = joined(minibatches)
+        x, y = concatenate(minibatches)
         modules = self.algorithm.featurizer, self.algorithm.classifier
         with capture_passes(*modules, len(y)) as passes:
             yield

@@ -28,10 +28,10 @@ from ndcl_domainbed.testbed.algorithms.base import (
     Minibatches,
     Shape,
     Unlabeled,
+    concatenate,
     domain_indices,
-    joined,
-    scalars,
     step,
+    to_floats,
 )
 from ndcl_domainbed.testbed.hparams_registry import SHARED
 
@@ -95,15 +95,15 @@ class _DomainAdversarial(Algorithm):
         self.update_count += 1
         d_steps = self.hparams["d_steps_per_g_step"]
         trains_discriminator = int(self.update_count) % (1 + d_steps) < d_steps
-        x, y = joined(minibatches)
+        x, y = concatenate(minibatches)
         z = self.featurizer(x)
         disc_loss = self._discriminator_loss(z, y, domain_indices(minibatches))
         if trains_discriminator:
             step(self.disc_opt, disc_loss)
-            return scalars(disc_loss=disc_loss)
+            return to_floats(disc_loss=disc_loss)
         gen_loss = F.cross_entropy(self.classifier(z), y) - self.hparams["lambda"] * disc_loss
         step(self.gen_opt, gen_loss)
-        return scalars(gen_loss=gen_loss)
+        return to_floats(gen_loss=gen_loss)
 
     def _discriminator_loss(self, z: Tensor, y: Tensor, domains: Tensor) -> Tensor:
         """Return the loss of telling the domains, with a penalty on its gradient."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ndcl_domainbed.hparams import NOT_NEGATIVE, Hparam, power_uniform
-from ndcl_domainbed.testbed.algorithms.base import Minibatches, Unlabeled, mean, scalars, step
+from ndcl_domainbed.testbed.algorithms.base import Minibatches, Unlabeled, mean, step, to_floats
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
 MMD_GAMMAS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
@@ -98,7 +98,7 @@ class _Alignment(ERM):
         loss = mean([F.cross_entropy(f, y) for f, (_, y) in zip(logits, minibatches, strict=True)])
         penalty = self.distance(features)
         step(self.optimizer, loss + self.hparams["mmd_gamma"] * penalty)
-        return scalars(loss=loss, penalty=penalty)
+        return to_floats(loss=loss, penalty=penalty)
 
 
 class CORAL(_Alignment):

@@ -52,7 +52,7 @@ class Algorithm(torch.nn.Module, ABC):
         """Return the logits (B, K) of a batch of inputs."""
 
 
-def scalars(**values: Tensor | float) -> dict[str, float]:
+def to_floats(**values: Tensor | float) -> dict[str, float]:
     """Return tensors with one element each (and numbers) as Python numbers.
 
     All tensors are copied from their device together, so there is one synchronization.
@@ -63,18 +63,18 @@ def scalars(**values: Tensor | float) -> dict[str, float]:
     return {k: found[k] if torch.is_tensor(v) else v for k, v in values.items()}
 
 
-def joined(minibatches: Minibatches) -> Minibatch:
+def concatenate(minibatches: Minibatches) -> Minibatch:
     """Return the minibatches of all domains as one, in domain order."""
     return torch.cat([x for x, _ in minibatches]), torch.cat([y for _, y in minibatches])
 
 
-def sizes(minibatches: Minibatches) -> list[int]:
+def batch_sizes(minibatches: Minibatches) -> list[int]:
     """Return how many samples each domain has in the minibatches."""
     return [len(y) for _, y in minibatches]
 
 
 def domain_indices(minibatches: Minibatches) -> Tensor:
-    """Return the index of the domain of each sample of :func:`joined`, int64 (B,)."""
+    """Return the index of the domain of each sample of :func:`concatenate`, int64 (B,)."""
     labels = [y for _, y in minibatches]
     return torch.cat([y.new_full((len(y),), domain) for domain, y in enumerate(labels)])
 

@@ -16,10 +16,10 @@ from ndcl_domainbed.testbed.algorithms.base import (
     Minibatches,
     Shape,
     Unlabeled,
-    joined,
-    scalars,
-    sizes,
+    batch_sizes,
+    concatenate,
     step,
+    to_floats,
 )
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
@@ -74,7 +74,7 @@ class MTL(Algorithm):
         self.embeddings.copy_(torch.stack(embeddings))
         loss = torch.stack(losses).sum()
         step(self.optimizer, loss)
-        return scalars(loss=loss)
+        return to_floats(loss=loss)
 
     def predict(self, x: Tensor) -> Tensor:
         """Return the logits (B, K) of a batch from one domain."""
@@ -153,12 +153,12 @@ class ARM(ERM):
 
     def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step on the mean cross-entropy of all samples, each in its domain's context."""
-        x, y = joined(minibatches)
-        contexts = self.context_net(x).split(sizes(minibatches))
+        x, y = concatenate(minibatches)
+        contexts = self.context_net(x).split(batch_sizes(minibatches))
         context = torch.cat([c.mean(dim=0, keepdim=True).expand_as(c) for c in contexts])
         loss = F.cross_entropy(self.network(torch.cat([x, context], dim=1)), y)
         step(self.optimizer, loss)
-        return scalars(loss=loss)
+        return to_floats(loss=loss)
 
     def predict(self, x: Tensor) -> Tensor:
         """Return the logits (B, K) of a batch from one domain."""

@@ -15,9 +15,9 @@ from ndcl_domainbed.testbed.algorithms.base import (
     Minibatches,
     Shape,
     Unlabeled,
-    joined,
-    scalars,
+    concatenate,
     step,
+    to_floats,
 )
 
 
@@ -49,10 +49,10 @@ class ERM(Algorithm):
 
     def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step on the mean cross-entropy of all samples."""
-        x, y = joined(minibatches)
+        x, y = concatenate(minibatches)
         loss = F.cross_entropy(self.predict(x), y)
         step(self.optimizer, loss)
-        return scalars(loss=loss)
+        return to_floats(loss=loss)
 
     def predict(self, x: Tensor) -> Tensor:
         """Return the logits (B, K)."""

@@ -16,10 +16,10 @@ from ndcl_domainbed.testbed.algorithms.base import (
     Minibatches,
     Shape,
     Unlabeled,
-    joined,
-    scalars,
-    sizes,
+    batch_sizes,
+    concatenate,
     step,
+    to_floats,
 )
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
@@ -82,15 +82,15 @@ class Fishr(AnnealedPenalty, ERM):
             self.hparams["penalty_anneal_iters"],
             lambda: self._adam(self.network.parameters()),
         )
-        x, y = joined(minibatches)
+        x, y = concatenate(minibatches)
         z = self.featurizer(x)
         logits = self.classifier(z)
         with torch.set_grad_enabled(is_on):
-            penalty = self.penalty(logits, z, y, sizes(minibatches))
+            penalty = self.penalty(logits, z, y, batch_sizes(minibatches))
         nll = F.cross_entropy(logits, y)
         loss = nll + self.hparams["lambda"] * penalty if is_on else nll
         step(self.optimizer, loss)
-        return scalars(loss=loss, nll=nll, penalty=penalty)
+        return to_floats(loss=loss, nll=nll, penalty=penalty)
 
     def penalty(self, logits: Tensor, z: Tensor, y: Tensor, sizes: Sequence[int]) -> Tensor:
         """Return how far the smoothed variances of the domains differ; advances them."""

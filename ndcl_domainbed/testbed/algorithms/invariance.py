@@ -13,11 +13,11 @@ from ndcl_domainbed.testbed.algorithms.annealing import AnnealedPenalty
 from ndcl_domainbed.testbed.algorithms.base import (
     Minibatches,
     Unlabeled,
-    joined,
+    batch_sizes,
+    concatenate,
     mean,
-    scalars,
-    sizes,
     step,
+    to_floats,
 )
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
@@ -27,8 +27,8 @@ class _RiskInvariance(AnnealedPenalty, ERM):
 
     def domain_logits(self, minibatches: Minibatches) -> list[tuple[Tensor, Tensor]]:
         """Return the logits (n_d, K) and labels (n_d,) of each domain, from a joint forward."""
-        x, _ = joined(minibatches)
-        parts = self.predict(x).split(sizes(minibatches))
+        x, _ = concatenate(minibatches)
+        parts = self.predict(x).split(batch_sizes(minibatches))
         return [(f, y) for f, (_, y) in zip(parts, minibatches, strict=True)]
 
     def penalty_weight(self, name: str) -> float:
@@ -86,7 +86,7 @@ class IRM(_RiskInvariance):
         )
         loss = nll + weight * penalty
         step(self.optimizer, loss)
-        return scalars(loss=loss, nll=nll, penalty=penalty)
+        return to_floats(loss=loss, nll=nll, penalty=penalty)
 
 
 class VREx(_RiskInvariance):
@@ -119,4 +119,4 @@ class VREx(_RiskInvariance):
         penalty = (risks - nll).pow(2).mean()
         loss = nll + weight * penalty
         step(self.optimizer, loss)
-        return scalars(loss=loss, nll=risks[-1], mean_nll=nll, penalty=penalty)
+        return to_floats(loss=loss, nll=risks[-1], mean_nll=nll, penalty=penalty)

@@ -17,8 +17,8 @@ from ndcl_domainbed.testbed.algorithms.base import (
     Minibatches,
     Shape,
     Unlabeled,
-    scalars,
     step,
+    to_floats,
 )
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 from ndcl_domainbed.testbed.networks.whole import WholeNetwork
@@ -68,7 +68,7 @@ class MLDG(ERM):
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
         self.optimizer.step()
-        return scalars(loss=torch.stack(losses).sum() / count)
+        return to_floats(loss=torch.stack(losses).sum() / count)
 
     def _pairs(self, count: int) -> list[tuple[int, int]]:
         """Return (meta-train, meta-test) pairs; each meta-train domain occurs once."""
@@ -118,7 +118,7 @@ class Fish(Algorithm):
     Shi, Seely, Torr, Siddharth, Hannun, Usunier & Synnaeve, "Gradient Matching for Domain
     Generalization", ICLR 2022, arXiv:2104.09937, Algorithm 1.
 
-    An inner Adam, whose moments go on from update to update, makes one step per domain, in domain
+    An inner Adam, whose moments carry over between updates, makes one step per domain, in domain
     order; the weights then move the share ``meta_lr`` of the way that it went. So do the running
     statistics of batch normalization.
     """
@@ -151,7 +151,7 @@ class Fish(Algorithm):
             step(self.optimizer_inner, loss)
         for tensor, start in zip(moving, starts, strict=True):
             tensor.copy_(torch.lerp(start, tensor, self.hparams["meta_lr"]))
-        return scalars(loss=loss)
+        return to_floats(loss=loss)
 
     def predict(self, x: Tensor) -> Tensor:
         """Return the logits (B, K)."""

@@ -15,8 +15,8 @@ from ndcl_domainbed.testbed.algorithms.base import (
     Minibatches,
     Unlabeled,
     mean,
-    scalars,
     step,
+    to_floats,
 )
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
@@ -47,7 +47,7 @@ class Mixup(ERM):
             ]
         )
         step(self.optimizer, loss)
-        return scalars(loss=loss)
+        return to_floats(loss=loss)
 
     def _mixed_risk(self, first: Minibatch, second: Minibatch) -> Tensor:
         size = min(len(first[1]), len(second[1]))

@@ -22,11 +22,11 @@ from ndcl_domainbed.testbed.algorithms.annealing import AnnealedPenalty
 from ndcl_domainbed.testbed.algorithms.base import (
     Minibatches,
     Unlabeled,
-    joined,
+    batch_sizes,
+    concatenate,
     mean,
-    scalars,
-    sizes,
     step,
+    to_floats,
 )
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
@@ -106,9 +106,9 @@ class RDM(AnnealedPenalty, ERM):
     def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step; both penalties are returned without their weights."""
         is_on = self.penalty_is_on(self.hparams["rdm_penalty_anneal_iters"], self._new_optimizer)
-        x, y = joined(minibatches)
+        x, y = concatenate(minibatches)
         risks = F.cross_entropy(self.predict(x), y, reduction="none")
-        domains = risks.split(sizes(minibatches))
+        domains = risks.split(batch_sizes(minibatches))
         means = torch.stack([domain.mean() for domain in domains])
         worst = domains[int(means.argmax())]
         with torch.set_grad_enabled(is_on):
@@ -119,7 +119,7 @@ class RDM(AnnealedPenalty, ERM):
         if is_on:
             loss = loss + weight * matching + self.hparams["variance_weight"] * spread
         step(self.optimizer, loss)
-        return scalars(
+        return to_floats(
             update_count=int(self.update_count),
             total_loss=loss,
             erm_loss=mean(list(means)),

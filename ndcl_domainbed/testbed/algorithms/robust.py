@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ndcl_domainbed.hparams import NOT_NEGATIVE, SHARE, Hparam, power_uniform, uniform
 from ndcl_domainbed.testbed.algorithms.annealing import AnnealedPenalty
-from ndcl_domainbed.testbed.algorithms.base import Minibatches, Shape, Unlabeled, scalars, step
+from ndcl_domainbed.testbed.algorithms.base import Minibatches, Shape, Unlabeled, step, to_floats
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
 
@@ -46,7 +46,7 @@ class GroupDRO(ERM):
         self.q.div_(self.q.sum())
         loss = risks @ self.q
         step(self.optimizer, loss)
-        return scalars(loss=loss)
+        return to_floats(loss=loss)
 
 
 def kernel_quantile(risks: Tensor, level: float) -> Tensor:
@@ -129,7 +129,7 @@ class EQRM(AnnealedPenalty, ERM):
         else:
             loss = risks.mean()
         step(self.optimizer, loss)
-        return scalars(loss=loss)
+        return to_floats(loss=loss)
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
         return self._adam(self.network.parameters(), lr="eqrm_lr")

@@ -10,7 +10,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ndcl_domainbed.hparams import SHARE, Hparam, uniform
-from ndcl_domainbed.testbed.algorithms.base import Minibatches, Unlabeled, joined, scalars, step
+from ndcl_domainbed.testbed.algorithms.base import (
+    Minibatches,
+    Unlabeled,
+    concatenate,
+    step,
+    to_floats,
+)
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
 
@@ -49,11 +55,11 @@ class RSC(ERM):
 
     def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step on the cross-entropy of the masked features."""
-        x, y = joined(minibatches)
+        x, y = concatenate(minibatches)
         z = self.featurizer(x)
         loss = F.cross_entropy(self.classifier(z * self._mask(z.detach(), y)), y)
         step(self.optimizer, loss)
-        return scalars(loss=loss)
+        return to_floats(loss=loss)
 
     def _mask(self, z: Tensor, y: Tensor) -> Tensor:
         """Return which features (B, D) stay."""

@@ -17,9 +17,9 @@ from ndcl_domainbed.testbed.algorithms.base import (
     Minibatches,
     Shape,
     Unlabeled,
-    joined,
-    scalars,
+    concatenate,
     step,
+    to_floats,
 )
 
 
@@ -93,7 +93,7 @@ class SagNet(Algorithm):
 
     def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Train content, then style, then the featurizer against the style; the three losses."""
-        x, y = joined(minibatches)
+        x, y = concatenate(minibatches)
 
         loss_c = F.cross_entropy(self.network_c(randomized_style(self.network_f(x))), y)
         self.optimizer_f.zero_grad()
@@ -109,7 +109,7 @@ class SagNet(Algorithm):
         uniformity = -style_logits.log_softmax(dim=1).mean(dim=1).mean()
         loss_adv = self.hparams["sag_w_adv"] * uniformity
         step(self.optimizer_f, loss_adv)
-        return scalars(loss_c=loss_c, loss_s=loss_s, loss_adv=loss_adv)
+        return to_floats(loss_c=loss_c, loss_s=loss_s, loss_adv=loss_adv)
 
     def predict(self, x: Tensor) -> Tensor:
         """Return the logits (B, K), without randomization."""

@@ -7,7 +7,13 @@ from typing import ClassVar
 from torch.nn import functional as F
 
 from ndcl_domainbed.hparams import NOT_NEGATIVE, Hparam, power_uniform
-from ndcl_domainbed.testbed.algorithms.base import Minibatches, Unlabeled, joined, scalars, step
+from ndcl_domainbed.testbed.algorithms.base import (
+    Minibatches,
+    Unlabeled,
+    concatenate,
+    step,
+    to_floats,
+)
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
 
@@ -24,8 +30,8 @@ class SD(ERM):
 
     def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step; ``loss`` is the cross-entropy, ``penalty`` is without its weight."""
-        x, y = joined(minibatches)
+        x, y = concatenate(minibatches)
         logits = self.predict(x)
         loss, penalty = F.cross_entropy(logits, y), logits.pow(2).mean()
         step(self.optimizer, loss + self.hparams["sd_reg"] * penalty)
-        return scalars(loss=loss, penalty=penalty)
+        return to_floats(loss=loss, penalty=penalty)

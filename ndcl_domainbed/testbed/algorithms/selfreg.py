@@ -15,9 +15,9 @@ from ndcl_domainbed.testbed.algorithms.base import (
     Minibatches,
     Shape,
     Unlabeled,
-    joined,
-    scalars,
+    concatenate,
     step,
+    to_floats,
 )
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
@@ -77,7 +77,7 @@ class SelfReg(ERM):
 
     def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step on the cross-entropy plus the dissimilarities within classes."""
-        x, y = joined(minibatches)
+        x, y = concatenate(minibatches)
         share = float(np.random.beta(0.5, 0.5))
         y, order = y.sort()
         z = self.featurizer(x[order])
@@ -88,7 +88,7 @@ class SelfReg(ERM):
         else:
             loss = F.cross_entropy(self.classifier(z), y)
         step(self.optimizer, loss)
-        return scalars(loss=loss)
+        return to_floats(loss=loss)
 
     def _compared(self, z: Tensor, y: Tensor, share: float) -> tuple[Tensor, Tensor]:
         """Return the logits, and the dissimilarity to another sample and to a mixture.

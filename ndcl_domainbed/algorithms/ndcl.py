@@ -63,7 +63,8 @@ class Settings:
         missing = ", ".join(name for name in required if name not in hparams)
         if missing:
             raise InputError(
-                f"NDCL lacks the hyper-parameters {missing}: start from default_hparams('NDCL', dataset)."
+                f"NDCL lacks the hyper-parameters {missing}; "
+                "registry.default_hparams('NDCL', dataset) has them."
             )
         return cls(**{f.name: hparams[f.name] for f in fields(cls) if f.name in hparams})
 

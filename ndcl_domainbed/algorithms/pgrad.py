@@ -20,7 +20,7 @@ from ndcl_domainbed.testbed.algorithms.base import (
     step,
     to_floats,
 )
-from ndcl_domainbed.testbed.networks.whole import WholeNetwork
+from ndcl_domainbed.testbed.networks.featurizer import WholeNetwork
 
 _ROUNDS = 3
 _DIRECTIONS = 4

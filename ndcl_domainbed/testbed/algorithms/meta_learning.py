@@ -21,7 +21,7 @@ from ndcl_domainbed.testbed.algorithms.base import (
     to_floats,
 )
 from ndcl_domainbed.testbed.algorithms.erm import ERM
-from ndcl_domainbed.testbed.networks.whole import WholeNetwork
+from ndcl_domainbed.testbed.networks.featurizer import WholeNetwork
 
 
 class MLDG(ERM):

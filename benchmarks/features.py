@@ -36,7 +36,7 @@ import torch
 from PIL import Image
 
 from ndcl_domainbed.features.extraction import BATCH
-from ndcl_domainbed.features.pictures import list_pictures
+from ndcl_domainbed.features.image_list import list_images
 from ndcl_domainbed.sweeping import claims
 from ndcl_domainbed.sweeping.grid import Grid, expand
 from ndcl_domainbed.sweeping.running import run_jobs
@@ -177,7 +177,7 @@ def report_extraction(options: argparse.Namespace, folder: Path) -> None:
 def bare_pace(options: argparse.Namespace, found: Any) -> float:
     """Return the images per second of a loop that reads and computes in turn."""
     hparams = {**prepare_hparams(options), "frozen": False}
-    pictures = list_pictures(found.IMAGES, options.data_dir, hparams)
+    pictures = list_images(found.IMAGES, options.data_dir, hparams)
     size = int(hparams["image_size"])
     started = time.perf_counter()
     network = networks.Featurizer((3, size, size), hparams).eval()

@@ -13,29 +13,28 @@ import numpy as np
 from torch.utils.data import Subset, TensorDataset
 
 from imbalance_splits.errors import InputError
+from imbalance_splits.file_list import PARTS
 from imbalance_splits.imbalance import counts_of
 from imbalance_splits.kept import describe_kept
 from imbalance_splits.labels import (
-    class_labels,
+    check_class_count,
     class_names,
+    describe_absent,
     environment_names,
     folder_name,
     label_counts_of,
     labels_of,
 )
-from imbalance_splits.layout import check_class_count
 from imbalance_splits.seeds import seed_hash
 from imbalance_splits.shots import describe_empty_groups, shot_groups
 from imbalance_splits.splitting import holdout_split, split_domain
-from imbalance_splits.table import SplitTable, Thresholds
-
-__all__ = ["HoldoutDataset", "ImbalancedDataset", "SplitDataset", "label_counts_of"]
+from imbalance_splits.table import LabelCounts, SplitTable, Thresholds, default_thresholds
 
 DatasetClass = Callable[[Any, list[int], Any], Any]
 
 
 class SplitDataset:
-    """What :class:`HoldoutDataset` and :class:`ImbalancedDataset` share.
+    """What the three kinds of splits below share.
 
     - ``input_shape``, ``num_classes``, ``classes``, ``environments``, ``test_envs``, ``sources``;
     - ``train_sets``: one subset per source domain, in order, with training transforms;
@@ -43,6 +42,7 @@ class SplitDataset:
     - ``evaluation_sets``: (domain, split) -> subset with plain transforms, split one of 'in',
       'out', 'val' and 'uda';
     - ``label_counts``: int64 (M, K), the images of ``train_sets`` by class;
+    - ``available``: domain -> class -> images, all that there are;
     - ``feature_info`` and ``preprocessing``: which frozen features the dataset holds (None if it
       holds images), and how an image becomes an input (None if it does not say);
     - ``thresholds`` and ``shot_groups`` (K): None unless a split table gives them;
@@ -75,18 +75,15 @@ class SplitDataset:
                 f"for {self.num_classes} classes."
             )
         check_class_count(self.classes, type(self._augmented).__name__)
-        named = zip(self.environments, self._domains(self._augmented), strict=True)
-        title = type(self._augmented).__name__
-        self._labels = [
-            class_labels(domain, self.num_classes, f"{title}, domain {name}")
-            for name, domain in named
-        ]
+        self.available: LabelCounts = label_counts_of(self._augmented)
+        self._labels = [labels_of(domain) for domain in self._domains(self._augmented)]
         self._plain = self._plain_dataset(dataset_class, root, hparams)
         self.train_sets: list[Subset] = []
         self.unlabeled_sets: list[Subset] = []
         self.evaluation_sets: dict[tuple[int, str], Subset] = {}
         self.label_counts = np.zeros((0, self.num_classes), dtype=np.int64)
-        self.notes: list[str] = []
+        self.notes: list[str] = list(getattr(self._augmented, "notes", []))
+        self.notes += describe_absent(self.available)
 
     @property
     def sources(self) -> list[int]:
@@ -104,7 +101,9 @@ class SplitDataset:
         """
         if all(isinstance(domain, TensorDataset) for domain in self._domains(self._augmented)):
             return self._augmented
-        plain = dataset_class(root, list(range(len(self.environments))), hparams)
+        if hasattr(self._augmented, "without_augmentation"):
+            return self._augmented.without_augmentation()
+        plain = dataset_class(root, list(range(len(self._labels))), hparams)
         for env, labels in enumerate(self._labels):
             if not np.array_equal(labels_of(plain[env]), labels):
                 raise InputError(
@@ -120,11 +119,6 @@ class SplitDataset:
 
     def _evaluate_on(self, env: int, split: str, indices: np.ndarray) -> None:
         self.evaluation_sets[env, split] = Subset(self._plain[env], indices.tolist())
-
-    def _available(self, env: int) -> dict[str, int]:
-        """Return class -> number of images of a domain."""
-        sizes = np.bincount(self._labels[env], minlength=self.num_classes)
-        return dict(zip(self.classes, sizes.tolist(), strict=True))
 
     def _holdout(self, env: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Return DomainBed's split of a domain: ('in', 'out')."""
@@ -172,13 +166,13 @@ class ImbalancedDataset(SplitDataset):
     ``seed_hash(trial_seed, env)``: 'in' is trained on, 'val' is the balanced validation split,
     'out' the rest. A test domain has DomainBed's ordinary split and is never trained on.
 
-    With two test domains, as leave-one-domain-out model selection needs them, the counts are
-    those of the table's first one, for the sources that are common to both. A table has no
-    counts for two targets; the counts for the first keep the sources of the run that leaves out
-    both equal to those of the run that leaves out the first alone, so that the two differ in
+    With two test domains, as leave-one-domain-out model selection needs them, the counts are those
+    of the table's first one: so the run differs from the one that leaves out the first alone in
     the one domain that is held out to select the model, and in nothing else. Sweeps write a pair
     once, in ascending order, so selection for the second domain meets the first one's counts.
-    The attributes are those of :class:`SplitDataset`.
+
+    ``table`` may also be a function that makes it from the label counts. The attributes are those
+    of :class:`SplitDataset`.
     """
 
     def __init__(
@@ -187,13 +181,15 @@ class ImbalancedDataset(SplitDataset):
         root: Any,
         test_envs: Sequence[int],
         hparams: Any,
-        table: SplitTable,
+        table: SplitTable | Callable[[LabelCounts], SplitTable],
         trial_seed: int,
         holdout_fraction: float = 0.2,
     ) -> None:
         super().__init__(dataset_class, root, test_envs, hparams)
         if not self.test_envs:
             raise InputError("an imbalanced split needs a test domain: name one in test_envs.")
+        if not isinstance(table, SplitTable):
+            table = table(self.available)
         names = self._names_in(table)
         target = names[self.test_envs[0]]
         sources = self.sources
@@ -209,7 +205,7 @@ class ImbalancedDataset(SplitDataset):
                 self._split_source(env, counts, table.validation_per_class[target], seed)
         self.thresholds = table.thresholds[target]
         self.shot_groups = shot_groups(self.label_counts, self.thresholds)
-        available = {names[env]: self._available(env) for env in sources}
+        available = {names[env]: self.available[self.environments[env]] for env in sources}
         self.notes += describe_empty_groups(self.label_counts, self.thresholds)
         self.notes += describe_kept(table, available, target)
 
@@ -238,9 +234,46 @@ class ImbalancedDataset(SplitDataset):
         if len(found) < len(names) or set(table.domains) - set(found):
             raise InputError(
                 f"split table {table.dataset} {table.setting} has the domains "
-                f"{', '.join(table.domains)}; the dataset has {', '.join(self.environments)}."
+                f"{', '.join(table.domains)}; the dataset has {', '.join(self.environments)}.\n"
+                "Use a table for these domains: splits make generates one."
             )
         return found
+
+
+class FixedSplitDataset(SplitDataset):
+    """The split that the dataset itself fixes: its ``FIXED_SPLIT``, the part of each image.
+
+    Of a source domain, 'in' are its train images, 'val' its val images, and 'out' its test images
+    (its val images where it has none). Of a test domain, 'in' are its test images (all of them
+    where it has none), and 'out' its val images. An empty split is left out. ``thresholds`` are
+    those of :func:`~imbalance_splits.table.default_thresholds`. The attributes are those of
+    :class:`SplitDataset`. Raises InputError for a source without a train image.
+    """
+
+    def __init__(
+        self, dataset_class: Any, root: Any, test_envs: Sequence[int], hparams: Any
+    ) -> None:
+        super().__init__(dataset_class, root, test_envs, hparams)
+        for env, row in enumerate(dataset_class.FIXED_SPLIT):
+            parts = np.array(row)
+            train, val, test = (np.flatnonzero(parts == name) for name in PARTS)
+            if env in self.test_envs:
+                splits = {"in": test if test.size else np.arange(len(parts)), "out": val}
+            else:
+                if not train.size:
+                    raise InputError(
+                        f"domain {self.environments[env]} has no image whose split is train.\n"
+                        "Give it some, or leave the domain out of the list."
+                    )
+                self._train_on(env, train)
+                splits = {"in": train, "out": test if test.size else val, "val": val}
+            for split, indices in splits.items():
+                if indices.size:
+                    self._evaluate_on(env, split, indices)
+        self.thresholds = default_thresholds(self.label_counts)
+        self.shot_groups = shot_groups(self.label_counts, self.thresholds)
+        self.notes.append("the split is the list's own: nothing is held out at random")
+        self.notes += describe_empty_groups(self.label_counts, self.thresholds)
 
 
 def _check_test_envs(test_envs: list[int], environments: list[str]) -> None:

@@ -103,7 +103,7 @@ class Source:
         at = f"{where[0]}, line {where[1]}" if where else self.place
         return (
             f"{self.place} cannot be imported: {type(error).__name__}: {reason}\n"
-            f"Correct {at}, or do without it."
+            f"Fix {at}, or leave the file out."
         )
 
 

@@ -1,4 +1,4 @@
-"""A dataset given as a JSON or CSV list of (domain, class, file)."""
+"""A dataset given as a JSON or CSV list of (domain, class, file), with a split if it is fixed."""
 
 from __future__ import annotations
 
@@ -6,79 +6,96 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from imbalance_splits.errors import InputError
-from imbalance_splits.text_files import csv_rows, parse_json, read_text
+from imbalance_splits.text_files import check_names, csv_rows, parse_json, read_text
+
+LIST_SUFFIXES = (".json", ".csv")
+"""The file names that count as lists."""
+
+PARTS = ("train", "val", "test")
+"""What the column ``split`` may say."""
 
 _FIELDS = ("domain", "class", "file")
+
+
+class ListedImage(NamedTuple):
+    """An image of a list; ``part`` is one of :data:`PARTS`, '' if the list has no split."""
+
+    file: Path
+    label: str
+    part: str
 
 
 @dataclass(frozen=True)
 class FileList:
     """The images of a dataset.
 
-    ``domains`` maps each domain to its (file, class) pairs, sorted by class and then by file, as
-    an image folder is; domains and ``classes`` are sorted by name.
+    ``domains`` maps each domain to its images, sorted by class and then by file, as an image
+    folder is; domains and ``classes`` are sorted by name. ``has_split`` says whether the list
+    gives each image its part of a fixed split.
     """
 
-    domains: dict[str, list[tuple[Path, str]]]
+    domains: dict[str, list[ListedImage]]
     classes: tuple[str, ...]
+    has_split: bool = False
 
     def label_counts(self) -> dict[str, dict[str, int]]:
-        """Return domain -> class -> number of images, for the classes that the domain has."""
-        counts: dict[str, dict[str, int]] = {}
-        for domain, pairs in self.domains.items():
-            row = counts.setdefault(domain, {})
-            for _, name in pairs:
-                row[name] = row.get(name, 0) + 1
+        """Return domain -> class -> number of images; 0 for a class that the domain lacks."""
+        counts = {domain: dict.fromkeys(self.classes, 0) for domain in self.domains}
+        for domain, images in self.domains.items():
+            for image in images:
+                counts[domain][image.label] += 1
         return counts
 
 
 def read_file_list(path: Path | str, absent: list[Path] | None = None) -> FileList:
     """Return the images that a list names.
 
-    A CSV has the columns domain, class and file; a JSON file is a list of objects with these
-    keys, or of triples in this order. Files are relative to the folder of the list. Raises
-    InputError, with the line or the entry, if one is incomplete, occurs twice, or names a file
-    that is not there; with ``absent``, such files are left out and added to it instead.
+    A CSV has the columns domain, class and file, and maybe split; a JSON file is a list of objects
+    with these keys, or of lists in this order. Files are relative to the folder of the list.
+    Raises InputError, with the line or the entry, if one is incomplete, has a field of another
+    name, occurs twice, or names a file that is not there; with ``absent``, such files are left
+    out and added to it instead.
     """
     path = Path(path)
     text = read_text(path, "a list of files")
-    entries = (
-        _csv_entries(text, path) if path.suffix.lower() == ".csv" else _json_entries(text, path)
-    )
-    domains: dict[str, list[tuple[Path, str]]] = {}
+    entries = _csv_entries if path.suffix.lower() == ".csv" else _json_entries
+    domains: dict[str, list[ListedImage]] = {}
     places: dict[str, str] = {}
-    for where, (domain, name, file) in entries:
+    parts = set()
+    for where, (domain, label, file, part) in entries(text, path):
         full = path.parent / file
         place = os.path.abspath(full)  # noqa: PTH100 - resolves '..' without following links
         if place in places:
             raise InputError(f"{where}: {file} occurs twice, first in {places[place]}.")
         places[place] = where
+        parts.add(part)
         if full.is_file():
-            domains.setdefault(domain, []).append((full, name))
+            domains.setdefault(domain, []).append(ListedImage(full, label, part))
         elif absent is None:
             raise InputError(f"{where}: there is no file {full}.")
         else:
             absent.append(full)
     if not places:
         raise InputError(f"{path}: no images in the list.")
+    if "" in parts and len(parts) > 1:
+        raise InputError(f"{path}: some images have a split and others have none.")
     return FileList(
-        domains={
-            d: sorted(domains[d], key=lambda pair: (pair[1], pair[0])) for d in sorted(domains)
-        },
-        classes=tuple(sorted({name for pairs in domains.values() for _, name in pairs})),
+        domains={d: sorted(domains[d], key=lambda x: (x.label, x.file)) for d in sorted(domains)},
+        classes=tuple(sorted({image.label for row in domains.values() for image in row})),
+        has_split="" not in parts,
     )
 
 
-Entry = tuple[str, tuple[str, str, str]]
-"""Where an entry stands, and its domain, class and file."""
+Entry = tuple[str, tuple[str, str, str, str]]
+"""Where an entry stands, and its domain, class, file and part ('' without a split)."""
 
 
 def _csv_entries(text: str, path: Path) -> Iterator[Entry]:
-    for where, values in csv_rows(text, path, _FIELDS):
-        yield where, _checked(values, where)
+    for where, line in csv_rows(text, path, _FIELDS, ("split",)):
+        yield where, _checked(line, where)
 
 
 def _json_entries(text: str, path: Path) -> Iterator[Entry]:
@@ -87,14 +104,22 @@ def _json_entries(text: str, path: Path) -> Iterator[Entry]:
         raise InputError(f"{path}: expected a list of (domain, class, file).")
     for number, item in enumerate(data, start=1):
         where = f"{path}, entry {number}"
-        values = [item.get(name) for name in _FIELDS] if isinstance(item, dict) else item
-        yield where, _checked(values, where)
+        if isinstance(item, list) and len(item) in (3, 4):
+            item = dict(zip((*_FIELDS, "split"), item, strict=False))
+        if not isinstance(item, dict):
+            raise InputError(f"{where}: expected a domain, a class, a file and maybe a split.")
+        check_names(list(item), _FIELDS, ("split",), where, "field")
+        yield where, _checked(item, where)
 
 
-def _checked(values: Any, where: str) -> tuple[str, str, str]:
-    """Return domain, class and file, or say that one is missing."""
-    right = isinstance(values, list) and len(values) == len(_FIELDS)
-    if not right or not all(isinstance(value, str) and value.strip() for value in values):
+def _checked(fields: dict[str, Any], where: str) -> tuple[str, str, str, str]:
+    """Return domain, class, file and part. Raises InputError if one is missing or wrong."""
+    values = [fields[name] for name in _FIELDS]
+    if not all(isinstance(value, str) and value.strip() for value in values):
         raise InputError(f"{where}: it needs a domain, a class and a file, all three as text.")
-    domain, name, file = values
-    return domain, name, file
+    if "split" not in fields:
+        return values[0], values[1], values[2], ""
+    part = str(fields["split"]).strip().lower()
+    if part not in PARTS:
+        raise InputError(f"{where}: split {fields['split']!r} is not one of {', '.join(PARTS)}.")
+    return values[0], values[1], values[2], part

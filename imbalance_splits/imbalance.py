@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from imbalance_splits.errors import InputError
+from imbalance_splits.errors import InputError, listed
 from imbalance_splits.kept import describe_kept
-from imbalance_splits.labels import labels_of
+from imbalance_splits.labels import class_labels, describe_absent, labels_of
 from imbalance_splits.make_table import table_for
 from imbalance_splits.seeds import seed_hash
 from imbalance_splits.shots import describe_empty_groups, shot_groups
 from imbalance_splits.splitting import DomainIndices, split_domain
-from imbalance_splits.table import SplitTable, listed
+from imbalance_splits.table import SplitTable
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,10 @@ def make_imbalance(
 
     ``labels`` maps each domain, the target among them, to the labels of its images in order: whole
     numbers from 0 or names, as a list or an array; or a dataset with ``targets``, such as
-    torchvision's ImageFolder. ``classes`` names the numbers (default: what the datasets say, else
-    '0', '1', …); names are sorted. ``setting`` is a setting's name with ``parameters``, the path of
-    a table (.json, .csv), or a table. ``dataset`` may name a published dataset, whose published
-    table is then taken unless there are parameters.
+    torchvision's ImageFolder, whose domains may differ in their classes. ``classes`` names the
+    numbers (default: what the datasets say, else '0', '1', …); names are sorted. ``setting`` is a
+    setting's name with ``parameters``, the path of a table (.json, .csv), or a table. ``dataset``
+    may name a published dataset, whose published table is then taken unless there are parameters.
 
     ``seed`` is the trial seed of a training run: with the domains in the order of its dataset
     (folders: by name), the images are those that the run trains on. Raises InputError for labels
@@ -90,7 +90,8 @@ def make_imbalance(
         for domain, row in zip(sources, counts, strict=True)
     }  # fmt: skip
     groups = shot_groups(counts, table.thresholds[target])
-    notes = describe_empty_groups(counts, table.thresholds[target])
+    notes = describe_absent(sizes)
+    notes += describe_empty_groups(counts, table.thresholds[target])
     notes += describe_kept(table, {name: sizes[name] for name in sources}, target)
     return ImbalancedSplit(
         target, parts, names, counts, dict(zip(names, groups, strict=True)), notes, table
@@ -110,7 +111,8 @@ def counts_of(
     if odd or extra:
         raise InputError(
             f"{where} and the dataset differ in their classes. Not in the table: {listed(odd)}; "
-            f"not in the dataset: {listed(extra)}."
+            f"not in the dataset: {listed(extra)}.\n"
+            "Use a table for these classes: splits make generates one."
         )
     missing = [name for name in sources if name not in table.rows(target)]
     if missing:
@@ -125,44 +127,43 @@ def _numbered(
     labels: Mapping[str, Any], classes: Sequence[str] | None
 ) -> tuple[list[str], dict[str, np.ndarray]]:
     """Return the names of the classes, and of each domain the numbers of the classes (N,)."""
-    rows: dict[str, np.ndarray] = {}
-    for domain, given in labels.items():
-        is_dataset = hasattr(given, "targets") or hasattr(given, "tensors")
-        rows[domain] = labels_of(given) if is_dataset else np.asarray(given)
-        if rows[domain].ndim != 1 or (rows[domain].dtype.kind in "fcb" and rows[domain].size):
-            raise InputError(
-                f"domain {domain}: the labels must be a list of whole numbers or of names, one for "
-                "each image."
-            )
-        own = getattr(given, "classes", None)
-        if own is not None and classes is not None and list(own) != list(classes):
-            raise InputError(f"domain {domain} has other classes than those before, or an order.")
-        classes = own if classes is None else classes
+    rows = {domain: _row(given, domain) for domain, given in labels.items()}
+    own = {d: list(given.classes) for d, given in labels.items() if hasattr(given, "classes")}
+    if own and classes is None and all(names == next(iter(own.values())) for names in own.values()):
+        classes = next(iter(own.values()))
+    for domain, names in own.items():
+        if names != (None if classes is None else list(classes)):  # numbered in its own way
+            class_labels(labels[domain], len(names), f"domain {domain}")
+            rows[domain] = np.array(names)[rows[domain]]
     if all(row.dtype.kind in "iu" for row in rows.values() if row.size):
-        return _checked(rows, classes)
-    texts = {domain: row.astype(str) for domain, row in rows.items()}
-    found = sorted({name for row in texts.values() for name in row.tolist()})
-    names = found if classes is None else list(classes)
-    unknown = sorted(set(found) - set(names))
+        last = max((int(row.max()) for row in rows.values() if row.size), default=-1)
+        known = [str(i) for i in range(last + 1)] if classes is None else list(classes)
+        for domain, row in rows.items():
+            if row.size and not 0 <= row.min() <= row.max() < len(known):
+                raise InputError(
+                    f"domain {domain}: labels from {row.min()} to {row.max()}, but with "
+                    f"{len(known)} classes labels are 0 to {len(known) - 1}."
+                )
+        return known, {domain: row.astype(np.int64) for domain, row in rows.items()}
+    found = sorted({str(name) for row in rows.values() for name in row.tolist()})
+    known = found if classes is None else list(classes)
+    unknown = sorted(set(found) - set(known))
     if unknown:
         raise InputError(f"the labels have {listed(unknown)}, which is not among the classes.")
-    place = {name: number for number, name in enumerate(names)}
-    return names, {
-        domain: np.array([place[name] for name in row.tolist()], dtype=np.int64)
-        for domain, row in texts.items()
+    place = {name: number for number, name in enumerate(known)}
+    return known, {
+        domain: np.array([place[str(name)] for name in row.tolist()], dtype=np.int64)
+        for domain, row in rows.items()
     }
 
 
-def _checked(
-    rows: dict[str, np.ndarray], classes: Sequence[str] | None
-) -> tuple[list[str], dict[str, np.ndarray]]:
-    """Return names and labels for labels that are numbers; InputError for one out of range."""
-    last = max((int(row.max()) for row in rows.values() if row.size), default=-1)
-    names = [str(i) for i in range(last + 1)] if classes is None else list(classes)
-    for domain, row in rows.items():
-        if row.size and not 0 <= row.min() <= row.max() < len(names):
-            raise InputError(
-                f"domain {domain}: labels from {row.min()} to {row.max()}, but with {len(names)} "
-                f"classes labels are 0 to {len(names) - 1}."
-            )
-    return names, {domain: row.astype(np.int64) for domain, row in rows.items()}
+def _row(given: Any, domain: str) -> np.ndarray:
+    """Return the labels of a domain, numbers or names, (N,)."""
+    is_dataset = hasattr(given, "targets") or hasattr(given, "tensors")
+    row = labels_of(given) if is_dataset else np.asarray(given)
+    if row.ndim != 1 or (row.dtype.kind in "fcb" and row.size):
+        raise InputError(
+            f"domain {domain}: the labels must be a list of whole numbers or of names, one for "
+            "each image."
+        )
+    return row

@@ -1,4 +1,4 @@
-"""How much of a dataset a split table keeps, told before anything is trained."""
+"""How much of a dataset a split table keeps, stated before anything is trained."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from imbalance_splits.settings.duality import Duality, duality_roles
 from imbalance_splits.table import LabelCounts, SplitTable
 
 LEAST_SHARE = 0.2
-"""A table that keeps a smaller share of the source images is warned of."""
+"""A table that keeps a smaller share of the source images gets a warning."""
 
 
 def describe_kept(table: SplitTable, label_counts: LabelCounts, target: str) -> list[str]:
@@ -27,7 +27,10 @@ def describe_kept(table: SplitTable, label_counts: LabelCounts, target: str) -> 
     if not of_all:
         return []
     share = images / of_all
-    lines = [f"Target {target} trains on {images:,} of {of_all:,} source images ({share:.1%})"]
+    lines = [
+        f"With target {target}, {images:,} of {of_all:,} source images are used for training "
+        f"({share:.1%})"
+    ]
     if share < LEAST_SHARE:
         lines.append(
             f"warning: {table.setting} keeps less than {LEAST_SHARE:.0%} of the source images "

@@ -1,13 +1,14 @@
-"""What a DomainBed-style dataset says about itself, read without decoding an image."""
+"""Labels, domains and classes of a dataset, read without decoding an image."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from imbalance_splits.errors import InputError
+from imbalance_splits.errors import InputError, listed
 
 
 def labels_of(domain: Any) -> np.ndarray:
@@ -29,7 +30,7 @@ def labels_of(domain: Any) -> np.ndarray:
         return np.asarray(labels).astype(np.int64)
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"{type(domain).__name__}: its labels (targets) are to be the numbers of the classes, "
+            f"{type(domain).__name__}: its labels (targets) must be the numbers of classes, "
             f"0, 1, ... ({error})."
         ) from error
 
@@ -46,7 +47,7 @@ def class_labels(domain: Any, num_classes: int, name: str) -> np.ndarray:
         raise InputError(
             f"{name}: image {odd[0]} has the label {labels[odd[0]]}, but labels are 0 to "
             f"{num_classes - 1}, for num_classes = {num_classes}.\n"
-            "Correct the labels (targets) of the dataset, or its num_classes."
+            "Fix the labels (targets) of the dataset, or its num_classes."
         )
     return labels
 
@@ -115,3 +116,56 @@ def label_counts_of(dataset: Any) -> dict[str, dict[str, int]]:
         sizes = np.bincount(labels, minlength=len(classes))
         counts[name] = dict(zip(classes, sizes.tolist(), strict=True))
     return counts
+
+
+def check_dataset(
+    label_counts: Mapping[str, Mapping[str, int]], where: str, *, every_class: bool = False
+) -> None:
+    """Raise InputError, which begins with ``where``, for a dataset that cannot be split.
+
+    ``label_counts`` is domain -> class -> images, with every class in every row. There must be
+    two domains and two classes, an image in each domain and of each class; with ``every_class``
+    also of each class in each domain.
+    """
+    if len(label_counts) < 2:
+        raise InputError(
+            f"{where} needs at least two domains; it has: {', '.join(label_counts) or 'none'}.\n"
+            "Images are looked for in <domain>/<class>/<image>."
+        )
+    check_class_count(list(next(iter(label_counts.values()))), where)
+    empty = [domain for domain, row in label_counts.items() if not any(row.values())]
+    if empty:
+        raise InputError(
+            f"{where}: no image in domain {listed(empty)}. Add images, or delete the domain."
+        )
+    classes = next(iter(label_counts.values()))
+    unseen = [name for name in classes if not any(row[name] for row in label_counts.values())]
+    if unseen:
+        raise InputError(
+            f"{where}: no domain has an image of class {listed(unseen)}. "
+            "Add images, or delete the class."
+        )
+    absent = describe_absent(label_counts) if every_class else []
+    if absent:
+        raise InputError(f"{where}: every domain needs images of every class, but {absent[0]}.")
+
+
+def check_class_count(classes: Sequence[str], where: str) -> None:
+    """Raise InputError, which begins with ``where``, for a dataset of fewer than two classes."""
+    if len(classes) < 2:
+        found = f"has only one class, {classes[0]}" if classes else "has no classes"
+        raise InputError(
+            f"{where} {found}; at least two are needed.\n"
+            "Images are looked for in <domain>/<class>/<image>, with at most one more folder "
+            "between domain and class."
+        )
+
+
+def describe_absent(label_counts: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Return a line for each domain that has no image of some of the classes.
+
+    >>> describe_absent({"photo": {"cat": 3, "dog": 0}, "sketch": {"cat": 1, "dog": 2}})
+    ['domain photo has no image of dog']
+    """
+    absent = {d: [name for name, n in row.items() if not n] for d, row in label_counts.items()}
+    return [f"domain {d} has no image of {listed(names)}" for d, names in absent.items() if names]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from imbalance_splits.errors import InputError
-from imbalance_splits.layout import check_class_count
+from imbalance_splits.labels import check_class_count
 from imbalance_splits.published import (
     label_counts as published_label_counts,
 )
@@ -18,7 +18,7 @@ from imbalance_splits.published import (
     published_parameters,
     published_table,
 )
-from imbalance_splits.settings import build_setting, get_setting
+from imbalance_splits.settings import build_setting, get_setting, parse_setting
 from imbalance_splits.settings.from_file import FILE_SUFFIXES, FromFile
 from imbalance_splits.table import LabelCounts, SplitTable
 
@@ -31,22 +31,24 @@ def table_for(
 ) -> SplitTable:
     """Return the split table of ``dataset`` under ``setting``.
 
-    It is the shipped one if there is one and no ``parameters`` are given. Otherwise it is
-    generated from ``label_counts`` (domain -> class -> images; None: those that are shipped, which
-    the table's provenance then names) with ``parameters``, which change only what they name of
-    those of a shipped table.
-    ``setting`` may also be the path of a table: a .json or .csv file. Raises InputError.
+    ``setting`` is a name, maybe with parameters (``Cross:middle=0.5``), or the path of a table: a
+    .json or .csv file. The shipped table is taken if there is one and no parameters are given.
+    Otherwise the table is generated from ``label_counts`` (domain -> class -> images; None: those
+    that are shipped, which the table's provenance then names) with ``parameters``, which change
+    only what they name of those of a shipped table. Raises InputError.
     """
     if _is_file(setting):
         return generated_table(dataset, setting, label_counts or {}, parameters)
-    get_setting(setting)
-    table = None if parameters else published_table(dataset, setting)
+    name, own = parse_setting(setting)
+    get_setting(name)
+    parameters = {**own, **(parameters or {})}
+    table = None if parameters else published_table(dataset, name)
     if table is not None:
         return table
-    given = {**published_parameters(dataset, setting), **(parameters or {})}
+    parameters = {**published_parameters(dataset, name), **parameters}
     if label_counts is not None or dataset not in published_datasets():
-        return generated_table(dataset, setting, label_counts or {}, given)
-    made = generated_table(dataset, setting, published_label_counts(dataset), given)
+        return generated_table(dataset, name, label_counts or {}, parameters)
+    made = generated_table(dataset, name, published_label_counts(dataset), parameters)
     provenance = {**made.provenance, "label_counts": origin(dataset)}
     return dataclasses.replace(made, provenance=provenance)
 
@@ -59,13 +61,15 @@ def generated_table(
 ) -> SplitTable:
     """Return what ``setting`` makes of ``label_counts``, whatever the dataset is called.
 
-    ``setting`` may also be the path of a table: a .json or .csv file. Raises InputError, also for
-    a dataset of a single class.
+    ``setting`` is a name, maybe with parameters, or the path of a table. Raises InputError, also
+    for a dataset of a single class.
     """
-    classes = {name for row in label_counts.values() for name in row}
-    check_class_count(sorted(classes), f"{setting} of {dataset}")
+    classes = dict.fromkeys(name for row in label_counts.values() for name in row)
+    if classes:
+        check_class_count(list(classes), f"{setting} of {dataset}")
     if not _is_file(setting):
-        return build_setting(setting, parameters or {}).table(dataset, label_counts)
+        name, own = parse_setting(setting)
+        return build_setting(name, {**own, **(parameters or {})}).table(dataset, label_counts)
     if parameters:
         raise InputError(f"{setting}: a table read from a file takes no parameters.")
     return FromFile(setting).table(dataset, label_counts)

@@ -18,28 +18,25 @@ from imbalance_splits.table import SplitTable
 
 TABLES = Path(__file__).parent / "tables"
 
-ENVIRONMENTS: Mapping[str, tuple[str, ...]] = {
-    "PACS": ("A", "C", "P", "S"),
-    "VLCS": ("C", "L", "S", "V"),
-    "OfficeHome": ("A", "C", "P", "R"),
-    "DomainNet": ("clip", "info", "paint", "quick", "real", "sketch"),
-    "Office31": ("A", "D", "W"),
-    "OfficeCaltech10": ("A", "C", "D", "W"),
+DOMAINS: Mapping[str, Mapping[str, str]] = {
+    "PACS": {"A": "art_painting", "C": "cartoon", "P": "photo", "S": "sketch"},
+    "VLCS": {"C": "Caltech101", "L": "LabelMe", "S": "SUN09", "V": "VOC2007"},
+    "OfficeHome": {"A": "Art", "C": "Clipart", "P": "Product", "R": "Real World"},
+    "DomainNet": {
+        "clip": "clipart",
+        "info": "infograph",
+        "paint": "painting",
+        "quick": "quickdraw",
+        "real": "real",
+        "sketch": "sketch",
+    },
+    "Office31": {"A": "amazon", "D": "dslr", "W": "webcam"},
+    "OfficeCaltech10": {"A": "amazon", "C": "caltech10", "D": "dslr", "W": "webcam"},
 }
-"""The domains of each dataset in DomainBed's order, that of their folders' names."""
+"""The usual folder of each domain of a dataset, in DomainBed's order, that of the folders."""
 
 AUTHORS = "authors of NDCL"
 """What the source of the authors' own tables and counts begins with."""
-
-FOLDERS: Mapping[str, tuple[str, ...]] = {
-    "PACS": ("art_painting", "cartoon", "photo", "sketch"),
-    "VLCS": ("Caltech101", "LabelMe", "SUN09", "VOC2007"),
-    "OfficeHome": ("Art", "Clipart", "Product", "Real World"),
-    "DomainNet": ("clipart", "infograph", "painting", "quickdraw", "real", "sketch"),
-    "Office31": ("amazon", "dslr", "webcam"),
-    "OfficeCaltech10": ("amazon", "caltech10", "dslr", "webcam"),
-}
-"""The usual name of each domain's folder, in the same order."""
 
 _HEAVY = {"validation": 5, "c": 3.0}
 _PARAMETERS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
@@ -85,17 +82,17 @@ def _read(name: str) -> Any:
 
 def published_datasets() -> tuple[str, ...]:
     """Return the names of the datasets whose label counts are shipped."""
-    return tuple(ENVIRONMENTS)
+    return tuple(DOMAINS)
 
 
 def authors_datasets() -> tuple[str, ...]:
     """Return the names of the datasets whose counts and tables NDCL's authors published."""
-    return tuple(name for name in ENVIRONMENTS if origin(name).startswith(AUTHORS))
+    return tuple(name for name in DOMAINS if origin(name).startswith(AUTHORS))
 
 
 def published_settings(dataset: str) -> list[str]:
     """Return the settings whose table for ``dataset`` is shipped, by name."""
-    if dataset not in ENVIRONMENTS:  # a path of a user's own folder, for example
+    if dataset not in DOMAINS:  # a path of a user's own folder, for example
         return []
     return sorted(path.stem.split("-")[1] for path in TABLES.glob(f"{dataset}-*.json"))
 
@@ -138,4 +135,25 @@ def published_table(dataset: str, setting: str) -> SplitTable | None:
     if setting not in published_settings(dataset):
         return None
     name = f"{dataset}-{setting}.json"
-    return SplitTable.from_json(_read(name), name, ENVIRONMENTS[dataset])
+    return SplitTable.from_json(_read(name), name, tuple(DOMAINS[dataset]))
+
+
+def published_twin(counts: Mapping[str, Mapping[str, int]]) -> str | None:
+    """Return the dataset whose published label counts these are, by the names of its folders."""
+    for dataset, folders in DOMAINS.items():
+        if list(folders.values()) == list(counts):
+            published = label_counts(dataset)
+            if all(published[domain] == counts[folder] for domain, folder in folders.items()):
+                return dataset
+    return None
+
+
+def describe_twin(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Return a line that names the published dataset that ``counts`` are those of, if any."""
+    name = published_twin(counts)
+    if name is None:
+        return []
+    return [
+        f"these are the domains and label counts of {name}: to train on its published tables, name "
+        f"the dataset {name}, with --data_dir for the folder that holds it"
+    ]

@@ -25,72 +25,55 @@ def table_text(
     has a row, those trained on most first. ``targets`` None means all. With ``label_counts`` each
     target says how much of them it keeps (see :func:`~imbalance_splits.kept.describe_kept`).
     """
-    parts = [f"{table.dataset} {table.setting}", _origin(table)]
-    for target in targets or list(table.train_counts):
-        parts += ["", _target_text(table, target, label_counts or {})]
-    return "\n".join(part for part in parts if part is not None) + "\n"
+    chosen = targets or list(table.train_counts)
+    blocks = [_target_text(table, target, label_counts or {}) for target in chosen]
+    title = "\n".join([f"{table.dataset} {table.setting}", *_origin(table)])
+    return "\n\n".join([title, *blocks]) + "\n"
 
 
-def _origin(table: SplitTable) -> str | None:
-    """Return one line on where the numbers come from."""
+def _origin(table: SplitTable) -> list[str]:
+    """Return lines on where the numbers come from."""
     if "source" in table.provenance:
-        return f"Source: {table.provenance['source']}"
-    if "generator" in table.provenance:
-        counted = table.provenance.get("label_counts")
-        parameters = table.provenance.get("parameters")
-        known = parameters if isinstance(parameters, Mapping) else {}  # edited by hand, perhaps
-        listed = [f"{name} {value}" for name, value in known.items()]
-        listed += [f"seed {table.provenance['seed']}"] if "seed" in table.provenance else []
-        lines = [f"Generated with {', '.join(listed)}"]
-        lines += [f"Label counts: {counted}"] if counted else []
-        return "\n".join(lines)
-    return None
+        return [f"Source: {table.provenance['source']}"]
+    if "generator" not in table.provenance:
+        return []
+    parameters = table.provenance.get("parameters")
+    known = parameters if isinstance(parameters, Mapping) else {}  # edited by hand, perhaps
+    listed = [f"{name} {value}" for name, value in known.items()]
+    listed += [f"seed {table.provenance['seed']}"] if "seed" in table.provenance else []
+    counted = table.provenance.get("label_counts")
+    lines = [f"Generated with {', '.join(listed)}"]
+    return [*lines, f"Label counts: {counted}"] if counted else lines
 
 
 def _target_text(table: SplitTable, target: str, label_counts: LabelCounts) -> str:
     """Return the block of one target domain."""
     counts = table.counts(target)
     limits = table.thresholds[target]
-    shots = shot_groups(counts, limits)
-    sizes = ", ".join(f"{shots.count(group)} {group.capitalize()}" for group in GROUPS)
-    head = (
+    shots = [shot.capitalize() for shot in shot_groups(counts, limits)]
+    sizes = ", ".join(f"{shots.count(group.capitalize())} {group.capitalize()}" for group in GROUPS)
+    head = [
         f"Target {target}: {counts.sum()} training images, "
-        f"{table.validation_per_class[target]} for validation of each class and domain\n"
-        f"Many above {limits.many:g}, Few below {limits.few:g} images on average: {sizes}"
-    )
-    head = "\n".join(
-        [head, *describe_empty_groups(counts, limits), *describe_kept(table, label_counts, target)]
-    )
-    wide = len(table.classes) <= WIDE_CLASSES
-    body = _by_domain(table, target, shots) if wide else _by_class(table, target, shots)
-    return f"{head}\n\n{body}"
-
-
-def _by_domain(table: SplitTable, target: str, shots: Sequence[str]) -> str:
-    """Return a row for each source, a column for each class."""
-    counts = table.counts(target)
-    means = counts.mean(axis=0)
-    rows = [
-        [source, *row.tolist(), int(row.sum()), _ratio(row)]
-        for source, row in zip(table.sources(target), counts, strict=True)
+        f"{table.validation_per_class[target]} for validation of each class and domain",
+        f"Many above {limits.many:g}, Few below {limits.few:g} images on average: {sizes}",
+        *describe_empty_groups(counts, limits),
+        *describe_kept(table, label_counts, target),
     ]
-    rows.append(["mean", *(f"{mean:.1f}" for mean in means), f"{means.sum():.1f}", _ratio(means)])
-    rows.append(["shot", *(shot.capitalize() for shot in shots), "", ""])
-    return _tabulate(rows, ["domain", *table.classes, "total", "ratio"])
-
-
-def _by_class(table: SplitTable, target: str, shots: Sequence[str]) -> str:
-    """Return a row for each class, a column for each source."""
-    counts = table.counts(target)
     means = counts.mean(axis=0)
-    order = np.argsort(-means, kind="stable")
-    rows = [
-        [table.classes[k], *counts[:, k].tolist(), f"{means[k]:.1f}", shots[k].capitalize()]
-        for k in order.tolist()
+    order = np.arange(len(means))
+    wide = len(means) <= WIDE_CLASSES
+    if not wide:
+        order = np.argsort(-means, kind="stable")
+    rows: list[list[object]] = [
+        ["domain" if wide else "class", *(table.classes[k] for k in order), "total", "ratio"]
     ]
-    rows.append(["total", *counts.sum(axis=1).tolist(), f"{means.sum():.1f}", ""])
-    rows.append(["ratio", *(_ratio(row) for row in counts), _ratio(means), ""])
-    return _tabulate(rows, ["class", *table.sources(target), "mean", "shot"])
+    for source, row in zip(table.sources(target), counts, strict=True):
+        rows.append([source, *row[order].tolist(), int(row.sum()), _ratio(row)])
+    rows.append(["mean", *(f"{means[k]:.1f}" for k in order), f"{means.sum():.1f}", _ratio(means)])
+    rows.append(["shot", *(shots[k] for k in order), "", ""])
+    if not wide:
+        rows = [list(column) for column in zip(*rows, strict=True)]
+    return "\n".join([*head, "", _tabulate(rows)])
 
 
 def _ratio(row: np.ndarray) -> str:
@@ -98,8 +81,10 @@ def _ratio(row: np.ndarray) -> str:
     return f"{row.max() / row.min():.1f}" if row.min() > 0 else "-"
 
 
-def _tabulate(rows: list[list[object]], headers: list[str]) -> str:
+def _tabulate(rows: list[list[object]]) -> str:
+    """Return ``rows``, the first of which is the heading, as a table."""
     from tabulate import tabulate
 
-    align = ["left"] + ["right"] * (len(headers) - 1)
-    return tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)
+    heading = [str(name) for name in rows[0]]
+    align = ["left"] + ["right"] * (len(heading) - 1)
+    return tabulate(rows[1:], heading, tablefmt="simple", colalign=align, disable_numparse=True)

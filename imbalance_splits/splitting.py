@@ -92,8 +92,9 @@ def _check_enough(
         return
     first = int(short[0])
     name = classes[first] if classes is not None else first
-    others = f" So it is with {short.size - 1} more of its classes." if short.size > 1 else ""
+    others = f" (and {short.size - 1} more of its classes)" if short.size > 1 else ""
     raise InputError(
         f"domain {domain}, class {name}: {wanted[first]} training and {validation} validation "
-        f"images asked for, but it has {available[first]}.{others}"
+        f"images asked for, but it has {available[first]}{others}.\n"
+        "Use a table with smaller counts or fewer validation images: splits make generates one."
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from imbalance_splits.errors import InputError
+from imbalance_splits.errors import InputError, listed
 from imbalance_splits.whole_files import write_whole
 
 ClassCounts = Mapping[str, int]
@@ -200,12 +200,6 @@ def _check_row(where: str, row: ClassCounts, classes: Sequence[str]) -> None:
     for name, count in row.items():
         if not _is_count(count):
             raise InputError(f"{where}, class {name}: count {count!r}; {_WHOLE}.")
-
-
-def listed(names: Sequence[str], most: int = 5) -> str:
-    """Return the first few names, and how many more there are; '-', which is no name, for none."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return (", ".join(names[:most]) or "-") + more
 
 
 def _nested(data: Mapping[str, Any], where: str) -> TrainCounts:

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from imbalance_splits.errors import InputError
+from imbalance_splits.errors import InputError, listed
 
 
 def read_text(path: Path, what: str) -> str:
-    """Return the text of a file; InputError, which says that it is no ``what``, if it has none."""
+    """Return the text of a file; InputError, with what it was read as, if it has none."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -22,28 +22,46 @@ def read_text(path: Path, what: str) -> str:
 
 
 def csv_rows(
-    text: str, path: Path, columns: Sequence[str]
-) -> Iterator[tuple[str, list[str | None]]]:
-    """Yield of each line where it stands, and what it has in ``columns``; None where it is short.
+    text: str, path: Path, columns: Sequence[str], optional: Sequence[str] = ()
+) -> Iterator[tuple[str, dict[str, str | None]]]:
+    """Yield where each line stands, and its fields by column; None where the line is short.
 
-    Raises InputError unless the first line names all ``columns``, in any order, and for a field
-    that seems not to end.
+    Raises InputError unless the first line names all ``columns``, in any order, and nothing else
+    but the ``optional`` ones; and for a line with too many fields or a field that does not end.
     """
     reader = csv.DictReader(io.StringIO(text, newline=""))  # str.splitlines splits at more
     try:
-        missing = [name for name in columns if name not in (reader.fieldnames or ())]
-        if missing:
-            raise InputError(
-                f"{path}: the first line must name the columns {','.join(columns)}; "
-                f"missing: {', '.join(missing)}."
-            )
+        check_names(reader.fieldnames or (), columns, optional, f"{path}, line 1", "column")
         for line in reader:
-            yield f"{path}, line {reader.line_num}", [line[name] for name in columns]
+            where = f"{path}, line {reader.line_num}"
+            if None in line:
+                raise InputError(
+                    f"{where}: more fields than columns. Put a field with a comma in quotes."
+                )
+            yield where, line
     except csv.Error as error:
         raise InputError(
             f"{path}, line {reader.line_num + 1}: not CSV ({error}). "
             "Look for a quotation mark that is not closed."
         ) from None
+
+
+def check_names(
+    names: Sequence[str], needed: Sequence[str], optional: Sequence[str], where: str, what: str
+) -> None:
+    """Raise InputError unless ``names`` are all of ``needed``, and none but those or ``optional``.
+
+    ``what`` is what they are the names of, such as 'column'. Nothing is ignored: a column called
+    'fold' may be meant as the split.
+    """
+    missing = [name for name in needed if name not in names]
+    unknown = [str(name) for name in names if name not in (*needed, *optional)]
+    if missing or unknown:
+        known = ", ".join([*needed, *(f"{name} (optional)" for name in optional)])
+        raise InputError(
+            f"{where}: missing {what}s: {listed(missing)}; unknown {what}s: {listed(unknown)}.\n"
+            f"The {what}s are {known}; delete or rename any other."
+        )
 
 
 def parse_json(

@@ -1,25 +1,20 @@
-"""Are the images of a dataset all there, and can each one be decoded?"""
+"""Are the images of a dataset all there, can each one be decoded, and what becomes of it?"""
 
 from __future__ import annotations
 
 import os
-import struct
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from imbalance_splits.errors import InputError
+from imbalance_splits.errors import InputError, listed
 from imbalance_splits.file_list import read_file_list
-from imbalance_splits.folder_scan import fail
-from imbalance_splits.layout import (
-    Layout,
-    class_folders,
-    domain_folders,
-    is_image,
-    skipped_folders,
-)
-from imbalance_splits.published import ENVIRONMENTS, FOLDERS, label_counts
+from imbalance_splits.image_tree import describe_left_out, scan_images
+from imbalance_splits.labels import describe_absent
+from imbalance_splits.pixels import choose_size, describe_conversion
+from imbalance_splits.published import DOMAINS, describe_twin, label_counts
 
 SUBSET_SHARES = {"VLCS": 0.7}
 """Datasets whose published counts are those of a part of the images."""
@@ -30,6 +25,7 @@ RELEASES = {
 }
 """What explains too few images of a dataset."""
 
+Counts = Mapping[str, Mapping[str, int]]
 Progress = Callable[[int, int], None]
 """Called with the number of images decoded so far and of all."""
 
@@ -55,42 +51,41 @@ class Report:
 
 
 def verify_folder(
-    root: Path | str, dataset: str | None, progress: Progress | None = None
+    root: Path | str,
+    dataset: str | None,
+    progress: Progress | None = None,
+    *,
+    known: bool = False,
 ) -> Report:
     """Compare the images below ``root`` with the published counts and decode every one.
 
-    ``dataset`` names the published dataset; with None the counts are not compared. The report
+    ``dataset`` names the published dataset; with None the counts are not compared. A ``known``
+    dataset, which a published one is, has images of 224 x 224, read as DomainBed does. The report
     names every missing or surplus folder, every class with too few or too many images, every
-    file that is no image and every image that cannot be decoded. Published counts say how many
-    images there are and not what they are called, so a missing image is reported by its class.
-    A note names the folders between domain and class that are skipped. Raises InputError if there
-    is no such folder, if it cannot be read, or if its layout is ambiguous.
+    file that is no image, every image that cannot be decoded, and every file that is there twice
+    by a link. Published counts say how many images there are and not what they are called, so a
+    missing image is reported by its class. Notes name what is skipped, left out or converted.
+    Raises InputError if there is no such folder, it cannot be read, or its layout is ambiguous.
     """
-    root = Path(root)
-    if not root.is_dir():
-        raise InputError(f"no folder {root}; name the directory that holds it.")
+    tree = scan_images(root)
     report = Report()
-    try:
-        domains = domain_folders(root)
-        layout = class_folders(domains)
-        found = {d: {c: _files(path) for c, path in row.items()} for d, row in layout.items()}
-        skipped = skipped_folders(domains, layout)
-        for folder in sorted([*domains.values(), *skipped]):
-            report.problems += _outside_classes(root, folder)
-    except OSError as error:
-        raise InputError(f"{error.filename}: cannot be read ({error.strerror}).") from None
-    if skipped:
-        names = ", ".join(folder.relative_to(root).as_posix() for folder in skipped)
+    report.problems += [f"extra: {name} is not an image in a class folder" for name in tree.stray]
+    report.problems += [f"broken: {name} is a link without an end" for name in tree.broken]
+    if tree.skipped:
+        names = ", ".join(tree.skipped)
         report.notes.append(f"the classes are the folders in {names}: that level is skipped")
+    report.notes += describe_left_out(tree)
+    counts = tree.label_counts()
+    images = [Path(at) for row in tree.images.values() for files in row.values() for at in files]
     if dataset is not None:
-        sizes = {
-            domain: {name: sum(map(is_image, files)) for name, files in row.items()}
-            for domain, row in found.items()
-        }
+        sizes = {d: {k: len(v) for k, v in row.items()} for d, row in tree.images.items()}
         _compare(sizes, dataset, report)
     else:
-        report.notes.append(_taken_for(found, {name for row in found.values() for name in row}))
-    _decode(root, layout, found, report, progress)
+        report.notes += _describe(counts)
+    if tree.has_links:
+        report.problems += _same_files(images, tree.root)
+    known = known or dataset is not None
+    _decode(images, tree.root, report, progress, hidden_colors=known)
     return report
 
 
@@ -103,49 +98,45 @@ def verify_list(path: Path | str, progress: Progress | None = None) -> Report:
     report = Report()
     files = read_file_list(path, report.unread)
     report.problems += [f"missing: there is no file {file}" for file in report.unread]
-    images = [file for pairs in files.domains.values() for file, _ in pairs]
-    report.notes.append(_taken_for(files.domains, files.classes))
-    with ThreadPoolExecutor() as pool:
-        for file, reason in zip(images, pool.map(_defect, images), strict=True):
-            _add_image(report, file, str(file), reason)
-            if progress is not None:
-                progress(report.images, len(images))
+    report.notes += _describe(files.label_counts())
+    images = [image.file for row in files.domains.values() for image in row]
+    _decode(images, None, report, progress, hidden_colors=False)
     return report
 
 
-def _taken_for(domains: Collection[str], classes: Collection[str]) -> str:
-    """Return what counts as a domain: it may be a level of folders that was not meant."""
-    return f"{len(domains)} domains, {', '.join(domains)}; {len(classes)} classes"
+def _describe(counts: Counts) -> list[str]:
+    """Return what counts as a domain (maybe a level of folders that was not meant) and a class."""
+    classes = next(iter(counts.values()), {})
+    found = f"{len(counts)} domains, {', '.join(counts)}; {len(classes)} classes"
+    return [found, *describe_absent(counts), *describe_twin(counts)]
 
 
-def _outside_classes(root: Path, folder: Path) -> list[str]:
-    """Return a line for each file that lies directly in the folder of a domain."""
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    names = [path.relative_to(root).as_posix() for path in files]
-    return [f"extra: {name} lies outside the class folders" for name in names]
+def _same_files(images: Sequence[Path], root: Path) -> list[str]:
+    """Return a line for each image that is the same file as one before it."""
+    seen: dict[str, Path] = {}
+    lines = []
+    for path in images:
+        first = seen.setdefault(os.path.realpath(path), path)
+        if first is not path:
+            names = [file.relative_to(root).as_posix() for file in (path, first)]
+            lines.append(f"twice: {names[0]} is the same file as {names[1]}")
+    return lines
 
 
-def _files(folder: Path) -> list[str]:
-    """Return the paths of all files below ``folder``, relative to it, sorted."""
-    walk = os.walk(folder, onerror=fail, followlinks=True)
-    return sorted(
-        str(Path(parent, name).relative_to(folder)) for parent, _, names in walk for name in names
-    )
-
-
-def _compare(sizes: Mapping[str, Mapping[str, int]], dataset: str, report: Report) -> None:
+def _compare(sizes: Counts, dataset: str, report: Report) -> None:
     """Add what is missing and what is too much."""
     expected = label_counts(dataset)
+    usual = DOMAINS[dataset]
     folders = _domain_folders(list(sizes), dataset)
-    for domain, usual in zip(ENVIRONMENTS[dataset], FOLDERS[dataset], strict=True):
+    for domain, folder in usual.items():
         if domain not in folders:
-            report.problems.append(f"missing: no folder for domain {domain} ({usual})")
+            report.problems.append(f"missing: no folder for domain {domain} ({folder})")
     for folder in sorted(set(sizes) - set(folders.values())):
         report.problems.append(f"extra: {folder} is no domain of {dataset}")
     if list(folders.values()) != sorted(folders.values()):
         report.problems.append(
             f"misnamed: training takes the domains by the order of their folders, which is now "
-            f"{', '.join(sorted(folders.values()))}; name them {', '.join(FOLDERS[dataset])}"
+            f"{', '.join(sorted(folders.values()))}; name them {', '.join(usual.values())}"
         )
     share = SUBSET_SHARES.get(dataset)
     if share is not None and _is_whole(sizes, expected, folders, share):
@@ -153,17 +144,20 @@ def _compare(sizes: Mapping[str, Mapping[str, int]], dataset: str, report: Repor
             f"the published counts are those of a {share:.0%} subset; this is the whole dataset"
         )
         return
-    for domain, folder in folders.items():
-        lines = list(_differences(folder, sizes[folder], expected[domain]))
-        if dataset in RELEASES and not report.notes and any("fewer than" in x for x in lines):
-            report.notes.append(RELEASES[dataset])
-        report.problems += lines
+    lines = [
+        line
+        for domain, folder in folders.items()
+        for line in _differences(folder, sizes[folder], expected[domain])
+    ]
+    if dataset in RELEASES and any("fewer than" in line for line in lines):
+        report.notes.append(RELEASES[dataset])
+    report.problems += lines
 
 
 def _domain_folders(folders: Sequence[str], dataset: str) -> dict[str, str]:
     """Return domain -> folder: the usual one, or else the first that begins with its name."""
     chosen = {}
-    for domain, usual in zip(ENVIRONMENTS[dataset], FOLDERS[dataset], strict=True):
+    for domain, usual in DOMAINS[dataset].items():
         near = [name for name in folders if name.lower().startswith(domain.lower())]
         near.sort(key=lambda name, usual=usual: name.lower() != usual.lower())  # type: ignore[misc]
         if near:
@@ -171,12 +165,7 @@ def _domain_folders(folders: Sequence[str], dataset: str) -> dict[str, str]:
     return chosen
 
 
-def _is_whole(
-    sizes: Mapping[str, Mapping[str, int]],
-    expected: Mapping[str, Mapping[str, int]],
-    folders: Mapping[str, str],
-    share: float,
-) -> bool:
+def _is_whole(sizes: Counts, expected: Counts, folders: Mapping[str, str], share: float) -> bool:
     """Say whether ``share`` of every class is what was published, up to rounding."""
     return set(folders) == set(expected) and all(
         abs(sizes[folders[domain]].get(name, 0) * share - count) <= 1
@@ -203,48 +192,38 @@ def _differences(
 
 
 def _decode(
-    root: Path,
-    layout: Layout,
-    found: Mapping[str, Mapping[str, Sequence[str]]],
+    images: Sequence[Path],
+    root: Path | None,
     report: Report,
     progress: Progress | None,
+    *,
+    hidden_colors: bool,
 ) -> None:
-    """Decode every image, a class at a time, and add the broken ones and the other files."""
-    total = sum(
-        is_image(file) for row in found.values() for files in row.values() for file in files
-    )
+    """Decode every image; report the broken ones and what is done with the others."""
+    converted: dict[str, list[str]] = {}
+    examine = partial(_examine, hidden_colors=hidden_colors)
     with ThreadPoolExecutor() as pool:  # decoding releases the interpreter's lock
-        for domain, row in found.items():
-            for name, files in row.items():
-                folder = layout[domain][name]
-                shown = folder.relative_to(root).as_posix()
-                images = [file for file in files if is_image(file)]
-                for file, reason in zip(
-                    images, pool.map(_defect, [folder / file for file in images]), strict=True
-                ):
-                    _add_image(report, folder / file, f"{shown}/{file}", reason)
-                report.problems += [
-                    f"extra: {shown}/{file} is no image" for file in files if not is_image(file)
-                ]
-                if progress is not None:
-                    progress(report.images, total)
+        for path, found in zip(images, pool.map(examine, images), strict=True):
+            name = str(path) if root is None else path.relative_to(root).as_posix()
+            report.images += 1
+            if isinstance(found, str):
+                report.unread.append(path)
+                report.problems.append(f"broken: {name} ({found})")
+            else:
+                for phrase in found:
+                    converted.setdefault(phrase, []).append(name)
+            if progress is not None and (report.images % 64 == 0 or report.images == len(images)):
+                progress(report.images, len(images))
+    for phrase, names in sorted(converted.items()):
+        report.notes.append(f"{phrase} ({len(names):,}: {listed(names, most=1)})")
+    if not hidden_colors and not report.unread:
+        size, reason = choose_size(images)
+        report.notes.append(f"images are used at {size}×{size}: {reason}")
 
 
-def _add_image(report: Report, path: Path, name: str, reason: str | None) -> None:
-    """Count an image and, with a ``reason`` why it cannot be decoded, report it as broken."""
-    report.images += 1
-    if reason is not None:
-        report.unread.append(path)
-        report.problems.append(f"broken: {name} ({reason})")
-
-
-def _defect(path: Path) -> str | None:
-    """Return why an image cannot be decoded, or None if it can."""
-    from PIL import Image
-
+def _examine(path: Path, hidden_colors: bool) -> list[str] | str:
+    """Return how an image is converted, or why it cannot be read."""
     try:
-        with Image.open(path) as image:
-            image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
-        return str(error).replace(f" {str(path)!r}", "").strip() or type(error).__name__
-    return None
+        return describe_conversion(path, hidden_colors=hidden_colors)
+    except InputError as error:
+        return str(error.__cause__).replace(f" {str(path)!r}", "").strip() or "damaged"

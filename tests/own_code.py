@@ -72,7 +72,7 @@ from ndcl_domainbed.diagnostics import Findings
 
 
 def diagnose(request):
-    return Findings("nothing", [], [], None)
+    return Findings("nothing", None, None)
 """
 
 EVERYTHING = f'"""Shouts commands."""\n{ALGORITHM}{SETTING}{DATASET}{LAUNCHER}{DIAGNOSTIC}'

@@ -143,9 +143,8 @@ def test_a_slurm_task_brings_the_code_along(file, tmp_path, monkeypatch):
 
 
 def test_splits_and_diagnose_know_it_too(file, tmp_path):
-    parameters = '{"parts": 4}'
     outcome = call(
-        "splits", "make", "PACS", "Thirds", "--own_code", file, "--parameters", parameters,
+        "splits", "make", "PACS", "Thirds", "--own_code", file, "--parts", 4,
         "--output", tmp_path / "t.json",
     )  # fmt: skip
     assert outcome.status == 0, outcome.err
@@ -180,20 +179,20 @@ def test_help_tells_of_the_flag_and_does_not_import_torch(command, tmp_path):
          "two of the settings are called Cross: in imbalance_splits.settings.cross and {file}; "
          "rename one."),
         (DATASET.replace("Noise(", "PACS("), ["train", "--dataset", "PACS"],
-         "two of the datasets are called PACS: in ndcl_domainbed.testbed.datasets.image_folders "
+         "two of the datasets are called PACS: in ndcl_domainbed.testbed.datasets.published "
          "and {file}; rename one."),
         ("x = 1\ndef f(:\n", ["train", "--algorithm", "ERM"],
          "{file} cannot be imported: SyntaxError: invalid syntax\n"
-         "Correct {file}, line 2, or do without it."),
+         "Fix {file}, line 2, or leave the file out."),
         ("x = 1\ndef f(:\n", ["sweep", "--help"],
          "{file} cannot be imported: SyntaxError: invalid syntax\n"
-         "Correct {file}, line 2, or do without it."),
+         "Fix {file}, line 2, or leave the file out."),
         ("import json\n\njson.loads('{')\n", ["splits", "list"],
          "{file} cannot be imported: JSONDecodeError: Expecting property name enclosed in double "
-         "quotes: line 1 column 2 (char 1)\nCorrect {file}, line 3, or do without it."),
+         "quotes: line 1 column 2 (char 1)\nFix {file}, line 3, or leave the file out."),
         ("import nowhere_to_be_found\n", ["train", "--algorithm", "ERM"],
          "{file} cannot be imported: ModuleNotFoundError: No module named 'nowhere_to_be_found'\n"
-         "Correct {file}, line 1, or do without it."),
+         "Fix {file}, line 1, or leave the file out."),
         ("from ndcl_domainbed.registry import algorithm_names\n\nNAMES = algorithm_names()\n",
          ["train", "--algorithm", "ERM"],
          "{file} asks while it is imported for names that it may itself define: ask for them "
@@ -232,10 +231,10 @@ def test_a_file_that_is_not_there_is_named(name, tmp_path):
     ("value", "message"),
     [
         ("mine.gone", "error: mine.gone (entry point x) cannot be imported: ModuleNotFoundError: "
-         "No module named 'mine.gone'\nCorrect mine.gone (entry point x), or do without it.\n"),
+         "No module named 'mine.gone'\nFix mine.gone (entry point x), or leave the file out.\n"),
         ("mine.s:Gone", "error: mine.s (entry point x): Gone is not one of the settings.\n"),
         ("mine.broken", "error: mine.broken (entry point x) cannot be imported: ZeroDivisionError: "
-         "division by zero\nCorrect {folder}/mine/broken.py, line 2, or do without it.\n"),
+         "division by zero\nFix {folder}/mine/broken.py, line 2, or leave the file out.\n"),
     ],
     ids=["module", "attribute", "broken"],
 )  # fmt: skip

@@ -10,7 +10,12 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
+import re
+import types
+import typing
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from imbalance_splits import discovery
@@ -18,7 +23,15 @@ from imbalance_splits.errors import InputError, unknown_name
 from imbalance_splits.settings.base import Setting
 from imbalance_splits.settings.from_file import FILE_SUFFIXES
 
-__all__ = ["Setting", "build_setting", "get_setting", "parameter_names", "setting_names"]
+__all__ = [
+    "Setting",
+    "build_setting",
+    "get_setting",
+    "parameter_names",
+    "parse_setting",
+    "parse_value",
+    "setting_names",
+]
 
 
 @discovery.cached
@@ -58,22 +71,95 @@ def parameter_names(name: str) -> list[str]:
     return [item.name for item in dataclasses.fields(get_setting(name))]  # type: ignore[arg-type]
 
 
+def parse_setting(text: str) -> tuple[str, dict[str, Any]]:
+    """Return the name of a setting and the parameters that follow it after a colon.
+
+    The path of a table is returned as it is. Raises InputError for a parameter without a value.
+
+    >>> parse_setting("Duality:middle_range=40,50,c=2.5")
+    ('Duality', {'middle_range': (40, 50), 'c': 2.5})
+    """
+    name, colon, rest = text.partition(":")
+    if not colon or Path(text).suffix.lower() in FILE_SUFFIXES:
+        return text, {}
+    parameters = {}
+    for item in re.split(r",(?=\s*\w+\s*=)", rest):
+        parameter, equals, value = item.partition("=")
+        if not (equals and parameter.strip() and value.strip()):
+            raise InputError(
+                f"setting {text!r}: {item!r} is no parameter; write {name}:parameter=value, "
+                "with a comma before the next one."
+            )
+        parameters[parameter.strip()] = parse_value(value)
+    return name, parameters
+
+
+def parse_value(text: str) -> Any:
+    """Return the number, the name, or the tuple of several, that ``text`` stands for.
+
+    >>> parse_value("2"), parse_value("8,9"), parse_value("steep")
+    (2, (8, 9), 'steep')
+    """
+    try:
+        values = json.loads(f"[{text}]")
+    except ValueError:
+        return text.strip()
+    return values[0] if len(values) == 1 else tuple(values)
+
+
 def build_setting(name: str, parameters: Mapping[str, Any]) -> Setting:
-    """Return the setting called ``name`` with ``parameters``; InputError for an unknown one."""
+    """Return the setting called ``name`` with ``parameters``.
+
+    Raises InputError for a parameter that it does not have, or of another type.
+    """
+    setting = get_setting(name)
     known = parameter_names(name)
     for parameter in parameters:
         if parameter not in known:
             if not known:
                 raise InputError(f"setting {name} takes no parameters, not {parameter!r}.")
             raise unknown_name(f"parameter of {name}", parameter, known)
-    setting = get_setting(name)
     missing = [parameter for parameter in _required(setting) if parameter not in parameters]
     if missing:
         raise InputError(
             f"setting {name} needs a {', '.join(missing)}: "
             f"give {_BY_PATH} in place of the name {name}."
         )
+    hints = _type_hints(setting)
+    values = {
+        parameter: _typed(value, hints.get(parameter, Any), f"setting {name}: {parameter}")
+        for parameter, value in parameters.items()
+    }
     try:
-        return setting(**parameters)
+        return setting(**values)
     except TypeError as error:  # of a value that cannot be compared with the bounds
-        raise InputError(f"setting {name}: a parameter is of a wrong type ({error}).") from error
+        raise InputError(f"setting {name}: a parameter has the wrong type ({error}).") from error
+
+
+def _type_hints(setting: type[Setting]) -> dict[str, Any]:
+    """Return the types of the parameters; none for annotations that cannot be evaluated."""
+    try:
+        return typing.get_type_hints(setting)
+    except NameError:  # of a class that is imported for type checking only
+        return {}
+
+
+def _typed(value: Any, kind: Any, where: str) -> Any:
+    """Return ``value`` as the int, float or tuple that ``kind`` asks for; InputError if it is none.
+
+    Values of other types are returned as they are.
+    """
+    kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    if value is None and type(None) in kinds:
+        return value
+    if typing.get_origin(kind) is tuple and not isinstance(value, list | tuple):
+        raise InputError(f"{where} is {value!r}; it must be several numbers.")
+    if bool in kinds or not {int, float}.intersection(kinds):
+        return tuple(value) if isinstance(value, list) else value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"{where} is {value!r}; it must be a number.")
+    if float in kinds:
+        return float(value)
+    if value != int(value):
+        raise InputError(f"{where} is {value!r}; it must be a whole number.")
+    return int(value)

@@ -17,7 +17,7 @@ class Balanced(GeneratedSetting):
         table: TrainCounts = {}
         for target in usable:
             sources = [domain for domain in usable if domain != target]
-            scarcest = min(images for domain in sources for images in usable[domain].values())
-            count = max(int(scarcest * (1 - self.q)), self.lower)
+            present = [images for d in sources for images in usable[d].values() if images]
+            count = max(int(min(present) * (1 - self.q)), self.lower)
             table[target] = {domain: dict.fromkeys(usable[domain], count) for domain in sources}
         return table

@@ -66,20 +66,25 @@ class GeneratedSetting(Setting):
     def train_counts(self, usable: Counts) -> TrainCounts:
         """Return target -> source -> class -> training images for every domain as target.
 
-        ``usable`` holds the images of each (domain, class) without the validation images. The
-        result depends on nothing else and ``usable`` is left as it is.
+        ``usable`` holds the images of each (domain, class) without the validation images; 0 for a
+        class that the domain lacks, and then for no other. The result depends on nothing else and
+        ``usable`` is left as it is.
         """
 
     def table(self, dataset: str, label_counts: LabelCounts) -> SplitTable:
         """Return the generated table. Raises InputError if a class has too few images."""
         where = f"{type(self).__name__} of {dataset}"
+        classes = tuple(dict.fromkeys(name for row in label_counts.values() for name in row))
+        label_counts = {
+            domain: {name: row.get(name, 0) for name in classes}
+            for domain, row in label_counts.items()
+        }
         check_label_counts(label_counts, where, self.least_sources)
         validation = self.validation
         if validation is None:
             validation = default_validation(label_counts)
         usable = usable_counts(label_counts, validation, self.lower, where)
-        classes = tuple(next(iter(label_counts.values())))
-        ordered = _ordered(self.train_counts(usable), list(label_counts), classes, where)
+        ordered = _ordered(self.train_counts(usable), usable, classes, where)
         parameters = {**dataclasses.asdict(self), "validation": validation}
         return SplitTable(
             dataset=dataset,
@@ -94,17 +99,23 @@ class GeneratedSetting(Setting):
 
 
 def _ordered(
-    counts: TrainCounts, domains: list[str], classes: tuple[str, ...], where: str
+    counts: TrainCounts, usable: Counts, classes: tuple[str, ...], where: str
 ) -> TrainCounts:
-    """Return ``counts`` in the order of domains and classes; InputError if any are missing."""
+    """Return ``counts`` in the order of domains and classes, 0 where a source lacks the class.
+
+    Raises InputError if any are missing.
+    """
     try:
         return {
             target: {
-                source: {name: counts[target][source][name] for name in classes}
-                for source in domains
+                source: {
+                    name: counts[target][source][name] if usable[source][name] else 0
+                    for name in classes
+                }
+                for source in usable
                 if source != target
             }
-            for target in domains
+            for target in usable
         }
     except (KeyError, TypeError) as error:
         raise InputError(
@@ -133,7 +144,7 @@ def _provenance(parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_label_counts(label_counts: LabelCounts, where: str, least_sources: int) -> None:
-    """Raise InputError unless there are enough domains, all with the same classes."""
+    """Raise InputError unless there are enough domains, and an image in each."""
     if not label_counts:
         raise InputError(f"{where}: its label counts are not known; give them, or its folder.")
     if len(label_counts) < least_sources + 1:
@@ -141,36 +152,38 @@ def check_label_counts(label_counts: LabelCounts, where: str, least_sources: int
             f"{where}: {len(label_counts)} domains ({', '.join(label_counts)}); "
             f"it needs at least {least_sources + 1}, the target and {least_sources} others."
         )
-    first, *others = label_counts
-    for domain in others:
-        odd = sorted(set(label_counts[first]) ^ set(label_counts[domain]))
-        if odd:
-            raise InputError(
-                f"{where}: domains {first} and {domain} differ in the classes {', '.join(odd)}; "
-                "every domain needs images of every class."
-            )
-    if not label_counts[first]:
-        raise InputError(f"{where}: domain {first} has no classes.")
+    for domain, row in label_counts.items():
+        if not any(row.values()):
+            raise InputError(f"{where}: domain {domain} has no image. Leave it out.")
 
 
 def default_validation(label_counts: LabelCounts) -> int:
-    """Return 15 validation images if every (domain, class) has at least 100, else 5."""
-    least = min(count for row in label_counts.values() for count in row.values())
+    """Return 15 validation images if every (domain, class) that occurs has 100, else 5."""
+    least = min(count for row in label_counts.values() for count in row.values() if count)
     return 15 if least >= 100 else DEFAULT_VALIDATION
 
 
 def usable_counts(label_counts: LabelCounts, validation: int, lower: int, where: str) -> Counts:
-    """Return the counts less ``validation``.
+    """Return the counts less ``validation``; 0 stays 0.
 
     Raises InputError, which names the scarcest class, where no more than ``lower`` remain.
     """
-    usable = {d: {k: n - validation for k, n in row.items()} for d, row in label_counts.items()}
-    left, domain, name = min((n, d, k) for d, row in usable.items() for k, n in row.items())
+    usable = {
+        d: {k: n and n - validation for k, n in row.items()} for d, row in label_counts.items()
+    }
+    left, domain, name = min(
+        (usable[d][k], d, k) for d, row in label_counts.items() for k, n in row.items() if n
+    )
     if left <= lower:
+        images = left + validation
         raise InputError(
-            f"{where}: domain {domain}, class {name} has {left + validation} images; {validation} "
-            f"for validation leave {left}, and more than {lower} are needed.\n"
-            "Make a table with a smaller validation, or leave the class out everywhere."
+            f"{where}: domain {domain}, class {name} has {images} images; {validation} for "
+            f"validation leave {left}, and more than {lower} are needed.\n"
+            + (
+                f"Give --validation {max(images - lower - 1, 0)}, or leave the class out."
+                if images > lower
+                else f"Add images, leave the class out of {domain}, or give a smaller lower."
+            )
         )
     return usable
 

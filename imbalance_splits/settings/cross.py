@@ -44,6 +44,7 @@ class Cross(OpposedTails):
         means = [np.mean([counts[domain][name] for domain in counts]) for name in order]
         level = self.middle * float(np.mean(means))
         for domain in flat:
-            scarcest = min(int((1 - self.q) * images) for images in usable[domain].values())
+            present = [images for images in usable[domain].values() if images]
+            scarcest = min(int((1 - self.q) * images) for images in present)
             counts[domain] = dict.fromkeys(order, max(int(min(scarcest, level)), self.lower))
         return counts

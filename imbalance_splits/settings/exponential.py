@@ -37,7 +37,7 @@ class Exponential(GeneratedSetting):
         counts: Counts = {}
         for domain in sources:
             room = [usable[domain][name] * (1 - self.q) for name in order]
-            head = min(here / share for here, share in zip(room, shares, strict=True))
+            head = min(here / share for here, share in zip(room, shares, strict=True) if here)
             counts[domain] = {
                 name: max(int(min(head * share, here)), self.lower)
                 for name, share, here in zip(order, shares, room, strict=True)

@@ -58,7 +58,8 @@ def _parse_json(text: str, path: Path) -> Mapping[str, Any]:
 
 def _parse_csv(text: str, path: Path) -> Mapping[str, Any]:
     counts: dict[str | None, dict[str | None, dict[str | None, int]]] = {}
-    for where, (target, source, name, count) in csv_rows(text, path, _COLUMNS):
+    for where, line in csv_rows(text, path, _COLUMNS):
+        target, source, name, count = (line[column] for column in _COLUMNS)
         row = counts.setdefault(target, {}).setdefault(source, {})
         if name in row:
             raise InputError(f"{where}: ({target}, {source}, {name}) occurs twice; keep one.")
@@ -77,19 +78,15 @@ def _check_available(table: SplitTable, label_counts: LabelCounts, path: Path) -
             if domain not in label_counts:
                 known = ", ".join(label_counts)
                 raise InputError(f"{path}: the dataset has no domain {domain!r}; it has: {known}.")
+        validation = table.validation_per_class[target]
         for source, row in rows.items():
-            where = f"{path}, target {target}, source {source}"
-            _check_row(row, table.validation_per_class[target], label_counts[source], where)
-
-
-def _check_row(
-    row: Mapping[str, int], validation: int, have: Mapping[str, int], where: str
-) -> None:
-    for name, count in row.items():
-        if name not in have:
-            raise InputError(f"{where}: the dataset has no class {name!r}.")
-        if count + validation > have[name] and (count or have[name]):
-            raise InputError(
-                f"{where}, class {name}: {count} images asked for, {have[name]} there, "
-                f"of which {validation} are for validation."
-            )
+            for name, count in row.items():
+                where = f"{path}, target {target}, source {source}, class {name}"
+                have = label_counts[source].get(name)
+                if have is None:
+                    raise InputError(f"{where}: the dataset has no such class.")
+                if count + validation > have and (count or have):
+                    raise InputError(
+                        f"{where}: {count} training and {validation} validation images asked for, "
+                        f"but it has {have}."
+                    )

@@ -38,12 +38,15 @@ class OpposedTails(GeneratedSetting):
     ) -> dict[str, int]:
         """Return class -> count of the rank-th tail, whose head is the first of ``order``.
 
-        ``size`` is the sum of the unclipped tail; None: see :meth:`head_total`.
+        It runs over the classes that the domain has. ``size`` is the sum of the unclipped tail;
+        None: see :meth:`head_total`.
         """
+        absent = {name: 0 for name in order if not row[name]}
+        order = [name for name in order if row[name]]
         if size is None:
             size = self.head_total(row[order[0]], len(order), rank)
         shares = tail_profile(len(order), self.c * (rank + 1))
-        return {
+        return absent | {
             name: self.fit(size * share, row[name])
             for name, share in zip(order, shares, strict=True)
         }

@@ -44,7 +44,7 @@ class TotalHeavyTail(GeneratedSetting):
                 expected = images * (1 - self.q)
             for domain in sources:
                 here = usable[domain][name]
-                count = int(expected * (here / images))
+                count = int(expected * (here / images)) if here else 0
                 if count >= here:
                     count = int(here * (1 - self.q))
                 counts[domain][name] = max(count, self.lower)

@@ -1,4 +1,4 @@
-"""Why it works: each claim behind NDCL as a picture, a table and a caption, on the user's runs."""
+"""Why it works: each claim behind NDCL as a figure, a table and a caption, for the user's runs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Any, Protocol
 from imbalance_splits.discovery import Source, cached, find_modules
 from imbalance_splits.errors import InputError, unknown_name
 from ndcl_domainbed.diagnostics import checks
-from ndcl_domainbed.diagnostics.findings import Findings
-from ndcl_domainbed.diagnostics.request import Request
+from ndcl_domainbed.diagnostics.findings import Findings, Request
 
 __all__ = ["Diagnostic", "Findings", "Request", "diagnostic_names", "get_diagnostic", "subject"]
 
@@ -22,7 +21,7 @@ class Diagnostic(Protocol):
     """
 
     def diagnose(self, request: Request) -> Findings:
-        """Return what was found; InputError if the runs do not hold what it needs."""
+        """Return what was found. Raises InputError if the runs do not hold what it needs."""
 
 
 @cached
@@ -44,7 +43,7 @@ def subject(name: str) -> str:
 
 
 def get_diagnostic(name: str) -> Diagnostic:
-    """Return the diagnostic called ``name``; InputError if there is none."""
+    """Return the diagnostic called ``name``. Raises InputError for an unknown name."""
     if name not in _sources():
         raise unknown_name("diagnostic", name, diagnostic_names())
     module: Any = _sources()[name].load()

@@ -55,7 +55,7 @@ def linear_margins(logits: Tensor, weight: Tensor) -> Tensor:
 def feature_distances(classifier: nn.Module, features: Tensor, logits: Tensor) -> Tensor:
     """Return the distance of ``features`` (N, F) to the classifier's boundary, float64 (N,).
 
-    ``logits`` (N, K) are what it makes of them. Exact if it is linear, else as
+    ``logits`` (N, K) are the classifier's on them. Exact if it is linear, else as
     :func:`crossing_distances` finds it.
     """
     if isinstance(classifier, nn.Linear):
@@ -73,32 +73,22 @@ def crossing_distances(predict: Predict, inputs: Tensor, *, steps: int = STEPS) 
     """
     with torch.no_grad():
         predicted = predict(inputs).argmax(dim=1)
-    shifts, crossed = _find_crossings(predict, inputs, predicted, steps)
-    lengths = _shorten(predict, inputs, shifts, predicted).flatten(1).cpu().double().norm(dim=1)
-    return torch.where(crossed.cpu(), lengths, torch.nan)
-
-
-def _find_crossings(
-    predict: Predict, inputs: Tensor, predicted: Tensor, steps: int
-) -> tuple[Tensor, Tensor]:
-    """Return perturbations (N, ...) and which of them cross the boundary, bool (N,)."""
     shifts = torch.zeros_like(inputs)
-    inside = torch.arange(len(inputs), device=inputs.device)
+    inside = torch.arange(len(inputs), device=inputs.device)  # those that have not crossed yet
     for _ in range(steps):
-        step = _deepfool_step(predict, inputs[inside] + shifts[inside], predicted[inside])
-        shifts[inside] += step
-        left = _crosses(predict, inputs[inside] + shifts[inside], predicted[inside])
-        inside = inside[~left]
+        shifts[inside] += _deepfool_step(predict, (inputs + shifts)[inside], predicted[inside])
+        crossed = _crosses(predict, (inputs + shifts)[inside], predicted[inside])
+        inside = inside[~crossed]
         if len(inside) == 0:
             break
-    crossed = torch.ones(len(inputs), dtype=torch.bool, device=inputs.device)
-    crossed[inside] = False
-    return shifts, crossed
+    lengths = _shorten(predict, inputs, shifts, predicted).flatten(1).cpu().double().norm(dim=1)
+    lengths[inside.cpu()] = torch.nan
+    return lengths
 
 
 @torch.enable_grad()
 def _deepfool_step(predict: Predict, points: Tensor, predicted: Tensor) -> Tensor:
-    """Return the step to the nearest boundary of the linearised model, a little beyond it.
+    """Return the step to the nearest boundary of the linearized model, a little beyond it.
 
     Of the ``points`` (n, ...), those without a gradient get a step of 0.
     """
@@ -107,32 +97,31 @@ def _deepfool_step(predict: Predict, points: Tensor, predicted: Tensor) -> Tenso
     own = logits.gather(1, predicted[:, None])
     others = logits.detach().scatter(1, predicted[:, None], -torch.inf)
     rivals = others.topk(min(RIVALS, logits.shape[1] - 1), dim=1).indices
-    gaps = own - logits.gather(1, rivals)
-    nearest = torch.full_like(own[:, 0], torch.inf).detach()
+    gaps = (own - logits.gather(1, rivals)).T
+    nearest = torch.full_like(gaps[0], torch.inf).detach()
     step = torch.zeros_like(points)
-    for j in range(rivals.shape[1]):
-        slope = torch.autograd.grad(gaps[:, j].sum(), points, retain_graph=True)[0]
+    for gap in gaps:
+        slope = torch.autograd.grad(gap.sum(), points, retain_graph=True)[0]
         length = slope.flatten(1).norm(dim=1)
-        distance = (gaps[:, j].detach() + _SMALLEST_GAP) / length
+        distance = (gap.detach() + _SMALLEST_GAP) / length
         nearer = (distance < nearest) & (length > 0)
         nearest = torch.where(nearer, distance, nearest)
-        unit = slope / _broadcast_rows(length, slope)
-        towards = -(1 + _OVERSHOOT) * _broadcast_rows(distance, slope) * unit
-        step = torch.where(_broadcast_rows(nearer, slope), towards, step)
+        unit = slope / _by_row(length, slope)
+        towards = -(1 + _OVERSHOOT) * _by_row(distance, slope) * unit
+        step = torch.where(_by_row(nearer, slope), towards, step)
     return step.detach()
 
 
-@torch.no_grad()
 def _shorten(predict: Predict, inputs: Tensor, shifts: Tensor, predicted: Tensor) -> Tensor:
     """Return ``shifts``, which change the prediction, cut to about where they begin to."""
     low = inputs.new_zeros(len(inputs))
     high = torch.ones_like(low)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        crossed = _crosses(predict, inputs + _broadcast_rows(middle, inputs) * shifts, predicted)
+        crossed = _crosses(predict, inputs + _by_row(middle, inputs) * shifts, predicted)
         high = torch.where(crossed, middle, high)
         low = torch.where(crossed, low, middle)
-    return _broadcast_rows(high, shifts) * shifts
+    return _by_row(high, shifts) * shifts
 
 
 @torch.no_grad()
@@ -141,6 +130,6 @@ def _crosses(predict: Predict, points: Tensor, predicted: Tensor) -> Tensor:
     return predict(points).argmax(dim=1) != predicted
 
 
-def _broadcast_rows(values: Tensor, like: Tensor) -> Tensor:
+def _by_row(values: Tensor, like: Tensor) -> Tensor:
     """Return ``values`` (N,) in a shape that is broadcast over the rows of ``like`` (N, ...)."""
     return values.view(-1, *[1] * (like.dim() - 1))

@@ -43,15 +43,19 @@ class DiagnosticsCallback(Callback):
         generators stay as they are.
         """
         cls = registry.get_algorithm_class(algorithm)
-        hparams = (
-            registry.default_hparams(algorithm, _TRIAL_DATASET) if hparams is None else hparams
-        )
+        if hparams is None:
+            hparams = registry.default_hparams(algorithm, _TRIAL_DATASET)
+        small = {"backbone": "small_cnn", "pretrained": False}
+        trial = Hparams({**hparams, **{name: small[name] for name in small if name in hparams}})
+        trial.label_counts = np.full((_DOMAINS, _CLASSES), _IMAGES // _CLASSES)
+        trial.n_steps = 10
         with generators_restored():
             seed_cpu(0)
             labels = torch.arange(_IMAGES) % _CLASSES
             minibatches = [(torch.randn(_IMAGES, *_SHAPE), labels) for _ in range(_DOMAINS)]
+            trial.train_sets = [Subset(TensorDataset(*one), range(_IMAGES)) for one in minibatches]
             try:
-                model = cls(_SHAPE, _CLASSES, _DOMAINS, _trial_hparams(hparams, minibatches))
+                model = cls(_SHAPE, _CLASSES, _DOMAINS, trial)
                 watcher = UpdateWatcher(model, range(_DOMAINS), _CLASSES, torch.device("cpu"), {})
                 with watcher.watch(minibatches):
                     model.update(minibatches)
@@ -69,7 +73,7 @@ class DiagnosticsCallback(Callback):
     def around_update(
         self, step: int, minibatches: Sequence[Batch]
     ) -> AbstractContextManager[None]:
-        """Watch the update, if its turn has come."""
+        """Watch every second update."""
         return nullcontext() if step % EVERY else self._watcher.watch(minibatches)
 
     def on_record(self, step: int) -> dict[str, Any]:
@@ -78,13 +82,3 @@ class DiagnosticsCallback(Callback):
 
 
 make_callback = DiagnosticsCallback
-
-
-def _trial_hparams(hparams: Mapping[str, Any], minibatches: Sequence[Batch]) -> Hparams:
-    """Return ``hparams`` with a small network and the training data of the trial."""
-    small = {"backbone": "small_cnn", "pretrained": False}
-    trial = Hparams({**hparams, **{name: small[name] for name in small if name in hparams}})
-    trial.train_sets = [Subset(TensorDataset(*batch), range(_IMAGES)) for batch in minibatches]
-    trial.label_counts = np.full((_DOMAINS, _CLASSES), _IMAGES // _CLASSES)
-    trial.n_steps = 10
-    return trial

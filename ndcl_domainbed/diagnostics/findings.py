@@ -1,13 +1,15 @@
-"""What a check found: a picture, a table and a caption."""
+"""What a check is asked (:class:`Request`) and what it answers (:class:`Findings`)."""
 
 from __future__ import annotations
 
 import io
 import json
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from imbalance_splits.errors import InputError
 from imbalance_splits.whole_files import make_folder, write_whole
 from ndcl_domainbed.version import __version__
 
@@ -15,30 +17,68 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-PICTURE, TABLE, CAPTION = ".png", ".csv", ".json"
+FIGURE, TABLE, CAPTION = ".png", ".csv", ".json"
 _DPI = 110
+
+
+@dataclass(frozen=True)
+class Request:
+    """The runs to look at, and how.
+
+    ``run`` is the folder of the run (of a sweep, for a check that compares many); those in
+    ``compare`` are shown beside it. ``data_dir`` replaces the folder that the runs read their
+    images from. ``seed`` seeds everything that is drawn. ``images`` is how many images of a split
+    a costly check looks at, at most; ``device`` None means the best there is.
+
+    Raises InputError for a seed that NumPy does not take, and if ``images`` is not positive.
+    """
+
+    run: Path
+    compare: tuple[Path, ...] = ()
+    data_dir: str | None = None
+    device: str | None = None
+    seed: int = 0
+    images: int = 500
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"--seed must be from 0 to {2**32 - 1}; it was given {self.seed}")
+        if self.images < 1:
+            raise InputError(f"--images must be at least 1; it was given {self.images}")
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folder of the run, and after it those to compare it with."""
+        return (self.run, *self.compare)
 
 
 @dataclass(frozen=True)
 class Findings:
     """What a check found.
 
-    ``caption`` says what ``picture`` shows and how to read it; ``table`` holds the numbers.
+    ``caption`` says what ``figure`` shows and how to read it; ``table`` holds the numbers.
     """
 
     caption: str
     table: pd.DataFrame
-    picture: Figure
+    figure: Figure
 
-    def write(self, folder: Path, name: str, made: dict[str, Any]) -> list[Path]:
+    def write(self, folder: Path, name: str, request: Request) -> list[Path]:
         """Write ``name``.png, .csv and .json (the caption) into ``folder``; return their paths.
 
-        ``made`` tells from which runs and with which options. Each file appears whole or not at
-        all. Raises InputError if one cannot be written.
+        Each file appears whole or not at all. Raises InputError if one cannot be written.
         """
-        about = {"caption": self.caption, "made": {**made, "version": __version__}}
+        png = io.BytesIO()
+        self.figure.savefig(png, format="png", dpi=_DPI, metadata={"Software": None})
+        made = {
+            "runs": [str(folder) for folder in request.folders],
+            "seed": request.seed,
+            "images": request.images,
+            "version": __version__,
+        }
+        about = {"caption": self.caption, "made": made}
         contents: dict[str, str | bytes] = {
-            PICTURE: _render_png(self.picture),
+            FIGURE: png.getvalue(),
             TABLE: self.table.to_csv(index=False),
             CAPTION: json.dumps(about, indent=1, ensure_ascii=False) + "\n",
         }
@@ -48,7 +88,10 @@ class Findings:
         return [folder / f"{name}{suffix}" for suffix in contents]
 
 
-def _render_png(figure: Figure) -> bytes:
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=_DPI, metadata={"Software": None})
-    return content.getvalue()
+def require_packages() -> None:
+    """Raise InputError if a package that figures, probes or the page need is missing."""
+    for module, package in {
+        "matplotlib": "matplotlib", "sklearn": "scikit-learn", "jinja2": "jinja2"
+    }.items():  # fmt: skip
+        if find_spec(module) is None:
+            raise InputError(f"diagnose needs {package}: pip install 'ndcl-domainbed[diagnose]'")

@@ -13,7 +13,7 @@ import pandas as pd
 from imbalance_splits.errors import InputError
 from imbalance_splits.whole_files import write_whole
 from ndcl_domainbed import diagnostics
-from ndcl_domainbed.diagnostics.findings import CAPTION, PICTURE, TABLE
+from ndcl_domainbed.diagnostics.findings import CAPTION, FIGURE, TABLE
 
 PAGE_FILE = "index.html"
 _MAX_ROWS = 400
@@ -21,14 +21,12 @@ _MAX_ROWS = 400
 
 
 def write_page(folder: Path) -> Path:
-    """Write one page, pictures included, of all findings in ``folder``; return its path.
+    """Write one page, figures included, of all findings in ``folder``; return its path.
 
-    Raises InputError if jinja2 is missing, a file there is damaged or the page cannot be written.
+    Raises InputError if a file there is damaged or the page cannot be written.
     """
-    try:
-        from jinja2 import Environment
-    except ImportError as error:
-        raise InputError("the page needs jinja2: pip install 'ndcl-domainbed[diagnose]'") from error
+    from jinja2 import Environment
+
     source = resources.files("ndcl_domainbed.diagnostics") / "templates" / "page.html"
     template = Environment(autoescape=True).from_string(source.read_text(encoding="utf-8"))
     names = [n for n in diagnostics.diagnostic_names() if (folder / f"{n}{CAPTION}").exists()]
@@ -40,24 +38,19 @@ def write_page(folder: Path) -> Path:
 def _read_section(folder: Path, name: str) -> dict[str, Any]:
     try:
         about = json.loads((folder / f"{name}{CAPTION}").read_text(encoding="utf-8"))
-        picture = base64.b64encode((folder / f"{name}{PICTURE}").read_bytes()).decode()
         table = pd.read_csv(folder / f"{name}{TABLE}")
-        caption, made = about["caption"], about["made"]
+        return {
+            "name": name,
+            "caption": about["caption"],
+            "made": about["made"],
+            "figure": base64.b64encode((folder / f"{name}{FIGURE}").read_bytes()).decode(),
+            "table": table.head(_MAX_ROWS).to_html(
+                index=False, border=0, na_rep="", float_format="{:.4g}".format
+            ),
+            "more": max(0, len(table) - _MAX_ROWS),
+            "file": f"{name}{TABLE}",
+        }
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{folder / name}.*: damaged ({error}); make it again.") from error
-    return {
-        "name": name,
-        "caption": caption,
-        "made": made,
-        "picture": picture,
-        "columns": list(table.columns),
-        "rows": [[_format(v) for v in row] for row in table.head(_MAX_ROWS).to_numpy(object)],
-        "more": max(0, len(table) - _MAX_ROWS),
-        "file": f"{name}{TABLE}",
-    }
-
-
-def _format(value: Any) -> str:
-    if isinstance(value, float):
-        return "" if value != value else f"{value:.4g}"
-    return str(value)
+        raise InputError(
+            f"{folder / name}.*: damaged ({error}); run diagnose {name} again."
+        ) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,8 +14,7 @@ from torch.utils.data import DataLoader, Subset
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed import backend
-from ndcl_domainbed.diagnostics.faults import no_shot_groups
-from ndcl_domainbed.diagnostics.request import Request
+from ndcl_domainbed.diagnostics.findings import Request
 from ndcl_domainbed.hparams import Hparams
 from ndcl_domainbed.run_folder import MODEL_FILE
 from ndcl_domainbed.training import seeding
@@ -32,19 +31,35 @@ from ndcl_domainbed.training.saved_model import build_algorithm, read_saved
 
 
 class Outputs(NamedTuple):
-    """What a model makes of n images, on the CPU: features (n, F), logits (n, K), labels (n,)."""
+    """What a model computes from n images, on the CPU: features (n, F), logits (n, K), labels (n,).
+
+    ``labels`` are the true classes.
+    """
 
     features: Tensor
     logits: Tensor
     labels: Tensor
+
+    def take(self, rows: Any) -> Outputs:
+        """Return the given rows."""
+        return Outputs(*(column[torch.as_tensor(rows)] for column in self))
+
+    def posteriors(self) -> np.ndarray:
+        """Return the probabilities of the classes, float64 (n, K)."""
+        return np.asarray(self.logits.double().softmax(dim=1))
+
+
+def join_outputs(parts: Sequence[Outputs]) -> Outputs:
+    """Return the rows of all ``parts``."""
+    return Outputs(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 @dataclass(frozen=True)
 class SavedRun:
     """A run with its model in evaluation mode.
 
-    ``dataset`` is split as in the run: see
-    :class:`imbalance_splits.datasets.SplitDataset`.
+    ``dataset`` is split as in the run: see :class:`imbalance_splits.datasets.SplitDataset`. For a
+    run on frozen features, its images are their features.
     """
 
     folder: Path
@@ -61,7 +76,7 @@ class SavedRun:
 
     @property
     def sources(self) -> list[int]:
-        """The indices of the domains that the run was trained on, as its minibatches come."""
+        """The indices of the domains that the run was trained on, in the order of minibatches."""
         held_out = self.dataset.test_envs
         return [env for env in range(len(self.dataset.environments)) if env not in held_out]
 
@@ -71,7 +86,7 @@ class SavedRun:
         return np.asarray(self.dataset.label_counts.sum(axis=0))
 
     def shot_groups(self) -> list[str]:
-        """Return the shot group of each class (K); InputError for a run without an imbalance."""
+        """Return the shot group of each class (K). Raises InputError if there are none."""
         if self.dataset.shot_groups is None:
             raise no_shot_groups(self.folder)
         return self.dataset.shot_groups
@@ -82,7 +97,8 @@ class SavedRun:
         Raises InputError if the domain has no such split.
         """
         if (env, name) not in self.dataset.evaluation_sets:
-            raise InputError(f"{self.folder}: domain {env} has no split '{name}'.")
+            domain = self.dataset.environments[env]
+            raise InputError(f"{self.folder}: domain {domain} has no split '{name}'.")
         subset = self.dataset.evaluation_sets[env, name]
         if images is None or images >= len(subset):
             return subset
@@ -95,62 +111,69 @@ class SavedRun:
         for x, y in loader:
             yield x.to(self.device), torch.as_tensor(y).to(self.device)
 
+    @torch.inference_mode()
     def outputs(self, subset: Any) -> Outputs:
-        """Return what the model makes of the images in ``subset``.
+        """Return what the model computes from the images in ``subset``.
 
-        Raises InputError if the algorithm does not predict by a ``featurizer`` and ``classifier``.
+        Raises InputError for an algorithm that does not predict by ``featurizer`` and
+        ``classifier``, and for an empty subset.
         """
         featurizer, classifier = self.modules()
         parts: list[Outputs] = []
-        with torch.inference_mode():
-            for x, y in self.batches(subset):
-                if not parts:
-                    self._check_modules(x)
-                features = featurizer(x)
-                parts.append(Outputs(features.cpu(), classifier(features).cpu(), y.cpu()))
+        for x, y in self.batches(subset):
+            if not parts:
+                self._check_modules(x)
+            features = featurizer(x)
+            parts.append(Outputs(features.cpu(), classifier(features).cpu(), y.cpu()))
         if not parts:
-            raise InputError(f"{self.folder}: a split that is needed here holds no images.")
-        return Outputs(*(torch.cat(column) for column in zip(*parts, strict=True)))
+            raise InputError(f"{self.folder}: a split that this diagnostic needs has no images.")
+        return join_outputs(parts)
 
     def modules(self) -> tuple[nn.Module, nn.Module]:
-        """Return the featurizer and the classifier; InputError if the algorithm has them not."""
+        """Return featurizer and classifier. Raises InputError if the algorithm lacks one."""
         featurizer = getattr(self.algorithm, "featurizer", None)
         classifier = getattr(self.algorithm, "classifier", None)
-        if not isinstance(featurizer, nn.Module) or not isinstance(classifier, nn.Module):
-            raise InputError(
-                f"{self.arguments.algorithm} has no featurizer and classifier to look into."
-            )
-        return featurizer, classifier
+        if isinstance(featurizer, nn.Module) and isinstance(classifier, nn.Module):
+            return featurizer, classifier
+        raise self._unsuitable("has no featurizer and classifier")
 
     def _check_modules(self, x: Tensor) -> None:
-        """Raise InputError unless a prediction is the classifier's on the featurizer's output.
+        """Raise InputError unless predictions are the classifier's on the featurizer's output.
 
         MTL and ARM give their networks more than the image.
         """
         featurizer, classifier = self.modules()
         try:
-            same = torch.allclose(
-                classifier(featurizer(x)), self.algorithm.predict(x), rtol=1e-3, atol=1e-4
-            )
+            expected = self.algorithm.predict(x)
+            same = torch.allclose(classifier(featurizer(x)), expected, rtol=1e-3, atol=1e-4)
         except RuntimeError:
             same = False
         if not same:
-            raise InputError(
-                f"{self.arguments.algorithm} predicts from more than its features: it cannot be "
-                "looked into."
-            )
+            raise self._unsuitable("predicts from more than its features")
+
+    def _unsuitable(self, reason: str) -> InputError:
+        return InputError(
+            f"{self.folder}: {self.arguments.algorithm} {reason}, which this diagnostic needs to "
+            "look at. 'confusion' works with every algorithm."
+        )
 
 
-def load_runs(request: Request) -> list[SavedRun]:
-    """Return the runs that ``request`` names, the one to look at first."""
-    return [load_run(folder, request.data_dir, request.device) for folder in request.folders]
+def no_shot_groups(folder: Path) -> InputError:
+    """Return the error for a run whose classes have no shot groups."""
+    return InputError(f"{folder} was trained without --imbalance: its classes have no shot groups.")
+
+
+def load_runs(request: Request) -> dict[str, SavedRun]:
+    """Return the runs that ``request`` names, by short names; the one to look at comes first."""
+    runs = [load_run(folder, request.data_dir, request.device) for folder in request.folders]
+    return dict(zip(run_names(runs), runs, strict=True))
 
 
 def load_run(folder: Path, data_dir: str | None = None, device: str | None = None) -> SavedRun:
     """Load the run in ``folder``: its model as saved at its end, its data split as it was.
 
     ``data_dir`` replaces the folder that the run read its images from. Raises InputError if there
-    is no such run, if its model was not saved, or if its data cannot be had.
+    is no such run, if its model was not saved, or if its data cannot be read.
     """
     path = folder / MODEL_FILE
     saved = read_saved(path)
@@ -161,15 +184,32 @@ def load_run(folder: Path, data_dir: str | None = None, device: str | None = Non
     seeding.seed_everything(arguments.seed)
     where = choose_device(device)
     images_class = backend.get_dataset_class(arguments.dataset, arguments.data_dir)
-    dataset_class = trained_dataset(arguments, images_class, hparams)
-    dataset = split_dataset(arguments, dataset_class, hparams)
-    hparams.label_counts = dataset.label_counts
-    hparams.train_sets = dataset.train_sets
-    return SavedRun(
-        folder=folder,
-        arguments=arguments,
-        hparams=dict(hparams),
-        dataset=dataset,
-        algorithm=build_algorithm(saved, path, hparams).to(where).eval(),
-        device=where,
-    )
+    dataset = split_dataset(arguments, trained_dataset(arguments, images_class, hparams), hparams)
+    hparams.label_counts, hparams.train_sets = dataset.label_counts, dataset.train_sets
+    algorithm = build_algorithm(saved, path, hparams).to(where).eval()
+    return SavedRun(folder, arguments, dict(hparams), dataset, algorithm, where)
+
+
+def run_names(runs: Sequence[Any]) -> list[str]:
+    """Return a name for each run: its algorithm, and what else distinguishes the runs.
+
+    A run has ``folder``, ``arguments`` and ``hparams``.
+    """
+    names = [run.arguments.algorithm for run in runs]
+    if len(set(names)) < len(names):
+        names = [" ".join([run.arguments.algorithm, *_differences(run, runs)]) for run in runs]
+    if len(set(names)) < len(names):
+        names = [f"{name} ({run.folder.name})" for name, run in zip(names, runs, strict=True)]
+    if len(set(names)) < len(names):
+        names = [f"{name} ({run.folder})" for name, run in zip(names, runs, strict=True)]
+    return names
+
+
+def _differences(run: Any, runs: Sequence[Any]) -> list[str]:
+    """Return the hyper-parameters in which runs of the same algorithm differ."""
+    same = [other for other in runs if other.arguments.algorithm == run.arguments.algorithm]
+    return [
+        f"{name}={value}"
+        for name, value in sorted(run.hparams.items())
+        if any(other.hparams.get(name) != value for other in same)
+    ]

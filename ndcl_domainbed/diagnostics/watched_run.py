@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,9 @@ import pandas as pd
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.diagnostics import callback
-from ndcl_domainbed.diagnostics.faults import no_shot_groups
-from ndcl_domainbed.diagnostics.request import Request
-from ndcl_domainbed.diagnostics.run_names import run_names
+from ndcl_domainbed.diagnostics.findings import Request
+from ndcl_domainbed.diagnostics.saved_run import no_shot_groups, run_names
+from ndcl_domainbed.diagnostics.update_watcher import COUNTS, MEANS_OVER
 from ndcl_domainbed.results.splits import read_split
 from ndcl_domainbed.run_folder import RECORDS_FILE, SPLIT_FILE
 from ndcl_domainbed.training import records
@@ -23,13 +22,6 @@ from ndcl_domainbed.training.arguments import TrainArguments
 from ndcl_domainbed.training.callbacks import line_file
 
 LINE_FILE = line_file(callback.NAME)
-
-COUNTS = ("samples", "anchors", "batches")
-_MEANS_OVER = {
-    **dict.fromkeys(("grad_logits", "grad_features", "confidence"), "samples"),
-    **dict.fromkeys(("amplification", "crowding"), "anchors"),
-    **dict.fromkeys(("norm", "distance"), "batches"),
-}
 
 
 @dataclass(frozen=True)
@@ -52,29 +44,29 @@ class WatchedRun:
     steps: int
 
     def shot_pairs(self) -> pd.DataFrame:
-        """Return ``pairs``; InputError for a run whose classes have no shot groups."""
+        """Return ``pairs``. Raises InputError for a run whose classes have no shot groups."""
         if self.pairs["shots"].isna().any():
             raise no_shot_groups(self.folder)
         return self.pairs
 
 
-def missing_updates(runs: Sequence[WatchedRun], names: Sequence[str]) -> str:
+def missing_updates(runs: dict[str, WatchedRun]) -> str:
     """Return a note for a caption on runs whose updates could not all be watched, or ""."""
-    wanted = [math.ceil(run.steps / callback.EVERY) for run in runs]
+    wanted = {name: math.ceil(run.steps / callback.EVERY) for name, run in runs.items()}
     return "".join(
-        f" {name}: only {run.updates} of {number} updates could be watched."
-        for run, name, number in zip(runs, names, wanted, strict=True)
-        if run.updates < number
+        f" {name}: only {run.updates} of {wanted[name]} updates could be watched."
+        for name, run in runs.items()
+        if run.updates < wanted[name]
     )
 
 
-def load_watched(request: Request) -> tuple[list[WatchedRun], list[str]]:
-    """Return the runs that ``request`` names, and a short name of each.
+def load_watched(request: Request) -> dict[str, WatchedRun]:
+    """Return the runs that ``request`` names, by short names.
 
     Raises InputError if one was not trained with ``--diagnostics``.
     """
     runs = [load_watched_run(folder) for folder in request.folders]
-    return runs, run_names(runs)
+    return dict(zip(run_names(runs), runs, strict=True))
 
 
 def load_watched_run(folder: Path) -> WatchedRun:
@@ -99,13 +91,13 @@ def load_watched_run(folder: Path) -> WatchedRun:
         )
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise InputError(
-            f"{folder / LINE_FILE} and the files beside it do not fit ({error!r}): they are "
-            "damaged, or of another version."
+            f"{folder / LINE_FILE} does not fit the files beside it ({error!r}): one of them is "
+            "damaged, or of another version. Train again with --diagnostics --no_resume."
         ) from error
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:
-    """Return what a run has written into ``path``; InputError if that is nothing."""
+    """Return what a run has written into ``path``. Raises InputError if that is nothing."""
     try:
         found = records.read(path)
     except OSError as error:
@@ -118,17 +110,16 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
 def _tabulate_pairs(lines: list[dict[str, Any]], split: dict[str, Any]) -> pd.DataFrame:
     parts = [pd.DataFrame(line["pairs"]).assign(step=line["step"]) for line in lines]
     table = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
-    domains = table.pop("env").map(lambda env: split["environments"][env])
+    domains = table.pop("env").map(lambda env: split["environments"][env]).tolist()
     numbers = table["class"].to_numpy(dtype=int)
     counts = {domain: np.asarray(row) for domain, row in split["train_counts"].items()}
-    totals = sum(counts.values(), np.zeros(len(split["classes"]), dtype=int))
-    shots = np.asarray(split["shots"] or [None] * len(totals), dtype=object)
+    totals = np.sum(list(counts.values()), axis=0)
     table["domain"] = domains
     table["class"] = np.asarray(split["classes"], dtype=object)[numbers]
-    table["shots"] = shots[numbers]
-    table["images"] = [int(counts[d][k]) for d, k in zip(domains, numbers, strict=True)]
+    table["shots"] = np.asarray(split["shots"] or [None] * len(totals), dtype=object)[numbers]
+    table["images"] = [int(counts[domain][k]) for domain, k in zip(domains, numbers, strict=True)]
     table["class_images"] = totals[numbers]
-    return table.astype(dict.fromkeys([*_MEANS_OVER, "instability"], float))
+    return table.astype(dict.fromkeys([*MEANS_OVER, "instability"], float))
 
 
 def average_by(pairs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
@@ -138,19 +129,16 @@ def average_by(pairs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     ``samples``, ``anchors`` and ``batches`` are summed. ``instability`` is the root mean square
     over the records, weighted by their degrees of freedom.
     """
-    found = pairs.groupby(by, sort=False, observed=True)[list(COUNTS)].sum()
-    for name, count in _MEANS_OVER.items():
-        found[name] = _weighted_mean(pairs, name, pairs[count], by)
-    freedom = (pairs["batches"] - 1).clip(lower=0)
-    squares = pairs.assign(instability=pairs["instability"] ** 2)
-    found["instability"] = _weighted_mean(squares, "instability", freedom, by) ** 0.5
-    return found.reset_index()
-
-
-def _weighted_mean(pairs: pd.DataFrame, name: str, weights: pd.Series, by: list[str]) -> pd.Series:
-    """Return the weighted mean of a column in each group; NaN where nothing is defined."""
-    defined = weights.where(pairs[name].notna(), 0)
+    weights = {name: pairs[count] for name, count in MEANS_OVER.items()}
+    weights["instability"] = (pairs["batches"] - 1).clip(lower=0)
+    values = pairs[list(weights)].assign(instability=pairs["instability"] ** 2)
+    weighted = pd.DataFrame(weights).where(values.notna(), 0)
     keys = [pairs[key] for key in by]
-    totals = (pairs[name].fillna(0) * defined).groupby(keys, sort=False, observed=True).sum()
-    over = defined.groupby(keys, sort=False, observed=True).sum()
-    return totals / over.where(over > 0)
+
+    def total(table: pd.DataFrame) -> pd.DataFrame:
+        return table.groupby(keys, sort=False, observed=True).sum()
+
+    sums = total(weighted)
+    means = total(values.fillna(0) * weighted) / sums.where(sums > 0)
+    means["instability"] **= 0.5
+    return total(pairs[list(COUNTS)]).join(means).reset_index()

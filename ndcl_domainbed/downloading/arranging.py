@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from imbalance_splits.errors import InputError
-from imbalance_splits.layout import class_folders, is_image
+from imbalance_splits.image_tree import class_folders, is_image
 from ndcl_domainbed.downloading.archives import unpack
 from ndcl_domainbed.downloading.errors import BadArchive, disk_errors_as_input_errors
 from ndcl_domainbed.downloading.recipe import Recipe

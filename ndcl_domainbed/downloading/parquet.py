@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from imbalance_splits.layout import is_image
+from imbalance_splits.image_tree import is_image
 from ndcl_domainbed.downloading.arranging import spelling, usual_names
 from ndcl_domainbed.downloading.errors import BadArchive, disk_errors_as_input_errors
 from ndcl_domainbed.downloading.recipe import Recipe

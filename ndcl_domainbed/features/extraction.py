@@ -23,7 +23,7 @@ from torch import nn
 from imbalance_splits.errors import InputError
 from imbalance_splits.seeds import seed_hash
 from imbalance_splits.whole_files import write_whole
-from ndcl_domainbed.features.pictures import Pictures
+from ndcl_domainbed.features.image_list import ImageList
 from ndcl_domainbed.features.spec import FeatureSpec
 from ndcl_domainbed.features.store import INFO, write_arrays
 from ndcl_domainbed.version import __version__
@@ -38,7 +38,7 @@ Report = Callable[[int, int], None]
 
 
 def extract(
-    pictures: Pictures,
+    pictures: ImageList,
     spec: FeatureSpec,
     network: nn.Module,
     views: tuple[View, View],
@@ -97,12 +97,12 @@ def half_precision(features: torch.Tensor) -> torch.Tensor:
     return features.float().clamp(-largest, largest).half()
 
 
-def _width(network: nn.Module, plain: View, pictures: Pictures, device: torch.device) -> int:
+def _width(network: nn.Module, plain: View, pictures: ImageList, device: torch.device) -> int:
     return int(network(plain(pictures.load(0))[None].to(device)).shape[1])
 
 
 def _batches(
-    pictures: Pictures, count: int, views: tuple[View, View], done: int
+    pictures: ImageList, count: int, views: tuple[View, View], done: int
 ) -> Iterator[tuple[int, np.ndarray, torch.Tensor]]:
     """Yield (first image, digests (B,), views (B, 1 + V, C, H, W)); the next is read meanwhile."""
 
@@ -126,7 +126,7 @@ def _batches(
                 ahead.append(pool.submit(read, start))
 
 
-def _views(pictures: Pictures, i: int, count: int, views: tuple[View, View]) -> torch.Tensor:
+def _views(pictures: ImageList, i: int, count: int, views: tuple[View, View]) -> torch.Tensor:
     """Return the plain view of image i and ``count`` augmented ones, (1 + V, C, H, W).
 
     A random view depends on the image's name and the view's number alone.
@@ -171,7 +171,7 @@ def _new_array(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap:
     return values
 
 
-def _purpose(pictures: Pictures, spec: FeatureSpec, about: Mapping[str, Any], width: int) -> str:
+def _purpose(pictures: ImageList, spec: FeatureSpec, about: Mapping[str, Any], width: int) -> str:
     """Return a digest of all that the features depend on."""
     known = [spec.as_record(), pictures.environments, pictures.files.tolist(), width]
     known += [pictures.domains.tolist(), pictures.stats.tolist()]
@@ -187,7 +187,7 @@ def _write_progress(partial: Path, purpose: str, done: int) -> None:
 def _complete(
     partial: Path,
     folder: Path,
-    pictures: Pictures,
+    pictures: ImageList,
     spec: FeatureSpec,
     digests: np.ndarray,
     about: Mapping[str, Any],

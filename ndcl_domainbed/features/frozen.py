@@ -16,7 +16,7 @@ from torch.utils.data import TensorDataset
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.features import extraction
-from ndcl_domainbed.features.pictures import Pictures, list_pictures
+from ndcl_domainbed.features.image_list import ImageList, list_images
 from ndcl_domainbed.features.spec import FeatureSpec, WeightsFile
 from ndcl_domainbed.features.store import Features, read_features, why_stale
 from ndcl_domainbed.hparams import SHORT_FREQ, SHORT_RUN
@@ -93,7 +93,7 @@ class FrozenFeatures(MultiDomainDataset):
     def __init__(self, root: str, test_envs: Sequence[int], hparams: Mapping[str, Any]) -> None:
         """Read the features of the images below ``root``; the first time, compute them."""
         super().__init__(root, test_envs, hparams)
-        pictures = list_pictures(self.IMAGES, root, hparams)
+        pictures = list_images(self.IMAGES, root, hparams)
         features = ensure_features(pictures, hparams, self.CACHE, self.choose_device)
         self.feature_info = features.info
         self.folder = features.folder
@@ -124,6 +124,7 @@ def frozen_dataset(images: Any, cache: Path, choose_device: ChooseDevice) -> typ
     attributes = {
         "__doc__": f"Frozen features of {images.__name__}.",
         "ENVIRONMENTS": list(images.ENVIRONMENTS),
+        "FIXED_SPLIT": getattr(images, "FIXED_SPLIT", None),
         "IMAGES": images,
         "CACHE": cache,
         "choose_device": staticmethod(choose_device),
@@ -132,7 +133,7 @@ def frozen_dataset(images: Any, cache: Path, choose_device: ChooseDevice) -> typ
 
 
 def ensure_features(
-    pictures: Pictures,
+    pictures: ImageList,
     hparams: Mapping[str, Any],
     cache: Path,
     choose_device: ChooseDevice,
@@ -172,7 +173,7 @@ def _make_writable(cache: Path) -> None:
 
 
 def _extract(
-    pictures: Pictures,
+    pictures: ImageList,
     hparams: Mapping[str, Any],
     spec: FeatureSpec,
     folder: Path,

@@ -30,6 +30,7 @@ class FeatureSpec:
     views: int
     view_augmentation: str
     version: int = VERSION
+    exif_rotation: bool = False
 
     @classmethod
     def from_hparams(cls, hparams: Mapping[str, Any]) -> FeatureSpec:
@@ -45,11 +46,15 @@ class FeatureSpec:
             image_size=size,
             views=int(hparams["views"]),
             view_augmentation=str(hparams["view_augmentation"]),
+            exif_rotation=bool(hparams.get("exif_rotation", False)),
         )
 
     def as_record(self) -> dict[str, Any]:
-        """Return the fields as plain values."""
-        return asdict(self)
+        """Return the fields as plain values, ``exif_rotation`` only where it is on."""
+        values = asdict(self)
+        if not self.exif_rotation:
+            del values["exif_rotation"]
+        return values
 
     def folder_name(self, dataset: str, weights: Path | None = None) -> str:
         """Return the name of the folder that holds these features of ``dataset``.

@@ -20,7 +20,7 @@ import numpy as np
 
 from imbalance_splits.errors import InputError
 from imbalance_splits.whole_files import whole_file
-from ndcl_domainbed.features.pictures import Pictures
+from ndcl_domainbed.features.image_list import ImageList
 from ndcl_domainbed.features.spec import WeightsFile
 
 INFO = "features.json"
@@ -55,7 +55,7 @@ def read_features(folder: Path) -> Features:
     return Features(folder, info, values, labels, domains, files)
 
 
-def why_stale(folder: Path, pictures: Pictures, weights: Path | None) -> str | None:
+def why_stale(folder: Path, pictures: ImageList, weights: Path | None) -> str | None:
     """Return why the features in ``folder`` are not those of the images; None if they are.
 
     An image or a file of weights is hashed again only if its size or modification time differs.
@@ -115,7 +115,7 @@ def _remember_stats(folder: Path, stats: np.ndarray) -> None:
         return
 
 
-def write_arrays(folder: Path, pictures: Pictures) -> None:
+def write_arrays(folder: Path, pictures: ImageList) -> None:
     """Write what is known of the images."""
     arrays: Mapping[str, np.ndarray] = {
         "labels": pictures.labels,

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,17 @@ class Table:
                 if cell.mean is None and cell.reason:
                     found.setdefault(cell.reason, []).append((row, column))
         return found
+
+
+def best_first(table: Table) -> Table:
+    """Return ``table`` sorted by its average, or else by its first column, the best row on top."""
+    place = table.columns.index(AVERAGE) if AVERAGE in table.columns else 0
+
+    def loss(row: Row) -> float:
+        mean = row[1][place].mean
+        return np.inf if mean is None else -mean
+
+    return replace(table, rows=sorted(table.rows, key=loss))
 
 
 class CellSource:

@@ -64,6 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="which algorithm to compare with the others; by default NDCL",
     )
+    add("--sort", action="store_true", help="sort the rows, the best on top")
     add("--counts", action="store_true", help="show (trials/runs) behind each figure")
     add("--partial", action="store_true", help="let runs count that are not done")
     add("--verbose", action="store_true", help="name what was left out, on standard error")
@@ -133,8 +134,9 @@ def _print_text(text: str) -> None:
 
 def _tables(args: argparse.Namespace, built: Sequence[Leaderboards]) -> list[Table]:
     from ndcl_domainbed.results import statistics
+    from ndcl_domainbed.results.tables import best_first
 
-    tables = [table for one in built for table in one.tables]
+    tables = [best_first(table) if args.sort else table for one in built for table in one.tables]
     if args.statistics:
         tables += statistics.build_tables(built, _measures(args), args.reference)
     return tables

@@ -3,61 +3,39 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from imbalance_splits.errors import InputError
-from imbalance_splits.layout import check_class_count
-from ndcl_domainbed.training.arguments import DEFAULT_DATA_DIR
+from imbalance_splits.table import LabelCounts
 
 
-def path_of_dataset(dataset: str, data_dir: str | None) -> Path | None:
-    """Return the folder or list of files that ``dataset`` is the path of; None for a name.
+def get_class(dataset: str, data_dir: str) -> Any:
+    """Return the class of the dataset that training would read; torch only if it must be."""
+    from ndcl_domainbed.testbed import datasets
 
-    A folder below ``data_dir`` goes by its name. A list need not exist.
-    """
-    from ndcl_domainbed.testbed.datasets import classes, path_of
-    from ndcl_domainbed.testbed.datasets.file_lists import LIST_SUFFIXES
-
-    path, found = Path(dataset), path_of(dataset, data_dir or DEFAULT_DATA_DIR)
-    if found is not None and (found == path or found.is_file()):
-        return found
-    is_list = dataset not in classes() and path.suffix.lower() in LIST_SUFFIXES
-    return path if is_list else None
-
-
-def available_counts(dataset: str, data_dir: str | None) -> dict[str, dict[str, int]] | None:
-    """Return domain -> class -> images; None for a published dataset that is not counted."""
-    from imbalance_splits.published import published_datasets
-
-    if path := path_of_dataset(dataset, data_dir):
-        if path.is_dir():
-            from imbalance_splits.folder_scan import folder_label_counts
-
-            return folder_label_counts(path)
-        from imbalance_splits.file_list import read_file_list
-
-        return read_file_list(path).label_counts()
-    if data_dir is None and dataset in published_datasets():
-        return None
-    return _named_label_counts(dataset, data_dir or DEFAULT_DATA_DIR)
-
-
-def _named_label_counts(dataset: str, data_dir: str) -> dict[str, dict[str, int]]:
-    """Count the images of a dataset that has a class: its folder's, or those that it holds."""
-    from imbalance_splits.folder_scan import folder_label_counts
+    if dataset in datasets.classes() or datasets.path_of(dataset, data_dir) is not None:
+        return datasets.get_dataset_class(dataset, data_dir)
     from ndcl_domainbed.backend import get_dataset_class
 
-    found = get_dataset_class(dataset, data_dir)
-    folder = getattr(found, "FOLDER", None)
-    if folder is None:
-        from imbalance_splits.labels import label_counts_of
+    return get_dataset_class(dataset, data_dir)
 
-        return label_counts_of(found(data_dir, [], {"data_augmentation": False}))
-    root = Path(data_dir) / folder
-    if not root.is_dir():
-        raise InputError(f"no folder {root}; name the directory that holds it with --data_dir.")
-    counts = folder_label_counts(root)
-    names = zip(found.ENVIRONMENTS, found.domain_folders(root), strict=True)
-    return {name: counts[folder] for name, folder in names}
+
+def count_images(dataset: str, data_dir: str) -> LabelCounts:
+    """Return domain -> class -> images of the dataset that training would read.
+
+    For a published dataset whose folder is not in ``data_dir`` these are the published counts.
+    """
+    from imbalance_splits.labels import check_class_count, label_counts_of
+    from imbalance_splits.published import label_counts, published_datasets
+
+    found = get_class(dataset, data_dir)
+    if hasattr(found, "count_images"):
+        if dataset in published_datasets() and not (Path(data_dir) / found.FOLDER).is_dir():
+            return label_counts(dataset)
+        return found.count_images(data_dir)
+    opened = found(data_dir, [], {"data_augmentation": False})
+    check_class_count(opened.classes, dataset)
+    return label_counts_of(opened)
 
 
 def training_refusal(dataset: str, data_dir: str) -> str | None:
@@ -66,11 +44,8 @@ def training_refusal(dataset: str, data_dir: str) -> str | None:
     The images are listed as for training. That ends at the first thing wrong, which may be an
     image that is reported already.
     """
-    from ndcl_domainbed.testbed.datasets import get_dataset_class
-
     try:
-        found = get_dataset_class(dataset, data_dir)(data_dir, [], {"data_augmentation": False})
-        check_class_count(found.classes, dataset)
+        count_images(dataset, data_dir)
     except InputError as error:
         return str(error)
     return None
@@ -81,12 +56,12 @@ def image_place(dataset: str, data_dir: str) -> Path:
 
     A path is looked for where training looks for it.
     """
-    from ndcl_domainbed.testbed.datasets import get_dataset_class, path_of
+    from ndcl_domainbed.testbed.datasets import path_of
 
     path = path_of(dataset, data_dir)
     if path is not None:
         return path
-    folder = getattr(get_dataset_class(dataset, data_dir), "FOLDER", None)
+    folder = getattr(get_class(dataset, data_dir), "FOLDER", None)
     if folder is None:
         raise InputError(f"{dataset} has no folder of images to verify.")
     return Path(data_dir) / folder

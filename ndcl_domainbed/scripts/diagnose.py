@@ -1,4 +1,4 @@
-"""Look at why a method works: a picture, a table and a caption for each check, on your runs."""
+"""Look at why a method works: a figure, a table and a caption for each check, on your runs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed import diagnostics
+from ndcl_domainbed.diagnostics.findings import require_packages
 from ndcl_domainbed.own_code import add_flag
 from ndcl_domainbed.scripts.cli import run
 
@@ -33,13 +34,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--output", required=True, metavar="OUT",
         help="folder for NAME.png, NAME.csv and the page index.html")  # fmt: skip
     add("--data_dir", metavar="DIR", help="where the images are now; by default where they were")
-    add(
-        "--images",
-        type=int,
-        default=diagnostics.Request.images,
-        metavar="N",
-        help="images of a split that a costly diagnostic looks at (at most %(default)s)",
-    )
+    add("--images", type=int, default=diagnostics.Request.images, metavar="N",
+        help="images of a split that a costly check looks at (%(default)s at most)")  # fmt: skip
     add("--seed", type=int, default=0, help="seed of what is drawn (%(default)s)")
     add("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps; by default the best there is")
     return flags
@@ -48,55 +44,39 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status. Raises InputError for bad input."""
     args = build_parser().parse_args(argv)
-    request = _request(args)
+    folders = [Path(args.run), *map(Path, args.compare)]
+    request = diagnostics.Request(
+        folders[0], tuple(folders[1:]), args.data_dir, args.device, args.seed, args.images
+    )
+    for folder in folders:
+        if not folder.is_dir():
+            raise InputError(f"there is no folder {folder}: name the folder of a finished run.")
+    require_packages()  # no long wait for an error about a missing package
     output = Path(args.output)
     if args.name == ALL:
-        _all(request, output)
+        _make_all(request, output)
     else:
-        _one(args.name, request, output)
+        _make_one(args.name, request, output)
     from ndcl_domainbed.diagnostics.page import write_page
 
     print(f"page: {write_page(output)}")
     return 0
 
 
-def _request(args: argparse.Namespace) -> diagnostics.Request:
-    """Return what is asked for; InputError for a folder that does not exist."""
-    if args.images < 1:
-        raise InputError(f"--images must be at least 1; it was given {args.images}")
-    request = diagnostics.Request(
-        Path(args.run), tuple(map(Path, args.compare)), args.data_dir, args.device,
-        args.seed, args.images,
-    )  # fmt: skip
-    for folder in request.folders:
-        if not folder.is_dir():
-            raise InputError(f"there is no folder {folder}: name the folder of a finished run.")
-    return request
-
-
-def _one(name: str, request: diagnostics.Request, output: Path) -> None:
+def _make_one(name: str, request: diagnostics.Request, output: Path) -> None:
     """Make one diagnostic, write it and print its caption."""
-    diagnostic = diagnostics.get_diagnostic(name)
-    from ndcl_domainbed.diagnostics.pictures import require_matplotlib
-
-    require_matplotlib()  # no long wait for an error about a missing package
-    found = diagnostic.diagnose(request)
-    made = {
-        "runs": [str(folder) for folder in request.folders],
-        "seed": request.seed,
-        "images": request.images,
-    }
-    paths = found.write(output, name, made)
+    found = diagnostics.get_diagnostic(name).diagnose(request)
+    paths = found.write(output, name, request)
     print(f"{name}: {found.caption}")
     print("  written: " + ", ".join(map(str, paths)), flush=True)
 
 
-def _all(request: diagnostics.Request, output: Path) -> None:
-    """Make every diagnostic that these runs allow; InputError if there is none."""
+def _make_all(request: diagnostics.Request, output: Path) -> None:
+    """Make every diagnostic that these runs allow. Raises InputError if they allow none."""
     missed = []
     for name in diagnostics.diagnostic_names():
         try:
-            _one(name, request, output)
+            _make_one(name, request, output)
         except InputError as error:
             missed.append(f"{name}: left out, {error}")
     if len(missed) == len(diagnostics.diagnostic_names()):

@@ -80,7 +80,7 @@ def _verify(recipe: Recipe, place: Path, view: View) -> int:
 
     published = recipe.dataset if recipe.dataset in published_datasets() else None
     with view.progress("decoding", "images") as report:
-        found = verify_folder(place, published, report)
+        found = verify_folder(place, published, report, known=True)
     for line in found.problems:
         view.say(line)
     for line in [*found.notes, *([recipe.note] if recipe.note else [])]:

@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _write_picture(domains: dict[str, Images], path: Path) -> None:
-    from ndcl_domainbed.testbed.datasets.digits.picture import contact_sheet
+    from ndcl_domainbed.testbed.datasets.digits.contact_sheet import contact_sheet
 
     try:
         contact_sheet(domains).save(path)

@@ -13,27 +13,21 @@ from typing import TYPE_CHECKING, Any
 from imbalance_splits.errors import InputError, unknown_name
 from ndcl_domainbed.own_code import add_flag
 from ndcl_domainbed.scripts.cli import run
-from ndcl_domainbed.scripts.dataset_argument import (
-    available_counts,
-    image_place,
-    path_of_dataset,
-    training_refusal,
-)
-from ndcl_domainbed.training.arguments import DEFAULT_DATA_DIR, parse_hparams
+from ndcl_domainbed.scripts.dataset_argument import count_images, image_place, training_refusal
+from ndcl_domainbed.training.arguments import DEFAULT_DATA_DIR
 
 if TYPE_CHECKING:
     from imbalance_splits.table import LabelCounts, SplitTable
 
 _DATASET = "a dataset's name, a folder domain/class/image, or a .csv or .json list of files"
-_COUNTED = (
-    "where a named dataset is: its images are counted there and a table made for them, "
-    "instead of the shipped table"
-)
-_SETTING = "a setting's name, or a table: a .json or .csv file"
+_SETTING = "a setting's name, maybe as NAME:parameter=value,..., or a table: a .json or .csv file"
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
+def build_parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """Return the parser of the command line, for ``argv`` if that is given.
+
+    Only 'make' has the flags of all settings: to know them, the user's own files are imported.
+    """
     top = argparse.ArgumentParser(
         prog="ndcl-domainbed splits", description=__doc__, allow_abbrev=False
     )
@@ -45,13 +39,20 @@ def build_parser() -> argparse.ArgumentParser:
     plot.add_argument("--output", required=True, metavar="FILE", help=".png, .pdf or .svg")
     for flags in (show, plot):
         flags.add_argument("--target", metavar="DOMAIN", help="one target only; by default all")
+        flags.add_argument("--validation", type=int, help=_MEANINGS["validation"])
     make = _command(commands, "make", "generate a table and write it", _DATASET, _SETTING)
     make.add_argument("--output", required=True, metavar="FILE", help="the table, a .json file")
-    for flags in (show, plot, make):
-        flags.add_argument("--data_dir", metavar="DIR", help=_COUNTED)
-    _parameters(make)
+    group = make.add_argument_group("shot groups")
+    group.add_argument("--many", type=float, help="classes with more images on average are Many")
+    group.add_argument("--few", type=float, help="classes with fewer images on average are Few")
     verify = _command(commands, "verify", "check all images, and if training takes them", _DATASET)
-    verify.add_argument("--data_dir", metavar="DIR", help="where the dataset's folder is")
+    for flags in (show, plot, make, verify):
+        flags.add_argument(
+            "--data_dir", metavar="DIR", default=DEFAULT_DATA_DIR,
+            help="folder of the datasets, as for training (%(default)s)",
+        )  # fmt: skip
+    if argv is None or "make" in argv:
+        _add_parameters(make)
     return top
 
 
@@ -69,36 +70,45 @@ def _command(
     return flags
 
 
-def _parameters(flags: argparse.ArgumentParser) -> None:
-    """Add what ``make`` can vary; what is not given keeps the setting's default."""
+_MEANINGS = {
+    "c": "shape of the tail, > 1: the larger, the steeper",
+    "q": "share kept for testing at the head of a tail",
+    "validation": "validation images of each class and domain",
+    "lower": "least training count",
+    "middle": "size of the flat domain, to the mean of the others",
+    "middle_range": "least and largest number of images of a scarce domain",
+    "factor": "the largest count to the smallest",
+    "seed": "seed of the random draws",
+}
+"""What the parameters of this package's settings mean."""
+
+
+def _add_parameters(flags: argparse.ArgumentParser) -> None:
+    """Add a flag for each parameter of any setting, also of the user's own.
+
+    One that is called like another flag can still be given as SETTING:parameter=value.
+    """
+    from imbalance_splits.settings import parameter_names, setting_names
+
+    owners: dict[str, list[str]] = {}
+    for setting in setting_names():
+        for parameter in parameter_names(setting):
+            owners.setdefault(parameter, []).append(setting)
     group = flags.add_argument_group("parameters of the setting")
-    add = group.add_argument
-    add("--c", type=float, help="shape of the tail, > 1: the larger, the steeper")
-    add("--q", type=float, help="share kept for testing at the head of a tail")
-    add("--validation", type=int, help="validation images of each class and domain")
-    add("--lower", type=int, help="least training count")
-    add("--middle", type=float, help="Cross: size of the flat domain, to the mean of the others")
-    add(
-        "--middle_range",
-        type=int,
-        nargs=2,
-        metavar=("LOW", "HIGH"),
-        help="Duality: range of the number of images of a scarce domain",
-    )
-    add("--factor", type=float, help="Exponential: the largest count to the smallest")
-    add("--seed", type=int, help="Duality: seed of the random draws")
-    add("--parameters", metavar="JSON", help="""of a setting of your own, such as '{"steps": 3}'""")
-    group = flags.add_argument_group("shot groups")
-    group.add_argument("--many", type=float, help="classes with more images on average are Many")
-    group.add_argument("--few", type=float, help="classes with fewer images on average are Few")
-
-
-_PARAMETERS = ("c", "q", "validation", "lower", "middle", "middle_range", "factor", "seed")
+    taken = {action.dest for action in flags._actions}
+    for parameter, settings in owners.items():
+        if parameter not in taken:
+            meaning = f": {_MEANINGS[parameter]}" if parameter in _MEANINGS else ""
+            group.add_argument(
+                f"--{parameter}", nargs="+", metavar="VALUE", help=", ".join(settings) + meaning
+            )
+    flags.set_defaults(parameters=[name for name in owners if name not in taken])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status. Raises InputError for bad input."""
-    args = build_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    args = build_parser(words).parse_args(words)
     if not getattr(args, "dataset", "none").strip():  # as a path it would be the working directory
         raise InputError(f"DATASET is empty: give {_DATASET}.")
     commands = {"list": _list, "show": _show, "make": _make, "plot": _plot, "verify": _verify}
@@ -150,11 +160,10 @@ def _plot(args: argparse.Namespace) -> int:
 def _make(args: argparse.Namespace) -> int:
     """Generate a table, write it, and say how much of the dataset it keeps."""
     from imbalance_splits.kept import describe_kept
+    from imbalance_splits.settings import parse_value
 
-    given = {name: getattr(args, name) for name in _PARAMETERS if getattr(args, name) is not None}
-    given |= parse_hparams(args.parameters, "--parameters")
-    if "middle_range" in given:
-        given["middle_range"] = tuple(given["middle_range"])
+    words = {name: getattr(args, name) for name in args.parameters}
+    given = {name: parse_value(",".join(x)) for name, x in words.items() if x is not None}
     if Path(args.output).suffix.lower() != ".json":
         raise InputError(f"--output {args.output}: the table is written as .json.")
     table, counts = _table(args, given)
@@ -183,19 +192,28 @@ def _with_thresholds(table: SplitTable, many: float | None, few: float | None) -
 def _table(
     args: argparse.Namespace, parameters: dict[str, Any] | None = None
 ) -> tuple[SplitTable, LabelCounts]:
-    """Return the table of ``args.dataset`` under ``args.setting``, and the available images."""
-    from imbalance_splits.make_table import generated_table, table_for
-    from imbalance_splits.published import label_counts, published_parameters
+    """Return the table that training would use, and the images that it would find.
 
-    counts = available_counts(args.dataset, args.data_dir)
-    if counts is None:
-        table = table_for(args.dataset, args.setting, None, parameters)
-        return table, label_counts(args.dataset)
-    if path := path_of_dataset(args.dataset, args.data_dir):
-        name = path.resolve().stem
-        return generated_table(name, args.setting, counts, parameters), counts
-    given = {**published_parameters(args.dataset, args.setting), **(parameters or {})}
-    return generated_table(args.dataset, args.setting, counts, given), counts
+    Raises InputError where they do not fit.
+    """
+    from imbalance_splits.imbalance import counts_of
+    from imbalance_splits.make_table import generated_table, table_for
+    from imbalance_splits.published import describe_twin, label_counts, published_datasets
+    from ndcl_domainbed.testbed.datasets import path_of
+
+    if getattr(args, "validation", None) is not None and parameters is None:
+        parameters = {"validation": args.validation}
+    counts = count_images(args.dataset, args.data_dir)
+    path = path_of(args.dataset, args.data_dir)
+    if path is not None:
+        for line in describe_twin(counts):
+            print(f"note: {line}", file=sys.stderr)
+        return generated_table(path.resolve().stem, args.setting, counts, parameters), counts
+    shipped = args.dataset in published_datasets() and counts == label_counts(args.dataset)
+    table = table_for(args.dataset, args.setting, None if shipped else counts, parameters)
+    for target in table.train_counts:
+        counts_of(table, target, table.sources(target), list(next(iter(counts.values()))))
+    return table, counts
 
 
 def _targets(table: SplitTable, target: str | None) -> list[str] | None:
@@ -211,15 +229,18 @@ def _verify(args: argparse.Namespace) -> int:
     """Check the images of a dataset; status 1 if something is wrong with them."""
     from imbalance_splits.published import published_datasets
     from imbalance_splits.verify import verify_folder, verify_list
+    from ndcl_domainbed.testbed import datasets
 
-    data_dir = args.data_dir or DEFAULT_DATA_DIR
-    root = image_place(args.dataset, data_dir)
+    root = image_place(args.dataset, args.data_dir)
     published = args.dataset if args.dataset in published_datasets() else None
+    known = args.dataset in datasets.classes()
     check = (
-        partial(verify_list, root) if root.is_file() else partial(verify_folder, root, published)
+        partial(verify_list, root)
+        if root.is_file()
+        else partial(verify_folder, root, published, known=known)
     )
     report = _with_progress(check)
-    refusal = None if published else training_refusal(args.dataset, data_dir)
+    refusal = None if published else training_refusal(args.dataset, args.data_dir)
     if refusal and not any(str(path) in refusal for path in report.unread):
         report.problems.append(f"training refuses it: {refusal}")
     for line in report.problems:

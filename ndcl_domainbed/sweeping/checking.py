@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from imbalance_splits.settings import build_setting, get_setting
+from imbalance_splits.settings import build_setting, parse_setting
 from imbalance_splits.settings.base import GeneratedSetting
 from imbalance_splits.settings.from_file import FILE_SUFFIXES, FromFile
 from ndcl_domainbed import backend, registry
@@ -84,8 +84,11 @@ def _check_setting(setting: str, dataset: str) -> None:
     """
     if Path(setting).suffix.lower() in FILE_SUFFIXES:
         FromFile(setting).table(dataset, {})
-    elif not issubclass(get_setting(setting), GeneratedSetting):
-        build_setting(setting, {}).table(dataset, {})
+        return
+    name, parameters = parse_setting(setting)
+    made = build_setting(name, parameters)
+    if not isinstance(made, GeneratedSetting):
+        made.table(dataset, {})
 
 
 def _at_least(flag: str, value: int | None, least: int) -> None:

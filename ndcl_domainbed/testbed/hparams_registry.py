@@ -34,6 +34,7 @@ NETWORK: dict[str, Hparam] = {
     "pretrained": Hparam(True),
     "weights": Hparam(""),
     "image_size": Hparam(by_dataset(small=28, other=224), within=Range(8, 4096)),
+    "exif_rotation": Hparam(False),
     "frozen": Hparam(False),
     "views": Hparam(3, within=Range(0, 1000)),
     "view_augmentation": Hparam("domainbed", choices=("domainbed", "crop_flip")),
@@ -42,7 +43,8 @@ NETWORK: dict[str, Hparam] = {
 
 ``backbone``: see :func:`ndcl_domainbed.testbed.networks.choose_backbone`. ``weights``: a file with
 the weights of the backbone; empty means those that ``pretrained`` asks for. ``image_size``: height
-and width of the images in pixels, for folders and lists of images. ``frozen``: the backbone is not
+and width of the images in pixels, for folders and lists of images. ``exif_rotation``: whether
+these are turned as their EXIF data say; DomainBed does not. ``frozen``: the backbone is not
 trained; its features are computed once (:mod:`ndcl_domainbed.features`), for the plain view of an
 image and for ``views`` augmented ones, made by ``view_augmentation``: 'domainbed' (crop of 70 to
 100 % of the area, flip, color jitter, grayscale) or 'crop_flip' (the first two alone).
@@ -103,7 +105,7 @@ SHARED: dict[str, Hparam] = {
 
 READ_BY_THE_LOOP = frozenset(
     {"batch_size", "class_balanced", "data_augmentation"}
-    | {"image_size", "views", "view_augmentation"}
+    | {"exif_rotation", "image_size", "views", "view_augmentation"}
 )
 """Shared hyper-parameters that shape the minibatches; no algorithm reads them."""
 

@@ -11,7 +11,12 @@ from typing import Any
 
 import torch
 
-from imbalance_splits.datasets import HoldoutDataset, ImbalancedDataset, SplitDataset
+from imbalance_splits.datasets import (
+    FixedSplitDataset,
+    HoldoutDataset,
+    ImbalancedDataset,
+    SplitDataset,
+)
 from imbalance_splits.errors import InputError
 from imbalance_splits.labels import label_counts_of
 from imbalance_splits.make_table import generated_table, table_for
@@ -158,6 +163,13 @@ def split_dataset(arguments: TrainArguments, dataset_class: Any, hparams: Hparam
     Raises InputError if the dataset cannot be read, has a label that is no class, cannot be
     split like that, or has a source without a training image then.
     """
+    if getattr(dataset_class, "FIXED_SPLIT", None) is not None:
+        if arguments.imbalance or arguments.uda_holdout_fraction:
+            raise InputError(
+                f"{arguments.dataset} has a split of its own (the column split): leave out "
+                "--imbalance and --uda_holdout_fraction, or the column."
+            )
+        return FixedSplitDataset(dataset_class, arguments.data_dir, arguments.test_envs, hparams)
     if arguments.imbalance is None:
         dataset = HoldoutDataset(
             dataset_class, arguments.data_dir, arguments.test_envs, hparams,
@@ -170,12 +182,9 @@ def split_dataset(arguments: TrainArguments, dataset_class: Any, hparams: Hparam
                 "Use a larger share."
             )
         return dataset
-    table = split_table(
-        arguments, dataset_class, lambda: label_counts(arguments.data_dir, dataset_class, hparams)
-    )
-    seeding.seed_everything(arguments.seed)  # a dataset that draws its images draws them again
     split = ImbalancedDataset(
-        dataset_class, arguments.data_dir, arguments.test_envs, hparams, table,
+        dataset_class, arguments.data_dir, arguments.test_envs, hparams,
+        lambda counts: split_table(arguments, dataset_class, lambda: counts),
         arguments.trial_seed, arguments.holdout_fraction,
     )  # fmt: skip
     for env, counts in zip(split.sources, split.label_counts, strict=True):

@@ -12,13 +12,13 @@ from PIL import Image
 from torch import Tensor, nn
 
 from imbalance_splits.errors import InputError
+from imbalance_splits.pixels import read_rgb
 from ndcl_domainbed import registry
 from ndcl_domainbed.features.extraction import half_precision
 from ndcl_domainbed.features.frozen import frozen_backbone
 from ndcl_domainbed.hparams import Hparams
 from ndcl_domainbed.run_folder import MODEL_FILE, RECORDS_FILE
 from ndcl_domainbed.testbed.datasets.images import transforms
-from ndcl_domainbed.testbed.datasets.images.reading import read_rgb
 from ndcl_domainbed.testbed.networks import describe_weights
 from ndcl_domainbed.training import records
 from ndcl_domainbed.training.feed import evaluation_batch_size

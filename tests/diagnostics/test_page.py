@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from html import escape
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
 from imbalance_splits.errors import InputError
-from ndcl_domainbed.diagnostics import Findings, diagnostic_names
+from ndcl_domainbed.diagnostics import Findings, Request, diagnostic_names
 from ndcl_domainbed.diagnostics.page import write_page
 from tests.browser import found_in_a_browser, needs_browser
 
@@ -31,7 +32,7 @@ def test_the_page_fits_a_phone_and_paper(tmp_path):
     for name in diagnostic_names():
         table = pd.DataFrame({f"column {k}": [k] for k in range(20)})
         found = Findings("A caption.", table, Figure(figsize=(15, 8)))
-        found.write(tmp_path, name, {"runs": ["runs/NDCL"], "seed": 0, "images": 500})
+        found.write(tmp_path, name, Request(Path("runs/NDCL")))
     page = write_page(tmp_path).read_text(encoding="utf-8")
     width, notes = found_in_a_browser(PHONE.format(page=escape(page)), tmp_path)
     assert width <= 390
@@ -41,8 +42,8 @@ def test_the_page_fits_a_phone_and_paper(tmp_path):
 def test_damaged_files_are_named(tmp_path):
     name = diagnostic_names()[0]
     found = Findings("A caption.", pd.DataFrame({"a": [1]}), Figure())
-    found.write(tmp_path, name, {"runs": [], "seed": 0, "images": 500})
+    found.write(tmp_path, name, Request(tmp_path))
     for content in ("{", "[]", "{}"):
         (tmp_path / f"{name}.json").write_text(content)
-        with pytest.raises(InputError, match=f"{name}.*damaged.*make it again"):
+        with pytest.raises(InputError, match=f"{name}.*damaged.*diagnose {name} again"):
             write_page(tmp_path)

@@ -16,6 +16,7 @@ OURS = re.compile(r"^(?:ndcl-domainbed|python -m ndcl_domainbed\.scripts\.)\s*([
 
 NOT_RUN = (
     ("make ", "it sets up an environment; what it starts is parsed"),
+    ("git clone ", "the repository is here"),
     ("pip install ", "it changes the environment; the extras are looked up"),
     ("cd ", "a place on the reader's machine"),
     ("export ", "a place on the reader's machine"),
@@ -54,6 +55,11 @@ NOT_RUN = (
 """How the commands that are only parsed begin, and why; what has no flags to parse is let be."""
 
 SHORTENED = (
+    (
+        "ndcl-domainbed train --dataset DigitsDG --imbalance TotalHeavyTail --algorithm NDCL "
+        "--test_envs 0 --steps 101",
+        "--steps 3",
+    ),
     (
         "ndcl-domainbed train --dataset DigitsDG --imbalance TotalHeavyTail --test_envs 0 --diag",
         "--steps 3",

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from imbalance_splits.published import FOLDERS, label_counts
+from imbalance_splits.published import DOMAINS, label_counts
 from tests.image_folders import write_images
 
 pytestmark = pytest.mark.domainbed
@@ -148,7 +148,7 @@ def pacs(tmp_path_factory):
     image = root / "image.jpg"
     image.write_bytes(b"")
     counts = label_counts("PACS")
-    for name, folder in zip("ACPS", FOLDERS["PACS"], strict=True):
+    for name, folder in DOMAINS["PACS"].items():
         for label, count in counts[name].items():
             target = root / "PACS" / folder / label
             target.mkdir(parents=True)

@@ -13,8 +13,8 @@ from tests.features.training import train_words
 
 def test_a_dataset_of_tensors(tmp_path):
     said = (
-        "error: Debug28 has no image files, so a frozen network has nothing to see: leave the "
-        "hyper-parameter frozen out.\n"
+        "error: Debug28 has no image files, so a frozen network has nothing to see: leave "
+        "out the hyper-parameter frozen.\n"
     )
     outcome = call("features", "--dataset", "Debug28", "--data_dir", tmp_path)
     assert (outcome.status, outcome.err) == (2, said)
@@ -39,13 +39,13 @@ def test_an_image_that_cannot_be_decoded(tmp_path):
 
 def test_an_image_that_goes_while_features_are_computed(tmp_path, monkeypatch):
     """It is not the cache that could not be written."""
-    from ndcl_domainbed.testbed.datasets.images import files
+    from ndcl_domainbed.testbed.datasets import image_files as files
 
     gone = write_photos(tmp_path) / "pen" / "hat" / "002.png"
     read = files.read_rgb
 
-    def read_and_remove(path):
-        image = read(path)
+    def read_and_remove(path, **how):
+        image = read(path, **how)
         if path == str(gone):
             gone.unlink()
         return image

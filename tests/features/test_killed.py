@@ -9,7 +9,7 @@ import signal
 
 from PIL import Image
 
-from ndcl_domainbed.testbed.datasets.images import files
+from ndcl_domainbed.testbed.datasets import image_files as files
 from tests.features.commands import features, folders, signal_at_rename, start, write_photos
 
 MANY = {"per_class": 22, "size": 32}
@@ -85,9 +85,9 @@ def test_what_is_done_is_not_done_again(tmp_path, monkeypatch):
     assert json.loads(progress.read_text())["done"] == 64
     read, names = files.read_rgb, []
 
-    def read_and_note(path):
+    def read_and_note(path, **how):
         names.append(path)
-        return read(path)
+        return read(path, **how)
 
     monkeypatch.setattr(files, "read_rgb", read_and_note)
     assert features(tmp_path).status == 0

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch.utils.data import Subset, TensorDataset
 
-from imbalance_splits.datasets import HoldoutDataset, ImbalancedDataset
+from imbalance_splits.datasets import FixedSplitDataset, HoldoutDataset, ImbalancedDataset
 from imbalance_splits.errors import InputError
 from imbalance_splits.labels import label_counts_of, labels_of
 from imbalance_splits.make_table import table_for
-from imbalance_splits.published import ENVIRONMENTS, label_counts, published_table
+from imbalance_splits.published import DOMAINS, label_counts, published_table
 from imbalance_splits.seeds import seed_hash
 from imbalance_splits.shots import shot_groups
 from imbalance_splits.splitting import holdout_split, split_domain
@@ -65,16 +65,9 @@ def test_an_imbalanced_split_keeps_its_promises(test_envs):
 
 def test_evaluation_sets_are_in_order_and_val_is_balanced():
     split = imbalanced([1])
-    assert list(split.evaluation_sets) == [
-        (0, "in"),
-        (0, "out"),
-        (0, "val"),
-        (1, "in"),
-        (1, "out"),
-        (2, "in"),
-        (2, "out"),
-        (2, "val"),
-    ]
+    source, target = ("in", "out", "val"), ("in", "out")
+    wanted = [(env, part) for env in range(3) for part in (target if env == 1 else source)]
+    assert list(split.evaluation_sets) == wanted
     for env in (0, 2):
         labels = [int(label) for _, label in split.evaluation_sets[env, "val"]]
         assert np.bincount(labels).tolist() == [2, 2, 2]
@@ -95,12 +88,6 @@ def test_counts_seeds_and_images_are_those_of_the_specification():
     assert split.evaluation_sets[1, "in"].indices == rest.tolist()
     assert split.evaluation_sets[1, "out"].indices == held.tolist()
     assert places(split.evaluation_sets[1, "out"]) == (1000 + held).tolist()
-
-
-def test_the_trial_seed_moves_the_images_and_not_the_counts():
-    one, two = imbalanced([0], trial_seed=0), imbalanced([0], trial_seed=1)
-    np.testing.assert_array_equal(one.label_counts, two.label_counts)
-    assert one.train_sets[0].indices != two.train_sets[0].indices
 
 
 def test_of_two_test_domains_the_first_ones_table_counts():
@@ -233,6 +220,63 @@ def test_an_imbalanced_split_needs_a_target():
         imbalanced([])
 
 
+class Gaps(InMemory):
+    """A source and the target lack a class, and one class is in the target alone."""
+
+    SIZES = ((30, 0, 12, 0), (14, 25, 40, 0), (33, 33, 0, 20))
+
+
+@pytest.mark.parametrize("setting", ["TotalHeavyTail", "Cross", "Duality", "Exponential"])
+def test_a_class_that_a_domain_lacks_has_a_count_of_zero(setting):
+    split = imbalanced([2], Gaps, table_of(Gaps, setting))
+    check_promises(split, Gaps("", [], {}))
+    assert (split.label_counts > 0).tolist() == [[1, 0, 1, 0], [1, 1, 1, 0]]
+    assert split.shot_groups[3] == "zero"
+    assert split.notes[:3] == [
+        "domain a has no image of 1, 3",
+        "domain b has no image of 3",
+        "domain c has no image of 2",
+    ]
+    balanced = [int(label) for _, label in split.evaluation_sets[0, "val"]]
+    assert np.bincount(balanced, minlength=4).tolist() == [2, 0, 2, 0]
+
+
+class Fixed(InMemory):
+    SIZES = ((2, 2), (2, 1), (2, 2))
+    FIXED_SPLIT = (
+        ("train", "train", "val", "test"),
+        ("train", "train", "val"),
+        ("val", "test", "train", "test"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        (2, {(0, "in"): [0, 1], (0, "out"): [3], (0, "val"): [2], (1, "in"): [0, 1],
+             (1, "out"): [2], (1, "val"): [2], (2, "in"): [1, 3], (2, "out"): [0]}),
+        (1, {(0, "in"): [0, 1], (0, "out"): [3], (0, "val"): [2], (1, "in"): [0, 1, 2],
+             (1, "out"): [2], (2, "in"): [2], (2, "out"): [1, 3], (2, "val"): [0]}),
+    ],
+)  # fmt: skip
+def test_a_fixed_split_is_used_as_it_stands(target, expected):
+    split = FixedSplitDataset(Fixed, "", [target], {})
+    assert {key: part.indices for key, part in split.evaluation_sets.items()} == expected
+    assert [train.indices for train in split.train_sets] == [
+        expected[env, "in"] for env in range(3) if env != target
+    ]
+    assert split.shot_groups == shot_groups(split.label_counts, split.thresholds)
+    assert any("the split is the list's own" in note for note in split.notes)
+
+
+def test_a_fixed_split_needs_training_images_in_every_source():
+    class Held(Fixed):
+        FIXED_SPLIT = (("val",) * 4, *Fixed.FIXED_SPLIT[1:])
+
+    with pytest.raises(InputError, match="domain a has no image whose split is train"):
+        FixedSplitDataset(Held, "", [2], {})
+
+
 class Random(InMemory):
     """Draws other images each time it is made, as DomainBed's Debug datasets do."""
 
@@ -279,7 +323,7 @@ def test_a_real_domainbed_data_set_splits_as_domainbed_splits_it(tmp_path, monke
 
 def published_stand_in(dataset, share):
     """Return a dataset with the published label counts divided by ``share``."""
-    counts, environments = label_counts(dataset), ENVIRONMENTS[dataset]
+    counts, environments = label_counts(dataset), tuple(DOMAINS[dataset])
     sizes = tuple(tuple(math.ceil(n / share) for n in counts[env].values()) for env in environments)
     members = {"ENVIRONMENTS": environments, "SIZES": sizes, "classes": tuple(counts["C"])}
     return type("StandIn", (InMemory,), members)
@@ -291,7 +335,7 @@ def published_stand_in(dataset, share):
 def test_published_tables_fit_the_subset_and_the_full_data_set(dataset, setting, share):
     table = published_table(dataset, setting)
     stand_in = published_stand_in(dataset, share)
-    for target, name in enumerate(ENVIRONMENTS[dataset]):
+    for target, name in enumerate(DOMAINS[dataset]):
         split = imbalanced([target], stand_in, table)
         np.testing.assert_array_equal(split.label_counts, table.counts(name))
         check = stand_in("", [], {})

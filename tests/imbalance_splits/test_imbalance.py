@@ -72,6 +72,22 @@ def test_names_lists_arrays_and_datasets_say_the_same(tmp_path):
             assert_same(parts, first.sources[name])
 
 
+def test_image_folders_of_different_classes_are_numbered_together(tmp_path):
+    write_images(tmp_path, ["art", "pen"], ["cat", "owl"], per_class=10)
+    write_images(tmp_path, ["web"], ["dog", "owl"], per_class=10)
+    folders = {path.name: ImageFolder(path) for path in sorted(tmp_path.iterdir())}
+    names = {d: [f.classes[k] for k in f.targets] for d, f in folders.items()}
+    one, other = (
+        make_imbalance(given, "Exponential", "art", factor=3, validation=2)
+        for given in (folders, names)
+    )
+    assert one.classes == other.classes == ["cat", "dog", "owl"]
+    assert (one.counts > 0).tolist() == [[True, False, True], [False, True, True]]
+    for name, parts in one.sources.items():
+        assert_same(parts, other.sources[name])
+    assert one.notes[0] == "domain art has no image of dog"
+
+
 def assert_same(one: DomainIndices, other: DomainIndices):
     for part in ("train", "validation", "test"):
         assert getattr(one, part).tolist() == getattr(other, part).tolist()
@@ -96,7 +112,7 @@ def test_a_published_table_and_one_of_ones_own(tmp_path):
 def test_notes_tell_of_empty_groups_and_of_how_much_is_kept():
     notes = make_imbalance(LABELS, "Balanced", "a").notes
     assert notes[0].startswith("Empty: Many, Few (every class that is trained on has the same")
-    assert notes[1].startswith("Target a trains on ")
+    assert notes[1].startswith("With target a, ")
 
 
 @pytest.mark.parametrize(
@@ -105,7 +121,7 @@ def test_notes_tell_of_empty_groups_and_of_how_much_is_kept():
         ({"target": "z"}, "no labels of the target 'z'; there are: a, b, c"),
         ({"setting": "Exponentail"}, "unknown setting 'Exponentail'; did you mean 'Exponential'"),
         ({"facto": 3}, "unknown parameter of Exponential 'facto'; did you mean 'factor'"),
-        ({"factor": "x"}, "setting Exponential: a parameter is of a wrong type"),
+        ({"factor": "x"}, "setting Exponential: factor is 'x'; it must be a number"),
         ({"labels": {**LABELS, "b": [0, 3]}, "classes": NAMES}, "domain b: labels from 0 to 3, "),
         ({"labels": {**LABELS, "b": [[0, 1]]}}, "domain b: the labels must be a list of whole"),
         ({"labels": {**LABELS, "b": [0.5]}}, "domain b: the labels must be a list of whole"),

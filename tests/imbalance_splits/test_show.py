@@ -50,9 +50,3 @@ def test_what_made_a_table_may_have_been_edited_by_hand():
     table = table_for("PACS", "Cross", parameters={"c": 2.5})
     table.provenance["parameters"] = None
     assert table_text(table, ["A"]).startswith("PACS Cross\nGenerated with")
-
-
-def test_a_count_of_zero_has_no_ratio():
-    table = table_for("PACS", "TotalHeavyTail")
-    table.train_counts["S"]["P"]["dog"] = 0
-    assert cells(table_text(table, ["S"]))["P"][-1] == "-"

@@ -89,3 +89,14 @@ def test_averages_are_those_of_the_data_sets_and_need_every_one():
     assert [cell.mean for cell in cells] == [50, 70, 60]
     assert [cell.mean for cell in others] == [10, None, None]
     assert others[1].reason == "why"
+
+
+def test_the_best_row_comes_first_and_rows_without_a_figure_last():
+    rows = [
+        (name, [Cell(first), Cell(average)])
+        for name, first, average in [("A", 9.0, 1.0), ("B", 1.0, 3.0), ("C", 1.0, None)]
+    ]
+    table = tables.Table("domains", {}, ["sketch", tables.AVERAGE], rows)
+    assert [name for name, _ in tables.best_first(table).rows] == ["B", "A", "C"]
+    table.columns = ["Overall", "Few"]
+    assert [name for name, _ in tables.best_first(table).rows] == ["A", "B", "C"]

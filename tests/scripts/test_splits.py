@@ -1,3 +1,5 @@
+"""The command ``splits``: list, show, make and plot."""
+
 from __future__ import annotations
 
 import json
@@ -8,16 +10,13 @@ import pytest
 from PIL import Image
 
 from imbalance_splits.errors import InputError
-from imbalance_splits.make_table import table_for
+from imbalance_splits.make_table import generated_table, table_for
 from imbalance_splits.published import published_table
 from imbalance_splits.table import SplitTable
 from ndcl_domainbed.scripts.splits import main
 from tests.imbalance_splits.stand_ins import write_images, write_list
 
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+PACS = ("art_painting", "cartoon", "photo", "sketch")
 
 
 @pytest.fixture
@@ -57,36 +56,25 @@ def test_show_prints_one_target_or_all(capsys):
 
 
 def test_make_from_a_folder_takes_every_parameter(tmp_path, images, capsys):
-    table = made(
-        tmp_path, images, "Duality", "--c", 2, "--q", 0.1, "--validation", 3, "--lower", 2,
-        "--middle_range", 8, 9, "--seed", 4, "--many", 6, "--few", 4.5,
-    )  # fmt: skip
+    flags = ("--c", 2, "--q", 0.1, "--validation", 3, "--lower", 2, "--middle_range", 8, 9,
+             "--seed", 4)  # fmt: skip
+    table = made(tmp_path, images, "Duality", *flags, "--many", 6, "--few", 4.5)
     assert "3 domains, 2 classes, from imbalance_splits" in capsys.readouterr().out
     assert (table.dataset, table.domains) == ("shapes", ("art", "book", "clay"))
+    parameters = {"validation": 3, "q": 0.1, "lower": 2, "c": 2.0, "middle_range": [8, 9]}
     assert table.provenance == {
         "generator": "imbalance_splits",
         "version": 1,
-        "parameters": {
-            "validation": 3,
-            "q": 0.1,
-            "lower": 2,
-            "c": 2.0,
-            "middle_range": [8, 9],
-        },
+        "parameters": parameters,
         "seed": 4,
     }
     assert {(t.many, t.few) for t in table.thresholds.values()} == {(6, 4.5)}
     assert set(table.validation_per_class.values()) == {3}
     counts = {d: {"cat": 30, "dog": 20} for d in table.domains}
-    given = {"validation": 3, "q": 0.1, "lower": 2, "c": 2.0, "middle_range": (8, 9), "seed": 4}
+    given = {**parameters, "middle_range": (8, 9), "seed": 4}
     assert table.train_counts == table_for("shapes", "Duality", counts, given).train_counts
-
-
-def test_default_thresholds_of_two_classes_may_be_given_to_make(tmp_path, images):
-    table = made(tmp_path, images, "TotalHeavyTail")
-    for limits in set(table.thresholds.values()):
-        again = made(tmp_path, images, "TotalHeavyTail", "--many", limits.many, "--few", limits.few)
-        assert limits in again.thresholds.values()
+    inline = "Duality:c=2,q=0.1,validation=3,lower=2,middle_range=8,9,seed=4"
+    assert made(tmp_path, images, inline).train_counts == table.train_counts
 
 
 @pytest.mark.parametrize(("flag", "value"), [("--middle", 0.5), ("--factor", 7.0)])
@@ -96,16 +84,46 @@ def test_make_passes_the_parameter_of_one_setting(tmp_path, images, flag, value)
     assert table.provenance["parameters"][flag.strip("-")] == value
 
 
-def test_make_from_a_list_of_files(tmp_path, images):
-    table = made(tmp_path, write_list(tmp_path / "mine.json", images), "Balanced")
-    assert table.dataset == "mine"
-    assert table.counts("art").tolist() == [[8, 8], [8, 8]]
+OWN_SETTING = '''
+from dataclasses import dataclass
+from imbalance_splits.settings.base import GeneratedSetting
+
+@dataclass(frozen=True, kw_only=True)
+class PowerLaw(GeneratedSetting):
+    """A power law."""
+    exponent: float = 1.0
+    output: int = 0
+
+    def train_counts(self, usable):
+        return {t: {d: {k: max(1, int(n / (i + 1) ** self.exponent))
+                        for i, (k, n) in enumerate(row.items())}
+                    for d, row in usable.items() if d != t} for t in usable}
+'''
 
 
-def test_a_list_of_files_is_found_below_data_dir_as_in_training(tmp_path, images):
-    write_list(images.parent / "mine.json", images)
-    table = made(tmp_path, "mine.json", "Balanced", "--data_dir", images.parent)
-    assert table.dataset == "mine"
+def test_a_setting_of_ones_own_has_its_parameters_as_flags(tmp_path, images):
+    (tmp_path / "power.py").write_text(OWN_SETTING)
+    command = [sys.executable, "-m", "ndcl_domainbed.scripts.splits"]
+    own = ["--own_code", str(tmp_path / "power.py")]
+    tables = []
+    for name, flags in (("PowerLaw", ["--exponent", "2"]), ("PowerLaw:exponent=2,output=0", [])):
+        argv = [*command, "make", str(images), name, *flags, *own, "--output", "t.json"]
+        subprocess.run(argv, check=True, cwd=tmp_path, timeout=120)
+        tables.append((tmp_path / "t.json").read_text())
+    assert tables[0] == tables[1]
+    assert json.loads(tables[0])["parameters"]["exponent"] == 2.0
+    (tmp_path / "power.py").write_text("class PowerLaw(:\n")
+    done = subprocess.run([*command, "list", *own], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f"Fix {tmp_path / 'power.py'}, line 1" in done.stderr
+
+
+def test_make_from_a_list_of_files_that_lies_where_training_looks_for_it(tmp_path, images):
+    write_list(tmp_path / "mine.json", images)
+    for name, flags in ((tmp_path / "mine.json", []), ("mine.json", ["--data_dir", tmp_path])):
+        table = made(tmp_path, name, "Balanced", *flags)
+        assert table.dataset == "mine"
+        assert table.counts("art").tolist() == [[8, 8], [8, 8]]
 
 
 def test_make_of_a_published_pair_writes_it_or_varies_it(tmp_path, capsys):
@@ -115,15 +133,34 @@ def test_make_of_a_published_pair_writes_it_or_varies_it(tmp_path, capsys):
     varied = made(tmp_path, "VLCS", "Cross", "--middle", 0.1)
     assert varied.train_counts != table.train_counts
     assert varied.provenance["parameters"]["c"] == 3.0
+    assert varied.provenance["label_counts"].startswith("authors of NDCL")
 
 
-def test_a_folder_called_like_a_published_data_set_is_counted(tmp_path):
-    write_images(tmp_path / "PACS", sizes={"cat": 30, "dog": 20})
+def test_show_and_make_use_the_table_that_training_uses(tmp_path, monkeypatch, capsys):
+    """Also with --data_dir, which says where the dataset lies and nothing else."""
+    counts = {d: dict.fromkeys(("cat", "dog"), 30) for d in "ACPS"}
+    table = generated_table("PACS", "Cross", counts)
+    shipped = {"PACS": counts}
+    monkeypatch.setattr("imbalance_splits.published.label_counts", shipped.__getitem__)
+    monkeypatch.setattr("imbalance_splits.make_table.published_table", lambda *_: table)
+    write_images(tmp_path / "PACS", PACS, {"cat": 30, "dog": 30})
+    assert made(tmp_path, "PACS", "Cross", "--data_dir", tmp_path).thresholds == table.thresholds
+    capsys.readouterr()
+    assert main(["show", str(tmp_path / "PACS"), "Cross"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err.startswith("note: these are the domains and label counts of PACS")
+    assert captured.out.startswith("PACS Cross\nGenerated with validation 5")
+
+
+def test_a_dataset_that_is_not_the_published_one_does_not_fit_its_table(tmp_path):
+    write_images(tmp_path / "PACS", PACS, {"cat": 30, "dog": 20})
+    with pytest.raises(InputError, match="and the dataset differ in their classes"):
+        main(["show", "PACS", "Cross", "--data_dir", str(tmp_path)])
     table = made(tmp_path, tmp_path / "PACS", "TotalHeavyTail")
-    assert table.domains == ("art", "book", "clay")
+    assert table.domains == PACS
 
 
-def test_make_counts_a_named_data_set_below_data_dir(tmp_path):
+def test_make_counts_a_named_dataset_below_data_dir(tmp_path):
     folders = ("location_100", "location_38", "location_43", "location_46")
     write_images(tmp_path / "terra_incognita", folders, {"cat": 12, "dog": 9})
     table = made(tmp_path, "TerraIncognita", "Balanced", "--data_dir", tmp_path)
@@ -131,19 +168,18 @@ def test_make_counts_a_named_data_set_below_data_dir(tmp_path):
     assert set(table.counts("L38").ravel()) == {int(0.8 * (9 - 5))}
 
 
-def test_data_dir_asks_for_a_table_of_the_images_that_are_there(tmp_path):
-    folders = ("art_painting", "cartoon", "photo", "sketch")
-    write_images(tmp_path / "PACS", folders, {"cat": 30, "dog": 20})
-    table = made(tmp_path, "PACS", "TotalHeavyTail", "--data_dir", tmp_path)
-    assert table.domains == ("A", "C", "P", "S")
-    assert table.classes == ("cat", "dog")
-    assert table.provenance["parameters"]["validation"] == 15  # as in the published table
-
-
-def test_make_counts_a_data_set_that_has_no_folder(tmp_path):
+def test_make_counts_a_dataset_that_has_no_folder(tmp_path):
     table = made(tmp_path, "Debug28", "Balanced", "--validation", 0, "--lower", 0)
     assert table.classes == ("0", "1")
     assert len(table.domains) == 3
+
+
+def test_few_images_need_fewer_for_validation(tmp_path, capsys):
+    write_images(tmp_path / "few", sizes={"cat": 30, "dog": 3})
+    with pytest.raises(InputError, match=r"class dog has 3 images; 5 for .*\nGive --validation 1,"):
+        main(["show", str(tmp_path / "few"), "Exponential"])
+    assert main(["show", str(tmp_path / "few"), "Exponential", "--validation", "1"]) == 0
+    assert "1 for validation of each class" in capsys.readouterr().out
 
 
 def test_a_made_table_is_shown_and_drawn(tmp_path, images, capsys):
@@ -157,13 +193,19 @@ def test_a_made_table_is_shown_and_drawn(tmp_path, images, capsys):
         assert min(image.size) > 300
 
 
-def test_a_table_in_csv_is_checked_against_the_data_set(tmp_path, images):
-    (tmp_path / "mine.csv").write_text(
-        "target,source,class,count\nart,book,cat,9\nart,book,dog,2\n"
-        "art,clay,cat,3\nart,clay,dog,21\n"
-    )
-    with pytest.raises(InputError, match="class dog: 21 images asked for, 20 there"):
-        main(["show", str(images), str(tmp_path / "mine.csv")])
+def test_show_and_make_say_what_a_shipped_table_keeps(tmp_path, capsys):
+    assert main(["show", "OfficeCaltech10", "Duality", "--target", "A"]) == 0
+    shown = capsys.readouterr().out
+    assert "Label counts: counted in redhat12345/OfficeCaltechDomainAdaptation" in shown
+    line = "With target A, 90 of 1,575 source images are used for training (5.7%)"
+    assert f"{line}\nwarning: Duality keeps" in shown
+    assert main(["make", "PACS", "GINIDG", "--output", str(tmp_path / "t.json")]) == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    wanted = {"A": "4,350 of 7,943", "C": "4,321 of 7,647", "P": "4,401 of 8,321",
+              "S": "2,949 of 6,062"}  # fmt: skip
+    assert [line.split(" source")[0] for line in lines] == [
+        f"With target {target}, {numbers}" for target, numbers in wanted.items()
+    ]
 
 
 @pytest.mark.parametrize(
@@ -172,6 +214,7 @@ def test_a_table_in_csv_is_checked_against_the_data_set(tmp_path, images):
         (["show", "PACS", "Total"], "unknown setting 'Total'; did you mean 'TotalHeavyTail'"),
         (["show", "PACS", "FromFile"], r"give the path of a table \(.json, .csv\) in place of"),
         (["show", "PACS", "Cross", "--target", "X"], "unknown target 'X'. There are: A, C, P, S"),
+        (["show", "PACS", "Cross:midle=1"], "unknown parameter of Cross 'midle'; did you mean"),
         (["show", "PAKS", "Cross"], "unknown dataset 'PAKS'; did you mean 'PACS'"),
         (["show", "PACS", "none.json"], "none.json: cannot be read as a split table"),
         (["make", "PACS", "Cross", "--output", "t.txt"], "the table is written as .json"),
@@ -180,12 +223,13 @@ def test_a_table_in_csv_is_checked_against_the_data_set(tmp_path, images):
             "unknown parameter of Balanced 'c'",
         ),
         (["make", "PACS", "Cross", "--c", "1", "--output", "t.json"], "c is 1.0; it must be > 1"),
+        (["make", "PACS", "Cross", "--c", "x", "--output", "t.json"], "c is 'x'; it must be a num"),
         (
             ["make", "PACS", "Cross", "--many", "1", "--few", "2", "--output", "t.json"],
             "Many above 1 and Few below 2 overlap",
         ),
         (["make", "TerraIncognita", "Cross", "--output", "t.json"], "no folder .*--data_dir"),
-        (["show", "OfficeHome", "GINIDG"], "it has: PACS, VLCS"),
+        (["show", "OfficeHome", "GINIDG"], "none for OfficeHome; it has: PACS, VLCS"),
         (["show", "", "Cross"], "^DATASET is empty: give a dataset's name, a folder"),
         (["verify", " "], "^DATASET is empty"),
         (["verify", "PACS", "--data_dir", "none"], "no folder none/PACS"),
@@ -198,7 +242,7 @@ def test_bad_input_is_an_error_of_two_lines(tmp_path, monkeypatch, argv, message
     with pytest.raises(InputError, match=message) as caught:
         main(argv)
     assert len(str(caught.value).splitlines()) <= 2
-    assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == []
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -210,10 +254,11 @@ def test_usage_errors_leave_with_status_2(argv, capsys):
     assert caught.value.code == 2
 
 
-def test_help_and_show_do_not_import_torch():
+def test_showing_a_folder_does_not_import_torch(images):
     code = (
         "import sys\n"
         "from ndcl_domainbed.scripts.splits import main\n"
+        f"main(['show', {str(images)!r}, 'Balanced'])\n"
         "main(['show', 'PACS', 'Cross', '--target', 'A'])\n"
         "print(sorted({'torch', 'scipy', 'pandas'} & set(sys.modules)))\n"
     )

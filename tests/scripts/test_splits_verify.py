@@ -1,9 +1,9 @@
-"""``splits verify``: what is broken or absent, and what training would refuse."""
+"""Folders and lists as ``splits verify`` and ``train`` take or refuse them."""
 
 from __future__ import annotations
 
+import json
 import re
-import shutil
 
 import pytest
 from PIL import Image
@@ -11,7 +11,11 @@ from PIL import Image
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.scripts.splits import main
 from ndcl_domainbed.scripts.train import main as train
+from ndcl_domainbed.testbed.datasets import get_dataset_class
 from tests.imbalance_splits.stand_ins import write_images, write_list
+
+DOMAINS = ("amazon", "dslr", "webcam")
+SIZES = {"bike": 40, "mug": 20, "pen": 30}
 
 
 @pytest.fixture
@@ -20,18 +24,32 @@ def images(tmp_path):
     return tmp_path / "shapes"
 
 
+def write_deep(root, sizes):
+    """Write domain/images/class/image, as the official archive of Office-31 has it."""
+    for domain in DOMAINS:
+        write_images(root / domain, ("images",), sizes)
+
+
+def run_train(dataset, output_dir, *flags):
+    return train([
+        "--dataset", str(dataset), "--test_envs", "0", "--steps", "1", "--algorithm", "ERM",
+        "--output_dir", str(output_dir),
+        "--hparams", '{"backbone": "small_cnn", "image_size": 28, "batch_size": 2}', *flags,
+    ])  # fmt: skip
+
+
 def test_verify_reports_and_returns_a_status(images, capsys):
     assert main(["verify", str(images)]) == 0
-    out = capsys.readouterr().out
-    assert out == (
-        "note: 3 domains, art, book, clay; 2 classes\n"
-        f"{images}: 150 images, all sound; there are no published counts to compare with\n"
-    )
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "note: 3 domains, art, book, clay; 2 classes"
+    assert out[1].startswith("note: images are used at 224×224: not all are 28×28 or 32×32: ")
+    counted = f"{images}: 150 images, all sound; there are no published counts to compare with"
+    assert out[2:] == [counted]
     (images / "art" / "cat" / "000.png").write_bytes(b"?")
     assert main(["verify", str(images)]) == 1
     out = capsys.readouterr().out.splitlines()
     assert out[0] == "broken: art/cat/000.png (cannot identify image file)"
-    assert "150 images, 1 problem;" in out[2]
+    assert "150 images, 1 problem;" in out[-1]
 
 
 @pytest.mark.parametrize("name", ["mine.json", "mine.csv"])
@@ -55,61 +73,95 @@ def test_verify_takes_a_list_of_files(tmp_path, images, monkeypatch, capsys, nam
 @pytest.mark.parametrize(
     ("folders", "message"),
     [
-        (["art/cat", "art/dog", "book/cat"], "differ in their class folders: book lacks dog"),
-        (["art/cat", "art/dog", "book/cat", "book/dog -"], "book/dog holds no image"),
-        (["art/cat", "art/dog"], "has 1 sub-folder(s); at least two domains are needed"),
-        (["top/art/cat", "top/book/cat"], "has 1 sub-folder(s); at least two domains are needed"),
-        (["art/cat", "book/cat", "docs -"], "docs has no class folders"),
-        (["art -", "book -"], "art has no class folders"),
-        ([], "has 0 sub-folder(s); at least two domains are needed"),
+        (["art/cat", "art/dog"], "wrong needs at least two domains; it has: art."),
+        (["top/art/cat", "top/book/cat"], "wrong needs at least two domains; it has: top."),
+        (["art/cat", "art/dog", "docs -"], "wrong: no image in domain docs."),
+        (["art/cat", "book/cat", "book/dog -"], "no domain has an image of class dog."),
+        (["art/cat", "book/cat"], "wrong has only one class, cat; at least two are needed."),
+        (["art -", "book -"], "wrong has no classes; at least two are needed."),
     ],
 )
-def test_verify_reports_what_training_refuses(tmp_path, monkeypatch, capsys, folders, message):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def test_verify_reports_what_training_refuses(tmp_path, capsys, folders, message):
     root = tmp_path / "wrong"
-    root.mkdir()
     for name in folders:
         folder = root / name.removesuffix(" -")
         folder.mkdir(parents=True)
         if not name.endswith(" -"):
             Image.new("RGB", (4, 4)).save(folder / "1.png")
     assert main(["verify", str(root)]) == 1
-    *problems, summary = capsys.readouterr().out.splitlines()
-    assert problems[0].startswith("training refuses it: ")
-    assert message in problems[0]
-    assert " 1 problem" in summary
-    with pytest.raises(InputError, match=re.escape(message)):
-        train(["--dataset", str(root), "--output_dir", str(tmp_path / "run")])
-    with pytest.raises(InputError):
-        main(["show", str(root), "Balanced"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("training refuses it: ")
+    assert message in lines[0]
+    assert " 1 problem" in lines[-1]
+    for refuse in (
+        lambda: run_train(root, tmp_path / "run"),
+        lambda: main(["show", str(root), "x"]),
+    ):
+        with pytest.raises(InputError, match=re.escape(message)) as error:
+            refuse()
+        assert len(str(error.value).splitlines()) <= 2
 
 
-@pytest.mark.parametrize(
-    ("left_out", "message"),
-    [
-        (("book", "dog"), "differ in their classes: book lacks dog"),
-        (("book", ""), "lists only the domain art; it needs two"),
-    ],
-)
-def test_verify_reports_what_training_refuses_in_a_list(tmp_path, capsys, left_out, message):
-    write_images(tmp_path, ("art", "book"), {"cat": 2, "dog": 2})
-    shutil.rmtree(tmp_path.joinpath(*left_out))
-    path = write_list(tmp_path / "mine.csv", tmp_path)
-    assert main(["verify", str(path)]) == 1
-    assert message in capsys.readouterr().out
+def test_both_layouts_are_the_same_dataset(tmp_path, capsys):
+    write_images(tmp_path / "flat" / "Office31", DOMAINS, SIZES)
+    write_deep(tmp_path / "deep" / "Office31", SIZES)
+    found = []
+    for name in ("flat", "deep"):
+        root = tmp_path / name
+        dataset = get_dataset_class("Office31")(str(root), [], {"data_augmentation": False})
+        samples = [[(p.split("/")[-2:], k) for p, k in domain.samples] for domain in dataset]
+        assert [domain.root.name for domain in dataset] == list(DOMAINS)
+        assert main(["verify", "Office31", "--data_dir", str(root)]) == 1
+        verified = capsys.readouterr().out
+        assert "missing: amazon/bike has 40 images, 42 fewer than published" in verified
+        run_train(root / "Office31", root / "run", "--imbalance", "TotalHeavyTail")
+        out = (root / "run" / "out.txt").read_text()
+        split = (root / "run" / "split.json").read_text()
+        kept = sum(map(sum, json.loads(split)["train_counts"].values()))
+        share = f"{kept} of 180 source images are used for training ({kept / 180:.1%})"
+        assert out.count(f"With target amazon, {share}") == 1
+        found.append((dataset.classes, samples, split, "level is skipped" in verified))
+    assert found[0][:3] == found[1][:3]
+    assert [row[3] for row in found] == [False, True]
 
 
-def test_verify_of_a_named_data_set_reports_what_training_refuses(tmp_path, capsys):
-    folders = ("location_100", "location_38", "location_43")
-    write_images(tmp_path / "terra_incognita", folders, {"cat": 1})
-    assert main(["verify", "TerraIncognita", "--data_dir", str(tmp_path)]) == 1
-    assert "Missing: location_46. Not a domain: none." in capsys.readouterr().out
+def test_a_list_a_table_and_a_named_dataset_of_one_class_are_refused(tmp_path):
+    write_images(tmp_path / "own", DOMAINS, {"mug": 30})
+    path = write_list(tmp_path / "own.csv", tmp_path / "own")
+    (tmp_path / "t.csv").write_text("target,source,class,count\namazon,dslr,mug,3\n")
+    for setting in ("Balanced", str(tmp_path / "t.csv")):
+        with pytest.raises(InputError, match="only one class, mug"):
+            main(["show", str(path), setting])
+    folders = ("location_100", "location_38", "location_43", "location_46")
+    write_images(tmp_path / "terra_incognita", folders, {"bat": 12})
+    with pytest.raises(InputError, match="terra_incognita has only one class, bat"):
+        run_train("TerraIncognita", tmp_path / "run", "--data_dir", str(tmp_path))
 
 
-def test_verify_compares_a_published_data_set(tmp_path, capsys):
-    write_images(tmp_path / "PACS", ("art_painting", "cartoon", "photo"), {"dog": 2})
-    assert main(["verify", "PACS", "--data_dir", str(tmp_path)]) == 1
-    out = capsys.readouterr().out
-    assert "missing: no folder for domain S (sketch)\n" in out
-    assert "missing: photo/dog has 2 images, 187 fewer than published\n" in out
-    assert "missing: cartoon/person, a class of 405 images\n" in out
+def test_a_run_on_a_domain_that_lacks_a_class_says_so(tmp_path):
+    write_images(tmp_path / "own", ("art", "book"), {"cat": 9, "dog": 8})
+    write_images(tmp_path / "own", ("clay",), {"cat": 9})
+    for setting in ("none", "Exponential:validation=2,factor=3"):
+        run_train(tmp_path / "own", tmp_path / setting, "--imbalance", setting)
+        out = (tmp_path / setting / "out.txt").read_text()
+        assert out.count("domain clay has no image of dog") == 1
+    split = json.loads((tmp_path / setting / "split.json").read_text())
+    assert split["train_counts"]["clay"][1] == 0
+
+
+def test_a_run_on_a_list_with_a_split_column_uses_it(tmp_path):
+    write_images(tmp_path / "own", DOMAINS, {"mug": 4, "pen": 4})
+    parts = ["train", "train", "val", "test"]
+    lines = ["domain,class,file,split"]
+    for path in sorted((tmp_path / "own").rglob("*.png")):
+        place = path.relative_to(tmp_path)
+        lines.append(f"{place.parts[1]},{place.parts[2]},{place},{parts[int(path.stem)]}")
+    (tmp_path / "own.csv").write_text("\n".join(lines))
+    run_train(tmp_path / "own.csv", tmp_path / "run")
+    split = json.loads((tmp_path / "run" / "split.json").read_text())
+    assert split["train_counts"] == {"dslr": [2, 2], "webcam": [2, 2]}
+    record = json.loads((tmp_path / "run" / "results.jsonl").read_text().splitlines()[-1])
+    assert {"env0_in_acc", "env0_out_acc", "env1_val_acc", "env2_out_acc"} <= record.keys()
+    assert "env0_val_acc" not in record
+    with pytest.raises(InputError, match="has a split of its own"):
+        run_train(tmp_path / "own.csv", tmp_path / "other", "--imbalance", "Balanced")

@@ -9,7 +9,7 @@ from imbalance_splits.seeds import seed_hash
 from ndcl_domainbed.errors import InputError
 from ndcl_domainbed.sweeping.grid import Grid, check_splits, expand
 from ndcl_domainbed.sweeping.jobs import folder_name
-from ndcl_domainbed.testbed.datasets.images.dataset import ImageFileDataset
+from ndcl_domainbed.testbed.datasets.image_files import ImageFileDataset
 from tests.image_folders import write_images
 
 GRID = Grid(

@@ -39,6 +39,7 @@ COUNTS = {
     "domainnet.yaml": 22 * 2 * 6 * 20 * 3,
     "digits.yaml": 22 * 3 * 4 * 3,
     "smoke.yaml": 22 * 4,
+    "demo.yaml": 5 * 4,
     "ablation.yaml": 17 * 4 * 3,
     "vit.yaml": 4 * 2 * 3 * 4 * 3,
     "feature_space.yaml": 3 * 2 * 3 * 4 * 3,
@@ -63,7 +64,7 @@ def test_the_paper_compares_three_settings_on_the_data_sets_that_have_them():
 
 
 @pytest.mark.parametrize(
-    "name", ["domainnet.yaml", "ablation.yaml", "vit.yaml", "feature_space.yaml"]
+    "name", ["domainnet.yaml", "ablation.yaml", "vit.yaml", "feature_space.yaml", "demo.yaml"]
 )
 def test_the_other_sweeps_name_what_there_is(name):
     assert len(jobs_of(name)) == COUNTS[name]

@@ -114,8 +114,3 @@ def test_debug_images_are_random_yet_the_same_each_time(name, size):
         assert domain.targets == labels.tolist() == [0, 1] * 8
         assert torch.equal(images, same.tensors[0])
     assert not torch.equal(first[0].tensors[0], first[1].tensors[0])
-
-
-def test_only_data_sets_of_our_own_making_have_pixels_to_export():
-    with pytest.raises(InputError, match="PACS is not made by this package"):
-        get_dataset_class("PACS").pixels("data")

@@ -11,6 +11,7 @@ from PIL import Image
 
 from ndcl_domainbed.testbed.datasets import get_dataset_class
 from ndcl_domainbed.testbed.datasets.digits import cache, handwritten, sources
+from ndcl_domainbed.testbed.datasets.images.export import export_folders
 from tests.command_line import call
 
 HPARAMS = {"data_augmentation": True}
@@ -40,23 +41,17 @@ def test_the_data_card_has_the_checksums_and_counts(domains):
         assert f"| {name} | {counts} | {len(labels):,} |" in card
 
 
-@pytest.mark.parametrize("name", DOMAINS)
-def test_the_images_are_the_same_each_time_and_everywhere(name, domains):
-    np.random.seed(len(name))  # the global generator has no say
-    assert cache.checksum(*cache.MAKERS[name]()) == cache.CHECKSUMS[name]
-    assert cache.checksum(*domains[name]) == cache.CHECKSUMS[name]
-
-
-def test_every_domain_has_its_images_of_every_digit(domains):
+def test_the_images_are_the_same_everywhere_and_sorted_by_digit(domains):
     assert list(domains) == DOMAINS
     for name, (images, labels) in domains.items():
-        counts = np.bincount(labels)
-        optical = [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
-        assert counts.tolist() == (optical if name == "OPT" else [250] * 10)
-        assert (np.diff(labels) >= 0).all()  # by digit, as a folder would be
-        assert images.shape == (len(labels), 28, 28, 3)
-        assert images.dtype == np.uint8
-        assert len({image.tobytes() for image in images}) > 0.99 * len(images)
+        assert cache.checksum(images, labels) == cache.CHECKSUMS[name]
+        assert (np.diff(labels) >= 0).all()
+
+
+@pytest.mark.parametrize("name", DOMAINS[:3])
+def test_making_them_again_makes_the_same(name):
+    np.random.seed(len(name))  # the global generator has no say
+    assert cache.checksum(*cache.MAKERS[name]()) == cache.CHECKSUMS[name]
 
 
 def test_mnist_and_mnist_m_share_no_digit(domains):
@@ -68,17 +63,7 @@ def test_mnist_and_mnist_m_share_no_digit(domains):
     np.testing.assert_array_equal(domains["MNIST-M"][1], labels[second])
 
 
-def test_mnist_m_is_a_photograph_where_the_digit_is_black(domains):
-    """|patch - digit| is the patch there, and its complement where the digit is white."""
-    pixels, labels = sources.mnist()
-    digits = pixels[handwritten.halves(labels)[1]]
-    patches = handwritten._patches(sources.photographs(), len(digits))
-    blended = domains["MNIST-M"][0]
-    np.testing.assert_array_equal(blended[digits == 0], patches[digits == 0])
-    np.testing.assert_array_equal(blended[digits == 255], 255 - patches[digits == 255])
-
-
-def test_the_optical_digits_are_interpolated_between_pixel_centres(domains):
+def test_the_optical_digits_are_interpolated_between_pixel_centers(domains):
     levels, labels = sources.optical()
     images = domains["OPT"][0]
     order = np.argsort(labels, kind="stable")
@@ -90,20 +75,7 @@ def test_the_optical_digits_are_interpolated_between_pixel_centres(domains):
         np.testing.assert_allclose(images[place, :, :, 1], both * 255 / 16, atol=0.5 + 1e-9)
 
 
-def test_the_domains_differ_and_the_printed_digits_can_be_seen(domains):
-    gray = {name: images.astype(float).mean(axis=-1) for name, (images, _) in domains.items()}
-    assert all((images[..., 0] == images[..., 2]).all() for images in
-               (domains["MNIST"][0], domains["OPT"][0]))  # fmt: skip
-    assert (domains["MNIST-M"][0].std(axis=-1).mean(axis=(1, 2)) > 2).mean() > 0.8
-    assert (domains["SYN"][0].std(axis=-1).mean(axis=(1, 2)) > 2).mean() > 0.8
-    dark_edge = {name: (images[:, 0] < 20).mean() for name, images in gray.items()}
-    assert dark_edge["MNIST"] > 0.99
-    assert dark_edge["SYN"] < 0.5
-    middle = gray["SYN"][:, 7:21, 7:21].reshape(len(gray["SYN"]), -1)
-    assert np.percentile(np.ptp(middle, axis=1), 1) > 50  # ink and background are apart
-
-
-def test_the_data_set_keeps_the_contract(dataset, domains):
+def test_the_dataset_keeps_the_contract(dataset, domains):
     assert dataset.input_shape == (3, 28, 28)
     assert (len(dataset), dataset.num_classes) == (4, 10)
     assert dataset.ENVIRONMENTS == DOMAINS
@@ -118,7 +90,7 @@ def test_the_data_set_keeps_the_contract(dataset, domains):
         np.testing.assert_allclose(pixels.numpy(), expected, atol=1e-6)
 
 
-def test_a_lossless_export_is_the_same_data_set(dataset, data_dir, tmp_path):
+def test_a_lossless_export_is_the_same_dataset(dataset, data_dir, tmp_path):
     output = tmp_path / "deep" / "digits"
     outcome = call("export_dataset", "DigitsDG", "--data_dir", data_dir, "--output", output)
     assert (outcome.status, outcome.err) == (0, "")
@@ -128,24 +100,21 @@ def test_a_lossless_export_is_the_same_data_set(dataset, data_dir, tmp_path):
     assert (folders.classes, folders.input_shape) == (dataset.classes, dataset.input_shape)
     for domain, memory in zip(folders, dataset, strict=True):
         assert domain.targets == memory.targets
-        assert all(torch.equal(domain[i][0], memory[i][0]) for i in range(0, len(domain), 7))
+        assert all(torch.equal(domain[i][0], memory[i][0]) for i in range(0, len(domain), 31))
     again = call("export_dataset", "DigitsDG", "--data_dir", data_dir, "--output", output)
     assert again.status == 2
     assert f"{output} exists already" in again.err
 
 
-def test_a_jpeg_export_is_nearly_the_same_data_set(dataset, data_dir, tmp_path):
-    (tmp_path / "digits").mkdir()  # an empty folder may be there
-    flags = ["--data_dir", data_dir, "--output", tmp_path / "digits", "--format", "jpeg"]
-    assert call("export_dataset", "DigitsDG", *flags).status == 0
-    folders = get_dataset_class("digits", str(tmp_path))(str(tmp_path), [0], HPARAMS)
-    for domain, memory in zip(folders, dataset, strict=True):
-        assert domain.targets == memory.targets
-        path = domain.samples[-1][0]
-        with Image.open(path) as image:
-            assert image.format == "JPEG"
-        gaps = [(domain[i][0] - memory[i][0]).abs().mean() for i in range(0, len(domain), 60)]
-        assert 0 < max(gaps) < 0.1
+def test_a_jpeg_export_has_the_same_images_nearly(dataset, tmp_path):
+    few = {"one": (np.zeros((3, 28, 28, 3), np.uint8) + 99, np.array([0, 1, 1]))}
+    export_folders(few, ["x", "y"], tmp_path / "digits", "jpeg")
+    paths = sorted((tmp_path / "digits").rglob("*.jpg"))
+    names = [str(path.relative_to(tmp_path / "digits")) for path in paths]
+    assert names == ["one/x/00000.jpg", "one/y/00000.jpg", "one/y/00001.jpg"]
+    with Image.open(paths[0]) as image:
+        assert image.format == "JPEG"
+        assert abs(np.asarray(image).astype(int) - 99).max() < 3
 
 
 def test_the_picture_shows_every_domain_and_digit(data_dir, tmp_path):

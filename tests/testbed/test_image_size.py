@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 
 import numpy as np
@@ -206,9 +205,3 @@ def test_the_network_recommended_for_dinov2_works_at_224():
     recommended = re.search(r"'(timm:[^']+)'", str(caught.value))[1]
     network = networks.Featurizer((3, 224, 224), {"backbone": recommended, **RANDOM})
     assert network.n_outputs == 768
-
-
-def test_naming_the_data_sets_imports_neither_torch_nor_timm():
-    code = "import sys, ndcl_domainbed.testbed.datasets as d; d.get_dataset_class('PACS');"
-    code += "sys.exit(bool({'torch', 'timm'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

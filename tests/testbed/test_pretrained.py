@@ -16,9 +16,9 @@ from safetensors.torch import save_file
 from torchvision import models
 
 from imbalance_splits.errors import InputError
+from imbalance_splits.pixels import read_rgb
 from ndcl_domainbed.testbed import networks
 from ndcl_domainbed.testbed.datasets.images import transforms
-from ndcl_domainbed.testbed.datasets.images.reading import read_rgb
 from ndcl_domainbed.testbed.networks.weights import packaged_weights, rename_in_order
 
 LITE0 = "tf_efficientnet_lite0"

@@ -1,29 +1,37 @@
 """Terms of the generalization bound: margin losses, posterior discrepancy, H-divergence proxy.
 
 The bound of Cao, Liu & Chen (ICML 2026, arXiv:2601.21999) on the target's risk has a margin loss on
-the sources, the discrepancy of the posteriors between domains, and their H-divergence.
+the sources, the discrepancy of the posteriors between domains, and their H-divergence:
+
+- margin loss: Pr[p_y - max over j != y of p_j <= δ], the mean over the classes of a shot group;
+- discrepancy of two domains: the total variation distance of a class's mean posteriors, the mean
+  over the classes that both have;
+- proxy A-distance: 2 (1 - 2 error) of a linear domain classifier on features (Ben-David et al.,
+  "Analysis of Representations for Domain Adaptation", NeurIPS 2006).
 """
 
 from __future__ import annotations
 
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from torch.utils.data import Subset
 
 from imbalance_splits.labels import labels_of
 from imbalance_splits.shots import GROUPS
-from ndcl_domainbed.diagnostics import bound_terms, probes
-from ndcl_domainbed.diagnostics.findings import Findings
-from ndcl_domainbed.diagnostics.pictures import RUN_COLORS, new_figure, run_style, spread_rows
-from ndcl_domainbed.diagnostics.request import Request
-from ndcl_domainbed.diagnostics.run_names import run_names
-from ndcl_domainbed.diagnostics.saved_run import SavedRun, load_runs
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from ndcl_domainbed.diagnostics.figures import (
+    RUN_COLORS,
+    label_rows,
+    new_figure,
+    run_style,
+    spread_rows,
+)
+from ndcl_domainbed.diagnostics.findings import Findings, Request
+from ndcl_domainbed.diagnostics.saved_run import Outputs, SavedRun, join_outputs, load_runs
+from ndcl_domainbed.diagnostics.statistics import probe_accuracy, stratified_folds
 
 CAPTION = (
     "Terms of the bound of the target's risk, estimated; lower is better. Upper row: margin loss "
@@ -39,183 +47,221 @@ CAPTION = (
 )
 DELTAS = np.linspace(-1, 1, 41)
 SPLITS = {"training": ":", "validation": "--", "target": "-"}
-"""The splits, and their line styles in the picture."""
+"""The splits, and their line styles in the figure."""
 
+MIN_IMAGES = 2
+"""A class is compared between two domains that have at least this many images of it."""
 
-class _Outputs(NamedTuple):
-    """What a run makes of images: features (n, F), posteriors (n, K) and true classes (n,)."""
-
-    features: np.ndarray
-    posteriors: np.ndarray
-    labels: np.ndarray
-
-
-class _Pair(NamedTuple):
-    """How far two domains lie apart."""
-
-    domains: str
-    has_target: bool
-    classes: int
-    discrepancy: float
-    chance: float
-    probe: probes.ProbeAccuracy
-
-    @property
-    def distance(self) -> float:
-        """The proxy A-distance."""
-        return probes.proxy_distance(self.probe.mean)
-
-
-class _Estimates(NamedTuple):
-    """The estimates of one run: losses (D,) by split and shot group, and pairs of domains."""
-
-    name: str
-    run: SavedRun
-    losses: dict[tuple[str, str], np.ndarray]
-    pairs: list[_Pair]
+_SHUFFLES = 20
 
 
 def diagnose(request: Request) -> Findings:
     """Return the terms for every run. Raises InputError for a run without shot groups."""
-    probes.require_scikit_learn("linear_model")
     runs = load_runs(request)
-    for run in runs:
+    for run in runs.values():
         run.shot_groups()
-    seen = [_estimate(run, name, request) for run, name in zip(runs, run_names(runs), strict=True)]
-    return Findings(
-        caption=CAPTION,
-        table=pd.concat([_make_table(one) for one in seen], ignore_index=True),
-        picture=_draw(seen),
-    )
+    rows = [row for name, run in runs.items() for row in _measure(run, name, request)]
+    table = pd.DataFrame(rows)
+    return Findings(CAPTION, table.drop(columns="with_target"), _draw(table))
 
 
-def _estimate(run: SavedRun, name: str, request: Request) -> _Estimates:
-    training = [_read(run, env, "in", request) for env in run.sources]
-    held_out = [_read(run, env, "val", request) for env in run.sources]
+def _measure(run: SavedRun, name: str, request: Request) -> list[dict[str, Any]]:
+    """Return a row per pair of domains and term, then one per split, shot group and δ."""
+    held_out = {env: _read(run, env, "val", request) for env in run.sources}
     target = _read(run, run.target, "in", request)
+    domains = {**held_out, run.target: target}
+    rows = [
+        {"run": name, **term}
+        for pair in combinations(domains, 2)
+        for term in _compare(run, pair, domains, request.seed)
+    ]
+    parts = {
+        "training": [_read(run, env, "in", request) for env in run.sources],
+        "validation": list(held_out.values()),
+        "target": [target],
+    }
     groups = np.array(run.shot_groups())
-    losses = {}
-    for split, parts in zip(SPLITS, (training, held_out, [target]), strict=True):
-        for group in GROUPS:
-            members = np.flatnonzero(groups == group)
-            if members.size:
-                losses[split, group] = _loss(parts, members)
-    domains = dict(zip([*run.sources, run.target], [*held_out, target], strict=True))
-    pairs = [_pair(run, a, b, domains, request.seed) for a, b in combinations(domains, 2)]
-    return _Estimates(name, run, losses, pairs)
+    for split, outputs in parts.items():
+        seen = join_outputs(outputs)
+        margins = prediction_margins(seen.posteriors(), seen.labels.numpy())
+        for group in (group for group in GROUPS if group in groups):
+            classes = np.flatnonzero(groups == group)
+            losses = margin_loss(margins, seen.labels.numpy(), classes, DELTAS)
+            rows += [
+                {"run": name, "term": "margin loss", "where": split, "shots": group,
+                 "delta": delta, "value": loss}
+                for delta, loss in zip(DELTAS.round(3), losses, strict=True)
+            ]  # fmt: skip
+    return rows
 
 
-def _read(run: SavedRun, env: int, split: str, request: Request) -> _Outputs:
+def _read(run: SavedRun, env: int, split: str, request: Request) -> Outputs:
     """Return outputs for at most ``request.images`` images of a split, evenly over the classes."""
     whole = run.split(env, split)
-    labels = _labels(whole)
-    drawn = bound_terms.draw_evenly(labels, request.images, request.seed)
-    seen = run.outputs(Subset(whole, drawn.tolist()))
-    posteriors = seen.logits.double().softmax(dim=1).numpy()
-    return _Outputs(seen.features.numpy(), posteriors, seen.labels.numpy())
+    labels = labels_of(whole.dataset)[np.asarray(whole.indices)]
+    return run.outputs(Subset(whole, draw_evenly(labels, request.images, request.seed).tolist()))
 
 
-def _labels(subset: Subset[Any]) -> np.ndarray:
-    return labels_of(subset.dataset)[np.asarray(subset.indices)]
-
-
-def _loss(parts: list[_Outputs], members: np.ndarray) -> np.ndarray:
-    """Return the margin loss over the classes ``members``, all domains of ``parts`` together."""
-    posteriors = np.concatenate([part.posteriors for part in parts])
-    labels = np.concatenate([part.labels for part in parts])
-    margins = bound_terms.prediction_margins(posteriors, labels)
-    return bound_terms.margin_loss(margins, labels, members, DELTAS)
-
-
-def _pair(run: SavedRun, a: int, b: int, domains: dict[int, _Outputs], seed: int) -> _Pair:
-    one, other = domains[a], domains[b]
-    both = one.posteriors, one.labels, other.posteriors, other.labels
-    mine, theirs = bound_terms.match_classes(one.labels, other.labels, seed)
+def _compare(
+    run: SavedRun, pair: tuple[int, int], domains: dict[int, Outputs], seed: int
+) -> list[dict[str, Any]]:
+    """Return posterior discrepancy and proxy A-distance of a pair of domains."""
+    one, other = (domains[env] for env in pair)
+    p, q, y, z = one.posteriors(), other.posteriors(), one.labels.numpy(), other.labels.numpy()
+    mine, theirs = match_classes(y, z, seed)
     features = np.concatenate([one.features[mine], other.features[theirs]])
     which = np.repeat([0, 1], [len(mine), len(theirs)])
-    folds = probes.stratified_folds(which, seed)
-    names = run.dataset.environments
-    return _Pair(
-        domains=f"{names[a]} / {names[b]}",
-        has_target=run.target in (a, b),
-        classes=len(bound_terms.shared_classes(one.labels, other.labels)),
-        discrepancy=bound_terms.posterior_discrepancy(*both),
-        chance=bound_terms.chance_discrepancy(*both, seed),
-        probe=probes.probe_accuracy(features, which, folds),
-    )
-
-
-def _make_table(seen: _Estimates) -> pd.DataFrame:
-    """Return one row per split, shot group and δ, and one per pair of domains and term."""
-    losses = [
-        {"run": seen.name, "term": "margin loss", "where": split, "shots": group, "delta": delta,
-         "value": value}
-        for (split, group), values in seen.losses.items()
-        for delta, value in zip(DELTAS.round(3), values, strict=True)
+    probe = probe_accuracy(features, which, stratified_folds(which, seed))
+    shared = {
+        "where": " / ".join(run.dataset.environments[env] for env in pair),
+        "with_target": run.target in pair,
+        "shared_classes": len(shared_classes(y, z)),
+    }
+    return [
+        {**shared, "term": "posterior discrepancy", "value": posterior_discrepancy(p, y, q, z),
+         "by_chance": chance_discrepancy(p, y, q, z, seed)},
+        {**shared, "term": "proxy A-distance", "value": proxy_distance(probe.mean),
+         "by_chance": 0.0, "probe_accuracy": probe.mean, "probe_error": probe.error},
     ]  # fmt: skip
-    apart = []
-    for pair in seen.pairs:
-        shared = {"run": seen.name, "where": pair.domains, "shared_classes": pair.classes}
-        apart += [
-            {**shared, "term": "posterior discrepancy", "value": pair.discrepancy,
-             "by_chance": pair.chance},
-            {**shared, "term": "proxy A-distance", "value": pair.distance, "by_chance": 0.0,
-             "probe_accuracy": pair.probe.mean, "probe_error": pair.probe.error},
-        ]  # fmt: skip
-    return pd.DataFrame([*apart, *losses])
 
 
-def _draw(seen: list[_Estimates]) -> Figure:
-    groups = [group for group in GROUPS if any(("target", group) in one.losses for one in seen)]
+def draw_evenly(labels: np.ndarray, images: int, seed: int) -> np.ndarray:
+    """Return ``images`` positions of ``labels`` (N,), spread over the classes, in order.
+
+    The classes get as equal a number as their images allow; the images are drawn at random.
+    """
+    shuffled = pd.Series(labels).sample(frac=1, random_state=np.random.RandomState(seed))
+    rank = shuffled.groupby(shuffled).cumcount().sort_values(kind="stable")
+    return np.sort(rank.index[:images])
+
+
+def prediction_margins(posteriors: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the margin p_y - max over j != y of p_j of each sample, in [-1, 1], (N,).
+
+    ``posteriors`` is (N, K), ``labels`` (N,) the true classes: below 0 the prediction is wrong.
+    """
+    own = np.arange(posteriors.shape[1]) == labels[:, None]
+    return posteriors[own] - np.where(own, -np.inf, posteriors).max(axis=1)
+
+
+def margin_loss(
+    margins: np.ndarray, labels: np.ndarray, classes: np.ndarray, deltas: np.ndarray
+) -> np.ndarray:
+    """Return Pr[margin <= δ] for each of ``deltas`` (D,), averaged over ``classes``, (D,).
+
+    Each class that occurs counts once, so that at δ = 0 it is 1 minus the accuracy of a shot
+    group. NaN if none occurs.
+    """
+    present = np.intersect1d(classes, labels)
+    if present.size == 0:
+        return np.full(len(deltas), np.nan)
+    shares = [(margins[labels == k][:, None] <= deltas).mean(axis=0) for k in present]
+    return np.mean(shares, axis=0)
+
+
+def shared_classes(y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Return the classes of which both domains have at least ``MIN_IMAGES`` images, ascending."""
+    (mine, n), (theirs, m) = (np.unique(labels, return_counts=True) for labels in (y, z))
+    return np.intersect1d(mine[n >= MIN_IMAGES], theirs[m >= MIN_IMAGES])
+
+
+def posterior_discrepancy(p: np.ndarray, y: np.ndarray, q: np.ndarray, z: np.ndarray) -> float:
+    """Return how far the mean posteriors of a class lie apart in two domains, in [0, 1].
+
+    ``p`` (N, K) and ``q`` (M, K) are the posteriors, ``y`` and ``z`` the classes of their images.
+    The mean over the classes that both have (:func:`shared_classes`); NaN if there is none.
+    """
+    apart = [
+        np.abs(p[y == k].mean(axis=0) - q[z == k].mean(axis=0)).sum() for k in shared_classes(y, z)
+    ]
+    return float(np.mean(apart) / 2) if apart else np.nan
+
+
+def chance_discrepancy(
+    p: np.ndarray, y: np.ndarray, q: np.ndarray, z: np.ndarray, seed: int
+) -> float:
+    """Return the discrepancy that this many images have without any shift.
+
+    The mean over 20 times in which the images of every class are dealt out to the two domains at
+    random, as many to each as before.
+    """
+    rng = np.random.RandomState(seed)
+    pooled, classes = np.concatenate([p, q]), np.concatenate([y, z])
+    found = []
+    for _ in range(_SHUFFLES):
+        shuffled = pooled.copy()
+        for k in np.unique(classes):
+            members = np.flatnonzero(classes == k)
+            shuffled[members] = pooled[rng.permutation(members)]
+        found.append(posterior_discrepancy(shuffled[: len(y)], y, shuffled[len(y) :], z))
+    return float(np.mean(found))
+
+
+def match_classes(y: np.ndarray, z: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return positions in two domains with equally many images of every class in both.
+
+    So a classifier cannot tell the domains apart by how often a class occurs.
+    """
+    rng = np.random.RandomState(seed)
+    mine, theirs = [np.empty(0, dtype=int)], [np.empty(0, dtype=int)]
+    for k in np.intersect1d(y, z):
+        one, other = (rng.permutation(np.flatnonzero(labels == k)) for labels in (y, z))
+        number = min(len(one), len(other))
+        mine.append(one[:number])
+        theirs.append(other[:number])
+    return np.concatenate(mine), np.concatenate(theirs)
+
+
+def proxy_distance(accuracy: float) -> float:
+    """Return the proxy A-distance 2 (1 - 2 error) of a domain classifier, in [0, 2].
+
+    A classifier that is wrong more often than chance counts as chance.
+    """
+    return float(np.clip(2 * (1 - 2 * (1 - accuracy)), 0, 2))
+
+
+def _draw(table: pd.DataFrame) -> Figure:
+    groups = [group for group in GROUPS if group in set(table["shots"])]
     figure = new_figure(4.2 * max(len(groups), 2), 8)
     upper, lower = np.asarray(figure.subfigures(2, 1, height_ratios=(1.1, 1)))
     axes = upper.subplots(1, len(groups), sharey=True, squeeze=False)[0]
     for axis, group in zip(axes, groups, strict=True):
-        _draw_losses(axis, seen, group)
+        _draw_losses(axis, table[table["shots"] == group])
+        axis.set_title(f"margin loss, {group.title()} classes")
     axes[0].set_ylabel("Pr[margin <= δ], mean over classes")
     axes[0].legend(loc="upper left", fontsize=8)
-    apart = lower.subplots(1, 2, sharey=True)
-    for axis, term in zip(apart, ("discrepancy", "distance"), strict=True):
-        _draw_pairs(axis, seen, term)
-    apart[0].legend(loc="best", fontsize=8)
+    left, right = lower.subplots(1, 2, sharey=True)
+    _draw_pairs(left, table[table["term"] == "posterior discrepancy"])
+    left.set(xlim=(-0.02, 1), xlabel="posterior discrepancy (total variation, 0 to 1)")
+    left.legend(loc="best", fontsize=8)
+    _draw_pairs(right, table[table["term"] == "proxy A-distance"])
+    right.set(xlim=(-0.02, 2.05), xlabel="proxy A-distance of the features (0 to 2)")
     return figure
 
 
-def _draw_losses(axis: Any, seen: list[_Estimates], group: str) -> None:
-    for index, one in enumerate(seen):
-        color = RUN_COLORS[index % len(RUN_COLORS)]
+def _draw_losses(axis: Any, table: pd.DataFrame) -> None:
+    for index, name in enumerate(table["run"].unique()):
         for split, line in SPLITS.items():
-            if (split, group) in one.losses:
-                axis.plot(DELTAS, one.losses[split, group], linestyle=line, color=color,
-                          label=f"{one.name}, {split}")  # fmt: skip
+            rows = table[(table["run"] == name) & (table["where"] == split)]
+            axis.plot(rows["delta"], rows["value"], linestyle=line, label=f"{name}, {split}",
+                      color=RUN_COLORS[index % len(RUN_COLORS)])  # fmt: skip
     axis.axvline(0, color="0.6", linewidth=0.8)
     axis.set(xlim=(-1, 1), ylim=(0, 1.02), xlabel="margin δ (difference of probabilities)",
              xticks=[-1, -0.5, 0, 0.5, 1])  # fmt: skip
-    axis.set_title(f"margin loss, {group.title()} classes")
     axis.grid(alpha=0.3)
 
 
-def _draw_pairs(axis: Any, seen: list[_Estimates], term: str) -> None:
+def _draw_pairs(axis: Any, table: pd.DataFrame) -> None:
     """Draw a term for every pair of domains, the runs beside each other."""
-    pairs = sorted((pair for one in seen for pair in one.pairs), key=lambda pair: pair.has_target)
-    labels = list(dict.fromkeys(pair.domains for pair in pairs))
-    unseen = {pair.domains for one in seen for pair in one.pairs if pair.has_target}
-    for index, one in enumerate(seen):
-        shift = spread_rows(len(seen), index)
-        places = [labels.index(pair.domains) + shift for pair in one.pairs]
-        values = [getattr(pair, term) for pair in one.pairs]
-        axis.plot(values, places, linestyle="none", label=one.name, **run_style(index))
-        if term == "discrepancy":
-            style = {**run_style(index), "marker": "|", "markeredgewidth": 2}
-            axis.plot([pair.chance for pair in one.pairs], places, linestyle="none",
-                      markersize=11, label=f"{one.name}, by chance", **style)  # fmt: skip
-    shown = [f"{label}\n(target)" if label in unseen else label for label in labels]
-    axis.set_yticks(range(len(labels)), shown, fontsize=8)
-    axis.set_ylim(len(labels) - 0.5, -0.5)
-    axis.set_xlim(-0.02, 1 if term == "discrepancy" else 2.05)
-    titles = {
-        "discrepancy": "posterior discrepancy (total variation, 0 to 1)",
-        "distance": "proxy A-distance of the features (0 to 2)",
-    }
-    axis.set_xlabel(titles[term])
-    axis.grid(axis="x", alpha=0.3)
+    ordered = table.sort_values("with_target", kind="stable")
+    labels = ordered["where"].unique().tolist()
+    for index, (name, rows) in enumerate(table.groupby("run", sort=False)):
+        shift = spread_rows(table["run"].nunique(), index)
+        places = [labels.index(where) + shift for where in rows["where"]]
+        style = {"linestyle": "none", **run_style(index)}
+        axis.plot(rows["value"], places, label=name, **style)
+        if rows["by_chance"].any():
+            style |= {"marker": "|", "markeredgewidth": 2, "markersize": 11}
+            axis.plot(rows["by_chance"], places, label=f"{name}, by chance", **style)
+    label_rows(axis, labels, ordered[ordered["with_target"]]["where"], "target")
+    axis.tick_params(axis="y", labelsize=8)

@@ -6,22 +6,18 @@ unsure of for samples near the boundary.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 
 from ndcl_domainbed.diagnostics.boundary import crossing_distances, feature_distances, log_odds
-from ndcl_domainbed.diagnostics.correlation import RankCorrelation, rank_correlation
-from ndcl_domainbed.diagnostics.findings import Findings
-from ndcl_domainbed.diagnostics.pictures import new_figure, run_style, spread_rows
-from ndcl_domainbed.diagnostics.request import Request
-from ndcl_domainbed.diagnostics.run_names import run_names
+from ndcl_domainbed.diagnostics.figures import label_rows, new_figure, run_style, spread_rows
+from ndcl_domainbed.diagnostics.findings import Findings, Request
 from ndcl_domainbed.diagnostics.saved_run import SavedRun, load_runs
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from ndcl_domainbed.diagnostics.statistics import rank_correlation
 
 CAPTION = (
     "Left: rank correlation of confidence with the distance to the decision boundary, with its 95 "
@@ -32,133 +28,108 @@ CAPTION = (
     "input space is the test. Images of sources are training images without augmentation; the "
     "model is the final one, in evaluation mode."
 )
-SPACES = ("input", "feature")
+SPACES = {"input": "network's input units", "feature": "features' units"}
+"""The spaces, and the units of distances there."""
+
 _TENTHS = 10
 """Parts of equal size that the images are sorted into by confidence."""
 
 
-class _Domain(NamedTuple):
-    """The images of a domain, as a run sees them: arrays (N,)."""
-
-    run: int
-    name: str
-    unseen: bool
-    log_odds: np.ndarray
-    distances: dict[str, np.ndarray]
-    """By space; NaN where no perturbation was found."""
-    correlations: dict[str, RankCorrelation]
-
-
 def diagnose(request: Request) -> Findings:
     """Return how the confidence of every run goes with the distance to its boundary."""
-    runs = load_runs(request)
-    names = run_names(runs)
-    domains = [
-        _measure(run, index, env, request)
-        for index, run in enumerate(runs)
+    rows = [
+        row
+        for name, run in load_runs(request).items()
         for env in [*run.sources, *run.dataset.test_envs]
+        for row in _measure(run, name, env, request)
     ]
-    return Findings(CAPTION, _make_table(names, domains), _draw(names, domains))
+    table = pd.DataFrame(rows)
+    return Findings(CAPTION, table.drop(columns="medians"), _draw(table))
 
 
-def _measure(run: SavedRun, index: int, env: int, request: Request) -> _Domain:
-    """Measure the images of a domain that is trained on, or that the run is tested on."""
+def _measure(run: SavedRun, name: str, env: int, request: Request) -> list[dict[str, Any]]:
+    """Return a row for each space: how a run sees images of a domain that it was trained on or not.
+
+    ``medians`` holds the median distance in each tenth of the images by confidence.
+    """
     subset = run.split(env, "in", request.images, request.seed)
     seen = run.outputs(subset)
     odds = log_odds(seen.logits).numpy()
-    found = [crossing_distances(run.algorithm.predict, x).cpu() for x, _ in run.batches(subset)]
-    _, classifier = run.modules()
+    crossings = [crossing_distances(run.algorithm.predict, x) for x, _ in run.batches(subset)]
+    classifier = run.modules()[1]
     distances = {
-        "input": torch.cat(found).numpy(),
+        "input": torch.cat(crossings).numpy(),
         "feature": feature_distances(classifier, seen.features, seen.logits).numpy(),
     }
-    correlations = {
-        space: rank_correlation(odds, distances[space], request.seed) for space in SPACES
-    }
-    domain, unseen = run.dataset.environments[env], env in run.dataset.test_envs
-    return _Domain(index, domain, unseen, odds, distances, correlations)
+    rows = []
+    for space, values in distances.items():
+        found = rank_correlation(odds, values, request.seed)
+        tenths = np.array_split(values[np.argsort(odds, kind="stable")], _TENTHS)
+        medians = [_median(tenth) for tenth in tenths]
+        rows.append(
+            {
+                "run": name,
+                "domain": run.dataset.environments[env],
+                "unseen": env in run.dataset.test_envs,
+                "space": space,
+                "images": found.n,
+                "not_crossed": int(np.isnan(values).sum()),
+                "spearman": found.rho,
+                "low": found.low,
+                "high": found.high,
+                "median_distance": _median(values),
+                "median_distance_least_confident_tenth": medians[0],
+                "median_distance_most_confident_tenth": medians[-1],
+                "medians": medians,
+            }
+        )
+    return rows
 
 
-def _make_table(names: list[str], domains: list[_Domain]) -> pd.DataFrame:
-    """Return one row per run, domain and space."""
-    return pd.DataFrame(
-        {
-            "run": names[domain.run],
-            "domain": domain.name,
-            "unseen": domain.unseen,
-            "space": space,
-            "images": found.n,
-            "not_crossed": int(np.isnan(domain.distances[space]).sum()),
-            "spearman": found.rho,
-            "low": found.low,
-            "high": found.high,
-            "median_distance": np.nanmedian(domain.distances[space]) if found.n else np.nan,
-            "median_distance_least_confident_tenth": _by_confidence(domain, space)[0],
-            "median_distance_most_confident_tenth": _by_confidence(domain, space)[-1],
-        }
-        for domain in domains
-        for space, found in domain.correlations.items()
-    )
+def _median(values: np.ndarray) -> float:
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if finite.size else np.nan
 
 
-def _by_confidence(domain: _Domain, space: str) -> np.ndarray:
-    """Return the median distance in each tenth of the images by confidence, (10,)."""
-    distances = domain.distances[space][np.argsort(domain.log_odds, kind="stable")]
-    parts = [part[np.isfinite(part)] for part in np.array_split(distances, _TENTHS)]
-    return np.array([np.median(part) if part.size else np.nan for part in parts])
-
-
-def _draw(names: list[str], domains: list[_Domain]) -> Figure:
-    labels = list(dict.fromkeys(domain.name for domain in domains))
-    figure = new_figure(12, 3.2 + 0.9 * len(labels))
+def _draw(table: pd.DataFrame) -> Figure:
+    figure = new_figure(12, 3.2 + 0.9 * table["domain"].nunique())
     axes = figure.subplots(2, 2, width_ratios=(1, 1.2))
-    for row, space in enumerate(SPACES):
-        _draw_correlations(axes[row, 0], names, domains, labels, space)
-        _draw_distances(axes[row, 1], names, domains, space)
+    for row, (space, unit) in enumerate(SPACES.items()):
+        here = table[table["space"] == space]
+        _draw_correlations(axes[row, 0], here)
+        axes[row, 0].set_title(f"confidence and distance in {space} space")
+        _draw_distances(axes[row, 1], here)
+        axes[row, 1].set_title(f"distance to the boundary in {space} space")
+        axes[row, 1].set_ylabel(f"median distance ({unit})")
     axes[0, 0].legend(loc="lower left", fontsize=8)
     axes[0, 1].legend(loc="upper left", fontsize=8)
     return figure
 
 
-def _draw_correlations(
-    axis: Any, names: list[str], domains: list[_Domain], labels: list[str], space: str
-) -> None:
+def _draw_correlations(axis: Any, table: pd.DataFrame) -> None:
     """Draw ρ and its interval for every domain, the runs beside each other."""
-    for index, name in enumerate(names):
-        shift = spread_rows(len(names), index)
-        mine = [domain for domain in domains if domain.run == index]
-        found = [domain.correlations[space] for domain in mine]
-        rho = np.array([one.rho for one in found])
-        ends = np.abs(np.array([[one.low, one.high] for one in found]).T - rho)
-        places = [labels.index(domain.name) + shift for domain in mine]
-        axis.errorbar(rho, places, xerr=ends, linestyle="none", capsize=3, label=name,
-                      **run_style(index))  # fmt: skip
-    unseen, seen = ({d.name for d in domains if d.unseen is which} for which in (True, False))
-    unseen -= seen  # runs of different targets
-    shown = [f"{label}\n(unseen)" if label in unseen else label for label in labels]
-    axis.set_yticks(range(len(labels)), shown)
-    axis.set_ylim(len(labels) - 0.5, -0.5)
+    labels = table["domain"].unique().tolist()
+    for index, (name, rows) in enumerate(table.groupby("run", sort=False)):
+        shift = spread_rows(table["run"].nunique(), index)
+        places = [labels.index(domain) + shift for domain in rows["domain"]]
+        ends = (rows[["low", "high"]].T - rows["spearman"]).abs()
+        axis.errorbar(rows["spearman"], places, xerr=ends, linestyle="none", capsize=3,
+                      label=name, **run_style(index))  # fmt: skip
+    always_unseen = table.groupby("domain")["unseen"].all()  # runs may have different targets
+    label_rows(axis, labels, always_unseen.index[always_unseen], "unseen")
     axis.axvline(0, color="0.6", linewidth=0.8)
-    lowest = min(0.0, *(domain.correlations[space].low for domain in domains))
-    axis.set_xlim(lowest - 0.05, 1.03)
+    axis.set_xlim(min(0.0, table["low"].min()) - 0.05, 1.03)
     axis.set_xlabel("Spearman's ρ with its 95 % bootstrap interval")
-    axis.set_title(f"confidence and distance in {space} space")
-    axis.grid(axis="x", alpha=0.3)
 
 
-def _draw_distances(axis: Any, names: list[str], domains: list[_Domain], space: str) -> None:
+def _draw_distances(axis: Any, table: pd.DataFrame) -> None:
     """Draw the median distance in every tenth by confidence, sources' mean and targets'."""
     tenths = (np.arange(_TENTHS) + 0.5) * 100 / _TENTHS
-    for index, name in enumerate(names):
-        for unseen, line in ((False, "-"), (True, "--")):
-            mine = [d for d in domains if d.run == index and d.unseen == unseen]
-            medians = np.mean([_by_confidence(domain, space) for domain in mine], axis=0)
-            kind = "unseen" if unseen else "sources"
-            axis.plot(tenths, medians, linestyle=line, label=f"{name}, {kind}", markersize=4,
-                      **run_style(index))  # fmt: skip
+    for index, (name, rows) in enumerate(table.groupby("run", sort=False)):
+        for unseen, line, kind in ((False, "-", "sources"), (True, "--", "unseen")):
+            medians = np.mean(rows[rows["unseen"] == unseen]["medians"].tolist(), axis=0)
+            axis.plot(tenths, medians, linestyle=line, label=f"{name}, {kind}",
+                      **run_style(index), markersize=4)  # fmt: skip
     axis.set_ylim(bottom=0)
     axis.set_xlabel("images by confidence, least confident first (%)")
-    unit = "network's input units" if space == "input" else "features' units"
-    axis.set_ylabel(f"median distance ({unit})")
-    axis.set_title(f"distance to the boundary in {space} space")
     axis.grid(alpha=0.3)

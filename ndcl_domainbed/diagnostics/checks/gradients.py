@@ -2,33 +2,22 @@
 
 Reads what ``train --diagnostics`` recorded. Cao, Liu & Chen, "Negatives-Dominant Contrastive
 Learning for Generalization in Imbalanced Domains", ICML 2026, arXiv:2601.21999, claim in their
-gradient analysis that the factor grows for minority classes.
+gradient analysis that the amplification factor A_i = P_i / Q_i, an anchor's sum over positives by
+its sum over hard negatives (:func:`ndcl_domainbed.losses.amplification_factor`), grows for minority
+classes.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
-from ndcl_domainbed.diagnostics.correlation import correlation_table
-from ndcl_domainbed.diagnostics.findings import Findings
-from ndcl_domainbed.diagnostics.pictures import (
-    add_legend,
-    layered_style,
-    new_figure,
-    use_log_scale,
-)
-from ndcl_domainbed.diagnostics.request import Request
-from ndcl_domainbed.diagnostics.watched_run import (
-    WatchedRun,
-    average_by,
-    load_watched,
-    missing_updates,
-)
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from ndcl_domainbed.diagnostics.figures import add_legend, layered_style, new_figure, use_log_scale
+from ndcl_domainbed.diagnostics.findings import Findings, Request
+from ndcl_domainbed.diagnostics.statistics import correlation_table
+from ndcl_domainbed.diagnostics.watched_run import average_by, load_watched, missing_updates
 
 CAPTION = (
     "Upper row: means over the samples of Many and of Few classes between two records. Lower row: "
@@ -50,82 +39,62 @@ FACTORS = {"amplification": "amplification factor", "crowding": "factor of means
 _LINES = {"many": "-", "few": "--"}
 
 
-class _Means(NamedTuple):
-    """The figures of one run: by class over the training, and by shot group and record."""
-
-    name: str
-    run: WatchedRun
-    classes: pd.DataFrame
-    groups: pd.DataFrame
-
-    def has_factor(self) -> bool:
-        return bool(self.classes["amplification"].notna().any())
-
-
 def diagnose(request: Request) -> Findings:
     """Return gradients and amplification factors of the runs, Many against Few.
 
     Raises InputError for a run that was not trained with ``--diagnostics`` and ``--imbalance``.
     """
-    runs, names = load_watched(request)
-    means = [_compute_means(run, name) for run, name in zip(runs, names, strict=True)]
-    return Findings(
-        caption=CAPTION + missing_updates(runs, names),
-        table=pd.concat([_make_table(one, request.seed) for one in means], ignore_index=True),
-        picture=_draw(means),
-    )
-
-
-def _compute_means(run: WatchedRun, name: str) -> _Means:
-    pairs = run.shot_pairs()
-    classes = average_by(pairs, ["class", "shots", "class_images"])
-    return _Means(name, run, classes, average_by(pairs, ["step", "shots"]))
-
-
-def _make_table(one: _Means, seed: int) -> pd.DataFrame:
-    """Return rows per class, shot group, shot group and record, and correlation."""
-    figures = [*GRADIENTS, *FACTORS]
-    columns = [*GRADIENTS, "samples", *FACTORS, "anchors"]
-    images = one.classes["class_images"]
-    parts = [
-        one.classes.sort_values("class_images", ascending=False).assign(part="class"),
-        average_by(one.run.pairs, ["shots"]).assign(part="training"),
-        one.groups.assign(part="group"),
-        correlation_table(images, {name: one.classes[name] for name in figures}, seed),
+    runs = load_watched(request)
+    tables = [
+        _tabulate(run.shot_pairs(), request.seed).assign(run=name) for name, run in runs.items()
     ]
-    table = pd.concat(parts, ignore_index=True).assign(run=one.name)
-    table = table.astype({"step": "Int64", "class_images": "Int64"})
-    first = ["run", "part", "step", "class", "shots", "class_images"]
-    return table[[*first, *columns, "figure", "spearman", "low", "high", "n"]]
+    table = pd.concat(tables, ignore_index=True).astype({"step": "Int64", "class_images": "Int64"})
+    columns = ["run", "part", "step", "class", "shots", "class_images", *GRADIENTS, "samples",
+               *FACTORS, "anchors", "figure", "spearman", "low", "high", "n"]  # fmt: skip
+    return Findings(CAPTION + missing_updates(runs), table[columns], _draw(table))
 
 
-def _draw(means: list[_Means]) -> Figure:
-    shown = {**GRADIENTS, **(FACTORS if any(one.has_factor() for one in means) else {})}
+def _tabulate(pairs: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Return rows per class, shot group, shot group and record, and correlation."""
+    classes = average_by(pairs, ["class", "shots", "class_images"])
+    parts = [
+        classes.sort_values("class_images", ascending=False).assign(part="class"),
+        average_by(pairs, ["shots"]).assign(part="training"),
+        average_by(pairs, ["step", "shots"]).assign(part="group"),
+        correlation_table(classes[[*GRADIENTS, *FACTORS]], classes["class_images"], seed),
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _draw(table: pd.DataFrame) -> Figure:
+    has_factors = table["amplification"].notna().any()
+    shown = {**GRADIENTS, **FACTORS} if has_factors else GRADIENTS
     figure = new_figure(4.4 * len(shown), 7.6)
     axes = figure.subplots(2, len(shown))
     for column, (name, title) in enumerate(shown.items()):
-        for index, one in enumerate(means):
-            if one.classes[name].notna().any():
-                _draw_run(axes[:, column], one, name, layered_style(index))
-        unit = "mean norm × batch size" if name in GRADIENTS else "mean over anchors"
-        for axis in axes[:, column]:
-            axis.set_ylabel(unit)
+        upper, lower = axes[:, column]
+        _draw_figure(upper, lower, table.dropna(subset=name), name, list(table["run"].unique()))
+        for axis in (upper, lower):
+            axis.set_ylabel("mean norm × batch size" if name in GRADIENTS else "mean over anchors")
             axis.grid(alpha=0.3)
             if name == "crowding":
                 axis.axhline(1, color="0.3", linewidth=0.8, linestyle=":")
             else:
                 use_log_scale(axis, "y")
-        axes[0, column].set(title=f"{title}, during training", xlabel="step")
-        axes[1, column].set(title=f"{title}, by class", xlabel="training images of the class")
-        use_log_scale(axes[1, column], "x")
+        upper.set(title=f"{title}, during training", xlabel="step")
+        lower.set(title=f"{title}, by class", xlabel="training images of the class")
+        use_log_scale(lower, "x")
     lines = {f"{group.title()} classes": {"linestyle": line} for group, line in _LINES.items()}
-    add_legend(figure, [one.name for one in means], lines)
+    add_legend(figure, table["run"].unique(), lines)
     return figure
 
 
-def _draw_run(axes: Any, one: _Means, name: str, style: dict[str, Any]) -> None:
+def _draw_figure(upper: Any, lower: Any, table: pd.DataFrame, name: str, runs: list[str]) -> None:
     """Draw a figure of Many and Few at the records above, and of every class below."""
-    for group, line in _LINES.items():
-        rows = one.groups[(one.groups["shots"] == group) & one.groups[name].notna()]
-        axes[0].plot(rows["step"], rows[name], linestyle=line, **style)
-    axes[1].plot(one.classes["class_images"], one.classes[name], linestyle="none", **style)
+    for index, run in enumerate(runs):
+        rows, style = table[table["run"] == run], layered_style(index)
+        for group, line in _LINES.items():
+            course = rows[(rows["part"] == "group") & (rows["shots"] == group)]
+            upper.plot(course["step"], course[name], linestyle=line, **style)
+        classes = rows[rows["part"] == "class"]
+        lower.plot(classes["class_images"], classes[name], linestyle="none", **style)

@@ -1,36 +1,35 @@
 """Hard negatives: do the mixed samples lie near the boundary, among the real ones?
 
 Mixed samples are made as an update of NDCL makes them, by the model at the end of the run, whatever
-algorithm trained it. Mixtures of random pairs by the same weights show what the choice adds.
+algorithm trained it. Mixtures of random pairs by the same weights show what the selection adds.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
+from scipy.stats import mannwhitneyu
+from sklearn.manifold import TSNE
+from torch import Tensor
+from torch.utils.data import Subset, TensorDataset
 
+from imbalance_splits.errors import InputError
+from ndcl_domainbed.algorithms.ndcl import NDCL
 from ndcl_domainbed.diagnostics.boundary import feature_distances
-from ndcl_domainbed.diagnostics.correlation import share_below
-from ndcl_domainbed.diagnostics.findings import Findings
-from ndcl_domainbed.diagnostics.mixed_samples import Drawn, Samples, draw_samples
-from ndcl_domainbed.diagnostics.pictures import RUN_COLORS, new_figure
-from ndcl_domainbed.diagnostics.probes import (
-    CHANCE,
-    ProbeAccuracy,
-    probe_accuracy,
-    require_scikit_learn,
-    tsne_plane,
-)
-from ndcl_domainbed.diagnostics.request import Request
-from ndcl_domainbed.diagnostics.run_names import run_names
-from ndcl_domainbed.diagnostics.saved_run import Outputs, SavedRun, load_runs
+from ndcl_domainbed.diagnostics.figures import RUN_COLORS, new_figure
+from ndcl_domainbed.diagnostics.findings import Findings, Request
+from ndcl_domainbed.diagnostics.saved_run import Outputs, SavedRun, join_outputs, load_runs
+from ndcl_domainbed.diagnostics.statistics import CHANCE, FOLDS, probe_accuracy
+from ndcl_domainbed.hard_negatives import fixed_class_budget, hard_negatives
+from ndcl_domainbed.training import seeding
+from ndcl_domainbed.training.batches import StepBatches, fetch
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+STEPS_PER_FOLD = 20
+"""Minibatches drawn from each fold: as many draws of the mixing weight."""
 
-SPACES = ("feature", "prediction")
 STRONG = 0.2
 """A mixed sample is strongly mixed if the weaker of its two images has at least this share."""
 
@@ -46,146 +45,234 @@ CAPTION = (
     "share of pairs in which a mixed sample is nearer to the boundary than a real image (0.5: no "
     "difference)."
 )
-_MAX_LABELS = 20
-_KINDS = {"real": "real images", "random": "random mixtures", "hard": "hard negatives"}
+SPACES = ("feature", "prediction")
+KINDS = {
+    "real": "real images",
+    "random": "random mixtures",
+    "hard": "hard negatives",
+    "strong hard": "hard negatives, strongly mixed",
+    "strong random": "random mixtures, strongly mixed",
+}
+_PROBED = ("random", "hard", "strong hard")
 _LINES = {"real": ("-", "black"), "random": (":", RUN_COLORS[0]), "hard": ("--", RUN_COLORS[1])}
+_MAX_LABELS = 20
 
 
-class _Measured(NamedTuple):
-    """What a run makes of the samples: ``margins`` and ``gaps`` by kind, (n,) each."""
+class Samples(NamedTuple):
+    """What a model computes from n samples.
 
-    name: str
-    run: SavedRun
-    drawn: Drawn
-    margins: dict[str, np.ndarray]
-    """The distance to the boundary in feature space."""
-    gaps: dict[str, np.ndarray]
-    """The two highest probabilities' difference, in [0, 1]."""
-    probes: dict[tuple[str, str], ProbeAccuracy]
-    """By space and kind of mixed sample (also the strongly mixed hard ones): real or mixed?"""
+    The labels of ``outputs`` are classes: a mixed sample's is the one that it is a negative for.
+    ``folds`` (n,) says which fold of the training images a sample was made from; no image is in
+    two. ``shares`` (n,) is the part that the weaker of two mixed images has, in [0, 0.5].
+    """
+
+    outputs: Outputs
+    folds: np.ndarray
+    shares: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Samples:
+        """Return the given rows."""
+        return Samples(self.outputs.take(rows), self.folds[rows], self.shares[rows])
 
 
 def diagnose(request: Request) -> Findings:
     """Return where the hard negatives of every run lie."""
-    require_scikit_learn("manifold")
     runs = load_runs(request)
-    seen = [_measure(run, name, request) for run, name in zip(runs, run_names(runs), strict=True)]
-    return Findings(
-        caption=CAPTION,
-        table=pd.concat([_make_table(one) for one in seen], ignore_index=True),
-        picture=_draw(seen, request.seed),
+    figure = new_figure(15, 4.6 * len(runs) + 0.4)
+    axes = figure.subplots(len(runs), 3, squeeze=False)
+    tables = []
+    for row, (name, run) in enumerate(runs.items()):
+        samples = draw_samples(run, request.images, request.seed)
+        for kind in ("random", "hard"):
+            rows = np.flatnonzero(samples[kind].shares >= STRONG)
+            samples[f"strong {kind}"] = samples[kind].take(rows)
+        margins = {kind: _margins(run, one) for kind, one in samples.items()}
+        table = _tabulate(samples, margins).assign(run=name)
+        tables.append(table)
+        for axis, space in zip(axes[row], SPACES, strict=False):
+            colors = _draw_plane(axis, run, samples, space, request.seed)
+            probe = _describe_probe(table, space)
+            axis.set_title(f"{name}: {space}s; linear probe {probe}", fontsize=10)
+        _label_colorbar(figure.colorbar(colors, ax=axes[row, 1]), run)
+        _draw_margins(axes[row, 2], margins)
+        axes[row, 2].set_title(f"{name}: margins in feature space", fontsize=10)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
+    found = pd.concat(tables, ignore_index=True)
+    return Findings(CAPTION, found[["run", *found.columns.drop("run")]], figure)
+
+
+def draw_samples(run: SavedRun, images: int, seed: int) -> dict[str, Samples]:
+    """Return about ``images`` each of "real" images, "hard" negatives and "random" mixtures.
+
+    Minibatches of the run's batch size are drawn, as in training, from at most ``images`` training
+    images of each source domain, and mixed with NDCL's hyper-parameters: those of the run, or for
+    another algorithm their defaults. The real images come from all domains alike. Raises
+    InputError if no minibatch holds two classes.
+    """
+    read = [_read_images(training, images, seed) for training in run.dataset.train_sets]
+    outputs = join_outputs([run.outputs(domain) for domain in read])
+    x, y = (torch.cat(column) for column in zip(*(one.tensors for one in read), strict=True))
+    sizes = [len(domain) for domain in read]
+    domains = np.repeat(np.arange(len(read)), sizes)
+    folds = np.concatenate([np.arange(size) % FOLDS for size in sizes])
+    generator = torch.Generator().manual_seed(seed)
+    per_batch = -(-images // (FOLDS * STEPS_PER_FOLD))
+    hard: list[list[Tensor]] = []
+    random: list[list[Tensor]] = []
+    where: list[int] = []
+    for fold in range(FOLDS):
+        members = [
+            np.flatnonzero((domains == domain) & (folds == fold)) for domain in range(len(read))
+        ]
+        if not all(map(len, members)):
+            continue  # a domain of fewer images than folds
+        batches = StepBatches(
+            [Subset(TensorDataset(x, y), rows.tolist()) for rows in members],
+            int(run.hparams["batch_size"]), seed + fold,
+            class_balanced=bool(run.hparams.get("class_balanced", False)),
+        )  # fmt: skip
+        for step in range(STEPS_PER_FOLD):
+            drawn = [rows[batches.positions(step, d)] for d, rows in enumerate(members)]
+            rows = torch.as_tensor(np.concatenate(drawn))
+            made = _make_hard_negatives(run, x[rows], outputs.take(rows), generator)
+            kept = torch.randperm(len(made[0]), generator=generator)[:per_batch]
+            hard.append([column[kept] for column in made])
+            random.append(_make_random_mixtures(x[rows], y[rows], hard[-1][2], generator))
+            where += [fold] * len(kept)
+    if not where:
+        raise InputError(
+            f"{run.folder}: the training images looked at are too few for minibatches of two "
+            "classes; look at more with --images."
+        )
+    share = -(-images // len(read))
+    chosen = np.concatenate(
+        [
+            start + np.random.RandomState(seed).permutation(size)[:share]
+            for start, size in zip(np.cumsum([0, *sizes]), sizes, strict=False)
+        ]
     )
-
-
-def _measure(run: SavedRun, name: str, request: Request) -> _Measured:
-    drawn = draw_samples(run, request.images, request.seed)
-    _, classifier = run.modules()
-    kinds = drawn._asdict()
-    margins = {
-        kind: feature_distances(classifier, one.outputs.features, one.outputs.logits).numpy()
-        for kind, one in kinds.items()
+    return {
+        "real": Samples(outputs.take(chosen), folds[chosen], np.zeros(len(chosen))),
+        "random": _compute_outputs(run, random, np.array(where)),
+        "hard": _compute_outputs(run, hard, np.array(where)),
     }
-    probed = {"random": drawn.random, "hard": drawn.hard, "strong": _select_strong(drawn.hard)}
-    probes = {
-        (space, kind): _probe(drawn.real, one, space)
-        for space in SPACES
-        for kind, one in probed.items()
-    }
-    gaps = {kind: _probability_gaps(one) for kind, one in kinds.items()}
-    return _Measured(name, run, drawn, margins, gaps, probes)
 
 
-def _select_strong(samples: Samples) -> Samples:
-    """Return the strongly mixed ones of ``samples``."""
-    rows = np.flatnonzero(samples.shares >= STRONG)
-    outputs = Outputs(*(column[rows] for column in samples.outputs))
-    return Samples(outputs, samples.folds[rows], samples.shares[rows])
+def _read_images(training: Subset[Any], images: int, seed: int) -> TensorDataset:
+    """Read at most ``images`` training images of a source domain, with training transforms."""
+    order = np.random.RandomState(seed).permutation(len(training))[:images]
+    subset: Subset[Any] = Subset(training.dataset, np.asarray(training.indices)[order].tolist())
+    with seeding.generators_restored():
+        x, y = fetch(subset, np.arange(len(order)), [seed + place for place in range(len(order))])
+    return TensorDataset(x, y)
 
 
-def _probability_gaps(samples: Samples) -> np.ndarray:
-    """Return the difference of the two highest probabilities, (n,)."""
-    top = np.sort(_vectors(samples, "prediction"), axis=1)
-    return np.asarray(top[:, -1] - top[:, -2])
+def _make_hard_negatives(
+    run: SavedRun, x: Tensor, seen: Outputs, generator: torch.Generator
+) -> list[Tensor]:
+    """Return inputs, classes and λ of the hard negatives that an update of NDCL would make."""
+    settings = run.hparams if isinstance(run.algorithm, NDCL) else {}
+    rho, budget, per_pair = (
+        settings.get(name, NDCL.HPARAMS[name].default)
+        for name in ("mixup", "budget", "mixup_per_pair")
+    )
+    made = hard_negatives(
+        x, seen.labels, seen.logits.softmax(dim=1), rho, generator, budget=budget,
+        per_class=fixed_class_budget(int(run.hparams["batch_size"])), per_pair=per_pair,
+    )  # fmt: skip
+    kept = made.classes >= 0
+    return [column[kept] for column in (made.inputs, made.classes, made.lambdas)]
+
+
+def _make_random_mixtures(
+    x: Tensor, y: Tensor, lambdas: Tensor, generator: torch.Generator
+) -> list[Tensor]:
+    """Return inputs, classes and λ of mixtures of random pairs of a batch."""
+    first, second = torch.randint(len(x), (2, len(lambdas)), generator=generator)
+    weights = lambdas.view(-1, *[1] * (x.dim() - 1))
+    return [torch.lerp(x[second], x[first], weights), y[first], lambdas]
+
+
+def _compute_outputs(run: SavedRun, mixed: list[list[Tensor]], folds: np.ndarray) -> Samples:
+    """Return what the model computes from mixed samples."""
+    inputs, classes, lambdas = (torch.cat(column) for column in zip(*mixed, strict=True))
+    shares = torch.minimum(lambdas, 1 - lambdas).double().numpy()
+    return Samples(run.outputs(TensorDataset(inputs, classes)), folds, shares)
+
+
+def _margins(run: SavedRun, samples: Samples) -> np.ndarray:
+    """Return the distance of samples to the boundary in feature space, (n,)."""
+    seen = samples.outputs
+    return np.asarray(feature_distances(run.modules()[1], seen.features, seen.logits))
 
 
 def _vectors(samples: Samples, space: str) -> np.ndarray:
     """Return features (n, F) or posteriors (n, K)."""
-    if space == "feature":
-        return np.asarray(samples.outputs.features)
-    return np.asarray(samples.outputs.logits.double().softmax(dim=1))
+    return samples.outputs.features.numpy() if space == "feature" else samples.outputs.posteriors()
 
 
-def _probe(real: Samples, mixed: Samples, space: str) -> ProbeAccuracy:
-    """Return how well a linear probe tells mixed samples from real ones."""
-    vectors = np.concatenate([_vectors(real, space), _vectors(mixed, space)])
-    groups = np.repeat([0, 1], [len(real.folds), len(mixed.folds)])
-    return probe_accuracy(vectors, groups, np.concatenate([real.folds, mixed.folds]))
+def _tabulate(samples: dict[str, Samples], margins: dict[str, np.ndarray]) -> pd.DataFrame:
+    """Return a row for each kind of sample."""
+    rows = {}
+    for kind, label in KINDS.items():
+        mine, real = margins[kind], margins["real"]
+        quartiles = np.percentile(mine, [25, 50, 75]) if mine.size else [np.nan] * 3
+        top = np.sort(_vectors(samples[kind], "prediction"), axis=1)
+        gaps = top[:, -1] - top[:, -2]
+        nearer = mannwhitneyu(real, mine, method="asymptotic").statistic if mine.size else np.nan
+        rows[kind] = {
+            "samples": label,
+            "number": len(mine),
+            "margin_quarter": quartiles[0],
+            "margin_median": quartiles[1],
+            "margin_three_quarters": quartiles[2],
+            "nearer_than_real": nearer / max(1, len(mine) * len(real)),
+            "probability_gap_median": np.median(gaps) if gaps.size else np.nan,
+        }
+        for space in SPACES if kind in _PROBED else ():
+            both = [_vectors(samples[name], space) for name in ("real", kind)]
+            folds = [samples[name].folds for name in ("real", kind)]
+            found = probe_accuracy(
+                np.concatenate(both), np.repeat([0, 1], [*map(len, folds)]), np.concatenate(folds)
+            )
+            rows[kind] |= {f"{space}_probe_accuracy": found.mean,
+                           f"{space}_probe_error": found.error}  # fmt: skip
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def _format_accuracy(found: ProbeAccuracy) -> str:
-    return "unknown" if np.isnan(found.mean) else f"{found.mean:.2f} ± {found.error:.2f}"
+def _describe_probe(table: pd.DataFrame, space: str) -> str:
+    names = [f"{space}_probe_accuracy", f"{space}_probe_error"]
+    mean, error = table.loc["hard", names].to_numpy(dtype=float)
+    accuracy = "unknown" if np.isnan(mean) else f"{mean:.2f} ± {error:.2f}"
+    return f"{accuracy} (chance {CHANCE})"
 
 
-def _make_table(seen: _Measured) -> pd.DataFrame:
-    """Return one row per kind of sample; strongly mixed ones again by themselves."""
-    strong = {kind: getattr(seen.drawn, kind).shares >= STRONG for kind in ("random", "hard")}
-    rows = {kind: _make_row(seen, kind, slice(None), label) for kind, label in _KINDS.items()}
-    rows["strong"] = _make_row(seen, "hard", strong["hard"], f"{_KINDS['hard']}, strongly mixed")
-    rows["strong random"] = _make_row(
-        seen, "random", strong["random"], f"{_KINDS['random']}, strongly mixed"
-    )
-    for (space, kind), found in seen.probes.items():
-        rows[kind][f"{space}_probe_accuracy"], rows[kind][f"{space}_probe_error"] = found
-    return pd.DataFrame(rows.values())
+def tsne_plane(vectors: np.ndarray, seed: int) -> np.ndarray:
+    """Return the t-SNE of ``vectors`` (N, F) in the plane, (N, 2)."""
+    perplexity = min(30, max(2, (len(vectors) - 1) / 3))
+    tsne = TSNE(init="pca", perplexity=perplexity, random_state=seed)
+    return np.asarray(tsne.fit_transform(np.asarray(vectors, dtype=np.float32)))
 
 
-def _make_row(seen: _Measured, kind: str, rows: Any, label: str) -> dict[str, Any]:
-    margins, gaps = seen.margins[kind][rows], seen.gaps[kind][rows]
-    quartiles = np.percentile(margins, [25, 50, 75]) if margins.size else [np.nan] * 3
-    return {
-        "run": seen.name,
-        "samples": label,
-        "number": len(margins),
-        "margin_quarter": quartiles[0],
-        "margin_median": quartiles[1],
-        "margin_three_quarters": quartiles[2],
-        "nearer_than_real": share_below(margins, seen.margins["real"]) if margins.size else np.nan,
-        "probability_gap_median": np.median(gaps) if gaps.size else np.nan,
-    }
-
-
-def _draw(seen: list[_Measured], seed: int) -> Figure:
-    figure = new_figure(15, 4.6 * len(seen) + 0.4)
-    axes = figure.subplots(len(seen), 3, squeeze=False)
-    for row, one in enumerate(seen):
-        for column, space in enumerate(SPACES):
-            colors = _draw_plane(axes[row, column], one, space, seed)
-        _label_colorbar(figure.colorbar(colors, ax=axes[row, 1]), one)
-        _draw_margins(axes[row, 2], one)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=2)
-    return figure
-
-
-def _draw_plane(axis: Any, seen: _Measured, space: str, seed: int) -> Any:
+def _draw_plane(
+    axis: Any, run: SavedRun, samples: dict[str, Samples], space: str, seed: int
+) -> Any:
     """Draw real images by the frequency of their class, and the hard negatives among them."""
-    real, hard = seen.drawn.real, seen.drawn.hard
-    points = tsne_plane(np.concatenate([_vectors(real, space), _vectors(hard, space)]), seed)
-    own, mixed = points[: len(real.folds)], points[len(real.folds) :]
-    rank = np.argsort(np.argsort(-seen.run.class_counts, kind="stable"))
-    shown = axis.scatter(*own.T, c=rank[real.outputs.labels.numpy()], cmap="viridis", s=14, vmin=0,
-                         vmax=len(rank) - 1, label="real image (color: its class)")  # fmt: skip
+    real, hard = (_vectors(samples[kind], space) for kind in ("real", "hard"))
+    own, mixed = np.split(tsne_plane(np.concatenate([real, hard]), seed), [len(real)])
+    rank = np.argsort(np.argsort(-run.class_counts, kind="stable"))
+    colors = rank[samples["real"].outputs.labels.numpy()]
+    shown = axis.scatter(*own.T, c=colors, cmap="viridis", s=14, vmin=0, vmax=len(rank) - 1,
+                         label="real image (color: its class)")  # fmt: skip
     axis.scatter(*mixed.T, color=RUN_COLORS[1], marker="x", s=14, linewidth=0.9, alpha=0.8,
                  label="hard negative")  # fmt: skip
     axis.set(xticks=[], yticks=[], xlabel="t-SNE, first axis", ylabel="t-SNE, second axis")
-    probe = _format_accuracy(seen.probes[space, "hard"])
-    axis.set_title(f"{seen.name}: {space}s; linear probe {probe} (chance {CHANCE})", fontsize=10)
     return shown
 
 
-def _label_colorbar(bar: Any, seen: _Measured) -> None:
+def _label_colorbar(bar: Any, run: SavedRun) -> None:
     """Label the color bar with classes, most training images first."""
-    counts, names = seen.run.class_counts, seen.run.dataset.classes
+    counts, names = run.class_counts, run.dataset.classes
     order = np.argsort(-counts, kind="stable")
     places = np.unique(np.linspace(0, len(order) - 1, min(len(order), _MAX_LABELS)).astype(int))
     bar.set_ticks(places, labels=[f"{names[k]} ({counts[k]})" for k in order[places]])
@@ -193,16 +280,13 @@ def _label_colorbar(bar: Any, seen: _Measured) -> None:
     bar.set_label("class (training images)")
 
 
-def _draw_margins(axis: Any, seen: _Measured) -> None:
+def _draw_margins(axis: Any, margins: dict[str, np.ndarray]) -> None:
     """Draw the share of the samples up to each margin."""
-    for kind, label in _KINDS.items():
-        margins = np.sort(seen.margins[kind])
-        line, color = _LINES[kind]
-        shares = np.arange(1, len(margins) + 1) / len(margins)
-        axis.plot(margins, shares, linestyle=line, color=color, label=label)
+    for kind, (line, color) in _LINES.items():
+        shares = np.arange(1, len(margins[kind]) + 1) / len(margins[kind])
+        axis.plot(np.sort(margins[kind]), shares, linestyle=line, color=color, label=KINDS[kind])
     axis.set(ylim=(0, 1), xlabel="margin: distance to the boundary (features' units)")
     axis.set_xlim(left=0)
     axis.set_ylabel("share of the samples up to this margin")
-    axis.set_title(f"{seen.name}: margins in feature space", fontsize=10)
     axis.grid(alpha=0.3)
     axis.legend(loc="lower right", fontsize=8)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from imbalance_splits.discovery import cached, find_classes
 from imbalance_splits.errors import InputError, unknown_name
+from imbalance_splits.file_list import LIST_SUFFIXES
 from ndcl_domainbed.testbed.datasets.base import MultiDomainDataset
 
 DatasetClass = type[MultiDomainDataset]
@@ -41,8 +42,7 @@ def get_dataset_class(name: str, data_dir: str | None = None) -> DatasetClass:
     relative to the working directory, or else to ``data_dir``. Raises InputError if there is
     nothing of the name.
     """
-    from ndcl_domainbed.testbed.datasets.file_lists import LIST_SUFFIXES, list_dataset
-    from ndcl_domainbed.testbed.datasets.image_folders import folder_dataset
+    from ndcl_domainbed.testbed.datasets.image_files import folder_dataset, list_dataset
 
     if name in classes():
         return classes()[name]
@@ -60,8 +60,6 @@ def path_of(name: str, data_dir: str | None = None) -> Path | None:
 
     None for the name of a class, and if there is neither at the path.
     """
-    from ndcl_domainbed.testbed.datasets.file_lists import LIST_SUFFIXES
-
     places = [Path(name)] if data_dir is None else [Path(name), Path(data_dir, name)]
     for place in places if name and name not in classes() else []:
         if place.is_dir() or (place.is_file() and place.suffix.lower() in LIST_SUFFIXES):

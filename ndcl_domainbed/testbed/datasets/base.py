@@ -36,6 +36,9 @@ class MultiDomainDataset:
     HPARAMS_LIKE: ClassVar[str | None] = None
     """The named dataset whose hyper-parameters this one uses; None for its own."""
 
+    FIXED_SPLIT: ClassVar[list[list[str]] | None] = None
+    """The part of each image of each domain, 'train', 'val' or 'test'; None: splits are drawn."""
+
     feature_info: dict[str, Any] | None = None
     """Which frozen features the dataset holds; None if it holds images."""
 
@@ -85,7 +88,7 @@ class MultiDomainDataset:
 
         Raises InputError for a dataset that is not made by this package.
         """
-        raise InputError(f"{cls.__name__} is not made by this package: there is nothing to export.")
+        raise InputError(f"{cls.__name__} is not made by this package: nothing can be exported.")
 
 
 def check_environment(env: int, environments: Sequence[str], dataset: str) -> None:
@@ -106,12 +109,3 @@ def preprocessing(size: int, mean: Sequence[float], std: Sequence[float]) -> dic
 
 SCALED_TO_ONE = ((0.5,) * 3, (0.5,) * 3)
 """Mean and standard deviation of small images, which are scaled to [-1, 1]."""
-
-
-def size_attributes(image_size: int) -> dict[str, int | str | None]:
-    """Return the class attributes of a dataset made for images of ``image_size`` pixels.
-
-    Small images get the hyper-parameters of a named dataset of small images.
-    """
-    like = {28: "DigitsDG", 32: "RotatedMNIST"}.get(image_size)
-    return {"IMAGE_SIZE": image_size, "HPARAMS_LIKE": like}

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from imbalance_splits.errors import InputError
-from imbalance_splits.published import FOLDERS, label_counts
+from imbalance_splits.published import DOMAINS, label_counts
 from ndcl_domainbed.downloading import all_recipes, get_recipe
 from ndcl_domainbed.downloading.arranging import spelling, usual_names
 from ndcl_domainbed.testbed.datasets import get_dataset_class
@@ -33,13 +33,13 @@ def test_it_lands_where_the_data_set_is_looked_for(name):
     recipe, dataset = RECIPES[name], get_dataset_class(name)
     assert recipe.dataset == name
     assert recipe.folder == dataset.FOLDER
-    assert list(recipe.domains) == dataset.DOMAIN_FOLDERS
+    assert list(recipe.domains) == list(dataset.DOMAINS.values())
 
 
-@pytest.mark.parametrize("name", FOLDERS)
+@pytest.mark.parametrize("name", DOMAINS)
 def test_classes_and_domains_are_those_of_the_published_counts(name):
     recipe = RECIPES[name]
-    assert recipe.domains == FOLDERS[name]
+    assert list(recipe.domains) == list(DOMAINS[name].values())
     for counts in label_counts(name).values():
         assert set(recipe.class_names()) == set(counts)
 

@@ -97,8 +97,9 @@ def test_json_that_is_no_table(tmp_path, text, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "the first line must name the columns target,source,class,count"),
-        ("target,source,class\n", "missing: count"),
+        ("", "line 1: missing columns: target, source, class, count"),
+        ("target,source,class\n", "missing columns: count; unknown columns: -"),
+        ("target,source,class,count,seed\n", "unknown columns: seed"),
         ("target,source,class,count\na,b,x,many\n", "line 2: count 'many'"),
         ("target,source,class,count\na,b,x\n", "line 2: count None"),
         ("target,source,class,count\na,b,x,1\na,b,x,2\n", r"line 3: \(a, b, x\) occurs twice"),
@@ -119,9 +120,15 @@ def test_csv_that_is_no_table(tmp_path, text, message):
     ("train", "message"),
     [
         ({"a": {"z": {"x": 1, "y": 1}}}, "the dataset has no domain 'z'; it has: a, b"),
-        ({"a": {"b": {"x": 1, "w": 1}}}, "target a, source b: the dataset has no class 'w'"),
-        ({"a": {"b": {"x": 71, "y": 1}}}, "class x: 71 images asked for, 70 there"),
-        ({"a": {"b": {"x": 66, "y": 1}}}, "66 images asked for, 70 there, of which 5 are"),
+        (
+            {"a": {"b": {"x": 1, "w": 1}}},
+            "source b, class w: the dataset has no such class",
+        ),
+        ({"a": {"b": {"x": 71, "y": 1}}}, "class x: 71 training and 5 validation images asked"),
+        (
+            {"a": {"b": {"x": 66, "y": 1}}},
+            "66 training and 5 .* asked for, but it has 70",
+        ),
     ],
 )
 def test_a_table_that_does_not_fit_the_data_set(tmp_path, train, message):

@@ -45,7 +45,7 @@ def package(tmp_path, monkeypatch):
     ("text", "said"),
     [
         ("class Mine(:\n", r"imbalance_splits.settings.mine cannot be imported: SyntaxError: "
-         r"invalid syntax\nCorrect /.*mine.py, line 1, or do without it."),
+         r"invalid syntax\nFix /.*mine.py, line 1, or leave the file out."),
         ("from imbalance_splits.settings.base import GeneratedSetting\n\n\n"
          "class Cross(GeneratedSetting):\n"
          "    def train_counts(self, usable):\n        return {}\n",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import sys
-import uuid
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from imbalance_splits.errors import InputError
+from imbalance_splits.whole_files import whole_file
 from ndcl_domainbed.testbed.datasets.digits import SIZE, Images, handwritten, printed
 
 VERSION = 1
@@ -46,7 +46,7 @@ _NO_CACHE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipF
 def cache_path(root: str | Path | None) -> Path:
     """Return where the file lies below the data directory ``root``; InputError without one."""
     if root is None:
-        raise InputError("DigitsDG is kept in a file: say with --data_dir in which folder.")
+        raise InputError("DigitsDG is kept in a file: name its folder with --data_dir.")
     return Path(root) / "DigitsDG" / f"digits_dg_v{VERSION}.npz"
 
 
@@ -62,7 +62,8 @@ def load(root: str | Path | None) -> dict[str, Images]:
             return _read(path)
         except _NO_CACHE as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            _note(f"{path} is damaged or no DigitsDG ({reason}); it is made again.")
+            _note(f"{path} is damaged or no DigitsDG ({reason}).")
+    _note(f"making DigitsDG in {path} (22 MB), once.")
     domains = {name: maker() for name, maker in MAKERS.items()}
     odd = [name for name, content in domains.items() if checksum(*content) != CHECKSUMS[name]]
     if odd:
@@ -70,7 +71,18 @@ def load(root: str | Path | None) -> dict[str, Images]:
             f"the images of {', '.join(odd)} in {path} differ from the reference: a library "
             "decodes or draws otherwise. Results on them do not compare with those elsewhere."
         )
-    _write(path, domains)
+    arrays: dict[str, Any] = {}
+    for name, (images, labels) in domains.items():
+        arrays |= {f"{name} images": images, f"{name} labels": labels}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as partial, partial.open("xb") as file:
+            np.savez(file, **arrays)
+    except OSError as error:
+        raise InputError(
+            f"cannot write {path} ({error.strerror}). "
+            "Name a directory that can be written with --data_dir."
+        ) from error
     return domains
 
 
@@ -97,28 +109,3 @@ def _read(path: Path) -> dict[str, Images]:
                 raise ValueError(f"unexpected images of {name}: {images.dtype} {images.shape}")
             domains[name] = (images, labels)
     return domains
-
-
-def _write(path: Path, domains: dict[str, Images]) -> None:
-    """Write the file aside and rename it into place, so that it is never seen half-written.
-
-    Processes that make it at the same time each move the same bytes into place.
-    """
-    arrays: dict[str, Any] = {}
-    for name, (images, labels) in domains.items():
-        arrays[f"{name} images"] = images
-        arrays[f"{name} labels"] = labels
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with aside.open("xb") as file:
-                np.savez(file, **arrays)
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"cannot write {path} ({error.strerror}). "
-            "Name a directory that can be written with --data_dir."
-        ) from error

@@ -9,8 +9,6 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from ndcl_domainbed.testbed.datasets.images.folders import Samples
-from ndcl_domainbed.testbed.datasets.images.reading import read_rgb
 from ndcl_domainbed.testbed.datasets.images.transforms import Transform
 
 
@@ -23,15 +21,16 @@ class ImageFiles(Dataset[tuple[torch.Tensor, int]]):
 
     def __init__(
         self,
-        samples: Samples,
+        samples: Sequence[tuple[str, int]],
         classes: Sequence[str],
         transform: Transform,
+        loader: Callable[[str], Image.Image],
         root: Path | None = None,
     ) -> None:
-        self.samples = samples
+        self.samples = list(samples)
         self.targets = [label for _, label in samples]
         self.classes = list(classes)
-        self.loader: Callable[[str], Image.Image] = read_rgb
+        self.loader = loader
         self.transform: Callable[..., torch.Tensor] = transform
         self.root = root
 

@@ -67,11 +67,7 @@ class Normalized:
 
 
 def plain(
-    size: int,
-    mean: Channels = IMAGENET_MEAN,
-    std: Channels = IMAGENET_STD,
-    *,
-    small: bool = False,
+    size: int, mean: Channels = IMAGENET_MEAN, std: Channels = IMAGENET_STD, *, small: bool = False
 ) -> Transform:
     """Return the transform for evaluation, and for training without augmentation.
 
@@ -82,11 +78,7 @@ def plain(
 
 
 def crop_flip(
-    size: int,
-    mean: Channels = IMAGENET_MEAN,
-    std: Channels = IMAGENET_STD,
-    *,
-    small: bool = False,
+    size: int, mean: Channels = IMAGENET_MEAN, std: Channels = IMAGENET_STD, *, small: bool = False
 ) -> Transform:
     """Return an augmentation: a crop of 70 to 100 % of the area, flipped or not.
 
@@ -96,11 +88,7 @@ def crop_flip(
 
 
 def augmenting(
-    size: int,
-    mean: Channels = IMAGENET_MEAN,
-    std: Channels = IMAGENET_STD,
-    *,
-    small: bool = False,
+    size: int, mean: Channels = IMAGENET_MEAN, std: Channels = IMAGENET_STD, *, small: bool = False
 ) -> Transform:
     """Return DomainBed's augmentation: crop and flip, then color jitter and grayscale.
 
@@ -112,9 +100,7 @@ def augmenting(
 
 def _compose(steps: list[Any], size: int, mean: Channels, std: Channels, small: bool) -> Transform:
     """Return the ``steps`` and the normalization; a small image goes through neither."""
-    if small:
-        return SmallImage(size)
-    return transforms.Compose([*steps, Normalized(mean, std)])
+    return SmallImage(size) if small else transforms.Compose([*steps, Normalized(mean, std)])
 
 
 def _crop_and_flip(size: int) -> list[Any]:

@@ -1,16 +1,13 @@
-"""What the pictures of all checks share: colors, figures without a screen, legends."""
+"""What the figures of all checks share: colors, markers, legends, scales."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
-
-from imbalance_splits.errors import InputError
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 RUN_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 """The colors of the runs (Okabe and Ito), which are distinct with any color vision."""
@@ -22,21 +19,8 @@ RING = {"linestyle": "none", "marker": "o", "markersize": 11, "markerfacecolor":
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure; its size is in inches. InputError if matplotlib is missing."""
-    require_matplotlib()
-    from matplotlib.figure import Figure
-
+    """Return an empty figure, in inches, that needs no screen."""
     return Figure(figsize=(width, height), layout="constrained")
-
-
-def require_matplotlib() -> None:
-    """Raise InputError if matplotlib is missing."""
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError:
-        raise InputError(
-            "pictures need matplotlib: pip install 'ndcl-domainbed[diagnose]'"
-        ) from None
 
 
 def run_style(run: int) -> dict[str, Any]:
@@ -56,14 +40,10 @@ def layered_style(run: int) -> dict[str, Any]:
     }
 
 
-def add_legend(
-    figure: Figure, runs: Sequence[str], others: Mapping[str, Mapping[str, Any]]
-) -> None:
+def add_legend(figure: Figure, runs: Iterable[str], others: Mapping[str, dict[str, Any]]) -> None:
     """Add one legend below all panels: ``runs`` by name, ``others`` with their style."""
-    from matplotlib.lines import Line2D
-
     styles: list[tuple[str, dict[str, Any]]] = [
-        (name, {"linestyle": "none", **layered_style(index)}) for index, name in enumerate(runs)
+        (name, {**layered_style(index), "linestyle": "none"}) for index, name in enumerate(runs)
     ]
     styles += [(name, {"color": "0.3", **style}) for name, style in others.items()]
     entries = [Line2D([], [], label=name, **style) for name, style in styles]
@@ -72,12 +52,21 @@ def add_legend(
 
 def use_log_scale(axis: Any, which: str) -> None:
     """Use a log scale for ``which`` ("x" or "y") if any drawn point is above 0 there."""
-    points = [np.asarray(line.get_xydata(), dtype=float) for line in axis.get_lines()]
-    drawn = np.concatenate([np.empty((0, 2)), *points])
-    drawn = drawn[np.isfinite(drawn).all(axis=1), "xy".index(which)]
-    axis.set(**{f"{which}scale": "log" if (drawn > 0).any() else "linear"})
+    points = np.concatenate([np.asarray(line.get_xydata(), float) for line in axis.get_lines()])
+    drawn = points[np.isfinite(points).all(axis=1), "xy".index(which)]
+    if (drawn > 0).any():
+        axis.set(**{f"{which}scale": "log"})
 
 
 def spread_rows(runs: int, run: int) -> float:
     """Return how far to shift a run's markers, so that runs do not cover each other."""
     return 0.5 * (run + 0.5) / runs - 0.25
+
+
+def label_rows(axis: Any, labels: list[str], marked: Iterable[str], mark: str) -> None:
+    """Label the rows of a panel, the first at the top; ``mark`` goes below the ``marked``."""
+    marked = set(marked)
+    shown = [f"{label}\n({mark})" if label in marked else label for label in labels]
+    axis.set_yticks(range(len(labels)), shown)
+    axis.set_ylim(len(labels) - 0.5, -0.5)
+    axis.grid(axis="x", alpha=0.3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ndcl_domainbed.diagnostics.calibration import calibration_error, reliability
+from ndcl_domainbed.diagnostics.checks.confusion import calibration_error, reliability, summarize
 
 
 def test_perfectly_calibrated_predictions():
@@ -13,14 +13,8 @@ def test_perfectly_calibrated_predictions():
     correct = np.concatenate([np.arange(100) < share for share in (55, 75, 95)])
     found = reliability(confidence, correct, bins=10)
     assert calibration_error(found) == pytest.approx(0, abs=1e-12)
-    np.testing.assert_array_equal(found.images, [0, 0, 0, 0, 0, 100, 0, 100, 0, 100])
-    assert np.isnan(found.accuracy[0])
-
-
-def test_overconfident_predictions_err_by_their_excess():
-    confidence = np.full(200, 0.9)
-    correct = np.arange(200) < 120
-    assert calibration_error(reliability(confidence, correct)) == pytest.approx(0.3)
+    assert found["images"].tolist() == [0, 0, 0, 0, 0, 100, 0, 100, 0, 100]
+    assert np.isnan(found["accuracy"][0])
 
 
 def test_error_is_the_mean_over_images_not_over_bins():
@@ -33,5 +27,16 @@ def test_error_is_the_mean_over_images_not_over_bins():
 def test_bins_hold_their_upper_end_and_all_images():
     confidence = np.array([0.0, 0.2, 0.2000001, 1.0])
     found = reliability(confidence, np.ones(4, dtype=bool), bins=5)
-    np.testing.assert_array_equal(found.images, [2, 1, 0, 0, 1])
-    np.testing.assert_allclose(found.low + 0.2, found.high)
+    assert found["images"].tolist() == [2, 1, 0, 0, 1]
+    np.testing.assert_allclose(found["low"] + 0.2, found["high"])
+
+
+def test_errors_by_direction():
+    matrix = np.array([[8, 1, 1], [4, 5, 1], [6, 2, 2]])
+    bins = reliability(np.full(30, 0.9), np.arange(30) < 15)
+    found = summarize(matrix, np.array([100, 10, 10]), bins)
+    assert found["accuracy"] == 0.5
+    assert found["calibration_error"] == pytest.approx(0.4)
+    assert found["errors_to_more"] == pytest.approx((4 + 6) / 15)
+    assert found["errors_to_fewer"] == pytest.approx(2 / 15)  # the two rare classes are alike
+    assert found["errors_to_more_if_even"] == pytest.approx((5 + 8) / 2 / 15)

@@ -1,4 +1,4 @@
-"""The images of a dataset in one list, to be seen by a frozen network."""
+"""The images of a dataset in one list, as a frozen network sees them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from imbalance_splits.labels import class_names
 
 
 @dataclass(frozen=True)
-class Pictures:
+class ImageList:
     """N images, the domains one after the other.
 
-    ``files``: names relative to the domain's folder, (N,) strings; ``labels`` and ``domains``:
-    class and domain of each image, int64 (N,); ``load(i)`` decodes image i to RGB; ``stats``:
-    size in bytes and time of the last change in ns, int64 (N, 2), zeros for images that are in no
-    file; ``digest(i)``: a digest of the file's content (or of the pixels), 32 hexadecimal digits.
+    ``folders``: the folder of each domain, None for one that has none; ``files``: names relative
+    to it, (N,) strings; ``labels`` and ``domains``: class and domain of each image, int64 (N,);
+    ``load(i)`` decodes image i to RGB; ``stats``: size in bytes and time of the last change in ns,
+    int64 (N, 2), zeros for images that are in no file; ``digest(i)``: a digest of the file's
+    content (or of the pixels), 32 hexadecimal digits.
     """
 
     dataset: str
@@ -42,7 +43,7 @@ class Pictures:
         return len(self.labels)
 
 
-def list_pictures(dataset_class: Any, data_dir: str, hparams: Any) -> Pictures:
+def list_images(dataset_class: Any, data_dir: str, hparams: Any) -> ImageList:
     """Return the images of a dataset; none is decoded.
 
     A domain is a torch dataset with ``samples`` and a ``loader``, as torchvision's ImageFolder, or
@@ -51,38 +52,39 @@ def list_pictures(dataset_class: Any, data_dir: str, hparams: Any) -> Pictures:
     """
     count = len(dataset_class.ENVIRONMENTS)
     # No image is transformed here, so timm is not asked how.
-    size = getattr(dataset_class, "IMAGE_SIZE", None)
     unseen = {**hparams, "backbone": "auto", "frozen": False}
-    if size is not None:
-        unseen["image_size"] = size
+    if hasattr(dataset_class, "IMAGE_SIZE"):
+        unseen["image_size"] = dataset_class.IMAGE_SIZE
     dataset = dataset_class(data_dir, list(range(count)), unseen)
-    if all(hasattr(dataset[env], "samples") for env in range(count)):
-        return _from_files(dataset, [dataset[env] for env in range(count)])
+    domains = [dataset[env] for env in range(count)]
+    if all(hasattr(domain, "samples") for domain in domains):
+        return _from_files(dataset, domains)
     try:
-        classes, domains = dataset_class.pixels(data_dir)
+        classes, pixels = dataset_class.pixels(data_dir)
     except (InputError, AttributeError):
         raise InputError(
             f"{dataset_class.__name__} has no image files, so a frozen network has nothing to "
-            "see: leave the hyper-parameter frozen out."
+            "see: leave out the hyper-parameter frozen."
         ) from None
-    return _from_pixels(dataset_class, classes, list(domains.values()))
+    return _from_pixels(dataset_class, classes, list(pixels.values()))
 
 
-def _from_files(dataset: Any, domains: Sequence[Any]) -> Pictures:
-    samples = [sample for domain in domains for sample in domain.samples]
-    sizes = [len(domain.samples) for domain in domains]
-    domain_of = np.repeat(np.arange(len(domains)), sizes)
-    paths = [str(path) for path, _ in samples]
-    folders = [_folder(domain) for domain in domains]
-    return Pictures(
+def _from_files(dataset: Any, domains: Sequence[Any]) -> ImageList:
+    samples = [(str(path), int(label)) for domain in domains for path, label in domain.samples]
+    paths = [path for path, _ in samples]
+    domain_of = np.repeat(np.arange(len(domains)), [len(domain.samples) for domain in domains])
+    roots = [getattr(domain, "root", None) for domain in domains]
+    folders = [Path(root) if root else None for root in roots]
+    files = [_relative(path, folders[d]) for path, d in zip(paths, domain_of, strict=True)]
+    return ImageList(
         dataset=type(dataset).__name__,
         environments=list(dataset.ENVIRONMENTS),
         classes=[str(name) for name in class_names(dataset)],
         folders=folders,
-        files=np.array([_relative(p, folders[d]) for p, d in zip(paths, domain_of, strict=True)]),
+        files=np.array(files),
         labels=np.array([label for _, label in samples], dtype=np.int64),
         domains=domain_of.astype(np.int64),
-        stats=_stats(paths),
+        stats=np.array([_stat(path) for path in paths], dtype=np.int64).reshape(-1, 2),
         load=lambda i: _load(domains[domain_of[i]], paths[i]),
         digest=lambda i: _digest_of_file(paths[i]),
     )
@@ -90,10 +92,10 @@ def _from_files(dataset: Any, domains: Sequence[Any]) -> Pictures:
 
 def _from_pixels(
     dataset_class: Any, classes: list[str], domains: Sequence[tuple[np.ndarray, np.ndarray]]
-) -> Pictures:
+) -> ImageList:
     images = [image for pixels, _ in domains for image in pixels]
     sizes = [len(labels) for _, labels in domains]
-    return Pictures(
+    return ImageList(
         dataset=dataset_class.__name__,
         environments=list(dataset_class.ENVIRONMENTS),
         classes=list(classes),
@@ -118,26 +120,17 @@ def _load(domain: Any, path: str) -> Image.Image:
     return image
 
 
-def _folder(domain: Any) -> Path | None:
-    root = getattr(domain, "root", None)
-    return Path(root) if root else None
-
-
 def _relative(path: str, folder: Path | None) -> str:
-    start = f"{folder}/"
-    return path[len(start) :] if folder is not None and path.startswith(start) else path
+    return path if folder is None else path.removeprefix(f"{folder}/")
 
 
-def _stats(paths: Sequence[str]) -> np.ndarray:
-    """Return size and time of change of each file. Raises InputError if one is gone."""
-    found = np.zeros((len(paths), 2), dtype=np.int64)
-    for i, path in enumerate(paths):
-        try:
-            stat = os.stat(path)  # noqa: PTH116 - five times as fast as Path for many files
-        except OSError as error:
-            raise InputError(f"cannot read the image {path} ({error.strerror}).") from error
-        found[i] = stat.st_size, stat.st_mtime_ns
-    return found
+def _stat(path: str) -> tuple[int, int]:
+    """Return size and time of change of a file. Raises InputError if it is gone."""
+    try:
+        stat = os.stat(path)  # noqa: PTH116 - five times as fast as Path for many files
+    except OSError as error:
+        raise InputError(f"cannot read the image {path} ({error.strerror}).") from error
+    return stat.st_size, stat.st_mtime_ns
 
 
 def _digest_of_file(path: str) -> str:
@@ -147,6 +140,6 @@ def _digest_of_file(path: str) -> str:
         raise InputError(f"cannot read the image {path} ({error.strerror}).") from error
 
 
-def _digest(content: Any) -> str:
+def _digest(content: bytes | np.ndarray) -> str:
     data = content.tobytes() if isinstance(content, np.ndarray) else content
     return hashlib.blake2b(data, digest_size=16).hexdigest()

@@ -13,9 +13,9 @@ from torch.utils.data import Subset, TensorDataset
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.diagnostics.boundary import feature_distances
-from ndcl_domainbed.diagnostics.mixed_samples import draw_samples
-from ndcl_domainbed.diagnostics.probes import FOLDS
+from ndcl_domainbed.diagnostics.checks.hard_negatives import draw_samples
 from ndcl_domainbed.diagnostics.saved_run import SavedRun
+from ndcl_domainbed.diagnostics.statistics import FOLDS
 
 IMAGES = 40
 """Images of each of two domains; image i is the unit vector i, after its class's coordinate."""
@@ -74,40 +74,41 @@ def parents(samples):
 
 def test_margin_of_a_hard_negative_is_what_its_weight_leaves(run, drawn):
     """λ of one class and 1 - λ of the other lie at |2λ - 1|."""
-    np.testing.assert_allclose(margins(run, drawn.real), 1)
-    np.testing.assert_allclose(margins(run, drawn.hard), 1 - 2 * drawn.hard.shares, atol=1e-6)
-    assert (drawn.hard.shares > 0.3).any()
+    np.testing.assert_allclose(margins(run, drawn["real"]), 1)
+    np.testing.assert_allclose(margins(run, drawn["hard"]), 1 - 2 * drawn["hard"].shares, atol=1e-6)
+    assert (drawn["hard"].shares > 0.3).any()
 
 
 def test_a_random_pair_of_one_class_stays_away_from_the_boundary(run, drawn):
-    found = margins(run, drawn.random)
-    nearer = np.isclose(found, 1 - 2 * drawn.random.shares, atol=1e-6)
+    found = margins(run, drawn["random"])
+    nearer = np.isclose(found, 1 - 2 * drawn["random"].shares, atol=1e-6)
     far = np.isclose(found, 1, atol=1e-6)
     assert (nearer | far).all()
-    assert 0.3 < (far & ~nearer).sum() / (drawn.random.shares > 1e-4).sum() < 0.7
+    assert 0.3 < (far & ~nearer).sum() / (drawn["random"].shares > 1e-4).sum() < 0.7
 
 
 def test_as_many_of_each_kind_as_asked_for(drawn):
-    assert len(drawn.real.folds) == 2 * IMAGES
-    assert 2 * IMAGES <= len(drawn.hard.folds) <= 2 * IMAGES + 20 * FOLDS
-    assert len(drawn.random.folds) == len(drawn.hard.folds)
+    assert len(drawn["real"].folds) == 2 * IMAGES
+    assert 2 * IMAGES <= len(drawn["hard"].folds) <= 2 * IMAGES + 20 * FOLDS
+    assert len(drawn["random"].folds) == len(drawn["hard"].folds)
 
 
 def test_no_image_is_in_two_folds(drawn):
     fold_of = {
-        image: fold for (image,), fold in zip(parents(drawn.real), drawn.real.folds, strict=True)
+        image: fold
+        for (image,), fold in zip(parents(drawn["real"]), drawn["real"].folds, strict=True)
     }
     assert set(fold_of.values()) == set(range(FOLDS))
-    for samples in (drawn.hard, drawn.random):
+    for samples in (drawn["hard"], drawn["random"]):
         for images, fold in zip(parents(samples), samples.folds, strict=True):
             assert {fold_of[image] for image in images} == {fold}
 
 
 def test_the_seed_decides(run, drawn):
     again = draw_samples(run, images=2 * IMAGES, seed=0)
-    assert torch.equal(again.hard.outputs.features, drawn.hard.outputs.features)
+    assert torch.equal(again["hard"].outputs.features, drawn["hard"].outputs.features)
     other = draw_samples(run, images=2 * IMAGES, seed=1)
-    assert not torch.equal(other.hard.outputs.features, drawn.hard.outputs.features)
+    assert not torch.equal(other["hard"].outputs.features, drawn["hard"].outputs.features)
 
 
 def test_a_single_class_cannot_be_mixed():

@@ -1,0 +1,170 @@
+"""The checks of finished runs, from a small training to the files that the command writes."""
+
+from __future__ import annotations
+
+import json
+from html import unescape
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from imbalance_splits.errors import InputError
+from ndcl_domainbed.diagnostics.checks.hard_negatives import draw_samples
+from ndcl_domainbed.diagnostics.saved_run import load_run
+from tests.command_line import call
+from tests.image_folders import write_images
+from tests.training.runs import records
+
+NAMES = ("confusion", "confidence", "bound", "hard-negatives")
+HPARAMS = {"backbone": "small_cnn", "batch_size": 8}
+
+
+@pytest.fixture(scope="module")
+def train(tmp_path_factory):
+    """Return a function that trains a run on three domains of images and returns its folder."""
+    root = tmp_path_factory.mktemp("data")
+    write_images(root / "trees", ["a", "b", "c"], ["ash", "beech", "cedar"], per_class=40)
+
+    def train(algorithm, *flags, **hparams):
+        folder = tmp_path_factory.mktemp(algorithm)
+        hparams = json.dumps({**HPARAMS, **hparams})
+        outcome = call("train", "--dataset", "trees", "--data_dir", root, "--algorithm", algorithm,
+                       "--test_envs", 0, "--steps", 12, "--checkpoint_freq", 12, "--hparams",
+                       hparams, "--output_dir", folder, "--num_workers", 0, *flags)  # fmt: skip
+        assert outcome.status == 0, outcome.err
+        return folder
+
+    return train
+
+
+@pytest.fixture(scope="module")
+def ndcl(train):
+    return train("NDCL", "--imbalance", "TotalHeavyTail", mixup=100.0, mixup_per_pair=True)
+
+
+@pytest.fixture(scope="module")
+def erm(train):
+    return train("ERM", "--imbalance", "TotalHeavyTail")
+
+
+@pytest.fixture(scope="module")
+def diagnose(ndcl, erm, tmp_path_factory):
+    """Return a function that returns the table of a check of both runs."""
+
+    def diagnose(name, *flags):
+        out = tmp_path_factory.mktemp(name)
+        outcome = call("diagnose", name, "--run", ndcl, "--compare", erm, "--output", out, *flags)
+        assert outcome.status == 0, outcome.err
+        with Image.open(out / f"{name}.png") as image:
+            assert image.width > 500
+        caption = json.loads((out / f"{name}.json").read_text())["caption"]
+        assert caption in outcome.out
+        assert caption in unescape((out / "index.html").read_text())
+        return pd.read_csv(out / f"{name}.csv")
+
+    return diagnose
+
+
+@pytest.fixture(scope="module")
+def small(diagnose):
+    """Return the table of every check, of 20 images of a split."""
+    return {name: diagnose(name, "--images", 20) for name in NAMES}
+
+
+@pytest.mark.parametrize("name", ["bound", "hard-negatives"])
+def test_a_check_repeats_itself_and_draws_other_images_with_another_seed(name, small, diagnose):
+    pd.testing.assert_frame_equal(small[name], diagnose(name, "--images", 20))
+    assert not diagnose(name, "--images", 20, "--seed", 1).equals(small[name])
+
+
+def test_every_check_shows_both_runs(small):
+    for table in small.values():
+        assert set(table["run"]) == {"NDCL", "ERM"}
+
+
+def test_confusion_has_the_accuracy_of_the_records(small, ndcl):
+    table = small["confusion"].query("run == 'NDCL'")
+    cells, bins = (table[table["part"] == part] for part in ("confusion", "reliability"))
+    accuracy = records(ndcl)[-1]["env0_in_acc"]
+    right = cells[cells["true"] == cells["predicted"]]["images"].sum()
+    assert right / cells["images"].sum() == pytest.approx(accuracy)
+    assert table[table["part"] == "all images"]["accuracy"].item() == pytest.approx(accuracy)
+    assert (bins["accuracy"] * bins["images"]).sum() == pytest.approx(right)
+    counts = cells["training_images_of_true"].to_numpy()
+    assert (np.diff(counts) <= 0).all()
+    assert counts[0] > counts[-1]
+
+
+def test_margin_loss_at_zero_is_the_error_of_the_records(diagnose, erm):
+    table, last = diagnose("bound"), records(erm)[-1]
+    at_zero = table[(table["run"] == "ERM") & (table["delta"] == 0)]
+    found = at_zero[at_zero["where"] == "target"].set_index("shots")["value"]
+    suffixes = {"many": "0many", "medium": "1median", "few": "2few"}
+    assert len(found) >= 2
+    for group, value in found.items():
+        assert value == pytest.approx(1 - last[f"env0_in_{suffixes[group]}"])
+
+
+def test_confidence_measures_every_domain_in_both_spaces(small):
+    table = small["confidence"]
+    assert len(table) == 2 * 3 * 2  # runs, domains, spaces
+    assert table.groupby("domain")["unseen"].all().to_dict() == {"a": True, "b": False, "c": False}
+    assert (table["low"] <= table["spearman"]).all()
+    assert (table["spearman"] <= table["high"]).all()
+    assert (table["images"] + table["not_crossed"] <= 20).all()
+
+
+def test_a_run_of_ndcl_is_mixed_by_its_own_hyper_parameters_any_other_by_the_defaults(ndcl, erm):
+    """Beta(100, 100) keeps every weight near one half; Beta(0.2, 0.2) keeps few there."""
+    shares = [draw_samples(load_run(folder), 60, seed=0)["hard"].shares for folder in (ndcl, erm)]
+    assert (shares[0] > 0.3).all()
+    assert len(np.unique(shares[0])) > 0.9 * len(shares[0])  # a weight per pair
+    assert (shares[1] < 0.1).mean() > 0.3
+
+
+def test_bound_needs_shot_groups(train, tmp_path):
+    folder = train("ERM")
+    outcome = call("diagnose", "bound", "--run", folder, "--output", tmp_path)
+    assert outcome.status == 2
+    assert "without --imbalance" in outcome.err
+    # What an error recommends works.
+    everything = call("diagnose", "all", "--run", folder, "--images", 20, "--output", tmp_path)
+    assert everything.status == 0
+    assert "bound: left out" in everything.err
+    assert "gradients: left out" in everything.err
+    assert (tmp_path / "confidence.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "reason"),
+    [("MTL", "predicts from more than its features"), ("SagNet", "no featurizer and classifier")],
+)
+def test_algorithm_without_features_has_a_confusion_matrix_alone(
+    algorithm, reason, train, tmp_path
+):
+    folder = train(algorithm, "--imbalance", "TotalHeavyTail")
+    for name in set(NAMES) - {"confusion"}:
+        outcome = call("diagnose", name, "--run", folder, "--output", tmp_path)
+        assert outcome.status == 2
+        assert reason in outcome.err
+        assert "Traceback" not in outcome.err
+    outcome = call("diagnose", "confusion", "--run", folder, "--output", tmp_path)
+    assert outcome.status == 0, outcome.err
+    summary = pd.read_csv(tmp_path / "confusion.csv").query("part == 'all images'")
+    assert summary["accuracy"].item() == pytest.approx(records(folder)[-1]["env0_in_acc"])
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04"])
+def test_a_file_that_is_no_saved_model_is_named_with_a_reason(tmp_path, content):
+    (tmp_path / "model.pkl").write_bytes(content)
+    with pytest.raises(InputError, match=r"model\.pkl cannot be read as a saved model: \w"):
+        load_run(tmp_path)
+
+
+def test_what_a_saved_model_lacks_is_named(tmp_path):
+    torch.save({"args": {}, "model_hparams": {}}, tmp_path / "model.pkl")
+    with pytest.raises(InputError, match=r"is no saved model: it has no .*model_dict"):
+        load_run(tmp_path)

@@ -141,7 +141,7 @@ class Hparam:
         if isinstance(usual, bool):
             return "true or false"
         if isinstance(usual, str):
-            return f"a text such as {usual!r}"
+            return f"a string such as {usual!r}"
         number = "a whole number" if _is_count(usual) else "a number"
         return f"{number} {self.within}" if self.within else f"{number} such as {usual!r}"
 

@@ -32,7 +32,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from ndcl_domainbed import losses
 from ndcl_domainbed.hard_negatives import HardNegatives, hard_negatives
-from ndcl_domainbed.training.memory import keep_freed_memory
+from ndcl_domainbed.training.environment import keep_freed_memory
 
 CASES = [(7, 96), (10, 96), (65, 96), (345, 96), (7, 192), (10, 192), (65, 192), (345, 192)]
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}

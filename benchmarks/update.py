@@ -32,7 +32,7 @@ from torch.utils.data import Subset, TensorDataset
 from benchmarks.passes import PASSES
 from ndcl_domainbed import losses, registry
 from ndcl_domainbed.algorithms import ndcl
-from ndcl_domainbed.training.memory import keep_freed_memory
+from ndcl_domainbed.training.environment import keep_freed_memory
 
 SOURCES = 3
 SIZES = {"small_cnn": 28, "mnist_cnn": 28, "resnet18": 224}

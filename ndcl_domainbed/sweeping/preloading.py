@@ -17,9 +17,9 @@ from ndcl_domainbed.errors import InputError
 
 IMPORTED_LATER = (
     "torch._dynamo", "torch.utils.data", "torch.utils.serialization", "torchvision.transforms",
-    "scipy.stats", "PIL.JpegImagePlugin", "PIL.PngImagePlugin", "ndcl_domainbed.training.loop",
+    "scipy.stats", "PIL.JpegImagePlugin", "PIL.PngImagePlugin", "ndcl_domainbed.training.run",
     "ndcl_domainbed.sweeping.worker", "imbalance_splits.file_list",
-    "imbalance_splits.folder_scan",
+    "imbalance_splits.image_tree", "imbalance_splits.pixels",
 )  # fmt: skip
 """What a run would import, some of it not before its first step."""
 
@@ -30,7 +30,8 @@ os.setsid()
 for number in IGNORED:
     signal.signal(number, signal.SIG_IGN)
 for name in IMPORTED_LATER:
-    importlib.import_module(name)
+    with contextlib.suppress(ModuleNotFoundError):
+        importlib.import_module(name)
 with contextlib.suppress(InputError):  # a job that needs what is broken says so
     registry.algorithm_names()  # imports the module of every algorithm
 gc.collect()

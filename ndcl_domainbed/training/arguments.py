@@ -20,7 +20,7 @@ from imbalance_splits.published import DOMAINS
 
 TASKS = ("domain_generalization", "domain_adaptation")
 PRECISIONS = ("fp32", "bf16")
-LOGS = ("tensorboard",)
+LOGS = ("tensorboard", "wandb")
 NO_IMBALANCE = "none"
 """What stands for DomainBed's ordinary split on the command line and in sweeps."""
 
@@ -101,6 +101,8 @@ class TrainArguments:
     features (None: ``features`` in ``data_dir``), ``log`` one of
     ``LOGS``; with ``keep_resume`` the resume file stays when the run is done; with
     ``diagnostics`` it also records gradients and prototypes by class, for ``diagnose``.
+    ``eval_images`` limits evaluation to as many images of each split, for a trial that is in no
+    table; None means all.
     """
 
     data_dir: str = _argument(Role.PLACE, DEFAULT_DATA_DIR, "folder of the datasets", metavar="DIR")
@@ -172,6 +174,11 @@ class TrainArguments:
         Role.RESULT, False, "record gradients and prototypes by class, for the command diagnose"
     )
 
+    eval_images: int | None = _argument(
+        Role.RESULT, None, "for a trial: evaluate N images of each split, and not at step 0",
+        type=int, metavar="N",
+    )  # fmt: skip
+
     def __post_init__(self) -> None:
         self.dataset = plain_path(self.dataset)
         self.imbalance = self.imbalance and plain_path(self.imbalance)
@@ -184,7 +191,8 @@ class TrainArguments:
                 "--diagnostics and --compile exclude each other: "
                 "a compiled network cannot be watched"
             )
-        for name, least in (("steps", 1), ("checkpoint_freq", 1), ("num_workers", 0)):
+        counts = (("steps", 1), ("checkpoint_freq", 1), ("num_workers", 0), ("eval_images", 1))
+        for name, least in counts:
             check_at_least(f"--{name}", getattr(self, name), least)
         for name in ("holdout_fraction", "uda_holdout_fraction"):
             value = getattr(self, name)

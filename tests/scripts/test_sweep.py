@@ -91,7 +91,7 @@ def test_data_that_changed_are_an_error_and_not_a_sweep_that_is_done(run, tmp_pa
              "--imbalance", "none", "mild.csv", "other/mild.csv"]  # fmt: skip
     _, printed = run("launch", *flags)
     assert "3 jobs: 3 done" in printed.out
-    titles = [line.split()[3] for line in printed.out.splitlines() if " done " in line]
+    titles = [line.split()[4] for line in printed.out.splitlines() if " done " in line]
     assert sorted(titles) == ["images,", "images/mild.csv,", "images/other/mild.csv,"]
 
     (tmp_path / "mild.csv").write_text("\n".join(TABLE).replace("a,b,0,1", "a,b,0,2"))

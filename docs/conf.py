@@ -56,8 +56,8 @@ def setup(app: Any) -> None:
 
 
 def escape_bars(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Keep |C|, the size of a set, from being read as a reference to a substitution."""
-    lines[:] = [re.sub(r"\|(\w+'?)\|", r"\\|\1\\|", line) for line in lines]
+    """Keep |C| and |u - v| from being read as references to substitutions."""
+    lines[:] = [re.sub(r"(?<![\\`])\|(?!`)", r"\\|", line) for line in lines]
 
 
 def find_by_last_name(app: Any, env: Any, node: Any, shown: Any) -> Any:

@@ -78,7 +78,7 @@ def ablation_table() -> str:
 class CommittedRuns(CellSource):
     """The runs of a study's file."""
 
-    def runs(self, algorithm: str, env: int) -> int:
+    def count_runs(self, algorithm: str, env: int) -> int:
         """Return 1: one draw of the hyper-parameters, the defaults."""
         return 1
 
@@ -99,8 +99,7 @@ def board_table(here: pd.DataFrame, dataset: str) -> str:
     joined = [
         (name, [*one, *other]) for (name, one), (_, other) in zip(by_domain, by_group, strict=True)
     ]
-    text = _bare(render("markdown", [], [Table("domains", {}, columns, joined)]))
-    return text.replace(" ± 0.0", "") if here["trial_seed"].nunique() == 1 else text
+    return _bare(render("markdown", [], [Table("domains", {}, columns, joined)]))
 
 
 def overview(rows: pd.DataFrame, algorithms: Sequence[str] | None = None) -> str:

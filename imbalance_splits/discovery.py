@@ -164,7 +164,7 @@ def find_classes(
     is_one: Callable[[Any], bool] = lambda cls: True,
     elsewhere: bool = True,
 ) -> dict[str, Any]:
-    """Return the subclasses of ``base`` of which ``is_one`` is true, by name, sorted.
+    """Return the subclasses of ``base`` for which ``is_one`` is true, by name, sorted.
 
     They are a ``kind`` of things, such as 'settings', of a module's public classes those that it
     does not import. ``elsewhere`` False leaves it at those of ``package``. Raises InputError for

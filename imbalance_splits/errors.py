@@ -27,10 +27,10 @@ def unknown_name(kind: str, name: object, choices: Iterable[str]) -> InputError:
     return InputError(f"unknown {kind} {str(name)!r}{hint} There are: {', '.join(names)}")
 
 
-def listed(names: Sequence[str], most: int = 5) -> str:
+def join_names(names: Sequence[str], most: int = 5) -> str:
     """Return the first few names, and how many more there are; '-', which is no name, for none.
 
-    >>> listed(["art", "photo", "sketch"], most=2)
+    >>> join_names(["art", "photo", "sketch"], most=2)
     'art, photo and 1 more'
     """
     more = f" and {len(names) - most} more" if len(names) > most else ""

@@ -95,7 +95,7 @@ Entry = tuple[str, tuple[str, str, str, str]]
 
 def _csv_entries(text: str, path: Path) -> Iterator[Entry]:
     for where, line in csv_rows(text, path, _FIELDS, ("split",)):
-        yield where, _checked(line, where)
+        yield where, _check_fields(line, where)
 
 
 def _json_entries(text: str, path: Path) -> Iterator[Entry]:
@@ -109,10 +109,10 @@ def _json_entries(text: str, path: Path) -> Iterator[Entry]:
         if not isinstance(item, dict):
             raise InputError(f"{where}: expected a domain, a class, a file and maybe a split.")
         check_names(list(item), _FIELDS, ("split",), where, "field")
-        yield where, _checked(item, where)
+        yield where, _check_fields(item, where)
 
 
-def _checked(fields: dict[str, Any], where: str) -> tuple[str, str, str, str]:
+def _check_fields(fields: dict[str, Any], where: str) -> tuple[str, str, str, str]:
     """Return domain, class, file and part. Raises InputError if one is missing or wrong."""
     values = [fields[name] for name in _FIELDS]
     if not all(isinstance(value, str) and value.strip() for value in values):

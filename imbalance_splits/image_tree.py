@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from imbalance_splits.errors import InputError, listed
+from imbalance_splits.errors import InputError, join_names
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 """The file names that count as images, the same as torchvision's ImageFolder."""
@@ -188,4 +188,4 @@ def describe_left_out(tree: ImageTree) -> list[str]:
     """Return a line that names what is left out of a tree, if anything is."""
     if not tree.left_out:
         return []
-    return [f"left out, as hidden or left behind by a system: {listed(tree.left_out)}"]
+    return [f"left out, as hidden or left behind by a system: {join_names(tree.left_out)}"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from imbalance_splits.errors import InputError, listed
+from imbalance_splits.errors import InputError, join_names
 from imbalance_splits.kept import describe_kept
 from imbalance_splits.labels import class_labels, describe_absent, labels_of
 from imbalance_splits.make_table import table_for
@@ -71,7 +71,7 @@ def make_imbalance(
     """
     if target not in labels:
         raise InputError(f"no labels of the target {target!r}; there are: {', '.join(labels)}.")
-    names, numbers = _numbered(labels, classes)
+    names, numbers = _number_labels(labels, classes)
     sizes = {
         domain: dict(zip(names, np.bincount(row, minlength=len(names)).tolist(), strict=True))
         for domain, row in numbers.items()
@@ -110,8 +110,8 @@ def counts_of(
     extra = [name for name in table.classes if name not in classes]
     if odd or extra:
         raise InputError(
-            f"{where} and the dataset differ in their classes. Not in the table: {listed(odd)}; "
-            f"not in the dataset: {listed(extra)}.\n"
+            f"{where} and the dataset differ in their classes. "
+            f"Not in the table: {join_names(odd)}; not in the dataset: {join_names(extra)}.\n"
             "Use a table for these classes: splits make generates one."
         )
     missing = [name for name in sources if name not in table.rows(target)]
@@ -123,11 +123,11 @@ def counts_of(
     return table.counts(target, sources)[:, order]
 
 
-def _numbered(
+def _number_labels(
     labels: Mapping[str, Any], classes: Sequence[str] | None
 ) -> tuple[list[str], dict[str, np.ndarray]]:
     """Return the names of the classes, and of each domain the numbers of the classes (N,)."""
-    rows = {domain: _row(given, domain) for domain, given in labels.items()}
+    rows = {domain: _read_labels(given, domain) for domain, given in labels.items()}
     own = {d: list(given.classes) for d, given in labels.items() if hasattr(given, "classes")}
     if own and classes is None and all(names == next(iter(own.values())) for names in own.values()):
         classes = next(iter(own.values()))
@@ -149,7 +149,7 @@ def _numbered(
     known = found if classes is None else list(classes)
     unknown = sorted(set(found) - set(known))
     if unknown:
-        raise InputError(f"the labels have {listed(unknown)}, which is not among the classes.")
+        raise InputError(f"the labels have {join_names(unknown)}, which is not among the classes.")
     place = {name: number for number, name in enumerate(known)}
     return known, {
         domain: np.array([place[str(name)] for name in row.tolist()], dtype=np.int64)
@@ -157,7 +157,7 @@ def _numbered(
     }
 
 
-def _row(given: Any, domain: str) -> np.ndarray:
+def _read_labels(given: Any, domain: str) -> np.ndarray:
     """Return the labels of a domain, numbers or names, (N,)."""
     is_dataset = hasattr(given, "targets") or hasattr(given, "tensors")
     row = labels_of(given) if is_dataset else np.asarray(given)

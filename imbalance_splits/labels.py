@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from imbalance_splits.errors import InputError, listed
+from imbalance_splits.errors import InputError, join_names
 
 
 def labels_of(domain: Any) -> np.ndarray:
@@ -136,13 +136,13 @@ def check_dataset(
     empty = [domain for domain, row in label_counts.items() if not any(row.values())]
     if empty:
         raise InputError(
-            f"{where}: no image in domain {listed(empty)}. Add images, or delete the domain."
+            f"{where}: no image in domain {join_names(empty)}. Add images, or delete the domain."
         )
     classes = next(iter(label_counts.values()))
     unseen = [name for name in classes if not any(row[name] for row in label_counts.values())]
     if unseen:
         raise InputError(
-            f"{where}: no domain has an image of class {listed(unseen)}. "
+            f"{where}: no domain has an image of class {join_names(unseen)}. "
             "Add images, or delete the class."
         )
     absent = describe_absent(label_counts) if every_class else []
@@ -168,4 +168,6 @@ def describe_absent(label_counts: Mapping[str, Mapping[str, int]]) -> list[str]:
     ['domain photo has no image of dog']
     """
     absent = {d: [name for name, n in row.items() if not n] for d, row in label_counts.items()}
-    return [f"domain {d} has no image of {listed(names)}" for d, names in absent.items() if names]
+    return [
+        f"domain {d} has no image of {join_names(names)}" for d, names in absent.items() if names
+    ]

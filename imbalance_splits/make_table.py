@@ -38,7 +38,7 @@ def table_for(
     only what they name of those of a shipped table. Raises InputError.
     """
     if _is_file(setting):
-        return generated_table(dataset, setting, label_counts or {}, parameters)
+        return generate_table(dataset, setting, label_counts or {}, parameters)
     name, own = parse_setting(setting)
     get_setting(name)
     parameters = {**own, **(parameters or {})}
@@ -47,13 +47,13 @@ def table_for(
         return table
     parameters = {**published_parameters(dataset, name), **parameters}
     if label_counts is not None or dataset not in published_datasets():
-        return generated_table(dataset, name, label_counts or {}, parameters)
-    made = generated_table(dataset, name, published_label_counts(dataset), parameters)
+        return generate_table(dataset, name, label_counts or {}, parameters)
+    made = generate_table(dataset, name, published_label_counts(dataset), parameters)
     provenance = {**made.provenance, "label_counts": origin(dataset)}
     return dataclasses.replace(made, provenance=provenance)
 
 
-def generated_table(
+def generate_table(
     dataset: str,
     setting: str,
     label_counts: LabelCounts,

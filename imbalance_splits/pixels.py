@@ -58,8 +58,8 @@ def read_rgb(
     image is turned as its EXIF data says. Raises InputError, with the path, for a file that cannot
     be decoded, and for pixels without a documented range, such as floats.
     """
-    with _opened(path) as image:
-        rgb = _to_rgb(image, hidden_colors)
+    with _open_image(path) as image:
+        rgb = to_rgb(image, hidden_colors=hidden_colors)
         turn = _TURNS.get(_orientation(image)) if exif_rotation else None
         return rgb if turn is None else rgb.transpose(turn)
 
@@ -73,7 +73,7 @@ def choose_size(paths: Iterable[str | Path]) -> tuple[int, str]:
     """
     first = None
     for path in paths:
-        with _opened(path) as image:
+        with _open_image(path) as image:
             size = image.size
         first = first or size
         width, height = size
@@ -87,8 +87,8 @@ def describe_conversion(path: str | Path, *, hidden_colors: bool = False) -> lis
 
     Raises InputError, with the path, for an image that it refuses.
     """
-    with _opened(path) as image:
-        _to_rgb(image, hidden_colors)
+    with _open_image(path) as image:
+        to_rgb(image, hidden_colors=hidden_colors)
         color = "transparent pixels show their hidden colors" if hidden_colors else "on white"
         lines = {
             "palette: each pixel gets its color": image.mode in ("P", "PA"),
@@ -104,7 +104,7 @@ def describe_conversion(path: str | Path, *, hidden_colors: bool = False) -> lis
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[Any]:
+def _open_image(path: str | Path) -> Iterator[Any]:
     """Open an image. Raises InputError, with the path, for whatever goes wrong inside."""
     try:
         with Image.open(path) as image:
@@ -127,15 +127,23 @@ def _has_alpha(image: Any) -> bool:
 
 def _gray_bits(image: Any) -> int:
     """Return the bits of a pixel of an image in gray with more than 8; 0 for any other."""
-    if image.format in ("PNG", "PPM") and image.mode in ("I", "I;16", "I;16B"):
-        return 16  # Pillow scales a PGM to this range
-    if image.format == "TIFF" and image.mode.startswith("I;16"):
+    if not image.mode.startswith("I"):
+        return 0
+    kind = getattr(image, "format", None)
+    if kind == "TIFF" and image.mode != "I":
         return int(image.tag_v2[_BITS][0])
-    return 0
+    known = ("PNG", "PPM") if image.mode == "I" else ("PNG", "PPM", None)  # None: not of a file
+    return 16 if kind in known else 0  # Pillow scales a PGM to this range
 
 
-def _to_rgb(image: Any, hidden_colors: bool) -> Image.Image:
-    """Return the image in 8-bit RGB. Raises ValueError if its range is not known."""
+def to_rgb(image: Any, *, hidden_colors: bool = False) -> Image.Image:
+    """Return an image of Pillow's in 8-bit RGB, as :func:`read_rgb` does.
+
+    Raises ValueError if the range of its pixels is not documented.
+
+    >>> to_rgb(Image.fromarray(np.array([[65535]], np.uint16))).getpixel((0, 0))
+    (255, 255, 255)
+    """
     if _gray_bits(image):
         most = 2 ** _gray_bits(image) - 1
         values = np.asarray(image).astype(np.int64)

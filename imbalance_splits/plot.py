@@ -15,7 +15,7 @@ from imbalance_splits.table import SplitTable
 from imbalance_splits.whole_files import write_whole
 
 COLORS = {"many": "#0072B2", "medium": "#E69F00", "few": "#440154", "zero": "#999999"}
-"""The color of each shot group: told apart with any color vision, and without color."""
+"""The color of each shot group: distinct with any color vision, and without color."""
 
 _NO_DATE = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
 """The formats, and the metadata that leave out when the figure was drawn."""

@@ -9,11 +9,11 @@ tells which is which, and so does the provenance of every table.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from imbalance_splits.errors import unknown_name
+from imbalance_splits.errors import InputError, unknown_name
 from imbalance_splits.table import SplitTable
 
 TABLES = Path(__file__).parent / "tables"
@@ -107,7 +107,7 @@ def origin(dataset: str) -> str:
 
     Raises InputError for a dataset that is not among :func:`published_datasets`.
     """
-    return _counted(dataset)[1]
+    return _read_counts(dataset)[1]
 
 
 def label_counts(dataset: str) -> dict[str, dict[str, int]]:
@@ -117,10 +117,10 @@ def label_counts(dataset: str) -> dict[str, dict[str, int]]:
     authors' C, L, V, S and not DomainBed's. The counts of VLCS are those of a 70 % subset. Raises
     InputError for a dataset that is not among :func:`published_datasets`.
     """
-    return _counted(dataset)[0]
+    return _read_counts(dataset)[0]
 
 
-def _counted(dataset: str) -> tuple[dict[str, dict[str, int]], str]:
+def _read_counts(dataset: str) -> tuple[dict[str, dict[str, int]], str]:
     """Return the label counts of ``dataset`` and where they come from."""
     for name in _LABEL_COUNTS:
         data = _read(name)
@@ -157,3 +157,27 @@ def describe_twin(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
         f"these are the domains and label counts of {name}: to train on its published tables, name "
         f"the dataset {name}, with --data_dir for the folder that holds it"
     ]
+
+
+def find_domains(words: Sequence[int | str], dataset: str, names: Sequence[str]) -> list[int]:
+    """Return the indices of domains that are given by index or name; ``names`` are all of them.
+
+    The domains of a published dataset also go by the names of their folders, in any case. Raises
+    InputError for a domain that ``dataset`` does not have.
+
+    >>> find_domains(["photo", 0, "S"], "PACS", ["A", "C", "P", "S"])
+    [2, 0, 3]
+    """
+    folders = list(DOMAINS.get(dataset, {}).values())
+    index = {name.lower(): i for i, name in enumerate(folders)}
+    index |= {name.lower(): i for i, name in enumerate(names)}
+    found = [index.get(word.lower(), word) if isinstance(word, str) else word for word in words]
+    for env in found:
+        if isinstance(env, str):
+            raise unknown_name(f"domain of {dataset}", env, [*names, *folders])
+        if not 0 <= env < len(names):
+            raise InputError(
+                f"{dataset} has no domain {env}; its domains are "
+                + ", ".join(f"{i} ({name})" for i, name in enumerate(names))
+            )
+    return [int(env) for env in found]

@@ -102,6 +102,21 @@ def worst_class_accuracy(correct: np.ndarray, total: np.ndarray) -> float | None
     return float(accuracies[present].min()) if present.any() else None
 
 
+def macro_f1(correct: np.ndarray, total: np.ndarray, predicted: np.ndarray) -> float | None:
+    """Return the mean F1 score, in [0, 1], of the classes that occur; None if none does.
+
+    ``predicted`` (K) are the images that are taken for each class. F1 is the harmonic mean of
+    precision and recall, 2 * correct / (total + predicted).
+
+    >>> round(macro_f1(np.array([3, 1]), np.array([3, 2]), np.array([4, 1])), 3)
+    0.762
+    """
+    correct, total = np.asarray(correct), np.asarray(total)
+    present = total > 0
+    scores = 2 * correct[present] / (total + np.asarray(predicted))[present]
+    return float(scores.mean()) if present.any() else None
+
+
 def group_accuracies(
     correct: np.ndarray, total: np.ndarray, shots: Sequence[str]
 ) -> dict[str, float | None]:

@@ -14,7 +14,7 @@ WIDE_CLASSES = 12
 """With more classes than this a table has one row per class instead of one column."""
 
 
-def table_text(
+def format_table(
     table: SplitTable,
     targets: Sequence[str] | None = None,
     label_counts: LabelCounts | None = None,
@@ -82,7 +82,7 @@ def _ratio(row: np.ndarray) -> str:
 
 
 def _tabulate(rows: list[list[object]]) -> str:
-    """Return ``rows``, the first of which is the heading, as a table."""
+    """Return ``rows``, the heading first, as a table."""
     from tabulate import tabulate
 
     heading = [str(name) for name in rows[0]]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from imbalance_splits.errors import InputError, listed
+from imbalance_splits.errors import InputError, join_names
 from imbalance_splits.whole_files import write_whole
 
 ClassCounts = Mapping[str, int]
@@ -195,7 +195,7 @@ def _check_row(where: str, row: ClassCounts, classes: Sequence[str]) -> None:
     if missing or extra:
         raise InputError(
             f"{where}: the classes differ from those of the other domains. "
-            f"Missing: {listed(missing)}; extra: {listed(extra)}."
+            f"Missing: {join_names(missing)}; extra: {join_names(extra)}."
         )
     for name, count in row.items():
         if not _is_count(count):

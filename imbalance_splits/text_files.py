@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from imbalance_splits.errors import InputError, listed
+from imbalance_splits.errors import InputError, join_names
 
 
 def read_text(path: Path, what: str) -> str:
@@ -59,7 +59,8 @@ def check_names(
     if missing or unknown:
         known = ", ".join([*needed, *(f"{name} (optional)" for name in optional)])
         raise InputError(
-            f"{where}: missing {what}s: {listed(missing)}; unknown {what}s: {listed(unknown)}.\n"
+            f"{where}: missing {what}s: {join_names(missing)}; "
+            f"unknown {what}s: {join_names(unknown)}.\n"
             f"The {what}s are {known}; delete or rename any other."
         )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from imbalance_splits.errors import InputError, listed
+from imbalance_splits.errors import InputError, join_names
 from imbalance_splits.file_list import read_file_list
 from imbalance_splits.image_tree import describe_left_out, scan_images
 from imbalance_splits.labels import describe_absent
@@ -215,7 +215,7 @@ def _decode(
             if progress is not None and (report.images % 64 == 0 or report.images == len(images)):
                 progress(report.images, len(images))
     for phrase, names in sorted(converted.items()):
-        report.notes.append(f"{phrase} ({len(names):,}: {listed(names, most=1)})")
+        report.notes.append(f"{phrase} ({len(names):,}: {join_names(names, most=1)})")
     if not hidden_colors and not report.unread:
         size, reason = choose_size(images)
         report.notes.append(f"images are used at {size}×{size}: {reason}")

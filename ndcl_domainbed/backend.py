@@ -8,12 +8,13 @@ the algorithms, the datasets and the shared hyper-parameters from here and from 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,6 +23,7 @@ from imbalance_splits.errors import InputError, unknown_name
 from ndcl_domainbed.git import NoAnswer, short_commit
 from ndcl_domainbed.hparams import SMALL_IMAGES, Value
 from ndcl_domainbed.testbed import datasets as embedded_datasets
+from ndcl_domainbed.testbed.networks.weights import with_weights
 
 __all__ = [
     "DESCRIPTION",
@@ -39,22 +41,8 @@ BACKENDS = ("embedded", "domainbed")
 _DISTRIBUTIONS = {"PIL": "pillow", "backpack": "backpack-for-pytorch", "sklearn": "scikit-learn"}
 """Packages that are installed under another name than they are imported."""
 
-_ONLY_IN_DOMAINBED = (
-    *("ColoredMNIST", "RotatedMNIST", "SVIRO", "WILDSCamelyon", "WILDSFMoW"),
-    *(
-        f"Spawrious{kind}_{level}"
-        for kind in ("O2O", "M2M")
-        for level in ("easy", "medium", "hard")
-    ),
-)
-"""DomainBed's datasets that the embedded testbed has not got."""
-
-
-def _chosen() -> str:
-    name = os.environ.get("NDCL_BACKEND") or "embedded"
-    if name not in BACKENDS:
-        raise unknown_name("NDCL_BACKEND", name, BACKENDS)
-    return name
+_ONLY_IN_DOMAINBED = ("ColoredMNIST", "RotatedMNIST", "SVIRO", "WILDS", "Spawrious")
+"""How the names of DomainBed's datasets begin that the embedded testbed does not have."""
 
 
 def _import_checkout(module: str) -> ModuleType:
@@ -97,24 +85,36 @@ def _why_not(module: str, error: Exception) -> str:
     )
 
 
-def _commit_of(folder: Path) -> str:
-    """Return the short commit of the git checkout in ``folder``, or 'unknown'."""
-    try:
-        return short_commit(folder)
-    except NoAnswer:
-        return "unknown"
+def _with_weights_errors(featurizer: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a checkout's ``Featurizer`` that fails within seconds if it lacks its weights."""
+
+    @functools.wraps(featurizer)
+    def wrapper(input_shape: Sequence[int], hparams: Mapping[str, Any]) -> Any:
+        names = ["resnet18" if hparams.get("resnet18") else "resnet50"]
+        if hparams.get("resnet50_augmix"):
+            names.append("resnet50_augmix")  # it loads the others first
+        if hparams.get("vit"):
+            names = ["dinov2_vitb14"]
+        return with_weights(lambda: featurizer(input_shape, hparams), *names)
+
+    return wrapper
 
 
-NAME = _chosen()
+NAME = os.environ.get("NDCL_BACKEND") or "embedded"
+if NAME not in BACKENDS:
+    raise unknown_name("NDCL_BACKEND", NAME, BACKENDS)
 
 if NAME == "domainbed":
     _algorithms = _import_checkout("domainbed.algorithms")
     networks: Any = _import_checkout("domainbed.networks")
+    networks.Featurizer = _with_weights_errors(networks.Featurizer)
     _datasets = _import_checkout("domainbed.datasets")
     _hparams_registry = _import_checkout("domainbed.hparams_registry")
     Algorithm: Any = _algorithms.Algorithm
     ERM: Any = _algorithms.ERM
-    DESCRIPTION = f"domainbed@{_commit_of(Path(str(_algorithms.__file__)).parent)}"
+    DESCRIPTION = "domainbed@unknown"
+    with contextlib.suppress(NoAnswer):
+        DESCRIPTION = f"domainbed@{short_commit(Path(str(_algorithms.__file__)).parent)}"
     # Taken now: `attach` adds to these lists, and replaces these functions, later.
     _their_algorithms = tuple(_algorithms.ALGORITHMS)
     _their_datasets = tuple(_datasets.DATASETS)
@@ -171,37 +171,38 @@ def get_dataset_class(name: str, data_dir: str | None = None) -> Any:
     Raises InputError if there is neither.
     """
     if NAME == "domainbed" and name in _their_datasets:
-        return _plain_errors(getattr(_datasets, name))
+        return _with_plain_errors(getattr(_datasets, name))
     try:
         return embedded_datasets.get_dataset_class(name, data_dir)
     except InputError as error:
         is_path = Path(name).exists() or Path(data_dir or "", name).exists()
-        hint = "" if is_path else _elsewhere(name)
-        if not hint:
+        hint = None if is_path else _hint(name)
+        if hint is None:
             raise
         raise InputError(f"unknown dataset {name!r}: {hint}") from error
 
 
-def _elsewhere(name: str) -> str:
-    """Return where a dataset that is not known by ``name`` is to be had; nothing if nowhere."""
+def _hint(name: str) -> str | None:
+    """Return where to find a dataset that is not known by ``name``, if that is clear."""
     from imbalance_splits.settings import setting_names
 
-    if NAME == "embedded" and name in _ONLY_IN_DOMAINBED:
+    dataset, _, setting = name.rpartition("_")
+    of_domainbed = name.startswith(_ONLY_IN_DOMAINBED)
+    if (of_domainbed or dataset in dataset_names()) and setting in setting_names():
+        return (
+            f"it is {dataset} under the setting {setting}, which has a flag of its own.\n"
+            f"To train: --dataset {dataset} --imbalance {setting} (for a sweep: --datasets)."
+        )
+    if of_domainbed and NAME == "embedded":
         return (
             "it is one of DomainBed's own and runs with a checkout.\n"
             "Set NDCL_BACKEND=domainbed, and DOMAINBED_HOME to the folder of the checkout."
         )
-    dataset, _, setting = name.rpartition("_")
-    if dataset in (*dataset_names(), *_ONLY_IN_DOMAINBED) and setting in setting_names():
-        return (
-            f"it is {dataset} under the setting {setting}, which is given by itself.\n"
-            f"To train: --dataset {dataset} --imbalance {setting} (for a sweep: --datasets)."
-        )
-    return ""
+    return None
 
 
 @functools.cache
-def _plain_errors(theirs: type) -> type:
+def _with_plain_errors(theirs: type) -> type:
     """Return a checkout's dataset class that says in plain words which file it lacks."""
     return type(theirs.__name__, (_PlainErrors, theirs), {"__doc__": theirs.__doc__})
 

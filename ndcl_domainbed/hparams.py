@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import reprlib
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -233,9 +234,15 @@ class Hparams(dict[str, Any]):
             f"HPARAMS.\nThere are: {', '.join(sorted(self))}"
         )
 
-    def __reduce__(self) -> tuple[type, tuple[dict[str, Any]]]:
-        """Pickle as a plain dict, so that a checkpoint can be read without this package."""
-        return dict, (dict(self),)
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as an OrderedDict, which torch's safe loader reads without this package.
+
+        It has the attributes that an algorithm's constructor asks for, so that DomainBed's recipe
+        for loading a model (``hparams`` from the file, then ``load_state_dict``) works.
+        """
+        counts = None if self.label_counts is None else np.asarray(self.label_counts).tolist()
+        state: dict[str, Any] = {"label_counts": counts, "n_steps": self.n_steps, "train_sets": []}
+        return OrderedDict, (list(self.items()),), state
 
 
 def declares_hparams(cls: type) -> bool:

@@ -127,7 +127,7 @@ def build_setting(name: str, parameters: Mapping[str, Any]) -> Setting:
         )
     hints = _type_hints(setting)
     values = {
-        parameter: _typed(value, hints.get(parameter, Any), f"setting {name}: {parameter}")
+        parameter: _convert(value, hints.get(parameter, Any), f"setting {name}: {parameter}")
         for parameter, value in parameters.items()
     }
     try:
@@ -144,7 +144,7 @@ def _type_hints(setting: type[Setting]) -> dict[str, Any]:
         return {}
 
 
-def _typed(value: Any, kind: Any, where: str) -> Any:
+def _convert(value: Any, kind: Any, where: str) -> Any:
     """Return ``value`` as the int, float or tuple that ``kind`` asks for; InputError if it is none.
 
     Values of other types are returned as they are.

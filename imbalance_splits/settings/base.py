@@ -84,7 +84,7 @@ class GeneratedSetting(Setting):
         if validation is None:
             validation = default_validation(label_counts)
         usable = usable_counts(label_counts, validation, self.lower, where)
-        ordered = _ordered(self.train_counts(usable), usable, classes, where)
+        ordered = _order_counts(self.train_counts(usable), usable, classes, where)
         parameters = {**dataclasses.asdict(self), "validation": validation}
         return SplitTable(
             dataset=dataset,
@@ -98,7 +98,7 @@ class GeneratedSetting(Setting):
         )
 
 
-def _ordered(
+def _order_counts(
     counts: TrainCounts, usable: Counts, classes: tuple[str, ...], where: str
 ) -> TrainCounts:
     """Return ``counts`` in the order of domains and classes, 0 where a source lacks the class.

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import importlib.util
 import json
 import pkgutil
 import runpy
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from imbalance_splits.errors import InputError, unknown_name
 from imbalance_splits.settings import setting_names
@@ -48,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     script, *flags = arguments
     register()
     _check_script(script)
-    _make_names_known(script, flags)
+    _check_names(script.removeprefix("domainbed.scripts."), flags)
     sys.argv = [script, *flags]
     runpy.run_module(script, run_name="__main__", alter_sys=True)
     return 0
@@ -56,54 +58,50 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _check_script(name: str) -> None:
     """Raise InputError unless there is a module called ``name``."""
-    try:
+    found = None
+    with contextlib.suppress(ModuleNotFoundError, ValueError):
         found = importlib.util.find_spec(name)
-    except (ModuleNotFoundError, ValueError):
-        found = None
     if found is None:
-        scripts = importlib.import_module("domainbed.scripts")
-        known = [
-            module.name for module in pkgutil.iter_modules(scripts.__path__, "domainbed.scripts.")
-        ]
+        scripts = importlib.import_module("domainbed.scripts").__path__
+        known = [module.name for module in pkgutil.iter_modules(scripts, "domainbed.scripts.")]
         raise unknown_name("script", name, known)
 
 
-def _make_names_known(script: str, flags: Sequence[str]) -> None:
+def _check_names(script: str, flags: Sequence[str]) -> None:
     """Register the image folders that the flags name; InputError for any other unknown name."""
-    package, _, name = script.rpartition(".")
-    if package != "domainbed.scripts":
-        return
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, prog=script)
     parser.add_argument("--dataset", "--datasets", nargs="+", default=[])
     parser.add_argument("--algorithm", "--algorithms", nargs="+", default=[])
-    parser.add_argument("--data_dir")
+    parser.add_argument("--data_dir", default=".")
     parser.add_argument("--input_dir", type=Path)
     given = parser.parse_known_args(flags)[0]
-    if name in NAMING:
-        for algorithm in given.algorithm:
-            _check_algorithm(algorithm)
-        for dataset in given.dataset:
-            _check_dataset(dataset, given.data_dir)
-            if name == "train_autolr":
-                _refuse_setting(dataset)
-    if name == "collect_results" and given.input_dir:
+    if script in NAMING:
+        algorithms = importlib.import_module("domainbed.algorithms")
+        for name in given.algorithm:
+            if not isinstance(getattr(algorithms, name, None), type):
+                raise unknown_name("algorithm", name, algorithms.ALGORITHMS)
+        for name in given.dataset:
+            _check_dataset(name, given.data_dir)
+            if script == "train_autolr" and hasattr(_class_of(name), "SETTING"):
+                raise InputError(
+                    f"train_autolr ends by training on whole domains, without the split of {name}: "
+                    "use train."
+                )
+    if script == "collect_results" and given.input_dir:
         _register_recorded(given.input_dir)
 
 
-def _check_algorithm(name: str) -> None:
-    algorithms = importlib.import_module("domainbed.algorithms")
-    if not isinstance(getattr(algorithms, name, None), type):
-        raise unknown_name("algorithm", name, algorithms.ALGORITHMS)
-
-
-def _check_dataset(name: str, data_dir: str | None) -> None:
+def _check_dataset(name: str, data_dir: str) -> None:
     if _is_dataset(name, data_dir):
         return
     from ndcl_domainbed import backend
     from ndcl_domainbed.attach.registration import settings_for
 
     base, _, setting = name.rpartition("_")
-    if _is_usable(base, data_dir):
+    is_base = False
+    with contextlib.suppress(InputError):  # a folder that holds something else
+        is_base = _is_dataset(base, data_dir)
+    if is_base:
         raise unknown_name(f"setting of {base}", setting, settings_for(base))
     wanted = base if setting in setting_names() else name
     raise InputError(
@@ -112,39 +110,24 @@ def _check_dataset(name: str, data_dir: str | None) -> None:
     )
 
 
-def _refuse_setting(name: str) -> None:
-    cls = getattr(importlib.import_module("domainbed.datasets"), name)
-    if hasattr(cls, "SETTING"):
-        raise InputError(
-            f"train_autolr ends by training on whole domains, without the split of {name}: "
-            "use train."
-        )
+def _class_of(name: str) -> Any:
+    return getattr(importlib.import_module("domainbed.datasets"), name, None)
 
 
-def _is_dataset(name: str, data_dir: str | None) -> bool:
-    """Tell whether there is a dataset ``name``, having registered it if it is a folder."""
+def _is_dataset(name: str, data_dir: str) -> bool:
+    """Tell whether there is a dataset ``name``, having registered it if it is a folder.
+
+    Raises InputError for a folder that cannot be one.
+    """
     from ndcl_domainbed import backend
     from ndcl_domainbed.attach.registration import register_dataset
 
-    datasets = importlib.import_module("domainbed.datasets")
-    if not hasattr(datasets, name):
-        base, _, setting = name.rpartition("_")
-        for path in (name, base) if setting in setting_names() else (name,):
-            if path and any(Path(place, path).exists() for place in (".", data_dir or ".")):
-                register_dataset(path, backend.get_dataset_class(path, data_dir))
-                break
-    return isinstance(getattr(datasets, name, None), type)
-
-
-def _is_usable(name: str, data_dir: str | None) -> bool:
-    """Tell whether :func:`_is_dataset` has a dataset ``name``.
-
-    A folder that holds something else, or is broken, is none here and not an error.
-    """
-    try:
-        return _is_dataset(name, data_dir)
-    except InputError:
-        return False
+    base, _, setting = name.rpartition("_")
+    for path in (name, base) if setting in setting_names() else (name,):
+        known = _class_of(name) is not None
+        if not known and path and any(Path(place, path).exists() for place in (".", data_dir)):
+            register_dataset(path, backend.get_dataset_class(path, data_dir))
+    return isinstance(_class_of(name), type)
 
 
 def _register_recorded(folder: Path) -> None:
@@ -155,19 +138,14 @@ def _register_recorded(folder: Path) -> None:
     """
     if not folder.is_dir():
         raise InputError(f"--input_dir {folder}: there is no such folder.")
-    for name, data_dir in sorted(_recorded(folder), key=str):
-        if not _is_usable(name, data_dir):
-            print(f"no table for {name}: there is no such dataset here.", file=sys.stderr)
-
-
-def _recorded(folder: Path) -> Iterable[tuple[str, str | None]]:
-    """Return the (dataset, data directory) of the runs in ``folder``."""
-    found = set()
+    recorded = set()
     for path in folder.glob(f"*/{RECORDS_FILE}"):
-        with path.open(encoding="utf-8") as file:
-            try:
-                args = json.loads(file.readline())["args"]
-                found.add((args["dataset"], args["data_dir"]))
-            except (json.JSONDecodeError, KeyError):
-                continue  # DomainBed's own reader will say so
-    return found
+        with path.open(encoding="utf-8") as file, contextlib.suppress(ValueError, KeyError):
+            args = json.loads(file.readline())["args"]  # DomainBed's reader reports a broken line
+            recorded.add((args["dataset"], args["data_dir"] or "."))
+    for name, data_dir in sorted(recorded):
+        known = False
+        with contextlib.suppress(InputError):
+            known = _is_dataset(name, data_dir)
+        if not known:
+            print(f"no table for {name}: there is no such dataset here.", file=sys.stderr)

@@ -4,23 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 from pathlib import PurePosixPath
-from typing import NamedTuple
 
-from ndcl_domainbed.downloading.errors import SourceFailure
-from ndcl_domainbed.downloading.recipe import RemoteFile
-
-_HUB_FILE = re.compile(r"(https?://.+?)/datasets/([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
-
-
-class HubFile(NamedTuple):
-    """A file of a dataset on a Hugging Face Hub."""
-
-    hub: str
-    repository: str
-    revision: str
-    path: str
+from ndcl_domainbed.downloading.recipe import RemoteFile, SourceFailure
 
 
 def google_drive(identity: str, resource_key: str | None = None) -> str:
@@ -48,38 +34,30 @@ def hub_file(repository: str, revision: str, path: str) -> str:
     return f"{hub()}/datasets/{repository}/resolve/{revision}/{path}"
 
 
-def parse_hub_file(url: str) -> HubFile | None:
-    """Return the parts of an address that :func:`hub_file` made; None for any other."""
-    match = _HUB_FILE.fullmatch(url)
-    return HubFile(*match.groups()) if match else None
-
-
 def hub_parquet(repository: str) -> tuple[RemoteFile, ...]:
     """Ask the Hub for the Parquet files of a dataset, with their sizes and SHA-256 digests.
 
-    They are those of its newest version, whose commit is in their addresses. Raises SourceFailure
-    if the Hub does not answer or has none.
+    They are those of its newest version. Raises SourceFailure if the Hub does not list any.
     """
-    api = importlib.import_module("huggingface_hub").HfApi(endpoint=hub())
+    requests = importlib.import_module("requests")
     try:
-        info = api.dataset_info(repository, files_metadata=True, timeout=60.0)
+        answer = requests.get(
+            f"{hub()}/api/datasets/{repository}", params={"blobs": "true"}, timeout=60
+        )
+        answer.raise_for_status()
+        listing = answer.json()
         files = tuple(
             RemoteFile(
-                name=PurePosixPath(file.rfilename).name,
-                urls=(hub_file(repository, info.sha, file.rfilename),),
-                digest=f"sha256:{file.lfs.sha256}",
-                size=file.lfs.size,
+                PurePosixPath(file["rfilename"]).name,
+                (hub_file(repository, listing["sha"], file["rfilename"]),),
+                digest=f"sha256:{file['lfs']['sha256']}",
+                size=file["lfs"]["size"],
             )
-            for file in info.siblings
-            if file.rfilename.endswith(".parquet")
+            for file in listing["siblings"]
+            if file["rfilename"].endswith(".parquet")
         )
-    except Exception as error:
-        raise SourceFailure(f"{hub()}/datasets/{repository}: {first_line(error)}") from None
+    except (requests.exceptions.RequestException, LookupError, TypeError) as error:
+        raise SourceFailure(f"{hub()}/datasets/{repository}: {error}") from None
     if not files:
         raise SourceFailure(f"{hub()}/datasets/{repository}: lists no Parquet file")
     return files
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's message, or its type if it has none."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")

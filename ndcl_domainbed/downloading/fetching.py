@@ -1,122 +1,140 @@
-"""Fetches a file from the first of its addresses that gives it."""
+"""Downloads a file from the first of its addresses that gives it."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import re
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
-from ndcl_domainbed.downloading.downloaders import Monitor, Patience, bytes_in, download
-from ndcl_domainbed.downloading.errors import SourceFailure, disk_errors_as_input_errors
-from ndcl_domainbed.downloading.recipe import RemoteFile
-from ndcl_domainbed.downloading.view import Report, View
+from imbalance_splits.errors import InputError
+from ndcl_domainbed.downloading.progress import show_progress
+from ndcl_domainbed.downloading.recipe import GB, RemoteFile, SourceFailure
+
+TIMEOUT = 30.0
+"""The longest silence of a host, in seconds."""
+
+RETRIES = 4
+"""How often a cut connection is resumed."""
 
 _MIN_DIGITS = 32  # 128 bits: a shorter beginning of a digest would prove too little
 _PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype html|html|head)", re.IGNORECASE)
 _TITLE = re.compile(rb"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 
 
-class Tried(NamedTuple):
-    """An address, or another thing that was tried, and why it failed."""
+def fetch(file: RemoteFile, folder: Path) -> Path:
+    """Return the path of the downloaded file, in ``folder``.
 
-    what: str
-    reason: str
-
-
-class NotFetched(Exception):
-    """No address gave the file; ``tried`` lists them with what each answered."""
-
-    def __init__(self, tried: Iterable[Tried]) -> None:
-        self.tried = list(tried)
-        super().__init__(f"{len(self.tried)} addresses failed")
-
-
-def fetch(file: RemoteFile, folder: Path, view: View, patience: Patience) -> Path:
-    """Return the path of the fetched file, in ``folder``.
-
-    A file that is there already is kept; a download that was interrupted continues at the same
-    address. Raises NotFetched, or InputError if the local disk does not take the file.
+    A file that is there already is kept, and an interrupted download resumes at the same address.
+    Raises SourceFailure with a line for every address if none gives the file, and InputError if
+    the disk has no room for it.
     """
     final = folder / file.name
-    if final.is_file() and _find_defect(final, file, view) is None:
-        view.say(f"{file.name}: here already")
+    if final.is_file() and _find_defect(final, file) is None:
+        print(f"{file.name}: already downloaded", flush=True)
         return final
-    tried: list[Tried] = []
+    failures = []
     for url in file.urls:
-        view.say(f"{file.name}: fetching from {host(url)}")
+        host = urlsplit(url).netloc or url
+        print(f"{file.name}: downloading from {host}", flush=True)
         try:
-            _fetch_from(url, file, final, view, patience)
+            arrived = _fetch_from(url, file, folder)
         except SourceFailure as failure:
-            tried.append(Tried(url, str(failure)))
-            view.say(f"{file.name}: {host(url)}: {failure}")
+            print(f"{file.name}: {host}: {failure}", flush=True)
+            failures.append(f"{url}: {failure}")
         else:
-            return final
-    raise NotFetched(tried)
+            return arrived.replace(final)
+    raise SourceFailure("\n".join(failures))
 
 
-def host(url: str) -> str:
-    """Return the name of the host of an address."""
-    return urlsplit(url).netloc or url
+def check_space(folder: Path, name: str, needed: int) -> None:
+    """Raise InputError if the disk of ``folder`` has no room for ``needed`` bytes."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise InputError(
+            f"{folder}: {name} needs {needed / GB:.3g} GB more and {free / GB:.3g} GB are free.\n"
+            "Make room and run the command again; finished downloads are kept."
+        )
 
 
-def _fetch_from(url: str, file: RemoteFile, final: Path, view: View, patience: Patience) -> None:
-    """Fetch from one address. What arrives is kept in a folder of its own until it is whole."""
-    part = final.parent / f"{file.name}.{hashlib.sha256(url.encode()).hexdigest()[:8]}.part"
-    with disk_errors_as_input_errors(part):
-        part.mkdir(exist_ok=True)
-        with view.progress(file.name) as report:
-            monitor = Monitor(file, part, report, patience, has_fallback=url != file.urls[-1])
-            try:
-                arrived = download(url, part, monitor, patience)
-            finally:
-                if not bytes_in(part):
-                    shutil.rmtree(part)
-        defect = _find_defect(arrived, file, view)
-        if defect is not None:
-            shutil.rmtree(part)
-            raise SourceFailure(defect)
-        arrived.replace(final)
-        for kept in final.parent.glob(f"{file.name}.*.part"):
-            shutil.rmtree(kept)
+def _fetch_from(url: str, file: RemoteFile, folder: Path) -> Path:
+    """Return the file that an address gives, if it is the right one."""
+    arrived = folder / f"{file.name}.{hashlib.sha256(url.encode()).hexdigest()[:8]}"
+    try:
+        _download(url, arrived, file.name)
+    except importlib.import_module("gdown").exceptions.DownloadError as error:
+        raise SourceFailure(_describe(error)) from None
+    except importlib.import_module("requests").exceptions.RequestException as error:
+        raise SourceFailure(_describe(error)) from None
+    defect = _find_defect(arrived, file)
+    if defect is not None:
+        arrived.unlink()
+        raise SourceFailure(defect)
+    return arrived
 
 
-def _find_defect(path: Path, file: RemoteFile, view: View) -> str | None:
-    """Return how the file at ``path`` differs from what is known of it."""
+def _download(url: str, path: Path, name: str) -> None:
+    """Download by gdown, which knows Google Drive and resumes what was cut."""
+    gdown = importlib.import_module("gdown")
+    with show_progress(name) as show:
+
+        def report(done: int, total: int | None) -> None:
+            check_space(path.parent, name, (total or done) - done)
+            show(done, total)
+
+        def download() -> None:
+            gdown.download(
+                url, str(path), quiet=True, use_cookies=False, resume=True, timeout=TIMEOUT,
+                retries=RETRIES, progress=report,
+            )  # fmt: skip
+
+        try:
+            download()
+        except gdown.exceptions.DownloadError as error:
+            if "byte range" not in str(error):
+                raise
+            for part in path.parent.glob(f"{path.name}*.part"):
+                part.unlink()  # the host cannot resume it
+            download()
+
+
+def _describe(error: Any) -> str:
+    """Return in a line why gdown got no file."""
+    if type(error).__name__ == "FileURLRetrievalError":  # Google Drive's own words, wrapped
+        return " ".join(str(error).split())[:300]
+    response = getattr(error, "response", None)
+    if response is not None:
+        return f"HTTP {response.status_code} {response.reason}"
+    if "timed out" in str(error):
+        return "no answer in time"
+    line = str(error).splitlines()[0].rstrip(".")
+    return line.rpartition(": ")[2].rstrip("\"')>") if "Caused by" in line else line
+
+
+def _find_defect(path: Path, file: RemoteFile) -> str | None:
+    """Return how the file at ``path`` differs from what is known about it."""
     size = path.stat().st_size
     with path.open("rb") as content:
         start = content.read(1 << 16)
     if _PAGE.match(start):
         title = _TITLE.search(start)
-        said = " ".join(title[1].decode("utf-8", "replace").split()) if title else ""
-        return "sent a web page and not the file" + (f': "{said[:200]}"' if said else "")
+        shown = " ".join(title[1].decode("utf-8", "replace").split()) if title else ""
+        return "sent a web page instead of the file" + (f': "{shown[:200]}"' if shown else "")
     if file.size is not None and size != file.size:
-        return f"gave a file of {size:,} bytes and not of {file.size:,}"
+        return f"gave a file of {size:,} bytes instead of {file.size:,}"
     if file.digest is None:
         return None
-    with view.progress(f"{file.name}: checking") as report:
-        return _compare_digest(path, file.digest, report)
-
-
-def _compare_digest(path: Path, digest: str, report: Report) -> str | None:
-    """Return how the file differs from ``digest``, or None if it matches.
-
-    ``digest`` is ``algorithm:hexadecimal``; the first 32 hexadecimal digits are enough. Raises
-    ValueError for a digest of another form.
-    """
-    algorithm, _, expected = digest.partition(":")
+    algorithm, _, expected = file.digest.partition(":")
     if len(expected) < _MIN_DIGITS:
-        raise ValueError(f"{digest}: write algorithm:digits, with {_MIN_DIGITS} digits or more")
+        raise ValueError(f"{file.digest}: write algorithm:digits, {_MIN_DIGITS} digits or more")
     hasher = hashlib.new(algorithm, usedforsecurity=False)
-    total = path.stat().st_size
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 22):
+    with path.open("rb") as content:
+        while chunk := content.read(1 << 22):
             hasher.update(chunk)
-            report(file.tell(), total)
     found = hasher.hexdigest()
     if found.startswith(expected.lower()):
         return None
-    return f"gave a file whose {algorithm} begins with {found[:12]} and not {expected[:12]}"
+    return f"gave a file whose {algorithm} begins with {found[:12]} instead of {expected[:12]}"

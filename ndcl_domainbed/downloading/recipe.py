@@ -1,4 +1,4 @@
-"""What must be known to fetch a dataset: its files, their addresses, its layout."""
+"""What must be known to download a dataset: its files, their addresses, its layout."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from imbalance_splits.published import label_counts, published_datasets
-from ndcl_domainbed.downloading.view import View
 
 GB = 10**9
+
+
+class SourceFailure(Exception):
+    """A source does not give the dataset; the message says why. The next one should be tried."""
 
 
 @dataclass(frozen=True)
@@ -26,21 +29,29 @@ class RemoteFile:
     size: int | None = None
 
 
-Arrange = Callable[["Recipe", Sequence[Path], Path, View], Path]
-"""Makes the dataset of the fetched files in an empty folder; returns the folder of the domains."""
+Arrange = Callable[["Recipe", Sequence[Path], Path], Path]
+"""Makes the dataset from the downloaded files in an empty folder; returns the domains' folder.
+
+Raises SourceFailure if the files are not what was expected.
+"""
 
 
 @dataclass(frozen=True)
 class Way:
     """One way to a dataset: files that are all needed, and how they become its folder.
 
-    ``files`` may be a function that asks a host which files exist. ``note`` is what a user
-    should know of this copy.
+    ``files`` may be a function that asks a host which files exist. ``arrange`` None unpacks
+    archives of image folders. ``note`` is what a user should know about this copy.
     """
 
     files: tuple[RemoteFile, ...] | Callable[[], tuple[RemoteFile, ...]]
-    arrange: Arrange
+    arrange: Arrange | None = None
     note: str | None = None
+
+
+def archive(name: str, *urls: str, digest: str | None = None, size: int | None = None) -> Way:
+    """Return the way of a single archive of image folders."""
+    return Way((RemoteFile(name, urls, digest, size),))
 
 
 @dataclass(frozen=True)

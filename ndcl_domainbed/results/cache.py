@@ -31,27 +31,33 @@ _SETTLED_NS = 2 * 10**9
 _VERSION = b"ndcl_results"
 
 
-def read_files(found: Found) -> RecordTable:
-    """Return the content of all files that were found, in their order, from the cache if it can."""
+def read_files(found: Found, *, details: bool = False) -> RecordTable:
+    """Return the content of all files that were found, in their order, from the cache if it can.
+
+    The cache has no ``details``: with them, every file is parsed.
+    """
+    if details:
+        return parse_files(found.files, details=True)
     started = time.time_ns()
     path = Path(found.root) / FILE_NAME
     cached = _read(path) if found.files else None
     if cached is None:
-        kept, missing = parse_files([]), found.files
-    else:
-        keys = {file.folder: file.key for file in found.files}
-        rows = cached.runs[["folder", "size", "mtime_ns", "inode"]].itertuples(index=False)
-        is_kept = np.array([keys.get(folder) == tuple(key) for folder, *key in rows], dtype=bool)
-        known = set(cached.runs["folder"][is_kept])
-        missing = [file for file in found.files if file.folder not in known]
-        kept = cached.take(np.flatnonzero(is_kept))
-        if not missing and is_kept.all():
-            return kept
-    table = join_tables([kept, parse_files(missing)])
-    table = table.take(np.argsort(table.runs["folder"].to_numpy(dtype=object), kind="stable"))
+        return _remember(found, path, parse_files(found.files), started)
+    keys = {file.folder: file.key for file in found.files}
+    rows = cached.runs[["folder", "size", "mtime_ns", "inode"]].itertuples(index=False)
+    is_current = np.array([keys.get(folder) == tuple(key) for folder, *key in rows], dtype=bool)
+    known = set(cached.runs["folder"][is_current])
+    missing = [file for file in found.files if file.folder not in known]
+    if not missing and is_current.all():
+        return cached
+    table = join_tables([cached.keep(is_current), parse_files(missing)]).sort()
+    return _remember(found, path, table, started)
+
+
+def _remember(found: Found, path: Path, table: RecordTable, started: int) -> RecordTable:
+    """Write the rows that may be kept to the cache; return ``table``."""
     if sum(file.size for file in found.files) >= LEAST_BYTES:
-        is_settled = table.runs["mtime_ns"] < started - _SETTLED_NS
-        _write(path, table.take(np.flatnonzero(is_settled)))
+        _write(path, table.keep((table.runs["mtime_ns"] < started - _SETTLED_NS).to_numpy()))
     return table
 
 

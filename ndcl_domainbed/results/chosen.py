@@ -1,17 +1,18 @@
-"""The hyper-parameters of selected records, and tables of them for other programs."""
+"""Tables of runs at their selected steps, with their hyper-parameters, for other programs."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import orjson
 import pandas as pd
 
 from imbalance_splits.errors import InputError
 from imbalance_splits.whole_files import write_in_folder
+from ndcl_domainbed.results.details import add_domains, hparams_columns, name_classes
+from ndcl_domainbed.results.labels import without_folders
 from ndcl_domainbed.results.reading import Sweep
 from ndcl_domainbed.results.selection import best_of_each_draw, criterion_names, select
 
@@ -23,44 +24,42 @@ SUFFIXES = (".csv", ".parquet")
 
 
 def with_hparams(selected: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
-    """Return selected records with a column ``hparams.NAME`` for each hyper-parameter.
+    """Return selected records with the name of the domain, and a column for each hyper-parameter.
 
-    A hyper-parameter that a run does not have is missing (NaN) in its row.
+    A hyper-parameter (``hparams.NAME``) that a run does not have is missing (NaN) in its row.
     """
     runs = sweep.runs[[*_KEYS, "meta"]].drop_duplicates(_KEYS, keep="last")
     plain = selected.astype(dict.fromkeys(_KEYS[:4], object))
     merged = plain.merge(runs.astype(dict.fromkeys(_KEYS[:4], object)), on=_KEYS, how="left")
-    hparams = [_read_hparams(text) for text in merged.pop("meta")]
-    names = sorted({name for values in hparams for name in values})
-    columns = {
-        f"hparams.{name}": _unify_types([one.get(name) for one in hparams]) for name in names
-    }
-    return pd.concat([merged, pd.DataFrame(columns, index=merged.index)], axis=1)
-
-
-def _unify_types(values: list[Any]) -> list[Any]:
-    """Return the values of one hyper-parameter; as text if they are not all of one kind.
-
-    A column of a Parquet file has one type.
-    """
-    kinds = {type(value) for value in values if value is not None}
-    if (len(kinds) == 1 and not kinds & {list, dict}) or kinds == {int, float}:
-        return values
-    return [None if value is None else str(value) for value in values]
-
-
-def _read_hparams(meta: str) -> dict[str, Any]:
-    values = orjson.loads(meta).get("hparams", {})
-    return dict(values) if isinstance(values, dict) else {}
+    hparams = hparams_columns(merged.pop("meta"))
+    hparams = hparams.map(lambda one: without_folders(one) if isinstance(one, str) else one)
+    return pd.concat([add_domains(name_classes(merged), sweep.runs), hparams], axis=1)
 
 
 def selected_hparams(sweep: Sweep, built: Sequence[Leaderboards]) -> pd.DataFrame:
-    """Return what each criterion chose, with its hyper-parameters: a row per cell and trial."""
+    """Return what each criterion chose, with its hyper-parameters: a row per cell and trial.
+
+    Folders of runs begin with the name of the folder that was read.
+    """
     parts = [one.selected.assign(selection=one.criterion) for one in built if len(one.selected)]
     if not parts:
         return pd.DataFrame(columns=["selection", *_KEYS])
     table = with_hparams(pd.concat(parts, ignore_index=True), sweep)
+    table["run"] = [hide_parents(str(run), sweep.roots) for run in table["run"]]
     return table[["selection", *(name for name in table.columns if name != "selection")]]
+
+
+def hide_parents(text: str, roots: Sequence[str]) -> str:
+    """Return ``text`` with paths that begin with the name of a folder that was read.
+
+    What lies above it, such as a user's name, is of no use elsewhere.
+
+    >>> hide_parents("/home/me/sweep/0a1b: no record", ["/home/me/sweep"])
+    'sweep/0a1b: no record'
+    """
+    for root in sorted(roots, key=len, reverse=True):
+        text = text.replace(root, Path(root).name)
+    return text
 
 
 def every_run(
@@ -68,7 +67,8 @@ def every_run(
 ) -> pd.DataFrame:
     """Return a row per criterion and run: its selected step, measures, and hyper-parameters.
 
-    ``chosen`` marks the runs that the tables show, the best of their trial.
+    ``chosen`` marks the runs that the tables show, the best of their trial. If ``sweep`` was read
+    with ``details``, there are the accuracies by class too. Accuracies are shares.
 
     Raises InputError for an unknown criterion.
     """
@@ -80,6 +80,7 @@ def every_run(
         merged = rows.merge(best, on=_KEYS, how="left")
         parts.append(merged.assign(selection=criterion, chosen=merged["chosen"].notna()))
     table = with_hparams(pd.concat(parts, ignore_index=True), sweep)
+    table["run"] = [hide_parents(str(run), sweep.roots) for run in table["run"]]
     first = ["selection", "chosen"]
     return table[first + [name for name in table.columns if name not in first]]
 

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import posixpath
+from collections.abc import Iterable, Sequence
 from functools import cache
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from imbalance_splits.settings import setting_names
-from ndcl_domainbed.results.labels import Pair, dataset_label, pairs_text, row_label
+from ndcl_domainbed.results.labels import SINGLE_SOURCE, Pair, dataset_label, pairs_text, row_label
 from ndcl_domainbed.results.names import ENVIRONMENTS, NO_SETTING, SETTINGS
 from ndcl_domainbed.results.overrides import read_overrides
+
+TABLE_SUFFIXES = (".json", ".csv")
 
 
 class Identity(NamedTuple):
     """The arguments of a run that tables sort by; ``test_env`` is -1 if there are several.
 
-    ``dataset`` is a label, which names the network where it was overridden; ``overrides`` are the
-    other hyper-parameters of ``--hparams``.
+    ``setting`` is the path of a table where one was given; ``network`` is what was overridden of
+    the network, ``overrides`` are the other hyper-parameters of ``--hparams``. ``eval_images``:
+    the limit of images that each split is evaluated on; 0 for none.
     """
 
     dataset: str
+    network: str
     setting: str
     algorithm: str
     test_envs: str
@@ -28,11 +33,14 @@ class Identity(NamedTuple):
     trial_seed: int
     hparams_seed: int
     overrides: tuple[Pair, ...] = ()
+    eval_images: int = 0
 
 
 class RowName(NamedTuple):
-    """The name of a run's row, and the overrides that every run of its board has, as text."""
+    """The names of a run in tables, and the overrides that every run of its board has, as text."""
 
+    dataset: str
+    setting: str
     name: str
     fixed: str
 
@@ -41,44 +49,38 @@ def identity(args: dict[str, Any]) -> Identity:
     """Return what the run with these arguments is.
 
     A dataset named like ``PACS_Cross``, as DomainBed's own scripts know an imbalanced one, is
-    the dataset under that setting.
+    the dataset under that setting. Spellings of one path are one dataset.
     """
     test_envs = args["test_envs"]
-    dataset, setting = args["dataset"].rstrip("/"), setting_name(args.get("imbalance"))
-    base, _, end = dataset.rpartition("_")
-    if base and setting == NO_SETTING and _is_setting(base, end):
-        dataset, setting = base, end
+    dataset, setting = posixpath.normpath(args["dataset"]), args.get("imbalance") or NO_SETTING
+    if str(setting).endswith(TABLE_SUFFIXES):
+        setting = posixpath.normpath(setting)
+    if is_attached(args):
+        dataset, _, setting = dataset.rpartition("_")
     hparams = args.get("hparams")
     network, overrides = read_overrides(dataset, hparams if isinstance(hparams, str) else None)
     return Identity(
-        dataset_label(dataset, network),
-        setting,
+        dataset,
+        network,
+        str(setting),
         args["algorithm"],
         " ".join(map(str, test_envs)),
         test_envs[0] if len(test_envs) == 1 else -1,
         args.get("trial_seed", 0),
         args.get("hparams_seed", 0),
         overrides,
+        args.get("eval_images") or 0,
     )
 
 
-def name_rows(runs: Sequence[Identity]) -> list[RowName]:
-    """Return the rows of ``runs``, which are all there are: algorithms with their overrides.
+def is_attached(args: dict[str, Any]) -> bool:
+    """Whether DomainBed's own scripts made a run with these arguments, on an imbalanced dataset.
 
-    An override that every run of a (dataset, setting) has is not in the names of its rows.
+    >>> is_attached({"dataset": "PACS_Cross"}), is_attached({"dataset": "PACS"})
+    (True, False)
     """
-    shared: dict[tuple[str, str], set[Pair]] = {}
-    for dataset, setting, overrides in {(run.dataset, run.setting, run.overrides) for run in runs}:
-        here = shared.setdefault((dataset, setting), set(overrides))
-        here.intersection_update(overrides)
-    names: dict[tuple[object, ...], RowName] = {}
-    for run in runs:
-        key = (run.dataset, run.setting, run.algorithm, run.overrides)
-        if key not in names:
-            fixed = shared[run.dataset, run.setting]
-            own = [pair for pair in run.overrides if pair not in fixed]
-            names[key] = RowName(row_label(run.algorithm, own), pairs_text(sorted(fixed)))
-    return [names[run.dataset, run.setting, run.algorithm, run.overrides] for run in runs]
+    base, _, end = posixpath.normpath(args["dataset"]).rpartition("_")
+    return bool(base) and not args.get("imbalance") and _is_setting(base, end)
 
 
 @cache
@@ -88,6 +90,110 @@ def _is_setting(dataset: str, name: str) -> bool:
     Looking imports all settings, and SciPy with them.
     """
     return name in SETTINGS or (dataset in ENVIRONMENTS and name in setting_names())
+
+
+def mark_single_source(runs: Sequence[Identity], n_envs: Sequence[int]) -> list[Identity]:
+    """Return ``runs`` with those that train on one of several domains named by it.
+
+    Their ``test_env`` is the source, and ``network`` ends in "single source". ``n_envs``: how many
+    domains each has; 0 where that is unknown. With three domains a run with two test domains is
+    one of leave-one-domain-out selection if there are runs with one test domain.
+    """
+    has_singles = {(run.dataset, run.setting) for run in runs if run.test_env >= 0}
+    counts: dict[str, int] = {}
+    for run, count in zip(runs, n_envs, strict=True):
+        counts[run.dataset] = max(count, counts.get(run.dataset, 0))
+    marked = []
+    for run in runs:
+        n = counts[run.dataset] or len(ENVIRONMENTS.get(run.dataset, ()))
+        sources = set(range(n)).difference(map(int, run.test_envs.split()))
+        is_pair = n == 3 and (run.dataset, run.setting) in has_singles
+        if len(sources) == 1 and n > 2 and not is_pair:
+            network = ", ".join(filter(None, (run.network, SINGLE_SOURCE)))
+            run = run._replace(network=network, test_env=sources.pop())
+        marked.append(run)
+    return marked
+
+
+def merge_equal_tables(runs: Sequence[Identity], contents: Sequence[str]) -> list[Identity]:
+    """Return ``runs`` with one path for tables of one content.
+
+    ``contents``: what is known of each run's split, the training counts and thresholds as text;
+    empty where nothing is. Tables are equal if they split a dataset and its test domains alike,
+    and never differently.
+    """
+    known: dict[str, dict[tuple[str, str], str]] = {}
+    for run, content in zip(runs, contents, strict=True):
+        if content and run.setting.endswith(TABLE_SUFFIXES):
+            known.setdefault(run.setting, {})[run.dataset, run.test_envs] = content
+    first: dict[str, str] = {}
+    for path, splits in sorted(known.items()):
+        twins = (other for other in first.values() if _agree(splits, known[other]))
+        first[path] = next(twins, path)
+    return [run._replace(setting=first.get(run.setting, run.setting)) for run in runs]
+
+
+def _agree(one: dict[tuple[str, str], str], other: dict[tuple[str, str], str]) -> bool:
+    both = one.keys() & other.keys()
+    return bool(both) and all(one[key] == other[key] for key in both)
+
+
+def name_rows(runs: Sequence[Identity]) -> list[RowName]:
+    """Return the names of ``runs``, which are all there are.
+
+    An override that every run of a (dataset, network, setting) has is not in the names of its
+    rows. A path is shown by its last name, or by as much as tells it from the others.
+    """
+    datasets = short_names(run.dataset for run in runs)
+    settings = short_names(run.setting for run in runs)
+    shared: dict[tuple[str, str, str], set[Pair]] = {}
+    names: dict[tuple[object, ...], RowName] = {}
+    for run in runs:
+        here = shared.setdefault((run.dataset, run.network, run.setting), set(run.overrides))
+        here.intersection_update(run.overrides)
+    for run in runs:
+        key = (*run[:4], run.overrides)
+        if key not in names:
+            fixed = shared[run.dataset, run.network, run.setting]
+            own = [pair for pair in run.overrides if pair not in fixed]
+            names[key] = RowName(
+                dataset_label(datasets[run.dataset], run.network),
+                settings[run.setting],
+                row_label(run.algorithm, own),
+                pairs_text(sorted(fixed)),
+            )
+    return [names[(*run[:4], run.overrides)] for run in runs]
+
+
+def short_names(texts: Iterable[str]) -> dict[str, str]:
+    """Return names for some names, absolute paths and tables: what tells the paths apart.
+
+    >>> short_names(["Cross", "tables/mild.json"])
+    {'Cross': 'Cross', 'tables/mild.json': 'mild'}
+    >>> list(short_names(["a/mild.json", "b/mild.json", "/data/faces", "my/faces"]).values())
+    ['a/mild', 'b/mild', 'data/faces', 'my/faces']
+    """
+    parts = {text: _parts(text) for text in texts}
+    return {
+        text: _short_name(text, [ends for other, ends in parts.items() if other != text])
+        for text in parts
+    }
+
+
+def _short_name(text: str, others: Sequence[tuple[str, ...]]) -> str:
+    if not text.startswith("/") and not text.endswith(TABLE_SUFFIXES):
+        return text
+    parts = _parts(text)
+    for n in range(1, len(parts) + 1):
+        if all(other[-n:] != parts[-n:] for other in others):
+            return "/".join(parts[-n:])
+    return text.lstrip("/")
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    path = PurePosixPath(text)
+    path = path.with_suffix("") if text.endswith(TABLE_SUFFIXES) else path
+    return tuple(part for part in path.parts if part != "/")
 
 
 def is_whole(args: Any) -> bool:
@@ -100,15 +206,3 @@ def is_whole(args: Any) -> bool:
         and all(type(env) is int and env >= 0 for env in args["test_envs"])
         and all(type(args.get(seed, 0)) is int for seed in ("trial_seed", "hparams_seed"))
     )
-
-
-def setting_name(imbalance: object) -> str:
-    """Return the name of a setting in tables; of a table given as a file, the file's name.
-
-    >>> setting_name(None), setting_name("Cross"), setting_name("my/tables/mild.json")
-    ('none', 'Cross', 'mild')
-    """
-    if not imbalance:
-        return NO_SETTING
-    text = str(imbalance)
-    return Path(text).stem if text.endswith((".json", ".csv")) else text

@@ -6,10 +6,29 @@ stand behind the algorithm: ``NDCL (class_prior=logit)``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+
+SINGLE_SOURCE = "single source"
+"""Stands behind a dataset for the runs that train on one domain and are tested on all others."""
 
 Pair = tuple[str, str]
 """A hyper-parameter and its value, both as text."""
+
+
+_FOLDERS = re.compile(r"(?<![\w.:/])/(?:[^\s/'\"]+/)+")
+"""The folders of an absolute path."""
+
+
+def without_folders(text: str) -> str:
+    """Return ``text`` with the names of files alone where it has absolute paths.
+
+    Tables and reports are passed on; where somebody's files lie is of no use to others.
+
+    >>> without_folders("no such file: /home/me/faces/cat.png")
+    'no such file: cat.png'
+    """
+    return _FOLDERS.sub("", text)
 
 
 def dataset_label(dataset: str, network: str) -> str:
@@ -43,6 +62,11 @@ def network_in(label: str) -> str:
 def is_frozen(label: str) -> bool:
     """Return whether the runs of a label trained on the features of a frozen network."""
     return network_in(label).startswith("frozen ")
+
+
+def is_single_source(label: str) -> bool:
+    """Return whether the runs of a label train on one domain, which is what their columns name."""
+    return network_in(label).endswith(SINGLE_SOURCE)
 
 
 def row_label(algorithm: str, pairs: Iterable[Pair]) -> str:

@@ -7,13 +7,23 @@ from collections.abc import Sequence
 import orjson
 import pandas as pd
 
-from ndcl_domainbed.results.labels import is_frozen, network_in
+from ndcl_domainbed.results.labels import (
+    SINGLE_SOURCE,
+    is_frozen,
+    is_single_source,
+    network_in,
+    without_folders,
+)
 from ndcl_domainbed.results.names import NO_SETTING
 
 FROZEN = (
     "frozen: the backbone is not trained; an adapter and the classifier are trained on its features"
 )
 CHANGED = "in brackets behind a dataset: what --hparams changed of the network"
+SINGLE = (
+    "Single source: trained on the one domain that a column names; figures are means over all "
+    "the others."
+)
 
 
 def network_meaning(labels: Sequence[str]) -> list[str]:
@@ -24,10 +34,10 @@ def network_meaning(labels: Sequence[str]) -> list[str]:
     >>> network_meaning(["PACS [resnet18]"])
     ['In brackets behind a dataset: what --hparams changed of the network.']
     """
-    if not any(map(network_in, labels)):
-        return []
     frozen = f"; {FROZEN}" if any(map(is_frozen, labels)) else ""
-    return [f"{CHANGED[0].upper()}{CHANGED[1:]}{frozen}."]
+    lines = [f"{CHANGED[0].upper()}{CHANGED[1:]}{frozen}."]
+    has_network = any(network_in(label) not in ("", SINGLE_SOURCE) for label in labels)
+    return lines * has_network + [SINGLE] * any(map(is_single_source, labels))
 
 
 def board_legend(dataset: str, fixed: str) -> list[str]:
@@ -72,7 +82,7 @@ def _network_line(network: dict[str, object]) -> str:
     if network.get("image_size"):
         parts.append(f"{network['image_size']} px")
     if network.get("weights"):
-        parts.append(f"weights {network['weights']}")
+        parts.append(f"weights {without_folders(str(network['weights']))}")
     if network.get("digest"):
         parts.append(str(network["digest"]))
     return ", ".join(parts)

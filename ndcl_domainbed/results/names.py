@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from imbalance_splits.published import DOMAINS
 from ndcl_domainbed.results.labels import base_algorithm, base_dataset
 
 NO_SETTING = "none"
@@ -21,13 +22,13 @@ ENVIRONMENTS: dict[str, tuple[str, ...]] = {
     "DigitsDG": ("MNIST", "MNIST-M", "OPT", "SYN"),
     "ColoredMNIST": ("+90%", "+80%", "-90%"),
     "RotatedMNIST": ("0", "15", "30", "45", "60", "75"),
-    "VLCS": ("C", "L", "S", "V"),
-    "PACS": ("A", "C", "P", "S"),
-    "OfficeHome": ("A", "C", "P", "R"),
+    "VLCS": tuple(DOMAINS["VLCS"]),
+    "PACS": tuple(DOMAINS["PACS"]),
+    "OfficeHome": tuple(DOMAINS["OfficeHome"]),
     "TerraIncognita": ("L100", "L38", "L43", "L46"),
-    "DomainNet": ("clip", "info", "paint", "quick", "real", "sketch"),
-    "Office31": ("A", "D", "W"),
-    "OfficeCaltech10": ("A", "C", "D", "W"),
+    "DomainNet": tuple(DOMAINS["DomainNet"]),
+    "Office31": tuple(DOMAINS["Office31"]),
+    "OfficeCaltech10": tuple(DOMAINS["OfficeCaltech10"]),
     "SVIRO": (
         *("aclass", "escape", "hilux", "i3", "lexus"),
         *("tesla", "tiguan", "tucson", "x5", "zoe"),
@@ -107,7 +108,7 @@ def ordered_datasets(labels: Iterable[str]) -> list[str]:
 
 
 def environment_names(dataset: str, count: int, recorded: Iterable[str] | None = None) -> list[str]:
-    """Return ``count`` domain names: as the run ``recorded`` them, or the known ones, or numbers.
+    """Return ``count`` domain names: the known ones, or as a run ``recorded`` them, or numbers.
 
     A count of 0 is unknown. Names that are more or fewer than ``count`` are not taken. ``dataset``
     may be a label, with its network.
@@ -117,7 +118,7 @@ def environment_names(dataset: str, count: int, recorded: Iterable[str] | None =
     >>> environment_names("mine", 2)
     ['env0', 'env1']
     """
-    for names in (list(recorded or ()), list(ENVIRONMENTS.get(base_dataset(dataset), ()))):
+    for names in (list(ENVIRONMENTS.get(base_dataset(dataset), ())), list(recorded or ())):
         if names and count in (0, len(names)):
             return names
     return [f"env{i}" for i in range(count)]

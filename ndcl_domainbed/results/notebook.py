@@ -6,8 +6,8 @@ import pandas as pd
 
 from imbalance_splits.errors import InputError, unknown_name
 from ndcl_domainbed.results import names, tables
+from ndcl_domainbed.results.boards import board_rows
 from ndcl_domainbed.results.labels import base_dataset
-from ndcl_domainbed.results.leaderboards import board_rows
 from ndcl_domainbed.results.selection import select
 from ndcl_domainbed.results.tables import AVERAGE, CellSource
 
@@ -20,12 +20,13 @@ def leaderboard(
     setting: str | None = None,
     partial: bool = False,
 ) -> pd.DataFrame:
-    """Return one leaderboard as numbers in percent, a row per algorithm.
+    """Return one leaderboard as shares, a row per algorithm.
 
-    The columns are pairs: a domain, "Avg" or a measure ("Many", ...) over "mean", "error" (the
-    standard error over trials) and "trials"; a missing figure is NaN, as is the error of
-    "Avg". ``dataset`` (with its network, as "PACS [resnet18]", if there are several) and
-    ``setting`` ("none" for the ordinary split) may be left out where the records have only one.
+    ``records`` as :func:`~ndcl_domainbed.results.load` gives them. The columns are pairs: a
+    domain, "Avg" or a measure ("Many", ...) over "mean", "error" (the standard error over trials)
+    and "trials"; a missing figure is NaN, as is the error of "Avg" and of a single trial.
+    ``dataset`` (with its network, as "PACS [resnet18]", if there are several) and ``setting``
+    ("none" for the ordinary split) may be left out where the records have only one.
 
     Raises InputError for an unknown criterion, dataset or setting, if one must be chosen, or
     without any record.
@@ -35,12 +36,16 @@ def leaderboard(
     selected = select(mine, criterion, partial=partial)
     algorithms = names.ordered_algorithms(mine["algorithm"].astype(str))
     domains = names.environment_names(dataset, int(mine["n_envs"].max()))
-    envs = sorted(selected["test_env"].unique().tolist())
+    if "domain" in mine:
+        cells = mine.loc[mine["test_env"] >= 0, ["test_env", "domain"]].drop_duplicates()
+        for env, name in cells.itertuples(index=False, name=None):
+            domains[env] = name
+    envs = tables.tested_envs(selected, len(domains))
     metrics = [m for m in names.METRICS if selected[m].notna().to_numpy().any()]
     by_domain = tables.domain_rows(selected, algorithms, len(domains), "overall", CellSource())
     measures = tables.measure_rows(selected, algorithms, envs, metrics, CellSource())
     figures = {
-        algorithm: [v for cell in (*one, *other) for v in (cell.mean, cell.error, cell.trials)]
+        algorithm: [value for cell in (*one, *other) for value in _in_shares(cell)]
         for (algorithm, one), (_, other) in zip(by_domain, measures, strict=True)
     }
     columns = [*domains, AVERAGE, *(names.METRIC_TITLES[metric] for metric in metrics)]
@@ -48,6 +53,11 @@ def leaderboard(
     frame = pd.DataFrame.from_dict(figures, orient="index", columns=index)
     numbers = {key: "int64" if key[1] == "trials" else "float64" for key in index}
     return frame.astype(numbers).rename_axis(index="algorithm")
+
+
+def _in_shares(cell: tables.Cell) -> list[float | int | None]:
+    percent = (cell.mean, cell.error)
+    return [*(None if value is None else value / 100 for value in percent), cell.trials]
 
 
 def _choose(kind: str, records: pd.DataFrame, wanted: str | None) -> str:

@@ -1,7 +1,8 @@
 """One ``results.jsonl``, in bytes, to columns of numbers.
 
-A record is one JSON object a line. Only what tables need is kept: the accuracies of every split,
-and for the target domain of a run its shot groups and its accuracies by class.
+A record is one JSON object a line. What tables need is kept: the accuracies of every split, and
+on the test domains of a run the shot groups and the mean and the least over the classes. With
+``details``, what an analysis may want too: losses and the accuracy by class.
 """
 
 from __future__ import annotations
@@ -10,38 +11,41 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from operator import itemgetter
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
 
 from imbalance_splits.shots import RECORD_SUFFIXES
-from ndcl_domainbed.results.identity import is_whole
-from ndcl_domainbed.run_folder import RECORDS_FILE
+from ndcl_domainbed.results.identity import is_attached, is_whole
 
-_ACCURACY = re.compile(r"env(\d+)_(?:in|out|val|uda)_acc")
+ENVIRONMENT = re.compile(r"env(\d+)_")
 PLAIN_KEYS = ("step", "epoch", "step_time", "mem_gb")
 """What a record has once, and not for every domain and split."""
 
-ClassAccuracies = list[float | None] | None
-"""Accuracy by class: None for a class without an image; None where the record has no list."""
+CLASS = "class_acc."
+"""Begins a column of ``details``: the number of a class, or its name, follows."""
 
-_GETTERS: dict[tuple[object, ...], tuple[tuple[str, ...], Callable[[Any], Any]]] = {}
+F1 = "macro_f1"
+_ACCURACY = re.compile(r"env(\d+)_(in|out|val|uda)_acc")
 
 
-@dataclass
-class ParsedRun:
-    """The records of one run: what it was asked to do, and a matrix (records, columns).
+class ParsedRun(NamedTuple):
+    """The records of one run: what it was asked to do, and its columns, all of one length.
 
-    ``by_class``: of every record the accuracies by class on the target's "in" split.
+    ``bad_records``: how many have an accuracy that is NaN or outside [0, 1]; it counts as missing.
     """
 
     meta: dict[str, Any]
-    columns: tuple[str, ...]
-    values: np.ndarray
-    by_class: list[ClassAccuracies]
+    columns: dict[str, np.ndarray]
+    bad_records: int
+
+    @property
+    def n_records(self) -> int:
+        """The number of records."""
+        return len(self.columns["step"])
 
 
 @dataclass
@@ -52,145 +56,177 @@ class ParsedFile:
     bad_lines: int = 0
 
 
-@dataclass
-class _Row:
-    """The values of a record that are kept, and their columns."""
+class _Row(NamedTuple):
+    """The values of a record that are kept, and their columns; ``is_bad``: an accuracy is NaN."""
 
     columns: tuple[str, ...]
     values: tuple[Any, ...]
-    by_class: ClassAccuracies
+    is_bad: bool
 
 
-@dataclass
-class _OpenRun:
-    """A run while its lines are read."""
-
-    args: dict[str, Any]
-    meta: dict[str, Any]
-    target: int | None
-    rows: list[_Row] = field(default_factory=list)
-
-
-def parse(data: bytes) -> ParsedFile:
+def parse(data: bytes, *, details: bool = False) -> ParsedFile:
     """Parse the content of a ``results.jsonl``.
 
     A line that is no record (torn by a kill, corrupt, foreign) is counted and skipped.
     """
     parsed = ParsedFile()
-    current: _OpenRun | None = None
+    first: dict[str, Any] = {}
+    rows: list[_Row] = []
     for line in data.split(b"\n"):
         if not line.strip():
             continue
-        record = _parse_line(line)
+        record, is_strict = _parse_line(line)
         if not isinstance(record, dict) or type(record.get("step")) not in (int, float):
             parsed.bad_lines += 1
             continue
-        if current is None or record.get("args") != current.args:
+        if not rows or record.get("args") != first["args"]:
             if not is_whole(record.get("args")):
                 parsed.bad_lines += 1
                 continue
-            _close_run(current, parsed)
-            current = _open_run(record)
-        current.rows.append(_read_row(record, current.target))
-    _close_run(current, parsed)
+            _add_run(first, rows, parsed)
+            first, rows = record, []
+            envs = tuple(record["args"]["test_envs"])
+            attached = is_attached(record["args"])
+        rows.append(_read_row(record, envs, attached, details, is_strict))
+    _add_run(first, rows, parsed)
     return parsed
 
 
-def read_class_accuracies(folder: str, step: float, target: int) -> ClassAccuracies:
-    """Return the target's "in" accuracies by class at ``step`` of the run in ``folder``.
+def _parse_line(text: bytes) -> tuple[Any, bool]:
+    """Return what JSON says, and whether it is strict.
 
-    They are read when asked for: kept for all records, they would be most of the memory. None if
-    the run has no such record, or no accuracies by class.
+    NaN and Infinity, which Python writes and the standard lacks, are read too.
     """
     try:
-        parsed = parse((Path(folder) / RECORDS_FILE).read_bytes())
-    except OSError:
-        return None
-    for run in parsed.runs:
-        steps = run.values[:, run.columns.index("step")].tolist()
-        if run.meta["args"]["test_envs"] == [target] and step in steps:
-            return run.by_class[steps.index(step)]
-    return None
-
-
-def _parse_line(text: bytes) -> Any:
-    """Parse JSON; NaN and Infinity, which Python writes and the standard lacks, are read too."""
-    try:
-        return orjson.loads(text)
+        return orjson.loads(text), True
     except orjson.JSONDecodeError:
         if b"NaN" not in text and b"Infinity" not in text:
-            return None
+            return None, False
     try:
-        return json.loads(text)
+        return json.loads(text), False
     except ValueError:
-        return None
+        return None, False
 
 
-def _open_run(record: dict[str, Any]) -> _OpenRun:
-    args = record["args"]
-    hparams = record.get("hparams")
-    network = record.get("network")
-    meta = {
-        "args": args,
+def _read_row(
+    record: dict[str, Any], envs: tuple[int, ...], attached: bool, details: bool, is_strict: bool
+) -> _Row:
+    keys = tuple(record)
+    if details:
+        keys = tuple(key for key in keys if _is_share(key) or type(record[key]) in (int, float))
+    columns, get = _getter(envs, attached, details, keys)
+    values = get(record)
+    is_bad = not is_strict and any(
+        value != value for name, value in zip(columns, values, strict=True) if _is_share(name)
+    )
+    lists = record.get("class_acc")
+    lists = lists if isinstance(lists, dict) else {}
+    for env in envs:
+        by_class = lists.get(f"env{env}_in")
+        if isinstance(by_class, list):
+            known = [one for one in by_class if isinstance(one, int | float) and one == one]
+            if known:
+                columns += (f"balanced@{env}", f"worst@{env}")
+                values += (sum(known) / len(known), min(known))
+            if details:
+                columns += tuple(f"{CLASS}{number}@{env}" for number in range(len(by_class)))
+                values += tuple(by_class)
+    return _Row(columns, values, is_bad)
+
+
+@lru_cache(maxsize=1024)
+def _getter(
+    envs: tuple[int, ...], attached: bool, details: bool, keys: tuple[str, ...]
+) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
+    """Return the columns that a record of these keys has, and what takes them from it.
+
+    Of measures that every test domain has, the columns end in "@" and the number of the domain.
+    """
+    groups = {
+        f"env{env}_in_{end}": f"{metric}@{env}"
+        for env in envs
+        for metric, end in [*RECORD_SUFFIXES.items(), (F1, F1)]
+    }
+    wanted: dict[str, str] = {}
+    for key in keys:
+        match = _ACCURACY.fullmatch(key)
+        if match and attached and match[2] == "out" and int(match[1]) not in envs:
+            # DomainBed's scripts call the balanced validation split of an imbalanced source "out"
+            wanted[key] = f"env{match[1]}_val_acc"
+        elif match or key in PLAIN_KEYS:
+            wanted[key] = key
+        elif key in groups:
+            wanted[key] = groups[key]
+        elif details and not ENVIRONMENT.match(key):
+            wanted[key] = key
+    if len(wanted) == 1:
+        return ("step",), lambda record: (record["step"],)
+    return tuple(wanted.values()), itemgetter(*wanted)
+
+
+@lru_cache(maxsize=4096)
+def _is_share(name: str) -> bool:
+    """Whether a column holds an accuracy."""
+    return "@" in name or _ACCURACY.fullmatch(name) is not None
+
+
+def _add_run(first: dict[str, Any], rows: list[_Row], parsed: ParsedFile) -> None:
+    """Turn the rows of a run into columns; where a record lacks one, it is NaN."""
+    try:
+        names, values = _stack(rows)
+    except (TypeError, ValueError):
+        good = [row for row in rows if _has_only_numbers(row.values)]
+        parsed.bad_lines += len(rows) - len(good)
+        rows = good
+        names, values = _stack(rows)
+    if not rows:
+        return
+    shares = [number for number, name in enumerate(names) if _is_share(name)]
+    outside = (values[:, shares] < 0) | (values[:, shares] > 1)
+    values[:, shares] = np.where(outside, np.nan, values[:, shares])
+    bad = outside.any(axis=1) | np.array([row.is_bad for row in rows])
+    columns = _average_targets(dict(zip(names, values.T, strict=True)))
+    parsed.runs.append(ParsedRun(_describe_run(first), columns, int(bad.sum())))
+
+
+def _describe_run(record: dict[str, Any]) -> dict[str, Any]:
+    hparams, network = record.get("hparams"), record.get("network")
+    return {
+        "args": record["args"],
         "hparams": hparams if isinstance(hparams, dict) else {},
         "backend": record.get("backend"),
         "network": network if isinstance(network, dict) else {},
     }
-    test_envs = args["test_envs"]
-    return _OpenRun(args, meta, test_envs[0] if len(test_envs) == 1 else None)
-
-
-def _read_row(record: dict[str, Any], target: int | None) -> _Row:
-    columns, get = _getter(record, target)
-    lists = record.get("class_acc")
-    by_class = lists.get(f"env{target}_in") if isinstance(lists, dict) else None
-    if not isinstance(by_class, list):
-        return _Row(columns, (*get(record), None, None), None)
-    known = [value for value in by_class if isinstance(value, int | float) and value == value]
-    balanced, worst = (sum(known) / len(known), min(known)) if known else (None, None)
-    return _Row(columns, (*get(record), balanced, worst), by_class)
-
-
-def _getter(
-    record: dict[str, Any], target: int | None
-) -> tuple[tuple[str, ...], Callable[[Any], Any]]:
-    """Return the columns that a record of these keys has, and what takes them from it."""
-    shape = (target, *record)
-    if shape not in _GETTERS:
-        groups = {f"env{target}_in_{end}": metric for metric, end in RECORD_SUFFIXES.items()}
-        wanted = {
-            key: groups.get(key, key)
-            for key in record
-            if key in PLAIN_KEYS or key in groups or _ACCURACY.fullmatch(key)
-        }
-        get = itemgetter(*wanted) if len(wanted) > 1 else lambda r: (r["step"],)
-        _GETTERS[shape] = (*wanted.values(), "balanced", "worst"), get
-    return _GETTERS[shape]
-
-
-def _close_run(run: _OpenRun | None, parsed: ParsedFile) -> None:
-    """Turn the rows of a run into one matrix; where a record lacks a column, it is NaN."""
-    if run is None:
-        return
-    columns = tuple(dict.fromkeys(name for names in {row.columns for row in run.rows}
-                                  for name in names))  # fmt: skip
-    rows = [row.values if row.columns == columns else _widen(row, columns) for row in run.rows]
-    try:
-        values = np.array(rows, dtype=np.float64)
-    except (TypeError, ValueError):
-        good = [number for number, row in enumerate(rows) if _has_only_numbers(row)]
-        parsed.bad_lines += len(rows) - len(good)
-        values = np.array([rows[number] for number in good], dtype=np.float64)
-        run.rows = [run.rows[number] for number in good]
-    if run.rows:
-        by_class = [row.by_class for row in run.rows]
-        parsed.runs.append(ParsedRun(run.meta, columns, values, by_class))
 
 
 def _has_only_numbers(values: Sequence[Any]) -> bool:
     return all(value is None or type(value) in (int, float) for value in values)
 
 
+def _stack(rows: list[_Row]) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return all columns, and the values (records, columns). Raises if one is no number."""
+    names = tuple(dict.fromkeys(name for columns in {row.columns for row in rows}
+                                for name in columns))  # fmt: skip
+    full = [row.values if row.columns == names else _widen(row, names) for row in rows]
+    return names, np.array(full, dtype=np.float64)
+
+
 def _widen(row: _Row, columns: tuple[str, ...]) -> tuple[Any, ...]:
     given = dict(zip(row.columns, row.values, strict=True))
     return tuple(given.get(name) for name in columns)
+
+
+def _average_targets(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the measures of the test domains as one column each: the mean over the domains."""
+    found: dict[str, list[np.ndarray]] = {}
+    for name, values in columns.items():
+        found.setdefault(name.partition("@")[0], []).append(values)
+    return {
+        name: parts[0] if len(parts) == 1 else _mean_of_known(parts)
+        for name, parts in found.items()
+    }
+
+
+def _mean_of_known(parts: list[np.ndarray]) -> np.ndarray:
+    known = np.sum([~np.isnan(part) for part in parts], axis=0)
+    return np.where(known > 0, np.nansum(parts, axis=0) / np.maximum(known, 1), np.nan)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,17 +14,27 @@ import pandas as pd
 from imbalance_splits.errors import InputError, unknown_name
 from ndcl_domainbed.results.cache import read_files
 from ndcl_domainbed.results.folders import Found, find_runs
-from ndcl_domainbed.results.identity import Identity, identity, name_rows
-from ndcl_domainbed.results.labels import base_algorithm, base_dataset
+from ndcl_domainbed.results.identity import (
+    TABLE_SUFFIXES,
+    Identity,
+    identity,
+    mark_single_source,
+    merge_equal_tables,
+    name_rows,
+)
+from ndcl_domainbed.results.labels import base_algorithm, base_dataset, without_folders
 from ndcl_domainbed.results.names import METRICS
-from ndcl_domainbed.results.parsing import PLAIN_KEYS
+from ndcl_domainbed.results.parsing import ENVIRONMENT, PLAIN_KEYS
 from ndcl_domainbed.results.pending import pending_jobs
-from ndcl_domainbed.results.record_table import RecordTable, join_tables, take_runs
+from ndcl_domainbed.results.record_table import RecordTable, join_tables, keep_runs
+from ndcl_domainbed.results.splits import read_split
 from ndcl_domainbed.run_folder import DONE, ERR_FILE, RECORDS_FILE, State, read_state
 
 Folders = str | Path | Iterable[str | Path]
 
-_ENVIRONMENT = re.compile(r"env(\d+)_")
+TRIED_OUT = "tried out"
+"""The state of a run that is done and was evaluated on few images (``--eval_images``)."""
+
 _BASES = {"dataset": base_dataset, "algorithm": base_algorithm}
 
 
@@ -35,16 +43,17 @@ class Sweep:
     """Everything read from some folders.
 
     ``runs``: a row per run: ``run`` (its folder), dataset, setting, algorithm, test_envs (as
-    "0" or "0 2"), test_env (-1 if there are several), trial_seed, hparams_seed, n_envs, state
-    ("done", "unfinished", "failed", "not started"), reason (why it failed), fixed (the overrides
-    that all runs of its dataset and setting share, as text), network (as its records have it, as
-    JSON; or empty), and meta: args, hparams and backend as JSON. Jobs that a sweep has listed and
-    that have no record come last. As in tables, ``dataset`` has the network behind it
-    where ``--hparams`` changed it ("PACS [resnet18]"), and ``algorithm`` the other overrides
-    ("NDCL (class_prior=logit)").
+    "0" or "0 2"), test_env (of a run that trains on one of several domains its source; otherwise
+    -1 if there are several), trial_seed, hparams_seed, n_envs, state ("done", "tried out",
+    "unfinished", "failed", "not started"), reason (why it failed), fixed (the overrides that all
+    runs of its dataset and setting share, as text), network (as its records have it, as JSON; or
+    empty), and meta: args, hparams and backend as JSON. Jobs that a sweep has listed and that
+    have no record come last. As in tables, ``dataset`` has the network behind it where
+    ``--hparams`` changed it ("PACS [resnet18]"), and ``algorithm`` the other overrides ("NDCL
+    (class_prior=logit)").
     ``records``: a row per record; its column ``run`` is the row number in ``runs``.
     ``empty``: folders of runs that have no record and are on no list. ``bad_lines``: file ->
-    lines that are no record.
+    lines that are no record; ``bad_records``: file -> records with an impossible accuracy.
     """
 
     runs: pd.DataFrame
@@ -52,6 +61,7 @@ class Sweep:
     roots: list[str]
     empty: list[str] = field(default_factory=list)
     bad_lines: dict[str, int] = field(default_factory=dict)
+    bad_records: dict[str, int] = field(default_factory=dict)
 
     def frame(self) -> pd.DataFrame:
         """Return the records with the columns of their runs beside them, a row per record."""
@@ -68,7 +78,7 @@ class Sweep:
             if names:
                 known = [str(name) for name in self.runs[column].unique()]
                 keep &= self.runs[column].isin(_match_names(column, names, known)).to_numpy()
-        runs, records = take_runs(self.runs, self.records, np.flatnonzero(keep))
+        runs, records = keep_runs(self.runs, self.records, keep)
         return replace(self, runs=runs, records=records)
 
 
@@ -82,13 +92,21 @@ def _match_names(column: str, names: Sequence[str], known: Sequence[str]) -> lis
     return [name for name, either in spellings.items() if either & set(names)]
 
 
-def load(folders: Folders) -> pd.DataFrame:
+def load(folders: Folders, *, details: bool = True) -> pd.DataFrame:
     """Return all records under one or several folders, a row per record.
 
-    Columns: run, dataset, setting ("none" on the ordinary split), algorithm, test_envs,
-    test_env, trial_seed, hparams_seed, n_envs, done; step, epoch, step_time, mem_gb; every
-    ``env{i}_{split}_acc``; and for the target's "in" split, where there is one target: overall,
-    many, medium, few, zero, balanced, worst. Accuracies are shares; what is missing is NaN.
+    Accuracies are shares in [0, 1]; what is missing is NaN. Columns:
+
+    - run, dataset, setting ("none" on the ordinary split), algorithm, test_envs, test_env,
+      domain (the name of the test domain), trial_seed, hparams_seed, n_envs, done;
+    - step, epoch, step_time, mem_gb; every ``env{i}_{split}_acc``;
+    - on the "in" split of the test domain: overall, many, medium, few, zero, balanced, worst,
+      and macro_f1 where the records have it. Over several test domains of a run that trains on
+      one, they are means; ``domain`` is then that one, "from A";
+    - with ``details``: ``class_acc.NAME`` for each class (its number, if no ``split.json`` names
+      it), ``hparams.NAME`` for each hyper-parameter, ``eval_images`` (the run's limit; 0: none),
+      and what the algorithm returned, such as ``loss``. They are read from the files each time;
+      without them a large sweep is read from the cache.
 
     Where ``--hparams`` changed the network, the dataset has it behind its name, "PACS [frozen
     resnet18]"; the algorithm has the other overrides, "NDCL (beta=0)", but for those that all
@@ -98,14 +116,19 @@ def load(folders: Folders) -> pd.DataFrame:
 
     Raises InputError for a folder that does not exist or that holds no known run.
     """
-    return read_sweep(folders).frame()
+    from ndcl_domainbed.results.details import add_details, add_domains
+
+    sweep = read_sweep(folders, details=details)
+    frame = add_domains(sweep.frame(), sweep.runs)
+    return add_details(frame, sweep) if details else frame
 
 
-def read_sweep(folders: Folders) -> Sweep:
+def read_sweep(folders: Folders, *, details: bool = False) -> Sweep:
     """Read every run under one or several folders; bad lines and empty runs never stop it.
 
-    Raises InputError for a folder that does not exist, if there is no run at all, or if
-    no run is known: no record can be read, and no sweep lists one.
+    ``details``: read losses and accuracies by class too, which no cache holds. Raises InputError
+    for a folder that does not exist, if there is no run at all, or if no run is known: no record
+    can be read, and no sweep lists one.
     """
     roots = [folders] if isinstance(folders, str | Path) else list(folders)
     found = [find_runs(root) for root in roots]
@@ -113,25 +136,28 @@ def read_sweep(folders: Folders) -> Sweep:
     for one in found:
         one.files = [file for file in one.files if file.folder not in seen]
         seen.update(file.folder for file in one.files)
-    table = join_tables([read_files(one) for one in found])
-    files = table.runs.drop_duplicates("folder")
-    has_records = (table.runs["meta"] != "").to_numpy()
-    known = table.take(np.flatnonzero(has_records))
+    table = join_tables([read_files(one, details=details) for one in found])
+    known = table.keep((table.runs["meta"] != "").to_numpy())
     runs = _build_runs(known, found)
-    without = {folder for one in found for folder in one.empty}.union(files["folder"])
+    without = {folder for one in found for folder in one.empty}.union(table.runs["folder"])
+    lines = table.runs.drop_duplicates("folder").set_index("folder")["bad_lines"]
     if runs.empty:
-        raise _no_run_error(roots, len(without), int(files["bad_lines"].sum()))
-    bad = files[files["bad_lines"] > 0]
+        raise _no_run_error(roots, len(without), int(lines.sum()))
     return Sweep(
         runs=runs,
         records=_order_records(known),
         roots=[one.root for one in found],
         empty=sorted(without.difference(runs["run"])),
-        bad_lines={
-            os.path.join(folder, RECORDS_FILE): count  # noqa: PTH118
-            for folder, count in zip(bad["folder"], bad["bad_lines"].tolist(), strict=True)
-        },
+        bad_lines=_by_file(lines),
+        bad_records=_by_file(table.runs.groupby("folder")["bad_records"].sum()),
     )
+
+
+def _by_file(counts: pd.Series) -> dict[str, int]:
+    """Return file -> count, of the folders that have some."""
+    return {
+        str(Path(str(folder), RECORDS_FILE)): int(n) for folder, n in counts[counts > 0].items()
+    }
 
 
 def _no_run_error(roots: Iterable[str | Path], without: int, bad: int) -> InputError:
@@ -156,46 +182,52 @@ def _build_runs(table: RecordTable, found: Sequence[Found]) -> pd.DataFrame:
     rows: list[tuple[str, ...]] = []
     for folder, meta in zip(table.runs["folder"], table.runs["meta"], strict=True):
         content = orjson.loads(meta)
-        identities.append(identity(content["args"]))
+        run = identity(content["args"])
+        identities.append(run)
         network = orjson.dumps(content["network"]).decode() if content.get("network") else ""
         state = State(DONE) if is_done[folder] else read_state(Path(folder))
-        rows.append((folder, state.name, state.reason, network, meta))
+        name = TRIED_OUT if state.name == DONE and run.eval_images else state.name
+        rows.append((folder, name, without_folders(state.reason), network, meta))
     manifests = [path for one in found for path in one.manifests]
     for folder, job, state in pending_jobs(manifests, set(identities)):
         identities.append(job)
-        rows.append((folder, state.name, state.reason, "", "{}"))
+        rows.append((folder, state.name, without_folders(state.reason), "", "{}"))
     columns = ["run", "state", "reason", "network", "meta"]
+    counts = _count_environments(table)
+    n_envs = np.pad(counts, (0, len(rows) - len(counts)))
+    identities = mark_single_source(identities, n_envs.tolist())
+    tables = {run.setting for run in identities if run.setting.endswith(TABLE_SUFFIXES)}
+    if len(tables) > 1:  # only then their contents matter
+        contents = [_describe_table(run, row[0]) for run, row in zip(identities, rows, strict=True)]
+        identities = merge_equal_tables(identities, contents)
     runs = _name_runs(identities).join(pd.DataFrame.from_records(rows, columns=columns))
     for name in ("dataset", "setting", "algorithm", "test_envs", "state", "fixed", "network"):
         runs[name] = runs[name].astype("category")
-    counts = _count_environments(table)
-    return runs.assign(n_envs=np.pad(counts, (0, len(runs) - len(counts))))
+    return runs.assign(n_envs=n_envs)
+
+
+def _describe_table(run: Identity, folder: str) -> str:
+    split = read_split(folder) if run.setting.endswith(TABLE_SUFFIXES) else None
+    return repr([split.get("train_counts"), split.get("thresholds")]) if split else ""
 
 
 def _name_runs(identities: Sequence[Identity]) -> pd.DataFrame:
     """Return a row per run with the names that it has in tables."""
     runs = pd.DataFrame.from_records(identities, columns=Identity._fields)
-    rows = name_rows(identities)
-    names = {"algorithm": [row.name for row in rows], "fixed": [row.fixed for row in rows]}
-    return runs.drop(columns="overrides").assign(**names)
+    columns = ["dataset", "setting", "algorithm", "fixed"]
+    names = pd.DataFrame.from_records(name_rows(identities), columns=columns)
+    return runs.drop(columns=["overrides", "network", "eval_images"]).assign(**dict(names))
 
 
 def _count_environments(table: RecordTable) -> np.ndarray:
     """Return how many domains each run has: its accuracies' numbers, from 0 on without a gap."""
-    starts = np.flatnonzero(np.diff(table.records["run"].to_numpy(), prepend=-1))
-    present: dict[int, np.ndarray] = {}
-    for name in table.records.columns:
-        match = _ENVIRONMENT.match(name)
-        if match and len(starts):
-            known = np.logical_or.reduceat(table.records[name].notna().to_numpy(), starts)
-            env = int(match[1])
-            present[env] = present[env] | known if env in present else known
-    counts = np.zeros(len(starts), dtype=np.int64)
-    whole = np.ones(len(starts), dtype=bool)
-    for env in range(max(present, default=-1) + 1):
-        whole = whole & present.get(env, np.zeros(len(starts), dtype=bool))
-        counts += whole
-    return counts
+    matches = [(name, ENVIRONMENT.match(name)) for name in table.records.columns]
+    envs = {name: int(match[1]) for name, match in matches if match}
+    counted = table.records.groupby("run")[list(envs)].count() > 0
+    present = counted.T.groupby(np.array(list(envs.values()), dtype=int)).any().T
+    wanted = range(max(envs.values(), default=-1) + 1)
+    present = present.reindex(columns=wanted, fill_value=False)
+    return np.logical_and.accumulate(present.to_numpy(dtype=bool), axis=1).sum(axis=1)
 
 
 def _order_records(table: RecordTable) -> pd.DataFrame:
@@ -207,10 +239,10 @@ def _order_records(table: RecordTable) -> pd.DataFrame:
 def _column_order(name: str) -> tuple[int, int, str]:
     if name in PLAIN_KEYS:
         return 0, PLAIN_KEYS.index(name), ""
-    match = _ENVIRONMENT.match(name)
+    match = ENVIRONMENT.match(name)
     if match:
         return 1, int(match[1]), name
-    return 2, METRICS.index(name), ""
+    return (2, METRICS.index(name), "") if name in METRICS else (3, 0, name)
 
 
 def _join(runs: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
@@ -232,16 +264,19 @@ def _join(runs: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
 
 
 def target_accuracy(columns: Any, split: str, rows: np.ndarray | None = None) -> np.ndarray:
-    """Return the accuracy on ``split`` of each row's target domain; NaN where there is none.
+    """Return the accuracy on ``split`` of each row's test domain; NaN where there is none.
 
+    The mean over the test domains, if the run trains on one domain and is tested on all others.
     ``rows``: the numbers of the rows that are asked for; by default all.
     """
-    target = np.asarray(columns["test_env"])
-    at = np.arange(len(target)) if rows is None else rows
+    at = np.arange(len(columns["test_env"])) if rows is None else rows
+    test_envs = pd.Categorical(columns["test_envs"])
+    is_cell = np.asarray(columns["test_env"])[at] >= 0
     result = np.full(len(at), np.nan)
-    for env in np.unique(target[at]):
-        name = f"env{env}_{split}_acc"
-        if name in columns:  # no column is named env-1_...
-            here = target[at] == env
-            result[here] = np.asarray(columns[name])[at[here]]
+    for code, text in enumerate(test_envs.categories):
+        here = is_cell & (test_envs.codes[at] == code)
+        names = [f"env{env}_{split}_acc" for env in str(text).split()]
+        if here.any() and all(name in columns for name in names):
+            values = [np.asarray(columns[name])[at[here]] for name in names]
+            result[here] = values[0] if len(values) == 1 else np.mean(values, axis=0)
     return result

@@ -17,39 +17,47 @@ from ndcl_domainbed.results.parsing import ParsedFile, ParsedRun, parse
 PROGRESS_BYTES = 100 * 2**20
 """A smaller amount is read before one would look at a progress bar."""
 
-RUN_COLUMNS = ("folder", "size", "mtime_ns", "inode", "bad_lines", "meta")
+RUN_COLUMNS = ("folder", "size", "mtime_ns", "inode", "bad_lines", "bad_records", "meta")
 
 
 class RecordTable(NamedTuple):
     """What some files hold.
 
     ``runs``: a row per run with ``RUN_COLUMNS``: its folder, the key of its file, the number of
-    bad lines there, and meta: arguments, hyper-parameters, backend and network as JSON. A file
-    with several runs has several rows; one without a record has a row whose meta is empty.
+    bad lines there, of its records with an impossible accuracy, and meta: arguments,
+    hyper-parameters, backend and network as JSON. A file with several runs has several rows; one
+    without a record has a row whose meta is empty.
     ``records``: numbers; the column ``run`` is the row number in ``runs``, ascending.
     """
 
     runs: pd.DataFrame
     records: pd.DataFrame
 
-    def take(self, numbers: np.ndarray) -> RecordTable:
-        """Return the runs with these row numbers, in this order, and their records."""
-        return RecordTable(*take_runs(self.runs, self.records, numbers))
+    def keep(self, wanted: np.ndarray) -> RecordTable:
+        """Return the runs that the mask ``wanted`` marks, and their records."""
+        return RecordTable(*keep_runs(self.runs, self.records, wanted))
+
+    def sort(self) -> RecordTable:
+        """Return the runs in the order of their folders' names."""
+        order = np.argsort(self.runs["folder"].to_numpy(dtype=object), kind="stable")
+        place = np.argsort(order).astype(np.int32)
+        records = self.records.assign(run=place[self.records["run"].to_numpy()])
+        return RecordTable(
+            self.runs.iloc[order].reset_index(drop=True),
+            records.sort_values("run", kind="stable", ignore_index=True),
+        )
 
 
-def take_runs(
-    runs: pd.DataFrame, records: pd.DataFrame, numbers: np.ndarray
+def keep_runs(
+    runs: pd.DataFrame, records: pd.DataFrame, wanted: np.ndarray
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the rows ``numbers`` of ``runs``, and their records with the new row numbers."""
-    if np.array_equal(numbers, np.arange(len(runs))):
+    """Return the runs that the mask ``wanted`` marks, and their records, numbered again."""
+    if wanted.all():
         return runs, records
-    place = np.full(len(runs), -1, dtype=np.int32)
-    place[numbers] = np.arange(len(numbers), dtype=np.int32)
-    run = place[records["run"].to_numpy()]
-    rows = np.argsort(run, kind="stable")
-    rows = rows[run[rows] >= 0]
-    taken = records.iloc[rows].assign(run=run[rows])
-    return runs.iloc[numbers].reset_index(drop=True), taken.reset_index(drop=True)
+    place = np.cumsum(wanted, dtype=np.int32) - 1
+    run = records["run"].to_numpy()
+    kept = records[wanted[run]].assign(run=place[run[wanted[run]]])
+    return runs[wanted].reset_index(drop=True), kept.reset_index(drop=True)
 
 
 def join_tables(parts: Sequence[RecordTable]) -> RecordTable:
@@ -66,25 +74,24 @@ def join_tables(parts: Sequence[RecordTable]) -> RecordTable:
     )
 
 
-def parse_files(files: Sequence[RunFile]) -> RecordTable:
-    """Read and parse ``files``."""
+def parse_files(files: Sequence[RunFile], *, details: bool = False) -> RecordTable:
+    """Read and parse ``files``; a file that is gone since it was listed has no records."""
     rows: list[tuple[object, ...]] = []
     parsed_runs: list[ParsedRun] = []
     numbers: list[int] = []
     for file in _with_progress(files):
         try:
-            parsed = parse(Path(file.path).read_bytes())
-        except OSError:  # gone or locked since it was listed: as if it had no records
+            parsed = parse(Path(file.path).read_bytes(), details=details)
+        except OSError:
             parsed = ParsedFile()
         about = (file.folder, *file.key, parsed.bad_lines)
         for run in parsed.runs:
-            run.by_class.clear()
             numbers.append(len(rows))
             parsed_runs.append(run)
-            rows.append((*about, orjson.dumps(run.meta).decode()))
+            rows.append((*about, run.bad_records, orjson.dumps(run.meta).decode()))
         if not parsed.runs:
-            rows.append((*about, ""))
-    counts = [len(run.values) for run in parsed_runs]
+            rows.append((*about, 0, ""))
+    counts = [run.n_records for run in parsed_runs]
     run_of = np.repeat(np.array(numbers, dtype=np.int32), counts)
     records = pd.DataFrame({"run": run_of, **_join_columns(parsed_runs, len(run_of))}, copy=False)
     return RecordTable(pd.DataFrame.from_records(rows, columns=RUN_COLUMNS), records)
@@ -94,11 +101,11 @@ def _join_columns(runs: Sequence[ParsedRun], count: int) -> dict[str, np.ndarray
     columns: dict[str, np.ndarray] = {}
     at = 0
     for run in runs:
-        for number, name in enumerate(run.columns):
+        for name, values in run.columns.items():
             if name not in columns:
                 columns[name] = np.full(count, np.nan)
-            columns[name][at : at + len(run.values)] = run.values[:, number]
-        at += len(run.values)
+            columns[name][at : at + run.n_records] = values
+        at += run.n_records
     return columns
 
 
@@ -109,13 +116,6 @@ def _with_progress(files: Sequence[RunFile]) -> Iterator[RunFile]:
         yield from files
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TimeRemainingColumn
+    from rich.progress import track
 
-    console = Console(stderr=True)
-    with Progress(
-        "reading runs", BarColumn(), TimeRemainingColumn(), console=console, transient=True
-    ) as bar:
-        task = bar.add_task("", total=total)
-        for file in files:
-            yield file
-            bar.advance(task, file.size)
+    yield from track(files, "reading runs", console=Console(stderr=True), transient=True)

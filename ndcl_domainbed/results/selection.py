@@ -14,14 +14,16 @@ never chosen.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pandas as pd
 
 from imbalance_splits.errors import unknown_name
 from ndcl_domainbed.results.names import METRICS
+from ndcl_domainbed.results.parsing import CLASS, F1
 from ndcl_domainbed.results.reading import target_accuracy
 
 CELL = ["dataset", "setting", "algorithm", "test_env"]
@@ -35,21 +37,19 @@ Scored = tuple[np.ndarray, np.ndarray]
 """Row numbers of records, and the score of each; NaN marks a record that cannot be chosen."""
 
 
-def _group_by_target(
-    records: pd.DataFrame, rows: np.ndarray
-) -> list[tuple[int, list[int], np.ndarray]]:
-    """Return (target, its sources, which of ``rows`` have them) for the runs with one target."""
-    both = records["test_env"].to_numpy()[rows] * np.int64(2**31)
-    both += records["n_envs"].to_numpy()[rows]
-    found = []
-    for key in sorted(pd.unique(both).tolist()):
-        target, count = divmod(key, 2**31)
-        found.append((target, [i for i in range(count) if i != target], both == key))
-    return found
-
-
 def _rows_with_target(records: pd.DataFrame, usable: np.ndarray) -> np.ndarray:
     return np.flatnonzero(usable & (records["test_env"].to_numpy() >= 0))
+
+
+def _group_by_domains(
+    records: pd.DataFrame, rows: np.ndarray
+) -> Iterator[tuple[list[int], list[int], np.ndarray]]:
+    """Yield (test domains, sources, which of ``rows`` have them)."""
+    keys = records[["test_envs", "n_envs"]].iloc[rows].reset_index(drop=True)
+    for key, here in keys.groupby(["test_envs", "n_envs"], observed=True).indices.items():
+        text, count = cast("tuple[str, int]", key)
+        targets = [int(env) for env in text.split()]
+        yield targets, [env for env in range(count) if env not in targets], np.asarray(here)
 
 
 def _mean_of(columns: list[np.ndarray]) -> np.ndarray:
@@ -58,14 +58,13 @@ def _mean_of(columns: list[np.ndarray]) -> np.ndarray:
 
 
 def _score_by_sources(records: pd.DataFrame, usable: np.ndarray, split: str) -> Scored:
-    """Score every record of a run with one target by its sources' mean accuracy on ``split``."""
+    """Score every record of a cell by its sources' mean accuracy on ``split``."""
     rows = _rows_with_target(records, usable)
     score = np.full(len(rows), np.nan)
-    for _, sources, here in _group_by_target(records, rows):
-        names = [f"env{i}_{split}_acc" for i in sources]
+    for _, sources, here in _group_by_domains(records, rows):
+        names = [f"env{env}_{split}_acc" for env in sources]
         if names and set(names) <= set(records.columns):
-            at = rows[here]
-            score[here] = _mean_of([records[name].to_numpy()[at] for name in names])
+            score[here] = _mean_of([records[name].to_numpy()[rows[here]] for name in names])
     return rows, score
 
 
@@ -80,12 +79,10 @@ def _score_balanced(records: pd.DataFrame, usable: np.ndarray) -> Scored:
 
 def _score_oracle(records: pd.DataFrame, usable: np.ndarray) -> Scored:
     """Score the last step of every run by the target's "out" split: no early stopping."""
+    draw = [*_DRAW, "test_env"]
     rows = _rows_with_target(records, usable)
-    draw = _number_groups(records, rows, [*_DRAW, "test_env"])
-    step = records["step"].to_numpy()[rows]
-    latest = np.flatnonzero(_is_greatest(step, draw))
-    last = latest[len(latest) - 1 - np.unique(draw[latest][::-1], return_index=True)[1]]
-    rows = rows[np.sort(last)]
+    table = records[[*draw, "step"]].iloc[rows].assign(row=rows).sort_values(["step", "row"])
+    rows = np.sort(table.drop_duplicates(draw, keep="last")["row"].to_numpy())
     return rows, target_accuracy(records, "out", rows)
 
 
@@ -93,77 +90,29 @@ def _score_leave_one_out(records: pd.DataFrame, usable: np.ndarray) -> Scored:
     """Score a record by runs that left out one source more, on that source, at the same step.
 
     Such a run exists for every source d: the one with the test domains {target, d}, of the same
-    trial and hyper-parameter draw; its accuracy on d's "in" split counts. Where a run has the
-    same step twice, or two runs do, it is not known which to take: neither is.
+    trial and hyper-parameter draw; its accuracy on d's "in" split counts, the later one where it
+    has the same step twice. Where the record's own step is there twice, in its run or in two, it
+    is not known which one to take: neither is.
     """
+    moment = [*_DRAW, "step"]
     rows = _rows_with_target(records, usable)
-    pairs = _rows_of_pairs(records, usable)
     score = np.full(len(rows), np.nan)
-    if not pairs:
-        return rows, score
-    moment = np.full(len(records), -1, dtype=np.int64)
-    used = np.flatnonzero(usable)
-    moment[used] = _number_groups(records, used, [*_DRAW, "step"])
-    for target, sources, here in _group_by_target(records, rows):
-        if not sources or any(frozenset((target, source)) not in pairs for source in sources):
+    for targets, sources, here in _group_by_domains(records, rows):
+        if len(targets) > 1 or not sources:
             continue
-        at = rows[here]
-        columns = [
-            _accuracy_at(records, pairs[frozenset((target, source))], source, moment, at)
-            for source in sources
-        ]
-        score[here] = np.where(_is_alone(moment[at]), _mean_of(columns), np.nan)
+        mine = records[moment].iloc[rows[here]]
+        columns = []
+        for env in sources:
+            name = f"env{env}_in_acc"
+            spellings = [f"{targets[0]} {env}", f"{env} {targets[0]}"]
+            pairs = records[usable & records["test_envs"].isin(spellings).to_numpy()]
+            if name not in records or pairs.empty:
+                break
+            last = pairs[[*moment, name]].drop_duplicates(moment, keep="last")
+            columns.append(mine.merge(last, on=moment, how="left")[name].to_numpy())
+        else:
+            score[here] = np.where(mine.duplicated(keep=False), np.nan, _mean_of(columns))
     return rows, score
-
-
-def _rows_of_pairs(records: pd.DataFrame, usable: np.ndarray) -> dict[frozenset[int], np.ndarray]:
-    """Return the rows of the runs with two test domains, by these."""
-    test_envs = records["test_envs"]
-    found: dict[frozenset[int], list[np.ndarray]] = {}
-    for text in test_envs.unique():
-        envs = frozenset(int(env) for env in str(text).split())
-        if len(envs) == 2:
-            rows = np.flatnonzero(usable & (test_envs == text).to_numpy())
-            found.setdefault(envs, []).append(rows)
-    return {envs: np.sort(np.concatenate(rows)) for envs, rows in found.items()}
-
-
-def _accuracy_at(
-    records: pd.DataFrame, pair: np.ndarray, env: int, moment: np.ndarray, at: np.ndarray
-) -> np.ndarray:
-    """Return the "in" accuracy on ``env`` in the rows ``pair`` at the moments of the rows ``at``.
-
-    Where a moment is there twice, the later row counts.
-    """
-    name = f"env{env}_in_acc"
-    if name not in records or not len(pair):
-        return np.full(len(at), np.nan)
-    order = np.argsort(moment[pair], kind="stable")
-    there = moment[pair][order]
-    found = np.searchsorted(there, moment[at], side="right") - 1
-    matches = (found >= 0) & (there[found] == moment[at])
-    return np.where(matches, records[name].to_numpy()[pair[order][found]], np.nan)
-
-
-def _is_alone(values: np.ndarray) -> np.ndarray:
-    _, number, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return counts[number] == 1
-
-
-def _number_groups(records: pd.DataFrame, rows: np.ndarray, columns: list[str]) -> np.ndarray:
-    """Return a number from 0 on for every row: rows that agree in ``columns`` have the same."""
-    number = np.zeros(len(rows), dtype=np.int64)
-    for name in columns:
-        codes, values = pd.factorize(records[name].take(rows))
-        number, _ = pd.factorize(number * max(1, len(values)) + codes)
-    return number
-
-
-def _is_greatest(values: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Return which values are the greatest of their group (several, where they are equal)."""
-    greatest = np.full(group.max(initial=-1) + 1, -np.inf)
-    np.maximum.at(greatest, group, values)
-    return values == greatest[group]
 
 
 @dataclass(frozen=True)
@@ -178,7 +127,8 @@ class Criterion:
 CRITERIA = {
     "training": Criterion(
         "training-domain validation set",
-        "records with env_out_acc of every source domain",
+        "records with env_out_acc of every source domain (DomainBed's own scripts evaluate no "
+        "such split on an imbalanced dataset)",
         _score_training,
     ),
     "leave_one_out": Criterion(
@@ -210,7 +160,8 @@ def select(records: pd.DataFrame, criterion: str, *, partial: bool = False) -> p
     ``records`` as :func:`~ndcl_domainbed.results.load` gives them, or a part of them. Runs that
     are not done are left out unless ``partial``. Columns: dataset, setting, algorithm, test_env,
     trial_seed, hparams_seed, step, score (what it was chosen by), the target's overall, many,
-    medium, few, zero, balanced and worst accuracy, and run.
+    medium, few, zero, balanced and worst accuracy, macro_f1 and accuracies by class where the
+    records have them, and run. Accuracies are shares.
 
     Raises InputError for an unknown criterion.
     """
@@ -239,12 +190,10 @@ def _best(records: pd.DataFrame, criterion: str, partial: bool, groups: list[str
     usable = np.ones(len(records), dtype=bool) if partial else records["done"].to_numpy()
     rows, score = CRITERIA[criterion].scores(records, usable)
     known = ~np.isnan(score) & records["overall"].notna().to_numpy()[rows]
-    rows, score = rows[known], score[known]
-    group = _number_groups(records, rows, groups)
-    best = _is_greatest(score, group)
-    rows, score, group = rows[best], score[best], group[best]
-    draw = records["hparams_seed"].to_numpy()[rows]
-    order = np.lexsort((rows, -draw, group))
-    first = np.sort(order[np.flatnonzero(np.diff(group[order], prepend=-1))])
-    chosen = records.iloc[rows[first]].assign(score=score[first])
-    return chosen[[*GROUP, "hparams_seed", "step", "score", *METRICS, "run"]]
+    keys = list(dict.fromkeys([*groups, "hparams_seed"]))
+    table = records[keys].iloc[rows[known]].assign(score=score[known], row=rows[known])
+    order = table.sort_values(["score", "hparams_seed", "row"], ascending=[False, False, True])
+    best = order.drop_duplicates(groups).sort_values("row")
+    chosen = records.iloc[best["row"]].assign(score=best["score"].to_numpy())
+    more = [name for name in records.columns if name == F1 or name.startswith(CLASS)]
+    return chosen[[*GROUP, "hparams_seed", "step", "score", *METRICS, *more, "run"]]

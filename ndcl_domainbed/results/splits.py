@@ -1,4 +1,4 @@
-"""What ``split.json``, beside the records of an imbalanced run, holds of its split."""
+"""What ``split.json``, beside the records of a run, holds of its split."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import Any
 import orjson
 import pandas as pd
 
+from ndcl_domainbed.results.labels import is_single_source
+from ndcl_domainbed.results.names import environment_names
 from ndcl_domainbed.run_folder import SPLIT_FILE
 
 
 @dataclass
 class SplitInfo:
-    """Domain names, and per target domain the thresholds (many, few) of the shot groups."""
+    """Domain names, and per test domain the thresholds (many, few) of the shot groups."""
 
     environments: list[str] = field(default_factory=list)
     thresholds: dict[int, tuple[float, float]] = field(default_factory=dict)
@@ -51,7 +53,8 @@ def split_info(runs: pd.DataFrame) -> SplitInfo:
             content = read_split(folder)
             if content is None:
                 continue
-            info.environments = info.environments or _as_strings(content.get("environments"))
+            names = content.get("environments")
+            info.environments = info.environments or [str(name) for name in names or ()]
             limits = content.get("thresholds")
             if isinstance(limits, dict) and int(str(env)) >= 0:
                 info.thresholds[int(str(env))] = (limits.get("many", 0), limits.get("few", 0))
@@ -59,5 +62,14 @@ def split_info(runs: pd.DataFrame) -> SplitInfo:
     return info
 
 
-def _as_strings(values: object) -> list[str]:
-    return [str(value) for value in values] if isinstance(values, list) else []
+def domain_names(runs: pd.DataFrame, info: SplitInfo | None = None) -> list[str]:
+    """Return the names of the columns of a board, whose ``runs`` are of one dataset and setting.
+
+    They are its domains; "from A" for runs that train on A alone.
+    """
+    dataset = str(runs["dataset"].iloc[0])
+    info = info or split_info(runs)
+    last = max(int(env) for text in runs["test_envs"].unique() for env in str(text).split())
+    domains = environment_names(dataset, int(runs["n_envs"].max()), info.environments)
+    domains = domains or environment_names(dataset, 1 + last)
+    return [f"from {name}" for name in domains] if is_single_source(dataset) else domains

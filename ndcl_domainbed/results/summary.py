@@ -9,12 +9,13 @@ import pandas as pd
 
 from ndcl_domainbed.results.legend import page_legend
 from ndcl_domainbed.results.names import NO_SETTING
-from ndcl_domainbed.results.reading import Sweep
+from ndcl_domainbed.results.reading import TRIED_OUT, Sweep
 from ndcl_domainbed.run_folder import DONE, FAILED, NOT_STARTED, UNFINISHED
 
 MEANING = (
     "Accuracy in percent; +/- is the standard error over trials "
-    "(population standard deviation / root of their number; 0.0 for a single trial)."
+    "(population standard deviation / root of their number; a single trial has none); "
+    "(n=2): over fewer trials than other figures of its table."
 )
 
 
@@ -26,6 +27,11 @@ def head(sweep: Sweep, *, partial: bool = False) -> list[str]:
         lines.append(
             f"{repeated} of them repeat the dataset, algorithm, test domains, trial and draw of "
             "another; whichever validates best counts."
+        )
+    if sweep.bad_records:
+        lines.append(
+            f"Warning: {_count_impossible(sum(sweep.bad_records.values()))}, which counts as "
+            "missing; --verbose names the files."
         )
     return [*lines, *no_record(sweep), MEANING, *page_legend(sweep.runs)]
 
@@ -56,7 +62,7 @@ def runs_line(sweep: Sweep, *, partial: bool = False) -> str:
     states = Counter(map(str, sweep.runs["state"]))
     counted = Counter(map(str, sweep.runs["state"][_is_counted(sweep, partial)]))
     parts = [f"{states[DONE]} done"]
-    for state in (UNFINISHED, FAILED):
+    for state in (TRIED_OUT, UNFINISHED, FAILED):
         if states[state]:
             parts.append(
                 f"{states[state]} {state} ({_describe_counted(states[state], counted[state])})"
@@ -80,11 +86,17 @@ def _count_unreadable(count: int) -> str:
     return f"{count} unreadable line{'s' * (count > 1)}"
 
 
+def _count_impossible(count: int) -> str:
+    who = f"{count} records have" if count > 1 else "1 record has"
+    return f"{who} an accuracy that is NaN, below 0 or above 1"
+
+
 def left_out(sweep: Sweep, *, partial: bool = False) -> list[str]:
     """Name everything that is not in the tables: a line each; runs that have not started, which
     have no folder to look into, by dataset, setting and algorithm.
     """
     lines = [f"{path}: {_count_unreadable(count)}" for path, count in sweep.bad_lines.items()]
+    lines += [f"{path}: {_count_impossible(n)}" for path, n in sweep.bad_records.items()]
     lines += [f"{folder}: no record" for folder in sweep.empty]
     others = sweep.runs[~_is_counted(sweep, partial)]
     waiting = others["state"] == NOT_STARTED

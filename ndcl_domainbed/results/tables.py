@@ -17,19 +17,16 @@ SELECTION = "model selection method"
 """The key of the criterion in the title of a table."""
 
 NO_CLASS = "no class of the test domains is in this group, or the records lack the measure"
-NO_TRIAL = "no trial has all the test domains of this table"
-
-Missing = tuple[tuple[str, str], ...]
-"""Which domains have no figure, and why: pairs ("A, C", "1 run unfinished")."""
+NO_TRIAL = "no trial has every test domain; the table by domain says what is missing"
 
 
 @dataclass(frozen=True)
 class Cell:
     """A figure in percent: mean and standard error over ``trials`` trials; or why there is none.
 
-    ``error`` is None where the figure is an average over columns, as DomainBed's "Avg" is.
-    ``runs`` is how many runs the choice was made among. ``text``, if any, is shown as it stands.
-    ``missing`` says more on ``reason``, where the figure would be one over several domains.
+    ``error`` is None for a single trial, and where the figure is an average over columns, as
+    DomainBed's "Avg" is. ``runs`` is how many runs the choice was made among. ``text``, if any, is
+    shown as it stands.
     """
 
     mean: float | None = None
@@ -38,12 +35,6 @@ class Cell:
     runs: int = 0
     reason: str = ""
     text: str = ""
-    missing: Missing = ()
-
-    @property
-    def details(self) -> str:
-        """Return what is missing as text: "A, C: 1 run unfinished; P: ..."."""
-        return "; ".join(f"{domains}: {reason}" for domains, reason in self.missing)
 
 
 Row = tuple[str, list[Cell]]
@@ -69,6 +60,16 @@ class Table:
                     found.setdefault(cell.reason, []).append((row, column))
         return found
 
+    def most_trials(self) -> list[int]:
+        """Return of every column the number of trials that its figures should have.
+
+        It is that of the table's figure with most; among averages, where each column is another
+        dataset, that of the column's.
+        """
+        most = [max((cells[place].trials for _, cells in self.rows), default=0)
+                for place in range(len(self.columns))]  # fmt: skip
+        return most if self.kind == "averages" else [max(most, default=0)] * len(most)
+
 
 def best_first(table: Table) -> Table:
     """Return ``table`` sorted by its average, or else by its first column, the best row on top."""
@@ -84,7 +85,7 @@ def best_first(table: Table) -> Table:
 class CellSource:
     """What a table knows of the runs of its cells; this one knows nothing."""
 
-    def runs(self, algorithm: str, env: int) -> int:
+    def count_runs(self, algorithm: str, env: int) -> int:
         """Return how many runs the choice was made among; 0 if that is not known."""
         return 0
 
@@ -92,23 +93,19 @@ class CellSource:
         """Return why no record was chosen."""
         return ""
 
-    def missing(self, selected: pd.DataFrame, algorithm: str, envs: Sequence[int]) -> Missing:
-        """Return which of ``envs`` lack a figure among the ``selected`` records, and why."""
-        return ()
-
 
 def over_trials(shares: Sequence[float] | np.ndarray, runs: int = 0) -> Cell:
     """Return mean and standard error in percent of one accuracy (a share) per trial.
 
     The error is the population standard deviation divided by the root of the number of trials,
-    as DomainBed has it; it is 0 for a single trial.
+    as DomainBed has it; a single trial has none.
     """
     values = np.asarray(shares, dtype=np.float64)
     if not len(values):
         return Cell()
-    mean = 100 * np.mean(values)
-    error = 100 * np.std(values / np.sqrt(len(values)))
-    return Cell(float(mean), float(error), len(values), runs)
+    mean = float(100 * np.mean(values))
+    error = float(100 * np.std(values / np.sqrt(len(values)))) if len(values) > 1 else None
+    return Cell(mean, error, len(values), runs)
 
 
 def average(cells: Sequence[Cell]) -> Cell:
@@ -131,25 +128,50 @@ def domain_rows(
     metric: str,
     source: CellSource,
 ) -> list[Row]:
-    """Return algorithms x domains, and the average over domains.
+    """Return algorithms x domains, and the average: that of :func:`measure_rows`.
 
-    ``selected``: the chosen records of one dataset and setting.
+    ``selected``: the chosen records of one dataset and setting. The average is over the domains
+    that any algorithm has a figure for.
     """
-    values = _group_values(selected, ["algorithm", "test_env"], metric)
-    chosen = set(zip(selected["algorithm"], selected["test_env"], strict=True))
+    envs = tested_envs(selected, n_envs)
+    shares = _group_by_cell(selected, metric)
+    of_whole = _group_by_cell(selected[is_whole_trial(selected, envs)], metric)
     rows = []
-    for algorithm in algorithms:
+    for algorithm, (mean,) in measure_rows(selected, algorithms, envs, [metric], source):
         cells = []
         for env in range(n_envs):
-            shares = values.get((algorithm, env), ())
-            if len(shares):
-                cells.append(over_trials(shares, source.runs(algorithm, env)))
-            elif (algorithm, env) in chosen:
-                cells.append(Cell(reason=NO_CLASS))
-            else:
+            if (algorithm, env) not in shares:
                 cells.append(Cell(reason=source.reason(algorithm, env)))
-        rows.append((algorithm, [*cells, average(cells)]))
+            else:
+                known = shares[algorithm, env][~np.isnan(shares[algorithm, env])]
+                cell = over_trials(known, source.count_runs(algorithm, env))
+                cells.append(Cell(reason=NO_CLASS) if cell.mean is None else cell)
+        mean = replace(mean, error=None)
+        whole = [of_whole[algorithm, env] for env in envs if (algorithm, env) in of_whole]
+        if whole and not np.isnan(whole).any():  # the same, added as DomainBed adds
+            mean = replace(mean, mean=average([over_trials(one) for one in whole]).mean)
+        rows.append((algorithm, [*cells, mean]))
     return rows
+
+
+def _group_by_cell(selected: pd.DataFrame, metric: str) -> dict[Any, np.ndarray]:
+    """Return (algorithm, domain) -> the figures of its trials."""
+    groups = selected.groupby(["algorithm", "test_env"], observed=True, sort=False)[metric]
+    return {key: values.to_numpy() for key, values in groups}
+
+
+def tested_envs(selected: pd.DataFrame, n_envs: int) -> list[int]:
+    """Return the domains that any algorithm has a figure for; all ``n_envs``, if none has."""
+    known: list[int] = sorted(selected["test_env"].unique().tolist())
+    return known or list(range(n_envs))
+
+
+def is_whole_trial(selected: pd.DataFrame, envs: Sequence[int]) -> pd.Series:
+    """Return of every record whether its algorithm's trial has a figure for all of ``envs``."""
+    trial = selected[selected["test_env"].isin(envs)].groupby(
+        ["algorithm", "trial_seed"], observed=True
+    )
+    return trial["test_env"].transform("nunique").reindex(selected.index) == len(set(envs))
 
 
 def measure_rows(
@@ -164,21 +186,16 @@ def measure_rows(
     A trial counts if it has all of ``envs``; a domain where no class is in a shot group does not
     count for that group.
     """
-    by_trial = selected[selected["test_env"].isin(envs)].groupby(
-        ["algorithm", "trial_seed"], observed=True
-    )
-    whole = by_trial["test_env"].nunique() == len(set(envs))
-    means = by_trial[list(metrics)].mean()[whole]
+    mine = selected[selected["test_env"].isin(envs)]
+    whole = mine[is_whole_trial(mine, envs)]
+    means = whole.groupby(["algorithm", "trial_seed"], observed=True)[list(metrics)].mean()
     there = set(means.index.get_level_values("algorithm"))
     rows = []
     for algorithm in algorithms:
         trials = means.loc[algorithm] if algorithm in there else means.iloc[:0]
-        runs = sum(source.runs(algorithm, env) for env in envs)
+        runs = sum(source.count_runs(algorithm, env) for env in envs)
         cells = [over_trials(trials[metric].dropna().to_numpy(), runs) for metric in metrics]
-        if len(trials):
-            none = Cell(reason=NO_CLASS)
-        else:
-            none = Cell(reason=NO_TRIAL, missing=source.missing(selected, algorithm, envs))
+        none = Cell(reason=NO_CLASS if len(trials) else NO_TRIAL)
         rows.append((algorithm, [none if cell.mean is None else cell for cell in cells]))
     return rows
 
@@ -187,17 +204,11 @@ def average_rows(by_dataset: Sequence[Sequence[Row]]) -> list[Row]:
     """Return algorithms x datasets, and the average over datasets.
 
     ``by_dataset``: for every dataset what ``measure_rows`` gives for one measure and the same
-    algorithms. So a trial counts if it has every test domain, as among the measures; DomainBed
-    averages the domains at hand, which is the same only where nothing is missing.
+    algorithms. So a trial counts if it has every test domain; DomainBed averages the domains at
+    hand, which is the same only where nothing is missing.
     """
     rows = []
     for parts in zip(*by_dataset, strict=True):
         cells = [cell for _, (cell,) in parts]
         rows.append((parts[0][0], [*cells, average(cells)]))
     return rows
-
-
-def _group_values(frame: pd.DataFrame, keys: list[str], metric: str) -> dict[Any, np.ndarray]:
-    known = frame[frame[metric].notna()]
-    groups = known.groupby(keys, observed=True, sort=False)[metric]
-    return {key: values.to_numpy() for key, values in groups}

@@ -147,21 +147,12 @@ def _measures(args: argparse.Namespace) -> Sequence[str]:
 
 
 def _write_diagrams(args: argparse.Namespace, built: Sequence[Leaderboards]) -> None:
-    """Write the critical-difference diagrams beside the tables; as PDF too, with matplotlib."""
-    from ndcl_domainbed.results import rank_diagram
+    """Write the critical-difference diagrams beside the tables."""
+    from ndcl_domainbed.results.rank_diagram import draw_all
 
     output = Path(args.output)
-    for name, drawn in rank_diagram.draw_all(built, _measures(args), args.reference):
-        stem = f"{output.stem}_ranks_{name}"
-        write_in_folder(output.with_name(f"{stem}.svg"), rank_diagram.to_svg(drawn))
-        pdf, lacking = rank_diagram.to_pdf(drawn)
-        if pdf is not None:
-            write_in_folder(output.with_name(f"{stem}.pdf"), pdf)
-        if lacking:
-            note = (
-                f"{stem}.pdf shows boxes for {lacking}, which its font lacks; {stem}.svg has them"
-            )
-            print(note, file=sys.stderr)
+    for name, content in draw_all(built, _measures(args), args.reference):
+        write_in_folder(output.with_name(f"{output.stem}_ranks_{name}"), content)
 
 
 def _hparams_path(asked: str | None, output: str | None) -> Path | None:

@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ndcl_domainbed.results.reading import read_sweep
 
     path = chosen.table_path(args.output)
-    sweep = read_sweep(args.input_dir)
+    sweep = read_sweep(args.input_dir, details=True)
     table = chosen.every_run(sweep, args.selection, partial=args.partial)
     chosen.write_table(table, path)
     line = f"{len(table)} rows and {table.shape[1]} columns written to {path}"

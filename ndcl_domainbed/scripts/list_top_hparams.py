@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from imbalance_splits.errors import InputError
+from imbalance_splits.published import find_domains
 from ndcl_domainbed.own_code import add_flag
 from ndcl_domainbed.scripts.cli import run
+from ndcl_domainbed.training.arguments import domain_word
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +28,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--input_dir", nargs="+", required=True, metavar="DIR", help="folders of runs, any depth")
     add("--dataset", required=True, help="with all its networks, or 'PACS [resnet18]' alone")
     add("--algorithm", required=True, help="with all its variants, or 'NDCL (beta=0)' alone")
-    add("--test_env", type=int, required=True, help="the number of the test domain, from 0")
+    add("--test_env", type=domain_word, required=True, metavar="DOMAIN",
+        help="the test domain: its number, from 0, its name in tables or its folder")  # fmt: skip
     add("--imbalance", metavar="SETTING", help="the setting, if the runs have several")
     add("--selection", nargs="+", metavar="NAME", help="criteria; by default all that apply")
     add("--top", type=int, metavar="N", help="list the best N of each trial; by default all")
@@ -50,13 +53,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if len(settings) > 1:
         raise InputError(f"there are runs of {len(settings)} settings; choose one with "
                          f"--imbalance: {', '.join(settings)}")  # fmt: skip
-    _check_test_env(args.test_env, sweep)
+    env = _find_test_env(args.test_env, sweep)
     records = sweep.frame()
     print("\n".join([f"Total records: {len(records)}", *summary.no_record(sweep)]))
     listed = False
     for criterion in args.selection or selection.criterion_names():
         best = selection.best_of_each_draw(records, criterion, partial=args.partial)
-        best = best[best["test_env"] == args.test_env]
+        best = best[best["test_env"] == env]
         if args.selection or len(best):
             print(f"Model selection: {selection.CRITERIA[criterion].title}")
             _print(args, chosen.with_hparams(best, sweep))
@@ -66,12 +69,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _check_test_env(env: int, sweep: Sweep) -> None:
-    """Raise InputError if no run, not even one that is still to start, has this test domain."""
+def _find_test_env(word: int | str, sweep: Sweep) -> int:
+    """Return the number of a test domain.
+
+    Raises InputError if no run, not even one that is still to start, has it.
+    """
+    from ndcl_domainbed.results.labels import base_dataset
+    from ndcl_domainbed.results.splits import domain_names
+
+    domains = domain_names(sweep.runs)
+    [env] = find_domains([word], base_dataset(str(sweep.runs["dataset"].iloc[0])), domains)
     there = sorted({int(one) for one in sweep.runs["test_env"] if one >= 0})
     if env not in there:
-        listed = ", ".join(map(str, there)) or "none"
-        raise InputError(f"no run has the test domain {env} alone; there are: {listed}")
+        listed = ", ".join(domains[one] for one in there) or "none"
+        raise InputError(f"no run has the test domain {domains[env]} alone; there are: {listed}")
+    return env
 
 
 def _print(args: argparse.Namespace, table: pd.DataFrame) -> None:

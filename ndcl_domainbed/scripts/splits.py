@@ -140,10 +140,10 @@ def _list(args: argparse.Namespace) -> int:
 
 def _show(args: argparse.Namespace) -> int:
     """Print a table."""
-    from imbalance_splits.show import table_text
+    from imbalance_splits.show import format_table
 
     table, counts = _table(args)
-    sys.stdout.write(table_text(table, _targets(table, args.target), counts))
+    sys.stdout.write(format_table(table, _targets(table, args.target), counts))
     return 0
 
 
@@ -197,7 +197,7 @@ def _table(
     Raises InputError where they do not fit.
     """
     from imbalance_splits.imbalance import counts_of
-    from imbalance_splits.make_table import generated_table, table_for
+    from imbalance_splits.make_table import generate_table, table_for
     from imbalance_splits.published import describe_twin, label_counts, published_datasets
     from ndcl_domainbed.testbed.datasets import path_of
 
@@ -208,7 +208,7 @@ def _table(
     if path is not None:
         for line in describe_twin(counts):
             print(f"note: {line}", file=sys.stderr)
-        return generated_table(path.resolve().stem, args.setting, counts, parameters), counts
+        return generate_table(path.resolve().stem, args.setting, counts, parameters), counts
     shipped = args.dataset in published_datasets() and counts == label_counts(args.dataset)
     table = table_for(args.dataset, args.setting, None if shipped else counts, parameters)
     for target in table.train_counts:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 
+from imbalance_splits.published import find_domains
 from ndcl_domainbed.own_code import add_flag
 from ndcl_domainbed.training.arguments import (
     Role,
     TrainArguments,
     add_flags,
     argument_names,
-    find_domains,
     plain_path,
 )
 

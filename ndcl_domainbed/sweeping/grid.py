@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from imbalance_splits.published import find_domains
 from imbalance_splits.seeds import seed_hash
 from ndcl_domainbed.hparams import SHORT_FREQ, SHORT_RUN, is_frozen
 from ndcl_domainbed.sweeping.jobs import Job, make_job
@@ -15,7 +16,6 @@ from ndcl_domainbed.training.arguments import (
     DEFAULT_HOLDOUT,
     NO_IMBALANCE,
     TASKS,
-    find_domains,
     parse_hparams,
     plain_path,
     setting_named,

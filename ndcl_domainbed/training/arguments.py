@@ -16,7 +16,6 @@ from dataclasses import field
 from typing import Any
 
 from imbalance_splits.errors import InputError, unknown_name
-from imbalance_splits.published import DOMAINS
 
 TASKS = ("domain_generalization", "domain_adaptation")
 PRECISIONS = ("fp32", "bf16")
@@ -26,6 +25,7 @@ NO_IMBALANCE = "none"
 
 DEFAULT_DATA_DIR = "./data"
 DEFAULT_HOLDOUT = 0.2
+_LEAST = {"steps": 1, "checkpoint_freq": 1, "num_workers": 0, "validation": 0, "eval_images": 1}
 
 
 class Role(enum.Enum):
@@ -50,30 +50,6 @@ def domain_word(word: str) -> int | str:
         return word
 
 
-def find_domains(words: Sequence[int | str], dataset: str, names: Sequence[str]) -> list[int]:
-    """Return the indices of domains that are given by index or name; ``names`` are all of them.
-
-    The domains of a published dataset also go by the names of their folders, in any case. Raises
-    InputError for a domain that ``dataset`` does not have.
-
-    >>> find_domains(["photo", 0, "S"], "PACS", ["A", "C", "P", "S"])
-    [2, 0, 3]
-    """
-    folders = list(DOMAINS.get(dataset, {}).values())
-    index = {name.lower(): i for i, name in enumerate(folders)}
-    index |= {name.lower(): i for i, name in enumerate(names)}
-    found = [index.get(word.lower(), word) if isinstance(word, str) else word for word in words]
-    for env in found:
-        if isinstance(env, str):
-            raise unknown_name(f"domain of {dataset}", env, [*names, *folders])
-        if not 0 <= env < len(names):
-            raise InputError(
-                f"{dataset} has no domain {env}; its domains are "
-                + ", ".join(f"{i} ({name})" for i, name in enumerate(names))
-            )
-    return [int(env) for env in found]
-
-
 def plain_path(name: str) -> str:
     """Return one spelling for all of a path: that of a name is the name.
 
@@ -94,15 +70,15 @@ class TrainArguments:
 
     The defaults are DomainBed's too, but for the dataset: the one that needs no download.
 
-    ``imbalance`` is the name of a setting, the path of a table, or None for DomainBed's ordinary
-    split. ``steps`` and ``checkpoint_freq`` None mean the dataset's own. ``device`` None means
-    the best there is; ``num_workers`` None means as many loader processes as help here. Neither
-    of the two changes which images a step sees. ``feature_cache`` is a folder for frozen
-    features (None: ``features`` in ``data_dir``), ``log`` one of
-    ``LOGS``; with ``keep_resume`` the resume file stays when the run is done; with
-    ``diagnostics`` it also records gradients and prototypes by class, for ``diagnose``.
-    ``eval_images`` limits evaluation to as many images of each split, for a trial that is in no
-    table; None means all.
+    ``imbalance`` is the name of a setting, maybe with parameters (``Cross:middle=0.5``), the path
+    of a table, or None for DomainBed's ordinary split; ``validation`` is one of the parameters.
+    ``steps`` and ``checkpoint_freq`` None mean the dataset's own. ``device`` None means the best
+    there is; ``num_workers`` None means as many loader processes as help here. Neither of the two
+    changes which images a step sees. ``feature_cache`` is a folder for frozen features (None:
+    ``features`` in ``data_dir``), ``log`` one of ``LOGS``; with ``keep_resume`` the resume file
+    stays when the run is done; with ``diagnostics`` it also records gradients and prototypes by
+    class, for ``diagnose``. ``eval_images`` limits evaluation to as many images of each split,
+    for a trial that is in no table; None means all.
     """
 
     data_dir: str = _argument(Role.PLACE, DEFAULT_DATA_DIR, "folder of the datasets", metavar="DIR")
@@ -147,6 +123,13 @@ class TrainArguments:
         Role.GRID, None, f"a setting such as TotalHeavyTail, or a table file ({NO_IMBALANCE})",
         type=setting_named, metavar="SETTING",
     )  # fmt: skip
+    validation: int | None = _argument(
+        Role.RESULT, None, "validation images of each class and domain, for a generated setting",
+        type=int, metavar="N",
+    )  # fmt: skip
+    require_every_class: bool = _argument(
+        Role.RESULT, False, "refuse a dataset with a domain that lacks a class"
+    )
     device: str | None = _argument(
         Role.MANNER, None, "cpu, cuda, cuda:1, mps (default: CUDA where there is one, else the CPU)"
     )
@@ -191,8 +174,7 @@ class TrainArguments:
                 "--diagnostics and --compile exclude each other: "
                 "a compiled network cannot be watched"
             )
-        counts = (("steps", 1), ("checkpoint_freq", 1), ("num_workers", 0), ("eval_images", 1))
-        for name, least in counts:
+        for name, least in _LEAST.items():
             check_at_least(f"--{name}", getattr(self, name), least)
         for name in ("holdout_fraction", "uda_holdout_fraction"):
             value = getattr(self, name)
@@ -203,6 +185,8 @@ class TrainArguments:
                 "--task domain_adaptation needs --uda_holdout_fraction: "
                 "the share of the test domain to train on without labels"
             )
+        if self.validation is not None and not self.imbalance:
+            raise InputError("--validation is for a generated setting: give --imbalance as well")
         if self.imbalance and self.uda_holdout_fraction:
             raise InputError(
                 "--uda_holdout_fraction and --imbalance exclude each other: "

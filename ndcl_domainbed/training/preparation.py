@@ -18,8 +18,8 @@ from imbalance_splits.datasets import (
     SplitDataset,
 )
 from imbalance_splits.errors import InputError
-from imbalance_splits.labels import label_counts_of
-from imbalance_splits.make_table import generated_table, table_for
+from imbalance_splits.labels import check_dataset, label_counts_of
+from imbalance_splits.make_table import generate_table, table_for
 from imbalance_splits.published import published_datasets, published_table
 from imbalance_splits.table import LabelCounts, SplitTable
 from ndcl_domainbed import backend, registry
@@ -181,11 +181,19 @@ def describe_network(
 
 
 def split_dataset(arguments: TrainArguments, dataset_class: Any, hparams: Hparams) -> SplitDataset:
-    """Return the dataset split as ``--imbalance`` says, or as DomainBed does without it.
+    """Return the dataset split as it says itself, as ``--imbalance`` says, or as DomainBed does.
 
     Raises InputError if the dataset cannot be read, has a label that is no class, cannot be
-    split like that, or has a source without a training image then.
+    split like that, or has a source without a training image then; with
+    ``--require_every_class`` also if a domain lacks a class.
     """
+    dataset = _split(arguments, dataset_class, hparams)
+    if arguments.require_every_class:
+        check_dataset(dataset.available, arguments.dataset, every_class=True)
+    return dataset
+
+
+def _split(arguments: TrainArguments, dataset_class: Any, hparams: Hparams) -> SplitDataset:
     if getattr(dataset_class, "FIXED_SPLIT", None) is not None:
         if arguments.imbalance or arguments.uda_holdout_fraction:
             raise InputError(
@@ -228,12 +236,13 @@ def split_table(
     Only the latter calls ``counts``, which reads the dataset as :func:`label_counts` does.
     """
     name, setting = arguments.dataset, str(arguments.imbalance)
-    published = published_table(name, setting)
+    parameters = {} if arguments.validation is None else {"validation": arguments.validation}
+    published = None if parameters else published_table(name, setting)
     if published is not None:
         return published
     if name in published_datasets():
-        return table_for(name, setting, counts())
-    return generated_table(dataset_class.__name__, setting, counts())
+        return table_for(name, setting, counts(), parameters)
+    return generate_table(dataset_class.__name__, setting, counts(), parameters)
 
 
 def label_counts(data_dir: str, dataset_class: Any, hparams: Hparams) -> LabelCounts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from imbalance_splits.errors import InputError
-from imbalance_splits.pixels import read_rgb
+from imbalance_splits.pixels import read_rgb, to_rgb
 from ndcl_domainbed import registry
 from ndcl_domainbed.features.extraction import half_precision
 from ndcl_domainbed.features.frozen import frozen_backbone
@@ -108,8 +109,9 @@ class SavedModel(nn.Module):
                 "how an image becomes an input of this model is not known: its dataset or its "
                 f"file does not say.\nGive a tensor (n, {str(self.input_shape)[1:]}."
             )
+        read = partial(read_rgb, exif_rotation=bool(self.hparams.get("exif_rotation")))
         decoded = [
-            image.convert("RGB") if isinstance(image, Image.Image) else read_rgb(str(image))
+            to_rgb(image) if isinstance(image, Image.Image) else read(str(image))
             for image in images
         ]
         return torch.stack([self.transform(image) for image in decoded])
@@ -133,7 +135,8 @@ def load_model(
     saved = read_saved(path)
     where = choose_device(device)
     hparams = Hparams(saved["model_hparams"])
-    counts = saved.get("model_label_counts")
+    attached = getattr(saved["model_hparams"], "label_counts", None)  # by a DomainBed script
+    counts = saved.get("model_label_counts", attached)
     hparams.label_counts = None if counts is None else np.array(counts, dtype=np.int64)
     hparams.train_sets = []
     algorithm = build_algorithm(saved, path, hparams)

@@ -5,27 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 
 import pytest
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.attach import register
-from tests.domainbed.warm_python import ATTACH, ROOT, TRAIN
+from tests.domainbed.warm_python import ATTACH, TRAIN, cold
 from tests.image_folders import write_images
 
 needs_checkout = pytest.mark.domainbed
-
-
-def cold(arguments, cwd, **environment):
-    """Run ``python`` with ``arguments``, knowing of no checkout but through ``environment``."""
-    kept = {k: v for k, v in os.environ.items() if k not in ("DOMAINBED_HOME", "NDCL_BACKEND")}
-    return subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        env={**kept, "PYTHONPATH": str(ROOT), **environment},
-        cwd=cwd, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
 
 
 def test_help_needs_no_checkout(tmp_path):
@@ -96,7 +84,7 @@ def test_names_are_registered_once(python):
 
 
 @needs_checkout
-def test_hyper_parameters_are_those_of_the_data_set_without_the_setting(python):
+def test_hyper_parameters_are_those_of_the_dataset_without_the_setting(python):
     outcome = python.run(
         "-c",
         """if True:
@@ -190,6 +178,32 @@ def test_data_that_cannot_be_used_is_a_plain_error_in_the_runs_log_too(
     assert said in outcome.out  # DomainBed copies both streams to standard output
     assert said.startswith(f"error: {message}")
     assert not (tmp_path / "out" / "results.jsonl").exists()
+
+
+@needs_checkout
+def test_a_run_without_weights_and_network_fails_within_seconds(python, tmp_path):
+    write_images(tmp_path / "abc", ["a", "b", "c"], ["x", "y"], per_class=9, size=64)
+    outcome = python.run(
+        "-c",
+        """if True:
+        import os, socket, sys
+        os.environ["TORCH_HOME"] = os.environ["HF_HOME"] = os.path.abspath("nothing")
+        swallowing = socket.create_server(("127.0.0.1", 0))
+        for variable in ("http_proxy", "https_proxy"):
+            os.environ[variable] = "http://127.0.0.1:%d" % swallowing.getsockname()[1]
+        from ndcl_domainbed.attach.command_line import main
+        from ndcl_domainbed.scripts.cli import run
+        from ndcl_domainbed.testbed.networks import weight_downloads
+        weight_downloads.SECONDS = 0.5
+        run(main, ["domainbed.scripts.train", "--dataset", "abc", "--data_dir", ".",
+                   "--algorithm", "ERM", "--output_dir", "out"])
+        """,
+        cwd=tmp_path,
+    )
+    assert outcome.status == 2
+    line, advice = (tmp_path / "out" / "err.txt").read_text().splitlines()[-2:]
+    assert line.startswith("error: the pretrained weights of resnet50 and resnet50_augmix could no")
+    assert "`ndcl-domainbed download --weights resnet50 resnet50_augmix`" in advice
 
 
 @needs_checkout

@@ -75,7 +75,7 @@ assert hparams.n_steps == 2
     assert not {"label_counts", "train_sets", "n_steps"} & set(record["hparams"])
 
 
-def test_algorithms_that_need_label_counts_have_them_on_ordinary_data_sets(python, tmp_path):
+def test_algorithms_that_need_label_counts_have_them_on_ordinary_datasets(python, tmp_path):
     outcome = python.run(
         "-c",
         RUN_TRAIN
@@ -97,7 +97,36 @@ assert len(found["uda_splits"]) == 2
     assert outcome.status == 0, outcome.err
 
 
-def test_class_balanced_sampling_works_on_an_imbalanced_data_set(python, tmp_path):
+def test_every_saved_model_loads_by_domainbeds_recipe_and_by_ours(python, tmp_path):
+    outcome = python.run(
+        "-c",
+        RUN_TRAIN
+        + """
+import torch
+from domainbed import algorithms
+from ndcl_domainbed import load_model
+from ndcl_domainbed.algorithms import classes
+
+images = torch.rand(5, 3, 28, 28)
+for name in ("ERM", *classes()):
+    trained = run("--dataset", "Tiny28_Duality", "--algorithm", name, "--steps", "1",
+                  "--hparams", '{"batch_size": 4}', "--output_dir", name)["algorithm"].eval()
+    saved = torch.load(f"{name}/model.pkl")
+    loaded = algorithms.get_algorithm_class(saved["args"]["algorithm"])(
+        saved["model_input_shape"], saved["model_num_classes"], saved["model_num_domains"],
+        saved["model_hparams"])
+    loaded.load_state_dict(saved["model_dict"])
+    expected = trained.predict(images).softmax(1)
+    assert torch.allclose(loaded.eval().predict(images).softmax(1), expected, atol=1e-6), name
+    found = load_model(name, "cpu").predict(images).probabilities
+    assert torch.allclose(found, expected, atol=1e-6), name
+""",
+        cwd=tmp_path,
+    )
+    assert outcome.status == 0, outcome.err
+
+
+def test_class_balanced_sampling_works_on_an_imbalanced_dataset(python, tmp_path):
     outcome = python.run(
         "-c",
         RUN_TRAIN

@@ -67,7 +67,7 @@ def test_the_jobs_of_a_sweep_run_to_done(two_jobs):
         assert {"env0_in_acc", "env0_out_acc", "env2_out_acc"} <= set(records[0])
 
 
-def test_both_collectors_show_the_data_set_by_its_name(two_jobs, python):
+def test_both_collectors_show_the_dataset_by_its_name(two_jobs, python):
     folder, _, _ = two_jobs
     outcome = python.run(*ATTACH, "domainbed.scripts.collect_results", "--input_dir", folder)
     assert outcome.status == 0, outcome.err
@@ -98,7 +98,7 @@ def test_the_chosen_hyper_parameters_can_be_listed(two_jobs, python):
     assert str(started[0]) in outcome.out
 
 
-def test_a_folder_of_images_is_a_data_set_by_its_path(python, tmp_path):
+def test_a_folder_of_images_is_a_dataset_by_its_path(python, tmp_path):
     write_images(tmp_path / "faces", ["a", "b", "c"], ["x", "y"], per_class=9)
     for dataset in ("faces_Exponential", tmp_path / "faces"):
         outcome = python.run(
@@ -116,18 +116,6 @@ def test_a_folder_of_images_is_a_data_set_by_its_path(python, tmp_path):
     assert "Dataset: faces_Exponential, model selection" in outcome.out
     assert f"Dataset: {tmp_path}/faces, model selection" in outcome.out
     assert "no table for /no/longer/here: there is no such dataset here.\n" in outcome.err
-
-
-def test_digits_train_on_the_checkout(python, tmp_path):
-    outcome = python.run(
-        *TRAIN, "--dataset", "DigitsDG_Duality", "--data_dir", tmp_path, "--algorithm", "NDCL",
-        "--steps", 1, "--output_dir", tmp_path, cwd=tmp_path,
-    )  # fmt: skip
-    assert outcome.status == 0, outcome.err
-    record = json.loads((tmp_path / "results.jsonl").read_text())
-    assert record["hparams"]["batch_size"] == 64
-    assert record["hparams"]["lr"] == 1e-3
-    assert set(record) >= {f"env{env}_{split}_acc" for env in range(4) for split in ("in", "out")}
 
 
 def test_what_is_not_ours_trains_as_without_us(python, tmp_path):

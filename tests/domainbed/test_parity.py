@@ -102,13 +102,13 @@ def _seed_all(seed):
 
 
 def _train(algorithm, dtype):
-    for step in range(5):
+    for step in range(3):
         _seed_all(step)
         algorithm.update([(x.to(dtype), y.clone()) for x, y in _minibatches(step)], None)
 
 
 @pytest.mark.parametrize("case", UPDATES)
-def test_five_updates_end_in_the_same_parameters(case, reference):
+def test_three_updates_end_in_the_same_parameters(case, reference):
     name = case.split(",")[0]
     hparams = reference.hparams.default_hparams(name, "Debug28") | UPDATES[case]
     if name == "ARM":
@@ -134,24 +134,18 @@ def test_five_updates_end_in_the_same_parameters(case, reference):
 
 
 @pytest.mark.parametrize("name", SHARED)
-@pytest.mark.parametrize("dataset", ["Debug28", "ColoredMNIST", "PACS", "OfficeHome", "DomainNet"])
-def test_default_hparams_agree(name, dataset, reference):
-    theirs = reference.hparams.default_hparams(name, dataset)
+def test_hparams_agree(name, reference):
     declared = hparams_of(embedded.classes()[name])
-    ours = {key: hparam.default_for(dataset) for key, hparam in declared.items()}
-    assert {key: ours.get(key) for key in theirs} == theirs
-    assert set(ours) - set(theirs) <= {*NETWORK, *ADAPTER, "as_published"}
-
-
-@pytest.mark.parametrize("name", SHARED)
-def test_random_hparams_agree_over_200_seeds(name, reference):
-    declared = hparams_of(embedded.classes()[name])
-    datasets = ["Debug28", "PACS", "VLCS", "OfficeHome", "TerraIncognita", "DomainNet"]
-    for trial in range(200):
-        dataset, seed = datasets[trial % len(datasets)], seed_hash(trial + 1, trial % 3)
-        theirs = reference.hparams.random_hparams(name, dataset, seed)
-        ours = {key: declared[key].random_for(dataset, key, seed) for key in theirs}
-        assert ours == theirs, (dataset, seed)
+    for dataset in ("Debug28", "ColoredMNIST", "PACS", "OfficeHome", "DomainNet"):
+        theirs = reference.hparams.default_hparams(name, dataset)
+        ours = {key: hparam.default_for(dataset) for key, hparam in declared.items()}
+        assert {key: ours.get(key) for key in theirs} == theirs
+        assert set(ours) - set(theirs) <= {*NETWORK, *ADAPTER, "as_published"}
+        for trial in range(40):
+            seed = seed_hash(trial + 1, trial % 3)
+            theirs = reference.hparams.random_hparams(name, dataset, seed)
+            ours = {key: declared[key].random_for(dataset, key, seed) for key in theirs}
+            assert ours == theirs, (dataset, seed)
 
 
 ADDITIONS = """

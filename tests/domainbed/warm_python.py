@@ -31,6 +31,16 @@ class Outcome(NamedTuple):
     err: str
 
 
+def cold(arguments, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a new ``python`` that knows of no checkout but through ``environment``."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("DOMAINBED_HOME", "NDCL_BACKEND")}
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        env={**kept, "PYTHONPATH": str(ROOT), **environment},
+        cwd=cwd, capture_output=True, text=True, timeout=LIMIT, check=False,
+    )  # fmt: skip
+
+
 class WarmPython:
     """Runs ``python -m …`` and ``python -c …`` with the backend ``domainbed``.
 
@@ -79,7 +89,6 @@ class WarmPython:
 
 
 def _serve() -> None:
-
     for line in sys.stdin:
         request = json.loads(line)
         child = os.fork()

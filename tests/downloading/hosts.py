@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import re
 import socket
-import struct
 import threading
 from dataclasses import dataclass, field
 
@@ -14,18 +13,16 @@ from dataclasses import dataclass, field
 class Served:
     """One file of a host, and its manners.
 
-    ``cuts`` are the numbers of bytes after which the next connections end, ``statuses`` what the
-    next requests are answered with instead of the file.
+    ``cuts`` are the numbers of bytes after which the next connections end, ``status`` what
+    requests are answered with instead of the file, ``stalls_after`` the bytes after which nothing
+    more is sent.
     """
 
     body: bytes
     content_type: str = "application/octet-stream"
     ranges: bool = True
-    etag: str | None = '"1"'
-    announces_length: bool = True
     cuts: list[int] = field(default_factory=list)
-    resets: bool = False
-    statuses: list[int] = field(default_factory=list)
+    status: int | None = None
     stalls_after: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -75,7 +72,7 @@ class _Server(http.server.ThreadingHTTPServer):
         self.host = host
 
     def handle_error(self, request, client_address):
-        """Say nothing of clients that go away: tests make them do so."""
+        """Ignore clients that go away: tests make them do so."""
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -83,58 +80,34 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     server: _Server
 
-    def do_HEAD(self):
-        """Send the headers of the file."""
-        self._answer(head=True)
-
     def do_GET(self):
         """Send the file, or what its manners have instead."""
-        self.server.host.asked.append((self.path, self.headers.get("Range")))
-        self._answer(head=False)
-
-    def _answer(self, *, head):
-        served = self.server.host.files.get(self.path)
-        if served is None:
-            self.send_error(404)
-        elif served.statuses:
-            self.send_error(served.statuses.pop(0))
-        else:
-            self._send(served, head)
-
-    def _send(self, served, head):
-        first = self._first_byte(served)
-        whole = len(served.body)
-        if first is not None and first >= whole:
-            self.send_error(416)
+        host = self.server.host
+        host.asked.append((self.path, self.headers.get("Range")))
+        served = host.files.get(self.path)
+        if served is None or served.status:
+            self.send_error(served.status if served else 404)
             return
-        body = served.body[first or 0 :]
-        headers = {"Content-Type": served.content_type} | served.headers
-        if served.announces_length:
-            headers["Content-Length"] = len(body)
-        if served.etag is not None:
-            headers["ETag"] = served.etag
-        if first is not None:
-            headers["Content-Range"] = f"bytes {first}-{whole - 1}/{whole}"
+        match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        first = int(match[1]) if match and served.ranges else None
+        whole, body = len(served.body), served.body[first or 0 :]
         self.send_response(200 if first is None else 206)
-        for name, value in headers.items():
-            self.send_header(name, str(value))
+        self.send_header("Content-Type", served.content_type)
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in served.headers.items():
+            self.send_header(name, value)
+        if first is not None:
+            self.send_header("Content-Range", f"bytes {first}-{whole - 1}/{whole}")
         self.end_headers()
-        if not head:
+        if self.command != "HEAD":
             self._send_body(served, body)
 
-    def _first_byte(self, served):
-        """Return the byte that a range begins with; None if the whole file is to be sent."""
-        match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        if match is None or not served.ranges:
-            return None
-        if self.headers.get("If-Range", served.etag) != served.etag:
-            return None
-        return int(match[1])
+    do_HEAD = do_GET
 
     def _send_body(self, served, body):
         if served.cuts:
             self.wfile.write(body[: served.cuts.pop(0)])
-            self._end(served.resets)
+            self.connection.shutdown(socket.SHUT_RDWR)
         elif served.stalls_after is not None:
             self.wfile.write(body[: served.stalls_after])
             self.server.host.stalled.set()
@@ -142,14 +115,5 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         else:
             self.wfile.write(body)
 
-    def _end(self, resets):
-        """Close the connection, abruptly or not."""
-        if resets:
-            linger = struct.pack("ii", 1, 0)
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-            self.connection.close()
-        else:
-            self.connection.shutdown(socket.SHUT_RDWR)
-
     def log_message(self, *_):
-        """Say nothing."""
+        """Log nothing."""

@@ -1,13 +1,17 @@
+"""From archives, and from Parquet files, to the folders of the domains."""
+
 from __future__ import annotations
+
+import json
 
 import pytest
 
-from ndcl_domainbed.downloading.arranging import from_archives
-from ndcl_domainbed.downloading.errors import BadArchive
+from ndcl_domainbed.downloading.arranging import arrange_archives
+from ndcl_domainbed.downloading.parquet import arrange_parquet
+from ndcl_domainbed.downloading.recipe import SourceFailure
 from tests.downloading.toys import (
     CLASSES,
     DOMAINS,
-    Listener,
     picture,
     tarred,
     toy_files,
@@ -15,6 +19,9 @@ from tests.downloading.toys import (
     tree,
     zipped,
 )
+
+arrow = pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
 
 PLAIN = toy_files(top="")
 
@@ -26,17 +33,13 @@ def arrange(tmp_path, *archives, **changes):
         files.append(tmp_path / f"archive{number}")
         files[-1].write_bytes(content)
     bench.mkdir()
-    return tree(from_archives(toy_recipe(**changes), files, bench, Listener()))
+    return tree(arrange_archives(toy_recipe(**changes), files, bench))
 
 
 @pytest.mark.parametrize("top", ["", "kfold/", "./", "a/b/c/"])
 def test_domains_are_found_wherever_they_lie(tmp_path, top):
-    assert arrange(tmp_path, tarred(toy_files(top))) == PLAIN
-
-
-def test_only_the_domains_are_taken(tmp_path):
-    more = {"toy/readme.txt": b"x", "toy/splits/cat/0.png": picture(1), "toy/ink/list.txt": b"x"}
-    assert arrange(tmp_path, zipped(toy_files() | more)) == PLAIN
+    more = {f"{top}readme.txt": b"x", "splits/cat/0.png": picture(1), f"{top}ink/list.txt": b"x"}
+    assert arrange(tmp_path, tarred(toy_files(top) | more)) == PLAIN
 
 
 @pytest.mark.parametrize("domains", [DOMAINS, DOMAINS[:1]])
@@ -48,13 +51,6 @@ def test_a_level_between_domain_and_class_is_left_out(tmp_path, domains):
     }
     assert files != PLAIN
     assert arrange(tmp_path, zipped(files)) == PLAIN
-
-
-def test_a_level_that_also_holds_images_is_refused(tmp_path):
-    files = {f"ink/images/{i}.png": picture(i) for i in range(2)}
-    files |= {name.replace("ink/", "ink/images/"): content for name, content in PLAIN.items()}
-    with pytest.raises(BadArchive, match="ink/images is the only folder of its domain and holds b"):
-        arrange(tmp_path, zipped(files))
 
 
 def test_an_archive_for_each_domain(tmp_path):
@@ -70,7 +66,7 @@ def test_names_get_their_usual_spelling(tmp_path):
     assert arrange(tmp_path, zipped(files), aliases={"india": "ink"}) == PLAIN
 
 
-def test_a_class_too_much_is_left_for_the_verification_to_name(tmp_path):
+def test_a_surplus_class_is_left_for_the_verification_to_name(tmp_path):
     files = toy_files("", classes=[*CLASSES, "owl"])
     assert set(arrange(tmp_path, zipped(files))) == set(files)
 
@@ -82,23 +78,94 @@ def test_a_class_too_much_is_left_for_the_verification_to_name(tmp_path):
         (toy_files(classes=["cat"]), "has no images of the class fire_dog in ink"),
         (toy_files(classes=["train", "test"]), "has no images of the class cat, fire_dog in ink"),
         (toy_files("a/b/c/d/e/"), "has no folder with the domains"),
-        (toy_files() | {"toy/ink/cat/": b""}, None),
-        (dict.fromkeys(toy_files(), b"") | {"x": b""}, None),
         ({name + ".txt": b"x" for name in toy_files()}, "has no images of the class"),
+        (
+            {name.replace("ink/", "ink/images/"): b for name, b in PLAIN.items()}
+            | {"ink/images/0.png": picture(1)},
+            "ink/images is the only folder of its domain and holds b",
+        ),
     ],
 )
 def test_what_is_missing_is_named(tmp_path, files, reason):
-    if reason is None:
-        arrange(tmp_path, zipped(files))
-        return
-    with pytest.raises(BadArchive, match=reason):
+    with pytest.raises(SourceFailure, match=reason):
         arrange(tmp_path, zipped(files))
 
 
-def test_progress_is_shown_for_each_archive(tmp_path):
-    view, bench = Listener(), tmp_path / "bench"
+def rows():
+    """The rows of the toy dataset as the Hub keeps them: class numbers, and names apart."""
+    return [
+        {
+            "image": {"bytes": content, "path": file}, "domain": domain,
+            "label": CLASSES.index(name),
+        }
+        for path, content in PLAIN.items()
+        for domain, name, file in [path.split("/")]
+    ]  # fmt: skip
+
+
+def from_rows(tmp_path, *parts, names=CLASSES):
+    """Arrange Parquet files with these rows; return path -> content of the result."""
+    features = {"label": {"names": list(names), "_type": "ClassLabel"}}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    files, bench = [], tmp_path / "bench"
+    for number, part in enumerate(parts):
+        files.append(tmp_path / f"train-{number}.parquet")
+        table = arrow.Table.from_pylist(part)
+        parquet.write_table(table.replace_schema_metadata(metadata), files[-1])
     bench.mkdir()
-    (tmp_path / "a.zip").write_bytes(zipped(toy_files()))
-    from_archives(toy_recipe(), [tmp_path / "a.zip"], bench, view)
-    assert list(view.steps) == ["a.zip: unpacking"]
-    assert len(view.steps["a.zip: unpacking"]) == len(PLAIN)
+    return tree(arrange_parquet(toy_recipe(), files, bench))
+
+
+def test_rows_become_files_under_their_own_names_in_the_usual_spelling(tmp_path):
+    given = rows()
+    for row in given:
+        row["domain"] = row["domain"].title().replace(" ", "")
+    assert from_rows(tmp_path, given[:5], given[5:], names=["Cat", "Fire Dog"]) == PLAIN
+
+
+def test_images_without_names_are_numbered_and_none_takes_the_name_of_another(tmp_path):
+    given = rows()
+    for row in given:
+        row["image"]["path"] = None
+    given[0]["image"]["bytes"] = b"\xff\xd8\xff jpeg"
+    given[4]["image"]["path"] = given[5]["image"]["path"] = "same.png"
+    found = from_rows(tmp_path, given)
+    assert sorted(name.rpartition("/")[2] for name in found) == [
+        *(f"row_{i:06d}.{'png' if i else 'jpg'}" for i in range(len(given)) if i != 4),
+        "same.png",
+    ]
+    assert sorted(found.values()) == sorted(row["image"]["bytes"] for row in given)
+
+
+@pytest.mark.parametrize("name", ["../../../out.png", "/out.png", "..\\..\\out.png", ".out.png"])
+def test_names_of_rows_do_not_lead_out_of_the_folder(tmp_path, name):
+    given = rows()
+    given[0]["image"]["path"] = name
+    given[1]["domain"] = "../ink"
+    assert len(from_rows(tmp_path, given)) == len(PLAIN)
+    assert {path.name for path in tmp_path.iterdir()} == {"bench", "train-0.parquet"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"domain": "owls"}, {"label": 9}, {"label": -1}, {"label": None}, {"image": None},
+        {"image": {"bytes": None, "path": "a.png"}},
+    ],
+)  # fmt: skip
+def test_rows_that_do_not_belong_to_the_dataset(tmp_path, change):
+    given = rows()
+    given[-1] |= change
+    with pytest.raises(SourceFailure, match="not the expected Parquet file"):
+        from_rows(tmp_path, given)
+
+
+def test_parquet_files_of_another_form(tmp_path):
+    with pytest.raises(SourceFailure, match="no images of the domain oil paint"):
+        from_rows(tmp_path, [row for row in rows() if row["domain"] == "ink"])
+    broken, other = tmp_path / "broken.parquet", tmp_path / "other.parquet"
+    broken.write_bytes(b"PAR1" + picture(1))
+    parquet.write_table(arrow.Table.from_pylist([{"text": "x"}]), other)
+    for path in (broken, other):
+        with pytest.raises(SourceFailure, match="not the expected Parquet file"):
+            arrange_parquet(toy_recipe(), [path], tmp_path / "bench")

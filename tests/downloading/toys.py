@@ -1,4 +1,4 @@
-"""Small datasets, archives and views for the tests of downloads."""
+"""Small datasets and archives for the tests of downloads."""
 
 from __future__ import annotations
 
@@ -6,34 +6,13 @@ import hashlib
 import io
 import tarfile
 import zipfile
-from contextlib import contextmanager
 
 from PIL import Image
 
-from ndcl_domainbed.downloading.arranging import from_archives
-from ndcl_domainbed.downloading.downloaders import Patience
 from ndcl_domainbed.downloading.recipe import Recipe, RemoteFile, Way
 
-HASTY = Patience(timeout=5.0, max_stalls=3, pause=0.0)
 DOMAINS = ("ink", "oil paint")
 CLASSES = ("cat", "fire_dog")
-PER_CLASS = 3
-
-
-class Listener:
-    """A view that keeps what it is given."""
-
-    def __init__(self):
-        self.lines = []
-        self.steps = {}
-
-    def say(self, line):
-        self.lines.append(line)
-
-    @contextmanager
-    def progress(self, what, unit="bytes"):
-        calls = self.steps.setdefault(what, [])
-        yield lambda done, total: calls.append((done, total))
 
 
 def picture(shade):
@@ -49,7 +28,7 @@ def toy_files(top="toy/", domains=DOMAINS, classes=CLASSES):
         f"{top}{domain}/{name}/{i}.png": picture(10 * i + 3 * len(domain) + len(name))
         for domain in domains
         for name in classes
-        for i in range(PER_CLASS)
+        for i in range(3)
     }
 
 
@@ -77,14 +56,14 @@ def md5(content):
 
 def toy_recipe(*ways, **changes):
     """A recipe for the toy dataset; a way may be given as the address of its only file."""
-    settled = [
-        way if isinstance(way, Way) else Way((RemoteFile(f"toy{i}", (way,)),), from_archives)
-        for i, way in enumerate(ways)
-    ]
     given = {
         "dataset": "Toy", "folder": "toy_data", "domains": DOMAINS, "classes": CLASSES,
         "summary": "cats and dogs", "paper": "A. Author. Toys. 2020", "terms": "do as you like",
-        "largest": 10**6, "ways": tuple(settled),
+        "largest": 10**6,
+        "ways": tuple(
+            way if isinstance(way, Way) else Way((RemoteFile(f"toy{i}", (way,)),))
+            for i, way in enumerate(ways)
+        ),
     }  # fmt: skip
     return Recipe(**(given | changes))
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, recall_score
 
 from imbalance_splits.errors import InputError
 from imbalance_splits.shots import (
@@ -15,6 +15,7 @@ from imbalance_splits.shots import (
     count_correct,
     describe_empty_groups,
     group_accuracies,
+    macro_f1,
     overall_accuracy,
     shot_groups,
     worst_class_accuracy,
@@ -133,3 +134,14 @@ def test_no_image_is_neither_nan_nor_zero():
 def test_labels_without_predictions_are_refused():
     with pytest.raises(InputError, match="3 labels but 2 predictions"):
         count_correct([0, 1, 1], [0, 1], 2)
+
+
+@settings(deadline=None, derandomize=True, max_examples=50)
+@given(predicted())
+def test_macro_f1_is_scikit_learns_over_the_classes_that_occur(case):
+    classes, labels, predictions, _ = case
+    correct, total = count_correct(labels, predictions, classes)
+    expected = f1_score(labels, predictions, labels=sorted(set(labels)), average="macro")
+    taken = np.bincount(predictions, minlength=classes)
+    assert macro_f1(correct, total, taken) == pytest.approx(expected)
+    assert macro_f1(0 * correct, 0 * total, taken) is None

@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 
 from imbalance_splits.make_table import table_for
-from imbalance_splits.show import table_text
+from imbalance_splits.show import format_table
 
 
 def cells(text):
@@ -12,7 +12,7 @@ def cells(text):
 
 
 def test_a_small_table_has_a_row_for_each_domain():
-    text = table_text(table_for("PACS", "TotalHeavyTail"), ["S"])
+    text = format_table(table_for("PACS", "TotalHeavyTail"), ["S"])
     rows = cells(text)
     counts = [85, 32, 5, 2, 3, 18, 333]
     assert rows["P"] == [*map(str, counts), str(sum(counts)), f"{333 / 2:.1f}"]
@@ -25,13 +25,13 @@ def test_a_small_table_has_a_row_for_each_domain():
 
 
 def test_all_targets_unless_told():
-    text = table_text(table_for("VLCS", "Cross"))
+    text = format_table(table_for("VLCS", "Cross"))
     assert re.findall(r"Target (\w)", text) == ["C", "L", "V", "S"]
 
 
 def test_a_large_table_has_a_row_for_each_class():
     table = table_for("OfficeHome", "Duality")
-    rows = cells(table_text(table, ["A"]))
+    rows = cells(format_table(table, ["A"]))
     assert rows["Candles"] == ["1", "2", "75", "26.0", "Many"]
     assert set(table.classes) <= set(rows)
     assert rows["total"][:3] == [str(n) for n in table.counts("A").sum(axis=1)]
@@ -40,7 +40,7 @@ def test_a_large_table_has_a_row_for_each_class():
 
 
 def test_a_generated_table_says_how():
-    text = table_text(table_for("PACS", "Duality", parameters={"c": 2.5, "seed": 9}), ["A"])
+    text = format_table(table_for("PACS", "Duality", parameters={"c": 2.5, "seed": 9}), ["A"])
     assert (
         "Generated with validation 15, q 0.2, lower 1, c 2.5, middle_range [40, 50], seed 9" in text
     )
@@ -49,4 +49,4 @@ def test_a_generated_table_says_how():
 def test_what_made_a_table_may_have_been_edited_by_hand():
     table = table_for("PACS", "Cross", parameters={"c": 2.5})
     table.provenance["parameters"] = None
-    assert table_text(table, ["A"]).startswith("PACS Cross\nGenerated with")
+    assert format_table(table, ["A"]).startswith("PACS Cross\nGenerated with")

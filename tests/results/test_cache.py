@@ -9,7 +9,8 @@ import sys
 import pandas as pd
 import pytest
 
-from ndcl_domainbed.results import cache, load, read_sweep
+from ndcl_domainbed import results
+from ndcl_domainbed.results import cache, read_sweep
 from tests.results.builder import random_sweep, record, write_run
 
 
@@ -20,6 +21,11 @@ def sweep(tmp_path, monkeypatch):
     root = random_sweep(tmp_path / "sweep", draws=1, trials=1, pairs=False)
     settle(root)
     return root
+
+
+def load(root) -> pd.DataFrame:
+    """Return the records without the details, which no cache holds."""
+    return results.load(root, details=False)
 
 
 def settle(root):
@@ -51,10 +57,9 @@ def parsed(monkeypatch):
     seen: list[str] = []
     original = cache.parse_files
 
-    def spy(files):
-        files = list(files)
+    def spy(files, **options):
         seen.extend(file.folder.rpartition("/")[2] for file in files)
-        return original(files)
+        return original(files, **options)
 
     monkeypatch.setattr(cache, "parse_files", spy)
     return seen

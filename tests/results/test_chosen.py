@@ -34,20 +34,6 @@ def test_the_chosen_draws_come_with_their_hparams(sweep):
     assert table["hparams.mixup"].isna().tolist() == [True, False, True, False]
 
 
-def test_nothing_chosen_is_an_empty_table(sweep):
-    nothing = Leaderboards("balanced", select(sweep.frame(), "balanced"))
-    assert selected_hparams(sweep, [nothing]).empty
-
-
-def test_every_run_has_a_row_at_its_selected_step(sweep):
-    table = every_run(sweep, ["training"])
-    assert len(table) == 4
-    assert table["step"].tolist() == [5] * 4
-    picked = table[table["chosen"]]
-    assert picked["hparams_seed"].tolist() == [1, 1]
-    assert sorted(picked["algorithm"]) == ["ERM", "NDCL"]
-
-
 def test_a_table_is_written_and_read_again(sweep, tmp_path):
     table = every_run(sweep, ["training"])
     path = tmp_path / "new" / "table.csv"

@@ -7,7 +7,7 @@ import os
 import pytest
 
 import ndcl_domainbed
-from ndcl_domainbed import backend
+from ndcl_domainbed.git import NoAnswer, short_commit
 from ndcl_domainbed.results import read_sweep
 from ndcl_domainbed.results.leaderboards import build
 from ndcl_domainbed.results.report import page
@@ -46,7 +46,7 @@ def test_variables_of_git_do_not_lead_elsewhere(checkout, tmp_path, monkeypatch)
     expected = find_commit(checkout)
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "nowhere"))
     assert find_commit(checkout) == expected != ""
-    assert backend._commit_of(checkout) == expected.removeprefix("commit ")
+    assert short_commit(checkout) == expected.removeprefix("commit ")
 
 
 def test_a_git_that_does_not_answer_is_not_waited_for(checkout, tmp_path, monkeypatch):
@@ -57,7 +57,9 @@ def test_a_git_that_does_not_answer_is_not_waited_for(checkout, tmp_path, monkey
     monkeypatch.setattr("ndcl_domainbed.git.SECONDS", 0.1)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.chdir(checkout)
-    assert (find_commit(checkout), backend._commit_of(checkout)) == ("", "unknown")
+    assert find_commit(checkout) == ""
+    with pytest.raises(NoAnswer):
+        short_commit(checkout)
 
 
 def test_without_a_checkout_nothing_is_said(checkout, tmp_path, monkeypatch):

@@ -42,7 +42,7 @@ NDCL_PAIRS = {(0, 0): [(0, 10), (0, 90)]}
 # ERM env0   40, 70: 55, 15/√2   50, 10: 30, 20/√2   60, 80: 70, 10/√2
 # ERM env1   12, 44: 28, 16/√2   36, 22: 29,  7/√2   24, 22: 23,  1/√2
 # Avg        41.5                29.5                46.5
-# NDCL env0  33, one trial: 0.0  66                  66
+# NDCL env0  33, one trial       66                  66
 #
 # and the averages, where a trial's mean over its domains comes first:
 #
@@ -56,51 +56,49 @@ EXPECTED = """\
 Total records: 28
 Runs: 14 done.
 Accuracy in percent; +/- is the standard error over trials \
-(population standard deviation / root of their number; 0.0 for a single trial).
+(population standard deviation / root of their number; a single trial has none); \
+(n=2): over fewer trials than other figures of its table.
 
 -------- Dataset: mine, model selection method: training-domain validation set
 Algorithm             env0                  env1                  Avg
 ERM                   55.0 +/- 10.6         28.0 +/- 11.3         41.5
-NDCL                  33.0 +/- 0.0          X                     X
+NDCL                  33.0 (n=1)            X                     X
   X under env1 for NDCL: no run with this test domain alone
-  X under Avg for NDCL: a figure of the row is missing
+  X under Avg for NDCL: no trial has every test domain; the table by domain says what is missing
 
 -------- Averages, model selection method: training-domain validation set
 Algorithm                  mine                       Avg
 ERM                        41.5 +/- 11.0              41.5
 NDCL                       X                          X
-  X under mine for NDCL: no trial has all the test domains of this table \
-(mine env1: no run with this test domain alone)
+  X under mine for NDCL: no trial has every test domain; the table by domain says what is missing
   X under Avg for NDCL: a figure of the row is missing
 
 -------- Dataset: mine, model selection method: leave-one-domain-out cross-validation
 Algorithm             env0                  env1                  Avg
 ERM                   30.0 +/- 14.1         29.0 +/- 4.9          29.5
-NDCL                  66.0 +/- 0.0          X                     X
+NDCL                  66.0 (n=1)            X                     X
   X under env1 for NDCL: no run with this test domain alone
-  X under Avg for NDCL: a figure of the row is missing
+  X under Avg for NDCL: no trial has every test domain; the table by domain says what is missing
 
 -------- Averages, model selection method: leave-one-domain-out cross-validation
 Algorithm                  mine                       Avg
 ERM                        29.5 +/- 9.5               29.5
 NDCL                       X                          X
-  X under mine for NDCL: no trial has all the test domains of this table \
-(mine env1: no run with this test domain alone)
+  X under mine for NDCL: no trial has every test domain; the table by domain says what is missing
   X under Avg for NDCL: a figure of the row is missing
 
 -------- Dataset: mine, model selection method: test-domain validation set (oracle)
 Algorithm             env0                  env1                  Avg
 ERM                   70.0 +/- 7.1          23.0 +/- 0.7          46.5
-NDCL                  66.0 +/- 0.0          X                     X
+NDCL                  66.0 (n=1)            X                     X
   X under env1 for NDCL: no run with this test domain alone
-  X under Avg for NDCL: a figure of the row is missing
+  X under Avg for NDCL: no trial has every test domain; the table by domain says what is missing
 
 -------- Averages, model selection method: test-domain validation set (oracle)
 Algorithm                  mine                       Avg
 ERM                        46.5 +/- 3.2               46.5
 NDCL                       X                          X
-  X under mine for NDCL: no trial has all the test domains of this table \
-(mine env1: no run with this test domain alone)
+  X under mine for NDCL: no trial has every test domain; the table by domain says what is missing
   X under Avg for NDCL: a figure of the row is missing
 """
 

@@ -17,11 +17,6 @@ def test_names_that_do_not_fit_the_number_of_domains_are_not_taken():
     assert environment_names("PACS", 4, ["x"]) == ["A", "C", "P", "S"]
 
 
-def test_without_records_the_known_names_serve():
-    assert environment_names("VLCS", 0) == ["C", "L", "S", "V"]
-    assert environment_names("mine", 0) == []
-
-
 def test_the_reference_comes_last_and_others_before_it():
     assert ordered_algorithms(["Z", "NDCL", "RSC", "ERM"]) == ["ERM", "RSC", "Z", "NDCL"]
 

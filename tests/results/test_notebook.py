@@ -14,10 +14,10 @@ def test_a_leaderboard_as_numbers(tmp_path):
         write_run(tmp_path / str(trial), [record(0, shares, test_envs=[0], trial_seed=trial)])
     board = results.leaderboard(results.load(tmp_path), "training")
     row = board.loc["ERM"]
-    assert row["env0", "mean"] == pytest.approx(50)
-    assert row["env0", "error"] == pytest.approx(10 / 2**0.5)
+    assert row["env0", "mean"] == pytest.approx(0.5)
+    assert row["env0", "error"] == pytest.approx(0.1 / 2**0.5)
     assert row["env0", "trials"] == 2
-    assert row["Overall", "mean"] == pytest.approx(50)
+    assert row["Overall", "mean"] == pytest.approx(0.5)
     assert row["env1"].isna()["mean"]
 
 
@@ -27,7 +27,7 @@ def test_the_numbers_are_those_of_the_tables(tmp_path):
     (built,) = build(results.read_sweep(tmp_path), ["leave_one_out"])
     for name, cells in built.tables[0].rows:
         for column, cell in zip(built.tables[0].columns, cells, strict=True):
-            assert board.loc[name, (column, "mean")] == cell.mean
+            assert board.loc[name, (column, "mean")] == pytest.approx(cell.mean / 100)
 
 
 def test_what_is_missing_is_no_number_among_numbers(tmp_path):

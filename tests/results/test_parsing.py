@@ -3,10 +3,12 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ndcl_domainbed.results.parsing import parse, read_class_accuracies
+from ndcl_domainbed.results.details import class_accuracies
+from ndcl_domainbed.results.parsing import parse
 from tests.results.builder import record
 
 RECORD = record(3, {"0_in": 0.25, "0_out": 0.5, "1_in": 1.0, "1_out": 0.75}, test_envs=[0])
@@ -17,7 +19,7 @@ def line(made) -> bytes:
 
 
 def values(run) -> dict[str, list[float]]:
-    return {name: run.values[:, i].tolist() for i, name in enumerate(run.columns)}
+    return {name: column.tolist() for name, column in run.columns.items()}
 
 
 def test_numbers_of_a_record_come_out_unchanged():
@@ -42,7 +44,7 @@ def test_torn_corrupt_and_foreign_lines_are_counted_and_passed_over():
     data = good + b"\x00\xff garbage\n" + b'{"other": "json"}\n' + b"[1]\n\n" + good + good[:90]
     parsed = parse(data)
     assert parsed.bad_lines == 4
-    assert [len(run.values) for run in parsed.runs] == [2]
+    assert [run.n_records for run in parsed.runs] == [2]
 
 
 @settings(deadline=None, derandomize=True, max_examples=60)
@@ -51,7 +53,7 @@ def test_a_file_cut_anywhere_gives_its_whole_lines(cut):
     data = b"".join(line({**RECORD, "step": step}) for step in range(4))
     cut %= len(data) + 1
     parsed = parse(data[:cut])
-    rows = sum(len(run.values) for run in parsed.runs)
+    rows = sum(run.n_records for run in parsed.runs)
     whole = data[:cut].count(b"\n")
     torn = data[:cut].rpartition(b"\n")[2]
     complete = bool(torn) and data[cut : cut + 1] == b"\n"  # only the line's end is missing
@@ -60,7 +62,7 @@ def test_a_file_cut_anywhere_gives_its_whole_lines(cut):
 
 
 def test_last_line_without_its_end_counts_if_it_is_whole():
-    assert len(parse(line(RECORD).rstrip()).runs[0].values) == 1
+    assert parse(line(RECORD).rstrip()).runs[0].n_records == 1
 
 
 def test_nan_and_infinity_as_python_writes_them_do_not_lose_the_record():
@@ -80,14 +82,14 @@ def test_null_accuracy_is_missing():
 def test_a_text_where_a_number_belongs_spoils_only_its_own_line():
     parsed = parse(line(RECORD) + line({**RECORD, "env0_in_acc": ["x"]}) + line(RECORD))
     assert parsed.bad_lines == 1
-    assert len(parsed.runs[0].values) == 2
+    assert parsed.runs[0].n_records == 2
 
 
 def test_two_runs_that_shared_a_folder_stay_apart():
     other = {**RECORD, "args": {**RECORD["args"], "algorithm": "NDCL"}}
     parsed = parse(line(RECORD) + line(RECORD) + line(other))
     assert [run.meta["args"]["algorithm"] for run in parsed.runs] == ["ERM", "NDCL"]
-    assert [len(run.values) for run in parsed.runs] == [2, 1]
+    assert [run.n_records for run in parsed.runs] == [2, 1]
 
 
 def test_records_of_one_run_with_different_keys_are_one_table():
@@ -115,7 +117,6 @@ def test_shot_groups_and_class_accuracies_are_those_of_the_target():
     assert np.isnan(columns["zero"][0])
     assert columns["balanced"][0] == (0.5 + 0.2 + 0.8) / 3
     assert columns["worst"] == [0.2]
-    assert run.by_class == [[0.5, None, 0.2, 0.8]]
 
 
 def test_class_accuracies_with_nan_or_no_spaces_are_read():
@@ -132,11 +133,11 @@ def test_class_accuracies_are_those_of_the_step_of_the_run(tmp_path):
     (tmp_path / "results.jsonl").write_bytes(
         line(first) + line(spoiled) + line(last) + line(RECORD)
     )
-    assert read_class_accuracies(str(tmp_path), 0, 0) == [0.5, None]
-    assert read_class_accuracies(str(tmp_path), 4, 0) == [0.25, 1]
+    assert class_accuracies(str(tmp_path), 0, [0]) == [0.5, None]
+    assert class_accuracies(str(tmp_path), 4, [0]) == [0.25, 1]
     for step, target in ((2, 0), (3, 0), (4, 1)):
-        assert read_class_accuracies(str(tmp_path), step, target) is None
-    assert read_class_accuracies(str(tmp_path / "missing"), 0, 0) is None
+        assert class_accuracies(str(tmp_path), step, [target]) is None
+    assert class_accuracies(str(tmp_path / "missing"), 0, [0]) is None
 
 
 def test_a_line_torn_within_the_class_accuracies_is_counted():
@@ -144,7 +145,48 @@ def test_a_line_torn_within_the_class_accuracies_is_counted():
     assert parse(text[: text.index(b"0.25") + 2]).bad_lines == 1
 
 
-def test_two_test_domains_have_no_target():
-    made = {**RECORD, "args": {**RECORD["args"], "test_envs": [0, 1]}, "env0_in_0many": 0.5}
-    (run,) = parse(line(made)).runs
-    assert "many" not in run.columns
+def test_measures_of_several_test_domains_are_means_over_those_that_have_them():
+    made = {
+        **RECORD,
+        "args": {**RECORD["args"], "test_envs": [0, 1]},
+        "env0_in_0many": 0.5, "env1_in_0many": 0.7, "env0_in_2few": None, "env1_in_2few": 0.1,
+        "class_acc": {"env0_in": [0.2, 0.4], "env1_in": [0.6, None]},
+    }  # fmt: skip
+    (run,) = parse(line(made), details=True).runs
+    columns = {name: values for name, (values,) in run.columns.items()}
+    assert columns["many"] == pytest.approx(0.6)
+    assert columns["few"] == pytest.approx(0.1)
+    assert columns["worst"] == pytest.approx(0.4)
+    assert [columns[f"class_acc.{number}"] for number in (0, 1)] == pytest.approx([0.4, 0.4])
+
+
+@pytest.mark.parametrize("value", [float("nan"), 97.5, -0.1])
+@pytest.mark.parametrize("key", ["env1_out_acc", "env0_in_2few", "class_acc"])
+def test_an_impossible_accuracy_is_counted_and_missing(key, value):
+    bad = {**RECORD, key: {"env0_in": [value, value]} if key == "class_acc" else value}
+    good = {**RECORD, "mem_gb": float("nan"), "env1_out_acc": None}
+    (run,) = parse(line(good) + line(bad) + line(bad)).runs
+    if key == "class_acc" and value != value:  # a class without an image
+        assert run.bad_records == 0
+        return
+    assert run.bad_records == 2
+    name = {"env0_in_2few": "few", "class_acc": "worst"}.get(key, key)
+    assert np.isnan(values(run)[name][-1])
+
+
+def test_details_are_losses_and_accuracies_by_class():
+    made = {**RECORD, "penalty": 0.5, "note": "text", "class_acc": {"env0_in": [0.5, None]}}
+    (run,) = parse(line(made), details=True).runs
+    columns = values(run)
+    assert (columns["loss"], columns["penalty"]) == ([1.0], [0.5])
+    assert columns["class_acc.0"] == [0.5]
+    assert np.isnan(columns["class_acc.1"][0])
+    assert not {"loss", "penalty", "class_acc.0"} & set(parse(line(made)).runs[0].columns)
+
+
+def test_the_balanced_split_of_attached_scripts_has_the_name_that_ours_has():
+    made = {**RECORD, "args": {**RECORD["args"], "dataset": "PACS_Cross"}}
+    columns = values(parse(line(made)).runs[0])
+    assert columns["env1_val_acc"] == [0.75]
+    assert columns["env0_out_acc"] == [0.5]  # of the target, it is what it is in our runs
+    assert "env1_out_acc" not in columns

@@ -81,20 +81,6 @@ def test_folders_that_cannot_be_read_are_errors_in_plain_words(tmp_path):
         load(tmp_path)
 
 
-def test_a_table_given_as_a_file_is_a_setting_by_its_name(tmp_path):
-    args = {"imbalance": "/tables/mild.json"}
-    write_run(tmp_path / "a", [record(0, SHARES, test_envs=[0], **args)])
-    assert load(tmp_path)["setting"].tolist() == ["mild"]
-
-
-def test_a_data_set_named_with_its_setting_is_the_data_set_under_it(tmp_path):
-    write_run(tmp_path / "a", [record(0, SHARES, test_envs=[0], dataset="VLCS_Cross")])
-    write_run(tmp_path / "b", [record(0, SHARES, test_envs=[0], dataset="my_data")])
-    frame = load(tmp_path)
-    assert frame["dataset"].tolist() == ["VLCS", "my_data"]
-    assert frame["setting"].tolist() == ["Cross", "none"]
-
-
 def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
     write_run(tmp_path / "a", [record(0, SHARES, test_envs=[0])])
     (tmp_path / "closed").mkdir()

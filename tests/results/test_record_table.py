@@ -10,7 +10,7 @@ from ndcl_domainbed.results.record_table import RUN_COLUMNS, RecordTable, join_t
 
 def make(counts: list[int], columns=("step", "env0_in_acc"), start=0.0) -> RecordTable:
     """Return a table: for each run its number of records; values count up."""
-    rows = [(f"folder {start:g}/{run}", run, run, run, 0, "{}") for run in range(len(counts))]
+    rows = [(f"folder {start:g}/{run}", run, run, run, 0, 0, "{}") for run in range(len(counts))]
     total = sum(counts)
     records = {name: start + i + 10.0 * np.arange(total) for i, name in enumerate(columns)}
     run = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
@@ -30,13 +30,16 @@ def content(table: RecordTable) -> list[tuple]:
 
 @settings(deadline=None, derandomize=True, max_examples=50)
 @given(st.lists(st.integers(0, 4), max_size=6), st.randoms())
-def test_take_gives_the_records_of_the_runs_in_their_order(counts, random):
+def test_runs_keep_their_records_when_some_are_taken_and_when_they_are_sorted(counts, random):
     table = make(counts)
-    numbers = random.sample(range(len(counts)), random.randint(0, len(counts)))
-    part = table.take(np.array(numbers, dtype=np.int64))
-    folders = [table.runs["folder"][number] for number in numbers]
+    wanted = np.array([random.random() < 0.5 for _ in counts], dtype=bool)
+    part = table.keep(wanted)
+    folders = table.runs["folder"][wanted].tolist()
     assert part.runs["folder"].tolist() == folders
-    assert content(part) == [one for name in folders for one in content(table) if one[0] == name]
+    assert content(part) == [one for one in content(table) if one[0] in folders]
+    names = random.sample([f"{number:03}" for number in range(len(counts))], len(counts))
+    shuffled = RecordTable(table.runs.assign(folder=names), table.records)
+    assert content(shuffled.sort()) == sorted(content(shuffled), key=lambda one: one[0])
 
 
 def test_joined_tables_keep_their_records_and_lack_what_they_lacked():

@@ -147,14 +147,6 @@ def test_what_all_runs_fix_is_said_once(tmp_path):
     assert rows == {"ERM (batch_size=4)", "NDCL (batch_size=4)", "NDCL"}
 
 
-def test_the_head_says_what_frozen_means_where_it_applies(root, tmp_path):
-    assert MEANING in summary.head(read_sweep(root))
-    plain = read_sweep(root).only(dataset=["PACS"], algorithm=["ERM"])
-    assert MEANING in summary.head(plain)
-    plain.runs = plain.runs[plain.runs["dataset"] == "PACS"]
-    assert not any("frozen" in line for line in summary.head(plain))
-
-
 def test_different_weights_under_one_name_are_told(root):
     write(root, "MMD", FROZEN, 0.5, network={**NETWORK, "digest": "sha256:cd"})
     assert summary.head(read_sweep(root))[-1] == (

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from imbalance_splits.errors import InputError
-from imbalance_splits.make_table import generated_table, table_for
+from imbalance_splits.make_table import generate_table, table_for
 from imbalance_splits.published import published_table
 from imbalance_splits.table import SplitTable
 from ndcl_domainbed.scripts.splits import main
@@ -139,7 +139,7 @@ def test_make_of_a_published_pair_writes_it_or_varies_it(tmp_path, capsys):
 def test_show_and_make_use_the_table_that_training_uses(tmp_path, monkeypatch, capsys):
     """Also with --data_dir, which says where the dataset lies and nothing else."""
     counts = {d: dict.fromkeys(("cat", "dog"), 30) for d in "ACPS"}
-    table = generated_table("PACS", "Cross", counts)
+    table = generate_table("PACS", "Cross", counts)
     shipped = {"PACS": counts}
     monkeypatch.setattr("imbalance_splits.published.label_counts", shipped.__getitem__)
     monkeypatch.setattr("imbalance_splits.make_table.published_table", lambda *_: table)

@@ -147,6 +147,24 @@ def test_a_run_on_a_domain_that_lacks_a_class_says_so(tmp_path):
         assert out.count("domain clay has no image of dog") == 1
     split = json.loads((tmp_path / setting / "split.json").read_text())
     assert split["train_counts"]["clay"][1] == 0
+    with pytest.raises(InputError, match="every class, but domain clay has no image of dog"):
+        run_train(tmp_path / "own", tmp_path / "run", "--require_every_class")
+
+
+def test_a_run_whose_target_lacks_a_class_leaves_it_out_of_its_means(tmp_path):
+    write_images(tmp_path / "own", ("art",), {"cat": 8})
+    write_images(tmp_path / "own", ("book", "clay"), {"cat": 9, "dog": 3})
+    with pytest.raises(InputError, match=r"class dog has 3 images; 5 .*\nGive --validation 1, or"):
+        run_train(tmp_path / "own", tmp_path / "run", "--imbalance", "Exponential")
+    run_train(tmp_path / "own", tmp_path / "run", "--imbalance", "Exponential", "--validation", "1")
+    record = json.loads((tmp_path / "run" / "results.jsonl").read_text().splitlines()[-1])
+    cat, dog = record["class_acc"]["env0_in"]
+    assert dog is None
+    assert cat == record["env0_in_acc"]
+    split = json.loads((tmp_path / "run" / "split.json").read_text())
+    group = {"many": "0many", "few": "2few"}[split["shots"][1]]
+    assert record[f"env0_in_{group}"] is None
+    assert record["args"]["validation"] == 1
 
 
 def test_a_run_on_a_list_with_a_split_column_uses_it(tmp_path):

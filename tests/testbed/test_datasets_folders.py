@@ -12,7 +12,7 @@ from PIL import Image
 from torchvision.datasets import ImageFolder
 
 from imbalance_splits.errors import InputError
-from ndcl_domainbed.testbed.datasets import environment_names, get_dataset_class
+from ndcl_domainbed.testbed.datasets import get_dataset_class
 from ndcl_domainbed.testbed.datasets.published import PublishedFolders
 from tests.image_folders import write_images
 from tests.imbalance_splits.stand_ins import forbid_listing
@@ -130,7 +130,7 @@ def test_a_folder_is_named_by_any_path(tmp_path, monkeypatch):
         assert (cls.N_STEPS, cls.CHECKPOINT_FREQ) == (5001, 100)
         assert cls("data", [0], PLAIN)[1].samples[0][0].endswith("shapes/oil/cup/000.png")
     monkeypatch.chdir(tmp_path / "here")  # the working directory comes before the data directory
-    assert environment_names("shapes", "../data") == ["pen", "wax", "web"]
+    assert get_dataset_class("shapes", "../data").ENVIRONMENTS == ["pen", "wax", "web"]
     cls = get_dataset_class("shapes")
     monkeypatch.chdir(tmp_path)
     assert len(cls("data", [], PLAIN)) == 3  # what was found stays found

@@ -22,10 +22,10 @@ from ndcl_domainbed import registry
 from ndcl_domainbed.diagnostics.figures import new_figure, run_style
 from ndcl_domainbed.diagnostics.findings import Findings, Request
 from ndcl_domainbed.hparams import VECTORS, is_frozen
+from ndcl_domainbed.results.details import class_accuracies
 from ndcl_domainbed.results.identity import identity, is_whole
 from ndcl_domainbed.results.names import METRIC_TITLES
 from ndcl_domainbed.results.overrides import NETWORK_HPARAMS
-from ndcl_domainbed.results.parsing import read_class_accuracies
 from ndcl_domainbed.results.reading import Sweep, read_sweep
 from ndcl_domainbed.results.selection import select
 from ndcl_domainbed.results.splits import read_split
@@ -174,7 +174,7 @@ def _tabulate_classes(runs: pd.DataFrame) -> pd.DataFrame:
     """Return a row per variant and class: mean accuracy in percent, over targets and trials."""
     parts = [pd.DataFrame(columns=["variant", "class", "training_images", "accuracy"])]
     for row in runs.to_dict("records"):
-        values = read_class_accuracies(row["run"], row["step"], row["test_env"])
+        values = class_accuracies(row["run"], row["step"], [row["test_env"]])
         split = read_split(row["run"])
         if values is not None and split is not None:
             images = np.sum(list(split["train_counts"].values()), axis=0)

@@ -1,1 +1,1 @@
-"""Where each dataset is to be had: one file each, with a ``RECIPE``."""
+"""Where to get each dataset: one file each, with a ``RECIPE``."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ndcl_domainbed.downloading.arranging import from_archives
-from ndcl_domainbed.downloading.recipe import GB, Recipe, RemoteFile, Way
+from ndcl_domainbed.downloading.recipe import GB, Recipe, RemoteFile, Way, archive
 
 _OFFICIAL = "csr.bu.edu/ftp/visda/2019/multi-source"
 
@@ -41,22 +40,14 @@ RECIPE = Recipe(
                     digest=f"sha512:{digest}",
                 )
                 for path, digest in _ZIPS.items()
-            ),
-            from_archives,
+            )
         ),
         # The copy of the WILDS project.
-        Way(
-            (
-                RemoteFile(
-                    "DomainNet-wilds.tar.gz",
-                    (
-                        "https://worksheets.codalab.org/rest/bundles/"
-                        "0x0b8ca76eef384b98b879d0c8c4681a32/contents/blob/",
-                    ),
-                    size=19_255_770_459,
-                ),
-            ),
-            from_archives,
+        archive(
+            "DomainNet-wilds.tar.gz",
+            "https://worksheets.codalab.org/rest/bundles/"
+            "0x0b8ca76eef384b98b879d0c8c4681a32/contents/blob/",
+            size=19_255_770_459,
         ),
     ),
     note=(

@@ -3,23 +3,7 @@
 from __future__ import annotations
 
 from ndcl_domainbed.downloading.addresses import github_zip, google_drive
-from ndcl_domainbed.downloading.arranging import from_archives
-from ndcl_domainbed.downloading.recipe import GB, Recipe, RemoteFile, Way
-
-_ARCHIVES = (
-    # A project that holds the images, in the layout of the official archive; our counts are its.
-    (
-        "Office31-github.zip",
-        github_zip("syorami/DDC-transfer-learning", "9090f7fdd7c149c6158c5145b516abee97bb0944"),
-    ),
-    # The archive that the authors' page links to, as many public projects record it.
-    (
-        "Office31.tar.gz",
-        google_drive("0B4IapRTv9pJ1WGZVd1VDMmhwdlE", "0-gNMHVtZfRAyO_t2_WrOunA"),
-    ),
-    # The copy of the transferlearning project.
-    ("Office31-azure.zip", "https://wjdcloud.blob.core.windows.net/dataset/OFFICE31.zip"),
-)
+from ndcl_domainbed.downloading.recipe import GB, Recipe, archive
 
 RECIPE = Recipe(
     dataset="Office31",
@@ -35,5 +19,20 @@ RECIPE = Recipe(
         "owners' rights remain: use it for research."
     ),
     largest=2 * GB,
-    ways=tuple(Way((RemoteFile(name, (url,)),), from_archives) for name, url in _ARCHIVES),
+    ways=(
+        # A project that holds the images, in the official layout; our counts are its.
+        archive(
+            "Office31-github.zip",
+            github_zip("syorami/DDC-transfer-learning", "9090f7fdd7c149c6158c5145b516abee97bb0944"),
+        ),
+        # The archive that the authors' page links to, as many public projects record it.
+        archive(
+            "Office31.tar.gz",
+            google_drive("0B4IapRTv9pJ1WGZVd1VDMmhwdlE", "0-gNMHVtZfRAyO_t2_WrOunA"),
+        ),
+        # The copy of the transferlearning project.
+        archive(
+            "Office31-azure.zip", "https://wjdcloud.blob.core.windows.net/dataset/OFFICE31.zip"
+        ),
+    ),
 )

@@ -3,21 +3,7 @@
 from __future__ import annotations
 
 from ndcl_domainbed.downloading.addresses import github_zip, google_drive
-from ndcl_domainbed.downloading.arranging import from_archives
-from ndcl_domainbed.downloading.recipe import GB, Recipe, RemoteFile, Way
-
-_ARCHIVES = (
-    # A project that holds the images; our counts are its.
-    (
-        "OfficeCaltech10-github.zip",
-        github_zip(
-            "redhat12345/OfficeCaltechDomainAdaptation",
-            "74f70487e1b975d1af05bb9a2ecfbf14a7000080",
-        ),
-    ),
-    # A copy of that repository, as the download script of a public project records it.
-    ("OfficeCaltech10-copy.tar.gz", google_drive("1zF-ZR-_lC67YvuGKGXcNG-OyqOcOKhYn")),
-)
+from ndcl_domainbed.downloading.recipe import GB, Recipe, archive
 
 RECIPE = Recipe(
     dataset="OfficeCaltech10",
@@ -34,7 +20,18 @@ RECIPE = Recipe(
         "their owners' rights remain: use it for research."
     ),
     largest=2 * GB,
-    ways=tuple(Way((RemoteFile(name, (url,)),), from_archives) for name, url in _ARCHIVES),
+    ways=(
+        # A project that holds the images; our counts are its.
+        archive(
+            "OfficeCaltech10-github.zip",
+            github_zip(
+                "redhat12345/OfficeCaltechDomainAdaptation",
+                "74f70487e1b975d1af05bb9a2ecfbf14a7000080",
+            ),
+        ),
+        # A copy of that repository, as the download script of a public project records it.
+        archive("OfficeCaltech10-copy.tar.gz", google_drive("1zF-ZR-_lC67YvuGKGXcNG-OyqOcOKhYn")),
+    ),
     note=(
         "amazon, dslr and webcam are the images of ten classes of Office-31: "
         "the two datasets are one source of evidence"

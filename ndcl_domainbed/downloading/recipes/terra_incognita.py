@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from ndcl_domainbed.downloading.archives import unpack
-from ndcl_domainbed.downloading.errors import BadArchive, disk_errors_as_input_errors
-from ndcl_domainbed.downloading.recipe import GB, Recipe, RemoteFile, Way
-from ndcl_domainbed.downloading.view import View
+from ndcl_domainbed.downloading.recipe import GB, Recipe, RemoteFile, SourceFailure, Way
 
 # LILA keeps the same paths on three clouds.
 _CLOUDS = (
@@ -21,43 +19,40 @@ _CLOUDS = (
 
 
 def _file(name: str, size: int, md5: str) -> RemoteFile:
-    return RemoteFile(name, tuple(f"{cloud}/{name}" for cloud in _CLOUDS), f"md5:{md5}", size)
+    urls = tuple(f"{cloud}/{name}.tar.gz" for cloud in _CLOUDS)
+    return RemoteFile(f"{name}.tar.gz", urls, f"md5:{md5}", size)
 
 
-def arrange(recipe: Recipe, files: Sequence[Path], staging: Path, view: View) -> Path:
+def arrange(recipe: Recipe, files: Sequence[Path], workspace: Path) -> Path:
     """Sort the images of the four places by the animal that the annotations see in them.
 
     ``files`` are the archives of the images and of the annotations. An image with two animals
-    of the ten classes lies in both folders, as in DomainBed. Raises BadArchive if the archives
+    of the ten classes goes to both folders, as in DomainBed. Raises SourceFailure if the archives
     do not fit each other.
     """
     images, annotations = files
-    notes, unpacked, arranged = (staging / name for name in ("notes", "unpacked", "arranged"))
-    with view.progress(f"{annotations.name}: unpacking") as report:
-        unpack(annotations, notes, report, largest=recipe.largest)
-    folders_of = _class_folders(notes, recipe)
-    with view.progress(f"{images.name}: unpacking") as report:
-        unpack(
-            images, unpacked, report,
-            largest=recipe.largest, wanted=lambda path: path.name in folders_of,
-        )  # fmt: skip
+    unpacked, arranged = workspace / "unpacked", workspace / "arranged"
+    unpacked.mkdir()
+    unpack(annotations, unpacked, recipe.largest)
+    folders_of = _class_folders(unpacked, recipe)
+    unpack(images, unpacked, recipe.largest)
     paths = {path.name: path for path in unpacked.rglob("*") if path.name in folders_of}
     if len(paths) < len(folders_of):
-        raise BadArchive(f"lacks {len(folders_of) - len(paths)} of the annotated images", images)
-    with disk_errors_as_input_errors(arranged):
-        for name, folders in folders_of.items():
-            for folder in sorted(folders):
-                (arranged / folder).mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(paths[name], arranged / folder / name)
-            paths[name].unlink()
+        missing = len(folders_of) - len(paths)
+        raise SourceFailure(f"{images.name} lacks {missing} of the annotated images")
+    for name, folders in folders_of.items():
+        for folder in sorted(folders):
+            (arranged / folder).mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(paths[name], arranged / folder / name)
+        paths[name].unlink()
     return arranged
 
 
-def _class_folders(notes: Path, recipe: Recipe) -> dict[str, set[str]]:
+def _class_folders(folder: Path, recipe: Recipe) -> dict[str, set[str]]:
     """Return file name -> ``domain/class`` for the images of the places and classes in use."""
     folders_of: dict[str, set[str]] = {}
     try:
-        for path in sorted(notes.rglob("*.json")):
+        for path in sorted(folder.rglob("*.json")):
             table = json.loads(path.read_text(encoding="utf-8"))
             animals = {item["id"]: item["name"] for item in table["categories"]}
             images = {item["id"]: item for item in table["images"]}
@@ -68,10 +63,10 @@ def _class_folders(notes: Path, recipe: Recipe) -> dict[str, set[str]]:
                     name = PurePosixPath(image["file_name"]).name
                     folders_of.setdefault(name, set()).add(f"{domain}/{animal}")
     except (ValueError, LookupError, TypeError) as error:
-        raise BadArchive(f"has annotations of another form ({error})") from None
+        raise SourceFailure(f"has annotations of another form ({error})") from None
     found = {folder.partition("/")[0] for folders in folders_of.values() for folder in folders}
     if found != set(recipe.domains):
-        raise BadArchive(f"has annotated images of {len(found)} of {len(recipe.domains)} places")
+        raise SourceFailure(f"has annotated images of {len(found)} of {len(recipe.domains)} places")
     return folders_of
 
 
@@ -93,20 +88,14 @@ RECIPE = Recipe(
     ways=(
         Way(
             (
-                _file(
-                    "eccv_18_all_images_sm.tar.gz",
-                    6_492_615_601,
-                    "8143c17aa2a12872b66f284ff211531f",
-                ),
-                _file(
-                    "eccv_18_annotations.tar.gz", 2_997_071, "66a1f481b44aa1edadf75c9cfbd27aba"
-                ),
+                _file("eccv_18_all_images_sm", 6_492_615_601, "8143c17aa2a12872b66f284ff211531f"),
+                _file("eccv_18_annotations", 2_997_071, "66a1f481b44aa1edadf75c9cfbd27aba"),
             ),
             arrange,
         ),
     ),
     note=(
-        "papers before 2022 report 24,788 images; the archives that can be had today are said "
-        "to give 24,330"
+        "papers before 2022 report 24,788 images; users report that "
+        "the archives available today give 24,330"
     ),
 )  # fmt: skip

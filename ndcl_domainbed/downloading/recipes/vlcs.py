@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from ndcl_domainbed.downloading.addresses import google_drive
-from ndcl_domainbed.downloading.arranging import from_archives
-from ndcl_domainbed.downloading.recipe import GB, Recipe, RemoteFile, Way
+from ndcl_domainbed.downloading.recipe import GB, Recipe, archive
 
 RECIPE = Recipe(
     dataset="VLCS",
@@ -17,35 +16,19 @@ RECIPE = Recipe(
         "Multiple Datasets and Web Images for Softening Bias. ICCV 2013"
     ),
     terms=(
-        "VLCS states no licence of its own. Its parts are Caltech101, LabelMe, SUN09 and PASCAL "
+        "VLCS states no license of its own. Its parts are Caltech101, LabelMe, SUN09 and PASCAL "
         "VOC 2007, each with its own terms: use it for research."
     ),
     largest=15 * GB,
     ways=(
-        Way(
-            (
-                RemoteFile(
-                    "VLCS.tar.gz",
-                    (google_drive("1skwblH1_okBwxWxmRsp9_qi15hyPpxg8"),),
-                    digest="md5:8870171eba660927d9668f4e515928e4",
-                ),
-            ),
-            from_archives,
+        archive(
+            "VLCS.tar.gz",
+            google_drive("1skwblH1_okBwxWxmRsp9_qi15hyPpxg8"),
+            digest="md5:8870171eba660927d9668f4e515928e4",
         ),
         # A copy that a user offered in DomainBed's tracker in 2025.
-        Way(
-            (RemoteFile("VLCS-copy", (google_drive("1yDuLrJdPSvMbTmpq-7XmwG0HnJengD-T"),)),),
-            from_archives,
-        ),
+        archive("VLCS-copy", google_drive("1yDuLrJdPSvMbTmpq-7XmwG0HnJengD-T")),
         # The copy of the DeepDG project.
-        Way(
-            (
-                RemoteFile(
-                    "VLCS-azure.zip",
-                    ("https://wjdcloud.blob.core.windows.net/dataset/VLCS/VLCS.zip",),
-                ),
-            ),
-            from_archives,
-        ),
+        archive("VLCS-azure.zip", "https://wjdcloud.blob.core.windows.net/dataset/VLCS/VLCS.zip"),
     ),
 )

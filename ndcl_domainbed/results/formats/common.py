@@ -10,18 +10,19 @@ MISSING = "X"
 MAX_NAMES = 6
 
 
-def figure(cell: Cell, between: str, counts: bool) -> str:
-    """Return "97.6 +/- 0.3", "97.6" for an average over columns, "X" for a missing figure.
+def format_figure(cell: Cell, between: str, counts: bool, most_trials: int = 0) -> str:
+    """Return "97.6 +/- 0.3", "97.6" where there is no error, "X" for a missing figure.
 
-    With ``counts``, " (3/60)" follows: trials, and the runs that the choice was made among.
+    " (n=2)" follows a figure over fewer trials than ``most_trials``; with ``counts``, " (3/60)"
+    follows any: trials, and the runs that the choice was made among.
     """
     if cell.text:
         return cell.text
     if cell.mean is None:
         return MISSING
     error = "" if cell.error is None else f"{between}{cell.error:.1f}"
-    counted = f" ({cell.trials}/{cell.runs})" if counts and cell.error is not None else ""
-    return f"{cell.mean:.1f}{error}{counted}"
+    fewer = f" (n={cell.trials})" if 0 < cell.trials < most_trials else ""
+    return f"{cell.mean:.1f}{error}{f' ({cell.trials}/{cell.runs})' if counts else fewer}"
 
 
 def title_line(table: Table) -> str:
@@ -32,21 +33,18 @@ def title_line(table: Table) -> str:
 def best_and_second(table: Table) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
     """Return the places (row, column) of the best figures and of the second best.
 
-    Figures that read the same share their place. A table of one row has no best, nor has one
-    of statistics.
+    Figures that read the same share their place; 0.0 has none. A table of one row has no best,
+    nor has one of statistics.
     """
     best: set[tuple[int, int]] = set()
     second: set[tuple[int, int]] = set()
     if len(table.rows) < 2 or table.kind == "statistics":
         return best, second
     for column in range(len(table.columns)):
-        shown = {
-            row: round(cells[column].mean, 1)  # type: ignore[arg-type]
-            for row, (_, cells) in enumerate(table.rows)
-            if cells[column].mean is not None
-        }
+        means = {row: cells[column].mean for row, (_, cells) in enumerate(table.rows)}
+        shown = {row: round(mean, 1) for row, mean in means.items() if mean is not None}
         for place, value in zip((best, second), sorted(set(shown.values()))[:-3:-1], strict=False):
-            place.update((row, column) for row, mine in shown.items() if mine == value)
+            place.update((row, column) for row, mine in shown.items() if mine == value > 0)
     return best, second
 
 
@@ -55,9 +53,11 @@ def format_rows(
 ) -> list[list[str]]:
     """Return the figures as strings, row by row; ``best`` and ``second`` format the best two."""
     firsts, seconds = best_and_second(table)
+    most = table.most_trials()
     rows = []
     for row, (_, cells) in enumerate(table.rows):
-        strings = [figure(cell, between, counts) for cell in cells]
+        strings = [format_figure(cell, between, counts, trials)
+                   for cell, trials in zip(cells, most, strict=True)]  # fmt: skip
         for places, mark in ((firsts, best), (seconds, second)):
             for column in (column for number, column in places if number == row):
                 strings[column] = mark.format(strings[column])
@@ -79,41 +79,13 @@ def notes(table: Table) -> list[str]:
             f"under {', '.join(columns)}{_in_rows(rows, len(table.rows))}"
             for rows, columns in columns_of.items()
         ]
-        lines.append(f"{MISSING} {'; '.join(where)}: {reason}{_details(table, reason)}")
+        lines.append(f"{MISSING} {'; '.join(where)}: {reason}")
     return lines + table.notes
 
 
-def _details(table: Table, reason: str) -> str:
-    """Return " (ERM on A, C: 1 run unfinished; NDCL on P: ...)"; nothing if no more is known.
-
-    Where there is one column, or one row, its name is not repeated.
-    """
-    places = [
-        (row, column, cell.missing)
-        for row, cells in table.rows
-        for column, cell in zip(table.columns, cells, strict=True)
-        if cell.mean is None and cell.reason == reason
-    ]
-    rows = {row for row, _, _ in places}
-    found: dict[tuple[str, str], dict[str, None]] = {}
-    for row, column, missing in places:
-        for domains, why in missing:
-            where = f"{column} {domains}" if table.kind == "averages" else domains
-            found.setdefault((where, why), {})[row] = None
-    parts = [
-        f"{where}: {why}" if len(of) == len(rows) else f"{_list_rows(list(of))} on {where}: {why}"
-        for (where, why), of in found.items()
-    ]
-    return f" ({'; '.join(parts)})" if parts else ""
-
-
-def _in_rows(rows: tuple[str, ...], n_rows: int) -> str:
+def _in_rows(rows: Sequence[str], n_rows: int) -> str:
     """Return " for ERM, NDCL"; nothing if it is every row, and few names of many."""
     if len(rows) == n_rows > 1:
         return ""
-    return f" for {_list_rows(rows)}"
-
-
-def _list_rows(rows: Sequence[str]) -> str:
     more = f" and {len(rows) - MAX_NAMES} more" if len(rows) > MAX_NAMES else ""
-    return f"{', '.join(rows[:MAX_NAMES])}{more}"
+    return f" for {', '.join(rows[:MAX_NAMES])}{more}"

@@ -44,8 +44,7 @@ def page(head: Sequence[str], tables: Sequence[Table], counts: bool) -> str:
             for column, cell in zip(table.columns, cells, strict=True):
                 numbers = (None if cell.text else cell.mean, cell.error, cell.trials, cell.runs)
                 measure = column if table.kind == "measures" else metric
-                reason = ": ".join(filter(None, (cell.reason, cell.details)))
                 writer.writerow(
-                    [*about, measure, name, column, *numbers, reason, cell.text, *beside]
+                    [*about, measure, name, column, *numbers, cell.reason, cell.text, *beside]
                 )
     return out.getvalue()

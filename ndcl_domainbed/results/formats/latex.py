@@ -29,39 +29,21 @@ _ESCAPES = {
 _JOINED = re.compile(r"(?<=(.))(?=\1)(?<=[-`'])")
 """Between two characters that would become one: a dash, a quotation mark."""
 
-_LATIN = 0x17F
-"""Up to this character (Latin Extended-A), every LaTeX has what the fonts of T1 have."""
-
 
 def page(head: Sequence[str], tables: Sequence[Table], counts: bool) -> str:
     """Return a document that compiles with any LaTeX that has booktabs and adjustbox."""
-    body = _body(head, tables, counts)
     lines = [
         r"\documentclass{article}",
         r"\usepackage[utf8]{inputenc}",
-        *_declare_characters("".join(body)),
+        r"\usepackage[T1]{fontenc}",
         r"\usepackage[margin=2cm]{geometry}",
         r"\usepackage{booktabs}",
         r"\usepackage{adjustbox}",
         r"\begin{document}",
-        *body,
+        *_body(head, tables, counts),
         r"\end{document}",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _declare_characters(text: str) -> list[str]:
-    """Return what lets pdfLaTeX take every character of ``text``; other engines need nothing.
-
-    A character of other alphabets, at which pdfLaTeX would stop, is shown as its number (U+6570).
-    """
-    others = sorted({character for character in text if ord(character) > _LATIN})
-    return [
-        r"\ifdefined\DeclareUnicodeCharacter",
-        r"\usepackage[T1]{fontenc}",
-        *(rf"\DeclareUnicodeCharacter{{{ord(one):04X}}}{{U+{ord(one):04X}}}" for one in others),
-        r"\fi",
-    ]
 
 
 def _body(head: Sequence[str], tables: Sequence[Table], counts: bool) -> list[str]:

@@ -12,7 +12,7 @@ from imbalance_splits.errors import InputError
 from ndcl_domainbed.results.chosen import selected_hparams
 from ndcl_domainbed.results.leaderboards import Leaderboards
 from ndcl_domainbed.results.reading import Sweep
-from ndcl_domainbed.results.report.boards import boards_data, key_of
+from ndcl_domainbed.results.report.boards import board_key, boards_data
 from ndcl_domainbed.results.report.provenance import describe_provenance
 from ndcl_domainbed.results.report.ranks import ranks_data
 from ndcl_domainbed.results.report.runs import runs_data
@@ -31,7 +31,7 @@ def page(
 
     ``partial``: whether runs that are not done count in ``built``.
 
-    Raises InputError if jinja2 is missing, or if there is nothing to show.
+    Raises InputError if jinja2 or matplotlib is missing.
     """
     try:
         from jinja2 import Environment
@@ -60,7 +60,9 @@ def _hparams_data(sweep: Sweep, built: Sequence[Leaderboards]) -> dict[str, Any]
     return {
         "columns": list(table.columns),
         "rows": table.astype(object).to_numpy().tolist(),
-        "boards": [key_of(*pair) for pair in zip(table["dataset"], table["setting"], strict=True)],
+        "boards": [
+            board_key(*pair) for pair in zip(table["dataset"], table["setting"], strict=True)
+        ],
     }
 
 

@@ -6,23 +6,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from ndcl_domainbed.results import names
+from ndcl_domainbed.results.boards import Board
 from ndcl_domainbed.results.labels import network_in
-from ndcl_domainbed.results.leaderboards import Leaderboards, SelectedBoard
+from ndcl_domainbed.results.leaderboards import Leaderboards
 from ndcl_domainbed.results.legend import board_legend
 from ndcl_domainbed.results.selection import CRITERIA
 from ndcl_domainbed.results.tables import Cell, Row
 
 Packed = list[float] | int
-"""A figure as [mean, error, trials], or the number of the reason why there is none.
-
-A reason is a pair: the reason, and its details."""
+"""A figure as [mean, error, trials], or the number of the reason why there is none."""
 
 
 class Packer:
     """Packs figures, rounded as in all tables, and numbers the reasons where there are none."""
 
     def __init__(self) -> None:
-        self.numbers: dict[tuple[str, str], int] = {}
+        self.numbers: dict[str, int] = {}
 
     def pack_rows(self, rows: Sequence[Row]) -> list[list[Packed]]:
         """Return the cells of ``rows`` as the page has them."""
@@ -30,14 +29,14 @@ class Packer:
 
     def _pack(self, cell: Cell) -> Packed:
         if cell.mean is None:
-            return self.numbers.setdefault((cell.reason, cell.details), len(self.numbers))
+            return self.numbers.setdefault(cell.reason, len(self.numbers))
         return [float(f"{cell.mean:.1f}"), float(f"{cell.error or 0.0:.1f}"), cell.trials]
 
 
 def boards_data(built: Sequence[Leaderboards]) -> dict[str, Any]:
     """Return criteria, measures, boards, and the figures: criterion -> board -> rows."""
     packer = Packer()
-    boards = {_key(one): _describe_board(one) for result in built for one in result.boards}
+    boards = {key_of(board): _describe_board(board) for result in built for board in result.boards}
     return {
         "criteria": [
             {"key": result.criterion, "title": CRITERIA[result.criterion].title} for result in built
@@ -45,30 +44,32 @@ def boards_data(built: Sequence[Leaderboards]) -> dict[str, Any]:
         "metrics": [{"key": key, "title": names.METRIC_TITLES[key]} for key in names.METRICS],
         "boards": list(boards.values()),
         "figures": {
-            result.criterion: {_key(one): _pack_figures(one, packer) for one in result.boards}
+            result.criterion: {
+                key_of(board): _pack_figures(board, packer) for board in result.boards
+            }
             for result in built
         },
         "reasons": list(packer.numbers),
     }
 
 
-def key_of(dataset: str, setting: str) -> str:
+def board_key(dataset: str, setting: str) -> str:
     """Return the key of a board on the page.
 
-    >>> key_of("PACS", "none"), key_of("PACS", "Cross")
+    >>> board_key("PACS", "none"), board_key("PACS", "Cross")
     ('PACS', 'PACS / Cross')
     """
     return dataset if setting == names.NO_SETTING else f"{dataset} / {setting}"
 
 
-def _key(one: SelectedBoard) -> str:
-    return key_of(one.board.dataset, one.board.setting)
+def key_of(board: Board) -> str:
+    """Return the key of ``board`` on the page."""
+    return board_key(board.dataset, board.setting)
 
 
-def _describe_board(one: SelectedBoard) -> dict[str, Any]:
-    board = one.board
+def _describe_board(board: Board) -> dict[str, Any]:
     return {
-        "key": _key(one),
+        "key": key_of(board),
         "dataset": board.dataset,
         "setting": board.setting,
         "network": network_in(board.dataset),
@@ -78,13 +79,14 @@ def _describe_board(one: SelectedBoard) -> dict[str, Any]:
     }
 
 
-def _pack_figures(one: SelectedBoard, packer: Packer) -> dict[str, Any]:
+def _pack_figures(board: Board, packer: Packer) -> dict[str, Any]:
     """Return algorithms, and in their order: measure -> rows over domains, and rows of measures."""
-    metrics = [name for name in names.METRICS if one.selected[name].notna().any()] or ["overall"]
+    metrics = [name for name in names.METRICS if board.selected[name].notna().any()] or ["overall"]
     return {
-        "algorithms": one.board.algorithms,
+        "algorithms": board.algorithms,
         "metrics": metrics,
-        "domains": {metric: packer.pack_rows(one.domain_rows(metric)) for metric in metrics},
-        "measures": packer.pack_rows(one.measure_rows(metrics)),
-        "over": [one.board.domains[env] for env in one.envs],
+        "domains": {metric: packer.pack_rows(board.domain_rows(metric)) for metric in metrics},
+        "measures": packer.pack_rows(board.measure_rows(metrics)),
+        "over": board.envs_text,
+        "notes": board.average_notes(),
     }

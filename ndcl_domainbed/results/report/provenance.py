@@ -15,6 +15,7 @@ import pandas as pd
 from ndcl_domainbed import version
 from ndcl_domainbed.git import NoAnswer, ask_git, short_commit
 from ndcl_domainbed.results import summary
+from ndcl_domainbed.results.chosen import hide_parents
 from ndcl_domainbed.results.legend import mixed_networks, networks_of
 from ndcl_domainbed.results.reading import Sweep
 from ndcl_domainbed.run_folder import DONE, OUT_FILE
@@ -29,13 +30,15 @@ MAX_LEFT_OUT = 30
 
 def describe_provenance(sweep: Sweep, *, partial: bool = False) -> dict[str, Any]:
     """Return the last section of the page; ``partial``: unfinished runs count."""
-    left_out = summary.left_out(sweep, partial=partial)
+    left_out = [
+        hide_parents(line, sweep.roots) for line in summary.left_out(sweep, partial=partial)
+    ]
     checkout = find_commit()
     return {
         "when": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "by": f"ndcl-domainbed {__version__}{f' ({checkout})' if checkout else ''}, "
         f"Python {platform.python_version()}, NumPy {np.__version__}, pandas {pd.__version__}",
-        "folders": sweep.roots,
+        "folders": [Path(root).name for root in sweep.roots],
         "records": len(sweep.records),
         "runs": summary.runs_line(sweep, partial=partial).removeprefix("Runs: "),
         "hours": round(training_hours(sweep), 2),

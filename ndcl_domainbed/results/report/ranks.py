@@ -9,7 +9,7 @@ from typing import Any
 
 from ndcl_domainbed.results import names, statistics
 from ndcl_domainbed.results.leaderboards import Leaderboards
-from ndcl_domainbed.results.rank_diagram import draw, to_svg
+from ndcl_domainbed.results.rank_diagram import draw
 
 
 def ranks_data(built: Sequence[Leaderboards], reference: str) -> dict[str, Any]:
@@ -25,8 +25,9 @@ def _pack_ranks(cells: statistics.Cells, reference: str) -> dict[str, Any]:
     figures = cells.figures
     ranks = statistics.rank(figures)
     compared = statistics.compare(figures, reference)
+    svg = draw(ranks, reference, "svg").decode()
     return {
-        "diagram": to_svg(draw(ranks, reference)),
+        "diagram": svg[svg.index("<svg") :],
         "cells": ranks.n_cells,
         "p": _without_nan(ranks.p),
         "notes": [*cells.dropped, *statistics.warn_of_few_cells(ranks.n_cells, figures.shape[1])],

@@ -65,13 +65,3 @@ def path_of(name: str, data_dir: str | None = None) -> Path | None:
         if place.is_dir() or (place.is_file() and place.suffix.lower() in LIST_SUFFIXES):
             return place
     return None
-
-
-def environment_names(name: str, data_dir: str | None = None) -> list[str]:
-    """Return the names of the domains of a dataset, in index order."""
-    return list(get_dataset_class(name, data_dir).ENVIRONMENTS)
-
-
-def num_environments(name: str, data_dir: str | None = None) -> int:
-    """Return the number of domains of a dataset."""
-    return len(environment_names(name, data_dir))

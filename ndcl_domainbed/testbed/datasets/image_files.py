@@ -96,7 +96,7 @@ class ImageFileDataset(MultiDomainDataset):
         return plain
 
 
-def labeled_files(tree: ImageTree, *, every_class: bool = False) -> tuple[list[str], Found]:
+def label_files(tree: ImageTree, *, every_class: bool = False) -> tuple[list[str], Found]:
     """Return the classes and the images of a tree.
 
     Raises InputError unless there are two domains, two classes, images in each domain and of each
@@ -127,7 +127,7 @@ class ImageFolders(ImageFileDataset):
     @classmethod
     def find_images(cls, root: str) -> tuple[list[str], Found]:
         """Return the classes and the images of the folder."""
-        return labeled_files(cls.TREE)
+        return label_files(cls.TREE)
 
 
 class ListedImages(ImageFileDataset):
@@ -148,17 +148,17 @@ def folder_dataset(name: str, folder: Path) -> type[ImageFolders]:
     """Return a dataset class called ``name`` for the images in ``folder``.
 
     Their size: see :func:`~imbalance_splits.pixels.choose_size`. Raises InputError for a folder
-    that cannot be read, and as :func:`labeled_files` does.
+    that cannot be read, and as :func:`label_files` does.
     """
     tree = scan_images(folder.resolve())
-    _, found = labeled_files(tree)
+    _, found = label_files(tree)
     attributes = {
         "ENVIRONMENTS": list(tree.images),
         "TREE": tree,
         "FOLDER": str(tree.root),
         "NOTES": describe_twin(tree.label_counts()) + describe_left_out(tree),
     }
-    return _sized(ImageFolders, name, folder, found, attributes)
+    return _make_class(ImageFolders, name, folder, found, attributes)
 
 
 def list_dataset(name: str, path: Path) -> type[ListedImages]:
@@ -178,10 +178,10 @@ def list_dataset(name: str, path: Path) -> type[ListedImages]:
         "FILES": files,
         "FIXED_SPLIT": parts if files.has_split else None,
     }
-    return _sized(ListedImages, name, path, found, attributes)
+    return _make_class(ListedImages, name, path, found, attributes)
 
 
-def _sized(base: Any, name: str, place: Path, found: Found, attributes: dict[str, Any]) -> Any:
+def _make_class(base: Any, name: str, place: Path, found: Found, attributes: dict[str, Any]) -> Any:
     """Return a subclass of ``base``; small images get the hyper-parameters of small images."""
     size, reason = choose_size(path for _, samples in found for path, _ in samples)
     like = {28: "DigitsDG", 32: "RotatedMNIST"}.get(size)

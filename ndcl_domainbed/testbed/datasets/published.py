@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from imbalance_splits.errors import InputError, listed
+from imbalance_splits.errors import InputError, join_names
 from imbalance_splits.image_tree import scan_images
 from imbalance_splits.published import DOMAINS
-from ndcl_domainbed.testbed.datasets.image_files import Found, ImageFileDataset, labeled_files
+from ndcl_domainbed.testbed.datasets.image_files import Found, ImageFileDataset, label_files
 
 
 class PublishedFolders(ImageFileDataset):
@@ -49,9 +49,9 @@ class PublishedFolders(ImageFileDataset):
             surplus = [domain for domain in found if domain not in usual]
             raise InputError(
                 f"{folder} is not {name}, which has the domain folders {', '.join(usual)}.\n"
-                f"Missing: {listed(missing)}. Not a domain: {listed(surplus)}."
+                f"Missing: {join_names(missing)}. Not a domain: {join_names(surplus)}."
             )
-        return labeled_files(tree, every_class=True)
+        return label_files(tree, every_class=True)
 
 
 class VLCS(PublishedFolders):

@@ -39,7 +39,7 @@ def _make_resnet(name: str, hparams: Mapping[str, Any]) -> tuple[Any, str]:
     elif name == "resnet50_augmix":
         network, weights = _make_augmix(), f"timm/{AUGMIX_WEIGHTS}"
     else:
-        network = with_weights(lambda: make(weights=TORCHVISION_WEIGHTS), f"torchvision's {name}")
+        network = with_weights(lambda: make(weights=TORCHVISION_WEIGHTS), name)
         weights = f"torchvision {TORCHVISION_WEIGHTS}"
     network.n_outputs = network.fc.in_features
     network.fc = nn.Identity()
@@ -56,7 +56,7 @@ def _make_augmix() -> Any:
         "set resnet50_augmix to false (torchvision's weights) or pretrained to false",
     )
     return with_weights(
-        lambda: timm.create_model(AUGMIX_WEIGHTS, pretrained=True), f"timm's {AUGMIX_WEIGHTS}"
+        lambda: timm.create_model(AUGMIX_WEIGHTS, pretrained=True), "resnet50_augmix"
     )
 
 

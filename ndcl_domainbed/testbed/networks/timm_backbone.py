@@ -61,7 +61,7 @@ def _maker(name: str, hparams: Mapping[str, Any]) -> tuple[Callable[..., Any], s
 
     def from_hub(**options: Any) -> Any:
         return with_weights(
-            lambda: timm.create_model(name, pretrained=True, **options), f"timm's {name}"
+            lambda: timm.create_model(name, pretrained=True, **options), f"timm:{name}"
         )
 
     def from_file(**options: Any) -> Any:

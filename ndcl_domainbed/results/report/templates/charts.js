@@ -11,7 +11,9 @@ function drawGroups() {
   byId("groups").hidden = groups.length === 0;
   if (groups.length === 0) return;
   byId("groups-about").textContent =
-    `Mean over test domains, whiskers: standard error over trials. ${board.thresholds.join(" ")}`;
+    "A class with many training images is Many, one with few is Few; zero: none at all. Means "
+    + `over ${figures.over}; higher is better; whiskers: standard error over trials. `
+    + board.thresholds.join(" ");
   fill("groups-chart", groupBars(figures, groups));
 }
 
@@ -19,8 +21,8 @@ function groupBars(figures, groups) {
   const rows = shownRows(figures);
   const left = textWidth(rows.map(({ name }) => name)) + 12;
   const band = 9 * groups.length + 7;
-  const [width, top] = [Math.min(1000, left + 640), 28];
-  const svg = drawing(width, top + band * rows.length + 24, "Accuracy of the shot groups");
+  const [width, top] = [pageWidth(), 28];
+  const svg = drawing(width, top + band * rows.length + 40, "Accuracy of the shot groups");
   const x = scale(left, width - 60, 0, 100);
   groups.forEach(([key, color], number) => {
     svg.append(shape("rect", { x: left + 95 * number, y: 4, width: 12, height: 12, fill: color }));
@@ -30,6 +32,7 @@ function groupBars(figures, groups) {
     svg.append(line(x(tick), top - 4, x(tick), top + band * rows.length, { class: "axis" }));
     svg.append(text(x(tick), top + band * rows.length + 16, tick, "middle", "soft"));
   }
+  axisName(svg, "accuracy on the test domains, %", x(50), top + band * rows.length + 34);
   rows.forEach(({ name, row }, at) => {
     const y = top + band * at;
     svg.append(text(left - 8, y + band / 2 + 2, name, "end"));
@@ -84,7 +87,9 @@ function drawHeat() {
 
 function heatMap(rows, cells, columns, means, most) {
   const left = textWidth(rows.map(({ name }) => name)) + 12;
-  const [wide, high, top] = [Math.max(64, textWidth(columns) + 10), 24, 26];
+  const [high, top] = [24, 26];
+  const even = Math.floor((pageWidth() - left - 8) / columns.length);
+  const wide = Math.max(64, textWidth(columns) + 10, Math.min(160, even));
   const width = Math.max(left + wide * columns.length + 8, left + 330);
   const svg = drawing(width, top + high * rows.length + 40, "Accuracy by algorithm and domain");
   columns.forEach((name, column) => {

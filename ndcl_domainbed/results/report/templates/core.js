@@ -10,7 +10,11 @@ const figuresNow = () => (DATA.figures[state.criterion] || {})[state.board];
 const chosenNow = () => (DATA.chosen[state.criterion] || {})[state.board] || {};
 const percent = (value) => value.toFixed(1);
 const isFigure = (cell) => Array.isArray(cell);
-const whyMissing = (cell) => DATA.reasons[cell].filter(Boolean).join(": ");
+const whyMissing = (cell) => DATA.reasons[cell];
+
+// The width that a chart may use: that of the page's sections; below 640 pixels it scrolls.
+const LEAST_WIDTH = 640;
+const pageWidth = () => Math.max(LEAST_WIDTH, document.querySelector("main").clientWidth);
 
 // An algorithm is shown if its name begins with one of the words of the filter; "NDCL (a=0, b=0)"
 // is one word.
@@ -69,6 +73,13 @@ function path(points, attributes) {
   return shape("path", { d, fill: "none", ...attributes });
 }
 
+// The name of an axis: below its middle, or turned on the left.
+function axisName(svg, content, x, y, turned = false) {
+  const label = text(0, 0, content, "middle", "soft");
+  label.setAttribute("transform", `translate(${x},${y})${turned ? " rotate(-90)" : ""}`);
+  svg.append(label);
+}
+
 function scale(from, to, low, high) {
   const span = high - low || 1;
   return (value) => from + ((value - low) / span) * (to - from);
@@ -92,6 +103,14 @@ function textWidth(names) {
 
 function fill(id, ...children) {
   byId(id).replaceChildren(...children);
+  markScrolling();
+}
+
+// Say where a table or chart is wider than the page.
+function markScrolling() {
+  for (const node of document.querySelectorAll(".wide")) {
+    node.classList.toggle("scrolls", node.scrollWidth > node.clientWidth + 1);
+  }
 }
 
 function nothing(reason) {

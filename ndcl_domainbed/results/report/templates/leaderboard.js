@@ -1,4 +1,11 @@
 // The leaderboard: domains, their average, and the measures; sorts and filters.
+const MEANINGS = {
+  Avg: "mean over the test domains", Many: "mean over the classes with many training images",
+  Medium: "mean over the classes between Many and Few", Zero: "classes without a training image",
+  Few: "mean over the classes with few training images",
+  Balanced: "mean over all classes, each counted alike",
+  "Worst class": "the class with the lowest accuracy",
+};
 const sorting = { column: null, descending: true };
 
 // The columns of the table: {title, cells (by row), start: whether a group of columns begins}.
@@ -28,8 +35,8 @@ function places(column, rows) {
   const marks = new Map();
   if (rows.length < 2) return marks;
   for (const [row, value] of read) {
-    if (value === values[0]) marks.set(row, "b");
-    else if (value === values[1]) marks.set(row, "u");
+    if (value > 0 && value === values[0]) marks.set(row, "b");
+    else if (value > 0 && value === values[1]) marks.set(row, "u");
   }
   return marks;
 }
@@ -51,7 +58,7 @@ function sorted(rows, columns) {
 }
 
 function header(title, start) {
-  const button = element("button", { type: "button" }, title);
+  const button = element("button", { type: "button", title: MEANINGS[title] || "" }, title);
   button.addEventListener("click", () => {
     sorting.descending = sorting.column === title ? !sorting.descending : title !== "Algorithm";
     sorting.column = title;
@@ -66,7 +73,7 @@ function header(title, start) {
   return cell;
 }
 
-function figureCell(column, row, mark) {
+function figureCell(column, row, mark, most) {
   const cell = column.cells[row];
   const made = element("td", column.start ? { class: "start" } : {});
   if (!isFigure(cell)) {
@@ -77,27 +84,21 @@ function figureCell(column, row, mark) {
   }
   const [mean, error, trials] = cell;
   made.append(mark ? element(mark, {}, percent(mean)) : percent(mean));
-  if (!column.average) {
-    if (trials > 1) made.append(element("span", { class: "error" }, ` ± ${percent(error)}`));
-    made.title = `${trials} trial${trials === 1 ? ", so no error" : "s"}`;
+  if (!column.average && trials > 1) {
+    made.append(element("span", { class: "error" }, ` ± ${percent(error)}`));
   }
+  if (trials < most) made.append(element("span", { class: "error" }, ` (n=${trials})`));
+  made.title = `${trials} trial${trials === 1 ? ", so no error" : "s"}`;
   return made;
 }
 
-// Why figures are missing: a line per reason, with the columns that it is about, and with what
-// more there is to say of each algorithm.
+// Why figures are missing: a line per reason, with the columns that it is about.
 function missing(columns, rows) {
   const found = new Map();
-  const details = new Map();
   for (const column of columns) {
-    const names = rows.filter(({ row }) => !isFigure(column.cells[row]));
-    for (const { name, row } of names) {
-      const [reason, detail] = DATA.reasons[column.cells[row]];
-      if (!found.has(reason)) {
-        found.set(reason, new Map());
-        details.set(reason, new Map());
-      }
-      if (detail) details.get(reason).set(name, detail);
+    for (const { name, row } of rows.filter((one) => !isFigure(column.cells[one.row]))) {
+      const reason = whyMissing(column.cells[row]);
+      if (!found.has(reason)) found.set(reason, new Map());
       const where = found.get(reason);
       where.set(column.title, [...(where.get(column.title) || []), name]);
     }
@@ -106,8 +107,7 @@ function missing(columns, rows) {
     const parts = [...where].map(([title, names]) => (
       names.length === rows.length ? title : `${title} (${names.join(", ")})`
     ));
-    const more = [...details.get(reason)].map(([name, detail]) => `${name}: ${detail}`);
-    return `X under ${parts.join("; ")}: ${reason}${more.length ? ` (${more.join("; ")})` : ""}`;
+    return `X under ${parts.join("; ")}: ${reason}`;
   });
 }
 
@@ -122,17 +122,17 @@ function drawLeaderboard() {
   const columns = columnsOf(board, figures);
   const rows = sorted(shownRows(figures), columns);
   const marks = columns.map((column) => places(column, rows));
+  const trials = columns.flatMap(({ cells }) => cells.filter(isFigure).map((cell) => cell[2]));
+  const most = Math.max(0, ...trials);
   const body = rows.map(({ name, row }) => element(
     "tr", name === DATA.reference ? { class: "reference" } : {}, element("td", {}, name),
-    ...columns.map((column, number) => figureCell(column, row, marks[number].get(row))),
+    ...columns.map((column, number) => figureCell(column, row, marks[number].get(row), most)),
   ));
   const head = element("tr", {}, header("Algorithm", false),
     ...columns.map(({ title, start }) => header(title, start)));
   fill("board-table", element("thead", {}, head), element("tbody", {}, ...body));
-  const lines = missing(columns, rows);
-  if (figures.metrics.length > 1) {
-    lines.unshift(`Measures: mean over the test domains ${figures.over.join(", ")}.`);
-  }
+  const lines = [`Avg and measures: mean over ${figures.over}.`, ...figures.notes,
+    ...missing(columns, rows)];
   fill("board-notes", ...[...board.legend, ...lines].map((content) => element("p", {}, content)));
   const { title } = DATA.criteria.find(({ key }) => key === state.criterion);
   byId("shown").textContent = `Showing ${state.board}, model selection by the ${title}, `

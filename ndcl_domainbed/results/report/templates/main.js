@@ -33,4 +33,10 @@ for (const id of ["class-domain", "class-first", "class-second"]) {
   byId(id).addEventListener("change", drawClasses);
 }
 if (DATA.boards.length) chooseBoard();
+let drawnAt = pageWidth();
+addEventListener("resize", () => {
+  if (DATA.boards.length && pageWidth() !== drawnAt) drawAll();
+  drawnAt = pageWidth();
+  markScrolling();
+});
 document.documentElement.dataset.ready = "yes";

@@ -26,7 +26,7 @@ function drawCurves() {
 }
 
 function curveFigure({ name, run, curve }, kind, [low, high]) {
-  const [width, height, left, bottom] = [230, 150, 30, 20];
+  const [width, height, left, bottom] = [250, 170, 46, 34];
   const svg = drawing(width, height, `Learning curve of ${name}`);
   const last = curve.steps[curve.steps.length - 1];
   const x = scale(left, width - 12, 0, last);
@@ -35,7 +35,11 @@ function curveFigure({ name, run, curve }, kind, [low, high]) {
     svg.append(line(left, y(tick), width - 12, y(tick), { class: "axis" }));
     svg.append(text(left - 4, y(tick) + 4, tick, "end", "soft"));
   }
-  for (const tick of ticks(0, last, 2)) svg.append(text(x(tick), height - 5, tick, "middle", "soft"));
+  for (const tick of ticks(0, last, 2)) {
+    svg.append(text(x(tick), height - bottom + 14, tick, "middle", "soft"));
+  }
+  axisName(svg, "step", (left + width - 12) / 2, height - 3);
+  axisName(svg, "accuracy, %", 11, (height - bottom) / 2, true);
   const points = (series) => series.map((value, at) => [
     x(curve.steps[at]), value === null ? null : y(value / 10),
   ]);
@@ -79,9 +83,9 @@ function drawClasses() {
 function classChart(classes, drawn) {
   const order = classes.counts.map((_, at) => at)
     .sort((a, b) => classes.counts[b] - classes.counts[a] || a - b);
-  const wide = Math.max(3, Math.min(56, 1200 / order.length));
+  const wide = Math.max(3, Math.min(90, (pageWidth() - 120) / order.length));
   const slanted = wide >= 14 && classes.names.some((name) => name.length > 3);
-  const [left, top, height, bottom] = [40, 26, 220, slanted ? 90 : 24];
+  const [left, top, height, bottom] = [56, 26, 220, slanted ? 106 : 40];
   const right = left + wide * order.length;
   const svg = drawing(Math.max(right + 60, 520), top + height + bottom, "Accuracy by class");
   const y = scale(top + height, top, 0, 100);
@@ -100,6 +104,8 @@ function classChart(classes, drawn) {
     }), `${classes.names[at]}: ${classes.counts[at]} training images${shot}`));
     if (wide >= 14) svg.append(...classLabels(classes, at, x + wide / 2, top + height, slanted));
   });
+  axisName(svg, "accuracy on the test domain, %", 14, top + height / 2, true);
+  axisName(svg, "class, by training images", (left + right) / 2, top + height + bottom - 4);
   drawn.forEach((one, number) => svg.append(...marks(one, number, order, classes, left, wide, y)));
   svg.append(...shotLines(classes, order, left, wide, top, height));
   return svg;

@@ -1,4 +1,4 @@
-"""A picture of a dataset of small images: domains in rows, classes in columns."""
+"""A sheet of samples of a dataset of small images: domains in rows, classes in columns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MARGIN = 96
 
 
 def contact_sheet(domains: Mapping[str, Images]) -> Image.Image:
-    """Return a picture with six images of every class from every domain, evenly picked."""
+    """Return a sheet with six images of every class from every domain, evenly picked."""
     blocks = [_block(images, labels) for images, labels in domains.values()]
     height = len(blocks) * (blocks[0].height + GAP) + GAP
     sheet = Image.new("RGB", (MARGIN + blocks[0].width + GAP, height), "white")
@@ -34,7 +34,7 @@ def contact_sheet(domains: Mapping[str, Images]) -> Image.Image:
 
 
 def _block(images: np.ndarray, labels: np.ndarray) -> Image.Image:
-    """Return one domain's part of the picture."""
+    """Return one domain's part of the sheet."""
     framed = np.pad(images, ((0, 0), (0, 1), (0, 1), (0, 0)), constant_values=255)
     _, height, width, _ = framed.shape
     columns = []

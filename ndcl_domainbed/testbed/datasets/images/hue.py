@@ -44,8 +44,8 @@ def _hue_and_saturation(planes: np.ndarray, highest: np.ndarray) -> tuple[np.nda
     span = highest - lowest
     middle = planes[0] + planes[1] + planes[2] - highest - lowest  # modulo 256, so exact
     tables = _tables()
-    hue = tables.hue.take(_joined(_order(*planes), span, highest - middle))
-    return hue, tables.saturation.take(_joined(span, highest))
+    hue = tables.hue.take(_join_bytes(_order(*planes), span, highest - middle))
+    return hue, tables.saturation.take(_join_bytes(span, highest))
 
 
 def _words(hue: np.ndarray, saturation: np.ndarray, value: np.ndarray) -> np.ndarray:
@@ -67,7 +67,7 @@ def _order(red: np.ndarray, green: np.ndarray, blue: np.ndarray) -> np.ndarray:
     return first | second << 1 | third << 2
 
 
-def _joined(first: np.ndarray, *others: np.ndarray) -> np.ndarray:
+def _join_bytes(first: np.ndarray, *others: np.ndarray) -> np.ndarray:
     """Return the position in a table of what has these indices, a byte each."""
     position = first.astype(np.int32)
     for other in others:

@@ -30,13 +30,13 @@ class ColorJitter(transforms.ColorJitter):
 
 def adjust_brightness(image: Image.Image, factor: float) -> Image.Image:
     """Return an RGB image ``factor`` >= 0 times as bright."""
-    return _blended_with_gray(image, 0, factor)
+    return _blend_with_gray(image, 0, factor)
 
 
 def adjust_contrast(image: Image.Image, factor: float) -> Image.Image:
     """Return an RGB image whose differences to its mean gray are ``factor`` >= 0 times as large."""
     mean = ImageStat.Stat(image.convert("L")).mean[0]
-    return _blended_with_gray(image, int(mean + 0.5), factor)
+    return _blend_with_gray(image, int(mean + 0.5), factor)
 
 
 def adjust_hue(image: Image.Image, turn: float) -> Image.Image:
@@ -44,6 +44,6 @@ def adjust_hue(image: Image.Image, turn: float) -> Image.Image:
     return shift_hue(image, int(turn * 255))
 
 
-def _blended_with_gray(image: Image.Image, gray: int, factor: float) -> Image.Image:
+def _blend_with_gray(image: Image.Image, gray: int, factor: float) -> Image.Image:
     table = Image.blend(Image.new("L", _RAMP.size, gray), _RAMP, factor)
     return image.point(list(table.tobytes()) * 3)

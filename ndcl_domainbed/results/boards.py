@@ -1,0 +1,189 @@
+"""A board: one dataset, seen by one network, under one setting, and what is known of its runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+import pandas as pd
+
+from ndcl_domainbed.results import names, tables
+from ndcl_domainbed.results.labels import is_single_source
+from ndcl_domainbed.results.reading import TRIED_OUT
+from ndcl_domainbed.results.selection import CRITERIA
+from ndcl_domainbed.results.splits import SplitInfo, domain_names, split_info
+from ndcl_domainbed.results.tables import SELECTION, CellSource, Row
+from ndcl_domainbed.run_folder import DONE, FAILED, NOT_STARTED, UNFINISHED
+
+
+class RunIndex:
+    """How many runs of one dataset and setting there are, and how far they have come."""
+
+    def __init__(self, runs: pd.DataFrame) -> None:
+        self._states: dict[tuple[str, int, str], Counter[str]] = {}
+        keys = ["algorithm", "test_env", "test_envs", "state"]
+        for key, count in runs.groupby(keys, observed=True).size().to_dict().items():
+            algorithm, env, text, state = cast("tuple[str, int, str, str]", key)
+            self._states.setdefault((algorithm, env, text), Counter())[state] += count
+        failed = runs[runs["state"] == FAILED]
+        self._failures = dict(zip(failed["algorithm"], failed["reason"], strict=True))
+
+    def count_states(self, algorithm: str, env: int) -> Counter[str]:
+        """Return state -> how many runs of the cell are in it."""
+        return self._sum(algorithm, [key for key in self._states if key[1] == env])
+
+    def count_pairs(self, algorithm: str, envs: Collection[int]) -> Counter[str]:
+        """Return the same of the runs with exactly these two test domains."""
+        a, b = envs
+        texts = (f"{a} {b}", f"{b} {a}")
+        return self._sum(algorithm, [key for key in self._states if key[2] in texts])
+
+    def _sum(self, algorithm: str, keys: Collection[tuple[str, int, str]]) -> Counter[str]:
+        return sum((self._states[key] for key in keys if key[0] == algorithm), Counter())
+
+    def describe_unfinished(self, algorithm: str, env: int) -> str:
+        """Return "2 runs unfinished, 1 run failed (the reason)"; empty if all are done."""
+        states = self.count_states(algorithm, env)
+        parts = []
+        for state in (NOT_STARTED, UNFINISHED, TRIED_OUT, FAILED):
+            if states[state]:
+                why = f" ({self._failures[algorithm]})" if state == FAILED else ""
+                parts.append(f"{states[state]} run{'s' * (states[state] > 1)} {state}{why}")
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class Board(CellSource):
+    """A board and, once a criterion was applied, the records that this has chosen for it.
+
+    ``fixed``: the overrides that all its runs share, "batch_size=4". ``partial``: whether runs
+    that are not done count.
+    """
+
+    dataset: str
+    setting: str
+    algorithms: list[str]
+    domains: list[str]
+    info: SplitInfo
+    index: RunIndex
+    fixed: str
+    criterion: str = ""
+    partial: bool = False
+    selected: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    def select(self, criterion: str, selected: pd.DataFrame, partial: bool) -> Board:
+        """Return the board with those of the records ``selected`` by a criterion that are its."""
+        mine = board_rows(selected, self.dataset, self.setting)
+        return replace(self, criterion=criterion, selected=mine, partial=partial)
+
+    @property
+    def title(self) -> dict[str, str]:
+        """Return what the tables of the board are about."""
+        setting = {} if self.setting == names.NO_SETTING else {"imbalance": self.setting}
+        return {"Dataset": self.dataset, **setting, SELECTION: CRITERIA[self.criterion].title}
+
+    @property
+    def envs(self) -> list[int]:
+        """Return the test domains that any algorithm has a figure for; all, if none has."""
+        return tables.tested_envs(self.selected, len(self.domains))
+
+    @property
+    def envs_text(self) -> str:
+        """Return "the test domains A, C": what averages are over."""
+        kind = "sources" if is_single_source(self.dataset) else "test domains"
+        return f"the {kind} {', '.join(self.domains[env] for env in self.envs)}"
+
+    def domain_rows(self, metric: str) -> list[Row]:
+        """Return algorithms x domains."""
+        return tables.domain_rows(self.selected, self.algorithms, len(self.domains), metric, self)
+
+    def measure_rows(
+        self, metrics: Sequence[str], algorithms: Sequence[str] | None = None
+    ) -> list[Row]:
+        """Return algorithms (by default those of the board) x measures over the test domains."""
+        rows = self.algorithms if algorithms is None else algorithms
+        return tables.measure_rows(self.selected, rows, self.envs, metrics, self)
+
+    def average_notes(self) -> list[str]:
+        """Return which domains and trials are not in the averages."""
+        lines = []
+        if len(self.envs) < len(self.domains):
+            lines.append(f"averages are over {self.envs_text} only")
+        is_whole = tables.is_whole_trial(self.selected, self.envs)
+        keys = ["algorithm", "trial_seed"]
+        left_out = self.selected[~is_whole][keys].drop_duplicates()
+        shown = set(self.selected["algorithm"][is_whole])
+        trials = [
+            f"{', '.join(map(str, sorted(mine)))} of {algorithm}"
+            for algorithm, mine in left_out.groupby("algorithm", observed=True)["trial_seed"]
+            if algorithm in shown
+        ]
+        if trials:
+            lines.append(f"averages are without trials that lack a domain: {'; '.join(trials)}")
+        return lines
+
+    def count_runs(self, algorithm: str, env: int) -> int:
+        """Return how many runs the choice was made among."""
+        count = self._count(self.index.count_states(algorithm, env))
+        if self.criterion == "leave_one_out":
+            count += sum(self._count_pairs(algorithm, env, other) for other in self._sources(env))
+        return count
+
+    def _count(self, states: Counter[str]) -> int:
+        return states.total() - states[NOT_STARTED] if self.partial else states[DONE]
+
+    def _count_pairs(self, algorithm: str, env: int, other: int) -> int:
+        return self._count(self.index.count_pairs(algorithm, (env, other)))
+
+    def _sources(self, env: int) -> list[int]:
+        return [other for other in range(len(self.domains)) if other != env]
+
+    def reason(self, algorithm: str, env: int) -> str:
+        """Return why no record was chosen."""
+        states = self.index.count_states(algorithm, env)
+        if not states:
+            return "no run with this test domain alone"
+        if not (states[DONE] or (self.partial and (states[UNFINISHED] or states[TRIED_OUT]))):
+            return self.index.describe_unfinished(algorithm, env)
+        if self.criterion == "leave_one_out" and not is_single_source(self.dataset):
+            missing = [i for i in self._sources(env) if not self._count_pairs(algorithm, env, i)]
+            pairs = ", ".join(f"{self.domains[env]}+{self.domains[i]}" for i in missing)
+            if not missing:
+                return "no step of one draw and trial has an accuracy for every pair"
+            if len(missing) < len(self._sources(env)):
+                return f"no finished run with the pair of test domains {pairs}"
+        needs = CRITERIA[self.criterion].needs
+        return f"no record has env_in_acc of the test domain and what the criterion needs: {needs}"
+
+
+def board_rows(frame: pd.DataFrame, dataset: str, setting: str) -> pd.DataFrame:
+    """Return the rows of a frame that belong to one dataset and setting."""
+    return frame[(frame["dataset"] == dataset) & (frame["setting"] == setting)]
+
+
+def index_boards(runs: pd.DataFrame) -> list[Board]:
+    """Return every board of ``runs``, in the order of tables."""
+    pairs = set(runs[["dataset", "setting"]].drop_duplicates().itertuples(index=False, name=None))
+    datasets = names.ordered_datasets(dataset for dataset, _ in pairs)
+    settings = names.ordered(sorted(setting for _, setting in pairs), names.SETTINGS)
+    return [
+        _index_board(board_rows(runs, dataset, setting), dataset, setting)
+        for setting in settings
+        for dataset in datasets
+        if (dataset, setting) in pairs
+    ]
+
+
+def _index_board(runs: pd.DataFrame, dataset: str, setting: str) -> Board:
+    info = split_info(runs)
+    return Board(
+        dataset=dataset,
+        setting=setting,
+        algorithms=names.ordered_algorithms(map(str, runs["algorithm"].unique())),
+        domains=domain_names(runs, info),
+        info=info,
+        index=RunIndex(runs),
+        fixed=str(runs["fixed"].iloc[0]),
+    )

@@ -291,6 +291,7 @@ def test_a_sweep_leaves_out_the_domains_that_are_named(run, tmp_path):
     outcome = call("train", "--dataset", "./images/", "--test_env", "Pen", *train,
                    "--output_dir", tmp_path / "run")  # fmt: skip
     assert outcome.status == 0, outcome.err
+    assert "Test domains: pen\n" in (tmp_path / "run" / "out.txt").read_text()
     record = json.loads(next((tmp_path / "run" / "results.jsonl").open()))
     assert (record["args"]["dataset"], record["args"]["test_envs"]) == ("images", [2])
     outcome = call("train", "--dataset", "images", "--test_env", "Pencil", *train)

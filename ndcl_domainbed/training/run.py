@@ -78,7 +78,8 @@ def train(arguments: TrainArguments, callbacks: Sequence[Callback] = ()) -> None
             _print_mapping("Args:", arguments.as_record())
             run = prepared or prepare(arguments, callbacks)
             _print_mapping("HParams:", run.hparams)
-            for note in run.dataset.notes:
+            tested = [run.dataset.environments[env] for env in run.dataset.test_envs]
+            for note in [f"Test domains: {', '.join(tested)}", *run.dataset.notes]:
                 print(note)
             _train(run)
 

@@ -161,11 +161,6 @@ class TrainArguments:
         Role.RESULT, False, "record gradients and prototypes by class, for the command diagnose"
     )
 
-    eval_images: int | None = _argument(
-        Role.RESULT, None, "for a trial: evaluate N images of each split, and not at step 0",
-        type=int, metavar="N",
-    )  # fmt: skip
-
     def __post_init__(self) -> None:
         self.dataset = plain_path(self.dataset)
         self.imbalance = self.imbalance and plain_path(self.imbalance)

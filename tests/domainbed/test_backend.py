@@ -144,6 +144,7 @@ def test_a_dataset_of_the_checkout_that_is_not_there(python, tmp_path):
     )  # fmt: skip
     assert outcome.status == 2
     assert outcome.err == (
-        f"error: PACS cannot be read (No such file or directory: {tmp_path}/PACS/). "
-        "Name the directory that holds it with --data_dir.\n"
+        f"error: PACS cannot be read (No such file or directory: {tmp_path}/PACS/).\n"
+        "Name the directory that holds it with --data_dir, or run: "
+        f"ndcl-domainbed download --dataset PACS --data_dir {tmp_path}\n"
     )

@@ -88,7 +88,9 @@ def read_variants(folders: Sequence[Path]) -> tuple[pd.DataFrame, Counter[str]]:
         )
     done = set(runs[["variant", *CELL]].itertuples(index=False, name=None))
     cells = {run[1:] for run in done}
-    wanted = _read_listed_runs(folders) | {(name, *cell) for name in names.values() for cell in cells}
+    wanted = _read_listed_runs(folders) | {
+        (name, *cell) for name in names.values() for cell in cells
+    }
     return runs, Counter(name for name, *_ in sorted(wanted - done))
 
 

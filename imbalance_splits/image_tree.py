@@ -101,12 +101,13 @@ class ImageTree:
 
 
 def _leads_on(link: Path) -> bool:
-    """Whether a link leads to a file, or to a folder that does not contain it."""
-    try:
-        target = link.resolve(strict=True)
-    except (OSError, RuntimeError):  # RuntimeError: it leads to itself, before Python 3.13
+    """Whether a link leads to a file, or to a folder in which the way to the link does not lie."""
+    if not link.exists():
         return False
-    return not link.parent.resolve().is_relative_to(target)
+    if not link.is_dir():
+        return True
+    way = {folder.resolve() for folder in link.absolute().parents}
+    return link.resolve() not in way.union(*(folder.parents for folder in way))
 
 
 def scan_images(root: Path | str) -> ImageTree:

@@ -98,7 +98,7 @@ def _checking_host(check: Callable[[str], str | None]) -> _Download:
 
 def _cached_first(download: _Download, check: Callable[[str], str | None]) -> _Download:
     """Return ``hf_hub_download`` that does not ask the Hub about a file that is here."""
-    errors = importlib.import_module("huggingface_hub.errors")
+    errors = importlib.import_module("huggingface_hub.utils")
     constants = importlib.import_module("huggingface_hub.constants")
 
     def cached_first(*args: Any, **options: Any) -> Any:

@@ -18,7 +18,8 @@ BACKBONES = ("auto", "small_cnn", "mnist_cnn", "resnet18", "resnet50", "timm:NAM
 
 _NOT_EMBEDDED = {
     "vit": "backbone 'timm:NAME' with a vision transformer's name",
-    "dinov2": "backbone 'timm:vit_base_patch14_dinov2.lvd142m'",
+    "dinov2": "backbone 'timm:vit_base_patch14_dinov2.lvd142m' with an image_size such as 224, "
+    "a multiple of 14",
     "vit_attn_tune": "backbone 'timm:NAME' (all its weights are trained)",
     "lars": "the other optimizers (lars belongs to ERM++)",
 }

@@ -1,12 +1,12 @@
-"""Writes the tables and pictures of docs/results.md, and the README's table, from docs/results/.
+"""Writes the tables and figures of docs/results.md, and the README's table, from docs/results/.
 
-    python docs/make_results.py                    the pages, from the files
+    python docs/make_results.py                    update the pages from the files
     python docs/make_results.py --study photographs --sweep DIR
-                                                   first take the finished runs in DIR
-    python docs/make_results.py --ablation FILE    first take FILE, the contrast.csv of diagnose
+                                                   first import the finished runs in DIR
+    python docs/make_results.py --ablation FILE    first import FILE, the contrast.csv of diagnose
 
-A study is a sweep of sweeps/: `photographs` or `digits` (see studies.py). Runs that its file has
-are replaced, so that a sweep can be run in parts. rerun_results.py makes some of them again.
+A study is a sweep of sweeps/: `photographs` or `digits` (see studies.py). Imported runs replace
+those in its file, so a sweep can be run in parts. rerun_results.py runs some of them again.
 """
 
 from __future__ import annotations
@@ -35,23 +35,22 @@ from studies import (
 from ndcl_domainbed.results import names, tables
 from ndcl_domainbed.results.formats import render
 from ndcl_domainbed.results.labels import base_algorithm, base_dataset
-from ndcl_domainbed.results.statistics import build_cells, rank, warn_of_few_cells
-from ndcl_domainbed.results.statistics import compare as compared
+from ndcl_domainbed.results.statistics import build_cells, compare, rank, warn_of_few_cells
 from ndcl_domainbed.results.tables import AVERAGE, Cell, CellSource, Table
 
 ABLATION = DOCS / "results" / "ablation.csv"
 DIFFERENCE = ("_minus_ndcl", "_minus_ndcl_error")
-"""Ends of its columns: what a variant has more than NDCL as it is, and the standard error."""
+"""Suffixes of its columns: a variant's difference to plain NDCL, and its standard error."""
 PAGE = DOCS / "results.md"
 README = DOCS.parent / "README.md"
 PICTURES = DOCS / "pictures"
 COLORS = {"many": "#0072B2", "medium": "#E69F00", "few": "#440154"}
 IN_README = 6
-"""Of how many algorithms the README shows the figures, besides ERM's and NDCL's."""
+"""How many of the best algorithms the README shows, besides ERM and NDCL."""
 
 
-def take_ablation(table: Path) -> None:
-    """Keep the variants of the table that `diagnose contrast` wrote."""
+def import_ablation(table: Path) -> None:
+    """Copy the variants from the table that `diagnose contrast` wrote."""
     found = pd.read_csv(table)
     columns = [name + end for name in MEASURES for end in ("", *DIFFERENCE)]
     found = found[found["part"] == "variant"][["variant", "runs", *columns]]
@@ -59,20 +58,21 @@ def take_ablation(table: Path) -> None:
 
 
 def ablation_table() -> str:
-    """Return the variants of NDCL, each with what it has more than NDCL as it is."""
+    """Return the variants of NDCL, each with its difference to plain NDCL."""
     table = pd.read_csv(ABLATION).set_index("variant")
     shown = ["overall", *GROUPS]
     columns = [names.METRIC_TITLES[name] for name in shown]
     rows = []
     for variant, figures in table.iterrows():
-        texts = [f"{figures[name]:.1f}" for name in shown]
+        cells = [f"{figures[name]:.1f}" for name in shown]
         if variant != REFERENCE:
-            more = [[figures[name + end] for end in DIFFERENCE] for name in shown]
-            texts = [
-                f"{text} ({m:+.1f} ± {e:.1f})" for text, (m, e) in zip(texts, more, strict=True)
+            gaps = [[figures[name + end] for end in DIFFERENCE] for name in shown]
+            cells = [
+                f"{cell} ({gap:+.1f} ± {error:.1f})"
+                for cell, (gap, error) in zip(cells, gaps, strict=True)
             ]
-        rows.append((str(variant), [Cell(mean=float("nan"), text=text) for text in texts]))
-    return _bare(render("markdown", [], [Table("statistics", {}, columns, rows)]))
+        rows.append(_text_row(str(variant), cells))
+    return _strip_headings(render("markdown", [], [Table("statistics", {}, columns, rows)]))
 
 
 class CommittedRuns(CellSource):
@@ -99,46 +99,42 @@ def board_table(here: pd.DataFrame, dataset: str) -> str:
     joined = [
         (name, [*one, *other]) for (name, one), (_, other) in zip(by_domain, by_group, strict=True)
     ]
-    return _bare(render("markdown", [], [Table("domains", {}, columns, joined)]))
+    return _strip_headings(render("markdown", [], [Table("domains", {}, columns, joined)]))
 
 
 def overview(rows: pd.DataFrame, algorithms: Sequence[str] | None = None) -> str:
-    """Return overall and Few under every setting of one dataset, best first.
+    """Return overall and Few under every setting of one dataset, the best algorithm first.
 
-    Of all ``algorithms``, or of some; the best of all is in bold.
+    Shows ``algorithms``, or all; bold marks the best of all.
     """
-    shown = ["overall", "few"]
-    cells = rows.groupby(["algorithm", "setting", "test_env"])[shown].mean() * 100
-    means = cells.groupby(["algorithm", "setting"]).mean()
-    average = means.groupby("algorithm").mean().sort_values("overall", ascending=False)
-    settings = names.ordered(sorted(set(rows["setting"])), names.SETTINGS)
-    lines = [
-        (name, [average.loc[name], *(means.loc[(name, setting)] for setting in settings)])
-        for name in average.index
+    cells = rows.groupby(["algorithm", "setting", "test_env"])[["overall", "few"]].mean() * 100
+    means = cells.groupby(["algorithm", "setting"]).mean().unstack("setting")
+    settings = names.order(sorted(set(rows["setting"])), names.SETTINGS)
+    columns = ["mean", *settings]
+    tables = [
+        pd.DataFrame(means[measure]).assign(mean=means[measure].mean(axis=1))
+        for measure in ("overall", "few")
     ]
-    best = {
-        (place, measure): max(f"{figures[place][measure]:.1f}".zfill(5) for _, figures in lines)
-        for place in range(len(settings) + 1)
-        for measure in shown
-    }
+    listed = tables[0].sort_values("mean", ascending=False).index
+    shown = [name for name in listed if algorithms is None or name in algorithms]
 
-    def text(place: int, measure: str, value: float) -> str:
-        number = f"{value:.1f}"
-        return f"**{number}**" if number.zfill(5) == best[place, measure] else number
+    def describe(name: str, column: str) -> str:
+        figures = [(table.at[name, column], table[column].max()) for table in tables]
+        pairs = [(f"{figure:.1f}", f"{best:.1f}") for figure, best in figures]
+        return " / ".join(f"**{figure}**" if figure == best else figure for figure, best in pairs)
 
-    body = [
-        [name, *(" / ".join(text(place, one, figures[one]) for one in shown)
-                 for place, figures in enumerate(row))]
-        for name, row in lines
-        if algorithms is None or name in algorithms
-    ]  # fmt: skip
-    head = ["overall / Few", "mean", *settings]
-    rule = [":--", *["--:"] * (len(settings) + 1)]
+    body = [[name, *(describe(name, column) for column in columns)] for name in shown]
+    head = ["overall / Few", *columns]
+    rule = [":--", *["--:"] * len(columns)]
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *body])
 
 
-def _bare(text: str) -> str:
-    """Return rendered tables without what the page itself says: titles, and what bold means."""
+def _text_row(name: str, cells: list[str]) -> tuple[str, list[Cell]]:
+    return name, [Cell(mean=float("nan"), text=cell) for cell in cells]
+
+
+def _strip_headings(text: str) -> str:
+    """Return rendered tables without what the page itself has: titles, and what bold means."""
     parts = [part for part in text.split("\n\n") if not part.startswith(("###", "Best in"))]
     return "\n\n".join(parts).strip()
 
@@ -147,17 +143,17 @@ def statistics_table(rows: pd.DataFrame, measure: str) -> str:
     """Return ranks of all, and NDCL against each, over the (setting, target) cells."""
     cells = build_cells(rows, measure)
     ranks = rank(cells.figures)
-    against = {one.algorithm: one for one in compared(cells.figures, REFERENCE)}
+    against = {one.algorithm: one for one in compare(cells.figures, REFERENCE)}
     listed = []
     for name in ranks.ranks.sort_values().index:
         one = against.get(name)
-        texts = [f"{ranks.ranks[name]:.2f}", f"{cells.figures[name].mean():.1f}"]
-        texts += (
+        row = [f"{ranks.ranks[name]:.2f}", f"{cells.figures[name].mean():.1f}"]
+        row += (
             [f"{one.difference:+.1f}", f"[{one.low:+.1f}, {one.high:+.1f}]",
              f"{one.wins}/{one.losses}", f"{one.p_holm:.2g}"]
             if one else ["-"] * 4
         )  # fmt: skip
-        listed.append((name, [Cell(mean=float("nan"), text=text) for text in texts]))
+        listed.append(_text_row(name, row))
     columns = ["Average rank", "Mean", "NDCL minus it", "95 % interval", "won/lost", "p (Holm)"]
     lines = [
         f"{ranks.n_cells} cells; Friedman p {ranks.p:.2g}; Nemenyi's critical difference of ranks "
@@ -165,12 +161,12 @@ def statistics_table(rows: pd.DataFrame, measure: str) -> str:
         *cells.dropped,
         *warn_of_few_cells(ranks.n_cells, len(listed)),
     ]
-    return _bare(render("markdown", lines, [Table("statistics", {}, columns, listed)]))
+    return _strip_headings(render("markdown", lines, [Table("statistics", {}, columns, listed)]))
 
 
 def run_line(study: Study, rows: pd.DataFrame) -> str:
-    """Return which runs are shown, and what made them."""
-    shown = study.complete(rows)
+    """Return which runs are shown, and on which machine they ran."""
+    shown = study.whole_trials(rows)
     trials = [
         f"{base_dataset(dataset)} {setting}, {here['trial_seed'].nunique()}"
         for dataset, setting, here in study.boards(shown)
@@ -184,10 +180,10 @@ def run_line(study: Study, rows: pd.DataFrame) -> str:
     )
 
 
-def generated(study: Study) -> dict[str, str]:
-    """Return the parts of the page that come from the file of ``study``, by name."""
+def build_parts(study: Study) -> dict[str, str]:
+    """Return the parts of the page that the file of ``study`` determines, by name."""
     rows = study.runs()
-    shown = study.complete(rows)
+    shown = study.whole_trials(rows)
     parts = {f"{study.name} runs": run_line(study, rows)}
     for dataset in names.ordered_datasets(shown["dataset"].unique()):
         here = shown[shown["dataset"] == dataset]
@@ -203,14 +199,14 @@ def generated(study: Study) -> dict[str, str]:
 
 
 def pages() -> dict[Path, dict[str, str]]:
-    """Return the parts that come from the files, by page."""
-    parts = {name: part for study in STUDIES.values() for name, part in generated(study).items()}
+    """Return the parts that the files determine, by page."""
+    parts = {name: part for study in STUDIES.values() for name, part in build_parts(study).items()}
     return {PAGE: parts | {"ablation": ablation_table()}, README: {"leaderboard": leaderboard()}}
 
 
 def leaderboard() -> str:
     """Return the README's table: the best on PACS, NDCL and ERM, over all settings and targets."""
-    rows = PHOTOGRAPHS.complete(PHOTOGRAPHS.runs())
+    rows = PHOTOGRAPHS.whole_trials(PHOTOGRAPHS.runs())
     rows = rows[rows["dataset"].map(base_dataset) == "PACS"]
     cells = rows.groupby(["algorithm", *BOARD, "test_env"])["overall"].mean()
     means = cells.groupby("algorithm").mean().sort_values(ascending=False)
@@ -219,12 +215,12 @@ def leaderboard() -> str:
     return overview(rows, [name for name in means.index if name in kept])
 
 
-def filled(text: str, parts: dict[str, str]) -> str:
-    """Return the page with its generated parts renewed; they stand between comments."""
+def fill_in(text: str, parts: dict[str, str]) -> str:
+    """Return the page with its generated parts, which stand between comments, replaced."""
     for name, part in parts.items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
         if not pattern.search(text):
-            raise SystemExit(f"no page has a place for '{name}'")
+            raise SystemExit(f"the page lacks '<!-- {name} -->' and '<!-- end -->' after it")
         text = pattern.sub(lambda match, part=part: f"{match[1]}\n{part}\n{match[2]}", text)
     return text
 
@@ -275,21 +271,25 @@ def main() -> None:
     """Run the command."""
     flags = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     flags.add_argument("--study", choices=list(STUDIES), default=DIGITS.name)
-    flags.add_argument("--sweep", type=Path, metavar="DIR", help="runs of the study to take")
+    flags.add_argument(
+        "--sweep", type=Path, metavar="DIR", help="finished runs of the study to import"
+    )
     flags.add_argument("--ablation", type=Path, metavar="FILE")
     options = flags.parse_args()
     if options.sweep:
-        STUDIES[options.study].take(options.sweep)
+        STUDIES[options.study].import_runs(options.sweep)
     if options.ablation:
-        take_ablation(options.ablation)
+        import_ablation(options.ablation)
     for study in STUDIES.values():
-        shown = study.complete(study.runs())
+        shown = study.whole_trials(study.runs())
         if shown.empty:
-            raise SystemExit(f"{study.file} holds no whole trial yet: resume the sweep.")
+            raise SystemExit(
+                f"{study.file} holds no whole trial yet: resume the sweep, then import it again."
+            )
         draw_groups(study, shown, PICTURES / f"{study.name}_groups.png")
         draw_ranks(shown, PICTURES / f"{study.name}_ranks.png")
     for page, parts in pages().items():
-        page.write_text(filled(page.read_text(encoding="utf-8"), parts), encoding="utf-8")
+        page.write_text(fill_in(page.read_text(encoding="utf-8"), parts), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Makes some runs of docs/results/NAME.csv again and tells whether they come out the same.
+"""Runs some of docs/results/NAME.csv again and reports whether their figures are the same.
 
     python docs/rerun_results.py --data_dir data [--study photographs] [--runs 3] [--seed 0]
                                  [--algorithm ERM]
 
-Each is a training run of its own, with one thread as a job of the sweep has. On the machine of
-docs/results/machine.json all figures have to be the same: if one is not, the exit status is 1.
-Elsewhere differences are shown and prove nothing.
+Each is a training run of its own, with one thread as the jobs of the sweep had. On the machine of
+docs/results/machine.json all figures must be the same, else the exit status is 1; on another one,
+differences are shown and prove nothing.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from ndcl_domainbed.results.chosen import every_run
 from ndcl_domainbed.results.reading import read_sweep
 from ndcl_domainbed.sweeping.jobs import make_job
 
-WRITTEN = 1e-6
-"""So much may figures differ by: they are shares, compared to six digits."""
+TOLERANCE = 1e-6
+"""Figures are shares, compared to six digits."""
 
 
 def run_again(args: dict[str, Any], data_dir: str, folder: Path) -> pd.Series:
-    """Return the run with these arguments, made again in ``folder``, at its selected step."""
+    """Run with these arguments in ``folder`` and return the result at the selected step."""
     job = make_job({**args, "data_dir": data_dir}, str(folder), 0)
     one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
     subprocess.run(job.command(), env=one_thread, check=True, stdout=subprocess.DEVNULL)
@@ -43,8 +43,8 @@ def main() -> int:
     flags.add_argument("--data_dir", required=True, help="folder of the datasets")
     flags.add_argument("--study", choices=list(STUDIES), default="digits")
     flags.add_argument("--runs", type=int, default=3)
-    flags.add_argument("--seed", type=int, default=0, help="of the choice of runs")
-    flags.add_argument("--algorithm", help="choose among its runs only")
+    flags.add_argument("--seed", type=int, default=0, help="seed of the choice of runs")
+    flags.add_argument("--algorithm", help="only runs of this algorithm")
     options = flags.parse_args()
     study = STUDIES[options.study]
     is_same_machine = read_machines().get(study.name) == this_machine()
@@ -60,7 +60,7 @@ def main() -> int:
         changed = {
             name: f"{row[name]} then, {again[name]:.6f} now"
             for name in MEASURES
-            if not abs(row[name] - again[name]) <= WRITTEN
+            if not abs(row[name] - again[name]) <= TOLERANCE
             and not pd.isna([row[name], again[name]]).all()
         }
         different += bool(changed)

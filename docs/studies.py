@@ -1,6 +1,6 @@
 """The studies whose runs are committed: the sweep of each, its file of results, its machine.
 
-A row of a file is a run at the step that balanced validation selects.
+A row of a file is one run, at the step that balanced validation selects.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class Study:
         """Return the runs in the file."""
         return pd.read_csv(self.file)
 
-    def complete(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Return the runs of the trials of a board in which no run is missing."""
+    def whole_trials(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the runs of those trials of each board in which no run is missing."""
         listed = pd.DataFrame(list(self.jobs), columns=RUN)
         wanted = listed.groupby([*BOARD, "trial_seed"]).size().rename("wanted")
         there = rows.groupby([*BOARD, "trial_seed"])["overall"].transform("size")
@@ -73,14 +73,14 @@ class Study:
         """Yield dataset, setting and the runs of each board, in the order of tables."""
         for dataset in names.ordered_datasets(rows["dataset"].unique()):
             of_dataset = rows[rows["dataset"] == dataset]
-            for setting in names.ordered(sorted(set(of_dataset["setting"])), names.SETTINGS):
+            for setting in names.order(sorted(set(of_dataset["setting"])), names.SETTINGS):
                 yield dataset, setting, of_dataset[of_dataset["setting"] == setting]
 
-    def take(self, folder: Path) -> None:
-        """Put the finished runs in ``folder``, one of this sweep's, into the file.
+    def import_runs(self, folder: Path) -> None:
+        """Copy the finished runs of the sweep in ``folder`` into the file.
 
-        They replace those that the file has. All runs in it are of one kind of machine, since
-        another one may give other numbers: runs that were made elsewhere begin the file again.
+        They replace those that the file has. All runs in a file come from one kind of machine,
+        since another may give other numbers: runs from another machine start the file over.
         """
         found = every_run(read_sweep([str(folder)]), ["balanced"])[[*RUN, "step", *MEASURES]]
         found = found[[tuple(row) in self.jobs for row in found[RUN].itertuples(index=False)]]

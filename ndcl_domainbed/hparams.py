@@ -34,6 +34,11 @@ SHORT_FREQ = 50
 """The updates between two evaluations of a run on frozen features."""
 
 
+def is_frozen(hparams: Mapping[str, Any]) -> bool:
+    """Whether a run with these hyper-parameters, or these overrides, is on frozen features."""
+    return hparams.get("frozen") is True
+
+
 @dataclass(frozen=True)
 class Range:
     """The numbers from ``low`` to ``high``; ``is_open`` leaves out the end that is not infinite.
@@ -68,7 +73,7 @@ class Hparam:
     """A hyper-parameter: its default, how random search draws it, which values make sense.
 
     ``default`` and ``draw`` may depend on the dataset: see :func:`by_dataset`. Without ``draw``
-    random search does not vary it. A value that is given is checked (:meth:`checked`); ``within``
+    random search does not vary it. A value that is given is checked (:meth:`check`); ``within``
     is taken from the declaration that this one overrides if it has none itself; ``choices`` lists
     the allowed strings; empty allows any. ``in_steps`` marks a number of updates: on frozen
     features, where runs are shorter, it keeps its share of the run.
@@ -105,7 +110,7 @@ class Hparam:
             return value
         return max(1, round(value * SHORT_RUN / LONG_RUN))
 
-    def checked(self, name: str, value: Any, usual: Value) -> Value:
+    def check(self, name: str, value: Any, usual: Value) -> Value:
         """Return ``value`` in the type of ``usual``, a value that the hyper-parameter can have.
 
         Raises InputError if it is of another type, no finite number, or none that makes sense.
@@ -118,7 +123,7 @@ class Hparam:
         elif self._is_usable(value, _is_count(usual)):
             return int(value) if _is_count(usual) else float(value)
         given = reprlib.repr(value)  # a number may have hundreds of digits
-        wanted = self._wanted(usual)
+        wanted = self._describe_values(usual)
         raise InputError(f"hyper-parameter {name} takes {wanted}; it was given {given}.")
 
     def _is_usable(self, value: Any, is_count: bool) -> bool:
@@ -132,11 +137,11 @@ class Hparam:
             return False
         return self.within is None or number in self.within
 
-    def _wanted(self, usual: Value) -> str:
+    def _describe_values(self, usual: Value) -> str:
         if isinstance(usual, bool):
             return "true or false"
         if isinstance(usual, str):
-            return f"a text such as {usual!r}"
+            return f"a string such as {usual!r}"
         number = "a whole number" if _is_count(usual) else "a number"
         return f"{number} {self.within}" if self.within else f"{number} such as {usual!r}"
 
@@ -211,7 +216,7 @@ class UndeclaredHparam(InputError, KeyError):
 class Hparams(dict[str, Any]):
     """The hyper-parameters of a run, plus what an algorithm may need of its training split.
 
-    As a dict it holds the hyper-parameters alone, so records stay small and serialisable. The
+    As a dict it holds the hyper-parameters alone, so records stay small and serializable. The
     attributes travel with it from the data to the algorithm's constructor:
 
     ``label_counts``: training images per (source domain, class), int array (M, K), domains in
@@ -260,6 +265,7 @@ def required_label_counts(hparams: Mapping[str, Any], algorithm: str) -> np.ndar
     if counts is None:
         raise InputError(
             f"{algorithm} needs the label counts of the training split and was given none: "
-            "pass Hparams(...) with label_counts set, as train does."
+            "pass Hparams(...) with label_counts set, as train does.\n"
+            "To load a trained model, use ndcl_domainbed.load_model(run): it reads them there."
         )
     return np.array(counts, dtype=np.float64)

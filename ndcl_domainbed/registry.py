@@ -10,7 +10,7 @@ from imbalance_splits.errors import InputError, unknown_name
 from imbalance_splits.seeds import seed_hash
 from ndcl_domainbed import algorithms as additions
 from ndcl_domainbed import backend
-from ndcl_domainbed.hparams import VECTORS, Hparam, Hparams, Value
+from ndcl_domainbed.hparams import VECTORS, Hparam, Hparams, Value, is_frozen
 from ndcl_domainbed.testbed.hparams_registry import hparams_of
 
 
@@ -81,7 +81,7 @@ def run_hparams(
     Raises InputError for an override that the algorithm does not have, of another type, or out of
     range, and for frozen features on a DomainBed checkout.
     """
-    if (overrides or {}).get("frozen") is True:
+    if is_frozen(overrides or {}):
         if backend.NAME == "domainbed":
             raise InputError(
                 "frozen features need this package's own networks, and a DomainBed checkout "
@@ -97,5 +97,5 @@ def run_hparams(
         if name not in values:
             raise unknown_name(f"hyper-parameter of {algorithm}", name, sorted(values))
         hparam = declared.get(name, Hparam(values[name]))  # a checkout's own: its type is known
-        values[name] = hparam.checked(name, value, values[name])
+        values[name] = hparam.check(name, value, values[name])
     return values

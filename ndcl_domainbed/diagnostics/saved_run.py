@@ -163,6 +163,14 @@ def no_shot_groups(folder: Path) -> InputError:
     return InputError(f"{folder} was trained without --imbalance: its classes have no shot groups.")
 
 
+def frozen_note(runs: dict[str, SavedRun]) -> str:
+    """Return a note for the caption of a check of inputs, if they are features, or ""."""
+    frozen = [name for name, run in runs.items() if run.hparams.get("frozen")]
+    if not frozen:
+        return ""
+    return f" The inputs of {', '.join(frozen)} are features of a frozen network, not pixels."
+
+
 def load_runs(request: Request) -> dict[str, SavedRun]:
     """Return the runs that ``request`` names, by short names; the one to look at comes first."""
     runs = [load_run(folder, request.data_dir, request.device) for folder in request.folders]
@@ -183,8 +191,15 @@ def load_run(folder: Path, data_dir: str | None = None, device: str | None = Non
     hparams = Hparams(saved["model_hparams"])
     seeding.seed_everything(arguments.seed)
     where = choose_device(device)
-    images_class = backend.get_dataset_class(arguments.dataset, arguments.data_dir)
-    dataset = split_dataset(arguments, trained_dataset(arguments, images_class, hparams), hparams)
+    try:
+        images_class = backend.get_dataset_class(arguments.dataset, arguments.data_dir)
+        dataset_class = trained_dataset(arguments, images_class, hparams)
+        dataset = split_dataset(arguments, dataset_class, hparams)
+    except InputError as error:
+        raise InputError(
+            f"{folder}: its dataset {arguments.dataset} cannot be read from {arguments.data_dir}; "
+            f"if it is elsewhere now, name the folder with --data_dir.\n{error}"
+        ) from error
     hparams.label_counts, hparams.train_sets = dataset.label_counts, dataset.train_sets
     algorithm = build_algorithm(saved, path, hparams).to(where).eval()
     return SavedRun(folder, arguments, dict(hparams), dataset, algorithm, where)

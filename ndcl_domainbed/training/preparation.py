@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,14 +24,16 @@ from imbalance_splits.table import LabelCounts, SplitTable
 from ndcl_domainbed import backend, registry
 from ndcl_domainbed.features import feature_folder
 from ndcl_domainbed.features.frozen import FrozenFeatures, frozen_dataset
-from ndcl_domainbed.hparams import Hparams
+from ndcl_domainbed.features.image_list import hparams_to_list
+from ndcl_domainbed.hparams import Hparams, is_frozen
 from ndcl_domainbed.testbed import networks
 from ndcl_domainbed.training import seeding
 from ndcl_domainbed.training.acceleration import accelerate
 from ndcl_domainbed.training.arguments import TrainArguments
 from ndcl_domainbed.training.batches import in_memory
 from ndcl_domainbed.training.callbacks import Callback
-from ndcl_domainbed.training.memory import keep_freed_memory
+from ndcl_domainbed.training.data_digest import digest_data
+from ndcl_domainbed.training.environment import keep_freed_memory
 
 
 @dataclass
@@ -48,12 +49,18 @@ class Run:
     steps: int
     checkpoint_freq: int
     workers: int
+    data: dict[str, Any]
     network: dict[str, Any] | None = None
     callbacks: Sequence[Callback] = ()
 
     def is_checkpoint(self, step: int) -> bool:
-        """Whether there is an evaluation and a record after the update ``step``."""
-        return step % self.checkpoint_freq == 0 or step == self.steps - 1
+        """Whether there is an evaluation and a record after the update ``step``.
+
+        DomainBed's steps; without step 0 where ``eval_images`` limits evaluation, for a trial.
+        """
+        is_regular = step % self.checkpoint_freq == 0
+        is_needed = step > 0 or self.arguments.eval_images is None
+        return (is_regular and is_needed) or step == self.steps - 1
 
 
 def prepare(arguments: TrainArguments, callbacks: Sequence[Callback] = ()) -> Run:
@@ -92,9 +99,23 @@ def prepare(arguments: TrainArguments, callbacks: Sequence[Callback] = ()) -> Ru
         steps=steps,
         checkpoint_freq=arguments.checkpoint_freq or dataset_class.CHECKPOINT_FREQ,
         workers=loader_workers(arguments, dataset, dataset_class.N_WORKERS, device),
+        data=digest_data(dataset, dataset_class.files_by_domain() if is_frozen(hparams) else None),
         network=network,
         callbacks=callbacks,
     )
+
+
+def read_data(arguments: TrainArguments) -> dict[str, Any]:
+    """Return the digest of the data that a run with ``arguments`` would be made on now.
+
+    No image is decoded and no feature computed. Raises InputError if the data cannot be read.
+    """
+    images_class = backend.get_dataset_class(arguments.dataset, arguments.data_dir)
+    hparams = run_hparams(arguments, images_class)
+    if is_frozen(hparams):
+        hparams |= hparams_to_list(images_class, hparams)
+    seeding.seed_everything(arguments.seed)
+    return digest_data(split_dataset(arguments, images_class, hparams))
 
 
 def run_hparams(arguments: TrainArguments, images_class: Any) -> Hparams:
@@ -107,7 +128,7 @@ def run_hparams(arguments: TrainArguments, images_class: Any) -> Hparams:
         arguments.algorithm, getattr(images_class, "HPARAMS_LIKE", None) or arguments.dataset,
         arguments.hparams_seed, arguments.trial_seed, overrides,
     )  # fmt: skip
-    has_size = "image_size" in overrides or hparams.get("frozen", False)
+    has_size = "image_size" in overrides or is_frozen(hparams)
     if "image_size" in hparams and not has_size:
         hparams["image_size"] = images_class.IMAGE_SIZE
     return hparams
@@ -117,7 +138,7 @@ def trained_dataset(
     arguments: TrainArguments, images_class: Any, hparams: Mapping[str, Any]
 ) -> Any:
     """Return the dataset class that is trained on: the images, or their frozen features."""
-    if not hparams.get("frozen", False):
+    if not is_frozen(hparams):
         return images_class
     cache = feature_folder(arguments.data_dir, arguments.feature_cache)
     return frozen_dataset(images_class, cache, lambda: choose_device(arguments.device))
@@ -171,12 +192,7 @@ def split_dataset(arguments: TrainArguments, dataset_class: Any, hparams: Hparam
 
 
 def _split(arguments: TrainArguments, dataset_class: Any, hparams: Hparams) -> SplitDataset:
-    if getattr(dataset_class, "FIXED_SPLIT", None) is not None:
-        if arguments.imbalance or arguments.uda_holdout_fraction:
-            raise InputError(
-                f"{arguments.dataset} has a split of its own (the column split): leave out "
-                "--imbalance and --uda_holdout_fraction, or the column."
-            )
+    if _has_fixed_split(arguments, dataset_class):
         return FixedSplitDataset(dataset_class, arguments.data_dir, arguments.test_envs, hparams)
     if arguments.imbalance is None:
         dataset = HoldoutDataset(
@@ -205,6 +221,17 @@ def _split(arguments: TrainArguments, dataset_class: Any, hparams: Hparams) -> S
     return split
 
 
+def _has_fixed_split(arguments: TrainArguments, dataset_class: Any) -> bool:
+    """Whether the dataset says what is trained on; InputError if the arguments do as well."""
+    fixed = getattr(dataset_class, "FIXED_SPLIT", None) is not None
+    if fixed and (arguments.imbalance or arguments.uda_holdout_fraction):
+        raise InputError(
+            f"{arguments.dataset} has a split of its own (the column split): leave out "
+            "--imbalance and --uda_holdout_fraction, or the column."
+        )
+    return fixed
+
+
 def split_table(
     arguments: TrainArguments, dataset_class: Any, counts: Callable[[], LabelCounts]
 ) -> SplitTable:
@@ -212,6 +239,7 @@ def split_table(
 
     Only the latter calls ``counts``, which reads the dataset as :func:`label_counts` does.
     """
+    _has_fixed_split(arguments, dataset_class)
     name, setting = arguments.dataset, str(arguments.imbalance)
     parameters = {} if arguments.validation is None else {"validation": arguments.validation}
     published = None if parameters else published_table(name, setting)
@@ -260,19 +288,3 @@ def loader_workers(
     if not cores or cores == 1:
         return 0
     return min(wanted, cores if device.type == "cuda" else min(cores, torch.get_num_threads()))
-
-
-def split_description(dataset: SplitDataset) -> str:
-    """Return what stands in ``split.json``: training counts and shot groups, as JSON."""
-    limits = dataset.thresholds
-    content = {
-        "environments": list(dataset.environments),
-        "classes": list(dataset.classes),
-        "train_counts": {
-            dataset.environments[env]: [int(n) for n in counts]
-            for env, counts in zip(dataset.sources, dataset.label_counts, strict=True)
-        },
-        "thresholds": limits and {"many": limits.many, "few": limits.few},
-        "shots": dataset.shot_groups,
-    }
-    return json.dumps(content, indent=1) + "\n"

@@ -120,7 +120,7 @@ def test_without_ndcl_there_are_accuracies_and_no_differences(tmp_path):
 
 
 def test_what_cannot_be_compared_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"results\.jsonl"):
+    with pytest.raises(InputError, match="name the folder of a sweep"):
         read_variants([tmp_path])
     (tmp_path / "plain").mkdir()
     run = write_variant(tmp_path / "plain", "NDCL", 0.5, imbalance=None)

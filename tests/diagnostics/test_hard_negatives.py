@@ -112,5 +112,8 @@ def test_the_seed_decides(run, drawn):
 
 
 def test_a_single_class_cannot_be_mixed():
-    with pytest.raises(InputError, match="too few for minibatches of two classes"):
-        draw_samples(planted_run(torch.zeros(IMAGES, dtype=torch.long)), images=20, seed=0)
+    run = planted_run(torch.zeros(IMAGES, dtype=torch.long))
+    with pytest.raises(InputError, match=r"no minibatch of two classes\. Look at more with --ima"):
+        draw_samples(run, images=20, seed=0)
+    with pytest.raises(InputError, match=r"no minibatch of two classes\.$"):  # there are no more
+        draw_samples(run, images=IMAGES, seed=0)

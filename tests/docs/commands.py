@@ -51,6 +51,8 @@ NOT_RUN = (
     ("python docs/rerun_results.py", "three whole runs: tests/docs/test_results_page.py makes one"),
     ("ndcl-domainbed diagnose all ", "the same as each, at once: tests/diagnostics"),
     ("ndcl-domainbed diagnose contrast ", "needs the ablation: tests/diagnostics"),
+    ("ndcl-domainbed diagnose confidence ", "takes a minute: tests/diagnostics"),
+    ("ndcl-domainbed diagnose hard-negatives ", "takes a minute: tests/diagnostics"),
 )
 """How the commands that are only parsed begin, and why; what has no flags to parse is let be."""
 

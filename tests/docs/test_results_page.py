@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.command_line import call
+from tests.docs.workspaces import add_finished_sweep
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -25,7 +25,7 @@ STUDIES = list(studies.STUDIES.values())
 def test_the_tables_are_those_of_the_runs():
     for page, parts in make_results.pages().items():
         text = page.read_text(encoding="utf-8")
-        assert make_results.filled(text, parts) == text, page
+        assert make_results.fill_in(text, parts) == text, page
 
 
 def test_a_figure_by_hand():
@@ -57,7 +57,7 @@ def test_each_run_is_there_once_and_only_whole_trials_are_shown(study):
     measures = rows[list(studies.MEASURES)]
     assert ((measures >= 0) & (measures <= 1) | measures.isna()).to_numpy().all()
     assert measures["overall"].notna().all()
-    shown = study.complete(rows)
+    shown = study.whole_trials(rows)
     for dataset, setting, here in study.boards(shown):
         wanted = [key for key in study.jobs if key[:2] == (dataset, setting) and key[4] == 0]
         assert set(here.groupby("trial_seed").size()) == {len(wanted)}
@@ -71,29 +71,24 @@ def test_photographs_carry_their_network_and_the_prior_is_a_row():
     assert {"NDCL", "NDCL (class_prior=logit)"} <= set(rows["algorithm"])
 
 
-def test_runs_of_a_sweep_are_taken_and_replace_those_there(digits_root, tmp_path, monkeypatch):
-    outcome = call(
-        "sweep", "launch", "--algorithms", "ERM", "--datasets", "DigitsDG", "--imbalance", "Cross",
-        "--single_test_envs", "--n_hparams", 1, "--n_trials", 1, "--steps", 1, "--data_dir",
-        digits_root, "--output_dir", tmp_path / "sweep", "--skip_confirmation",
-    )  # fmt: skip
-    assert outcome.status == 0, outcome.out
+def test_imported_runs_replace_those_in_the_file(tmp_path, monkeypatch):
+    add_finished_sweep(tmp_path)
     machines, study = tmp_path / "results" / "machine.json", studies.Study("digits")
     machines.parent.mkdir()
     assert len(study.jobs) == 792  # known before its folder is another one
     monkeypatch.setattr(studies, "DOCS", tmp_path)
     monkeypatch.setattr(studies, "MACHINES", machines)
     for _ in range(2):
-        study.take(tmp_path / "sweep")
+        study.import_runs(tmp_path / "sweep")
         rows = study.runs()
-        assert rows["test_env"].tolist() == [0, 1, 2, 3]
-        assert set(rows["algorithm"]) == {"ERM"}
-    pd.concat([rows, rows.assign(algorithm="IRM")]).to_csv(study.file, index=False)
-    study.take(tmp_path / "sweep")
-    assert set(study.runs()["algorithm"]) == {"ERM", "IRM"}
+        assert len(rows) == 2 * 4 * 2  # algorithms, targets, trials
+        assert set(rows["algorithm"]) == {"ERM", "NDCL"}
+    pd.concat([rows, rows.head(1).assign(algorithm="IRM")]).to_csv(study.file, index=False)
+    study.import_runs(tmp_path / "sweep")
+    assert set(study.runs()["algorithm"]) == {"ERM", "IRM", "NDCL"}
     machines.write_text('{"digits": {"CPU": "another one"}}')
-    study.take(tmp_path / "sweep")  # what was made there does not mix with what was made here
-    assert set(study.runs()["algorithm"]) == {"ERM"}
+    study.import_runs(tmp_path / "sweep")  # runs of two machines do not mix
+    assert set(study.runs()["algorithm"]) == {"ERM", "NDCL"}
     assert json.loads(machines.read_text()) == {"digits": studies.this_machine()}
 
 

@@ -17,8 +17,8 @@ AFTER_A_SWEEP = {"README.md", "results_guide.md", "sweeps.md", "paper.md"}
 AFTER_FEATURES = {"frozen_features.md"}
 """Pages whose Python examples load features."""
 
-AFTER_A_RUN = {"README.md", "python.md"}
-"""Pages whose Python examples look at a run on the folder of images."""
+AFTER_A_RUN = {"README.md", "predict.md", "python.md"}
+"""Pages whose Python examples look at a run on the folder of images; predict.md begins with it."""
 
 DOMAINS = ["camera_a", "camera_b", "drawings"]
 CLASSES = ["glasses", "hat", "none"]

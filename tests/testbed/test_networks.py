@@ -9,7 +9,7 @@ from torch import nn
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.testbed import networks
-from ndcl_domainbed.testbed.networks.whole import WholeNetwork
+from ndcl_domainbed.testbed.networks.featurizer import WholeNetwork
 
 MLP_HPARAMS = {"mlp_width": 16, "mlp_depth": 4, "mlp_dropout": 0.5}
 

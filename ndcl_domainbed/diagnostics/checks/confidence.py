@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from ndcl_domainbed.diagnostics.boundary import crossing_distances, feature_distances, log_odds
 from ndcl_domainbed.diagnostics.figures import label_rows, new_figure, run_style, spread_rows
 from ndcl_domainbed.diagnostics.findings import Findings, Request
-from ndcl_domainbed.diagnostics.saved_run import SavedRun, load_runs
+from ndcl_domainbed.diagnostics.saved_run import SavedRun, frozen_note, load_runs
 from ndcl_domainbed.diagnostics.statistics import rank_correlation
 
 CAPTION = (
@@ -37,14 +37,15 @@ _TENTHS = 10
 
 def diagnose(request: Request) -> Findings:
     """Return how the confidence of every run goes with the distance to its boundary."""
+    runs = load_runs(request)
     rows = [
         row
-        for name, run in load_runs(request).items()
+        for name, run in runs.items()
         for env in [*run.sources, *run.dataset.test_envs]
         for row in _measure(run, name, env, request)
     ]
     table = pd.DataFrame(rows)
-    return Findings(CAPTION, table.drop(columns="medians"), _draw(table))
+    return Findings(CAPTION + frozen_note(runs), table.drop(columns="medians"), _draw(table))
 
 
 def _measure(run: SavedRun, name: str, env: int, request: Request) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 The classes are in order of their training images. Calibration: Guo et al., "On Calibration of
 Modern Neural Networks", ICML 2017, arXiv:1706.04599. Its expected calibration error (ECE) is the
-mean of |accuracy - confidence| over bins by confidence, weighted by their images.
+mean gap between accuracy and confidence over bins by confidence, weighted by their images.
 """
 
 from __future__ import annotations

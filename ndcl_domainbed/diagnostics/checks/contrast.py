@@ -21,7 +21,7 @@ from imbalance_splits.errors import InputError
 from ndcl_domainbed import registry
 from ndcl_domainbed.diagnostics.figures import new_figure, run_style
 from ndcl_domainbed.diagnostics.findings import Findings, Request
-from ndcl_domainbed.hparams import VECTORS
+from ndcl_domainbed.hparams import VECTORS, is_frozen
 from ndcl_domainbed.results.details import class_accuracies
 from ndcl_domainbed.results.identity import identity, is_whole
 from ndcl_domainbed.results.names import METRIC_TITLES
@@ -88,12 +88,19 @@ def read_variants(folders: Sequence[Path]) -> tuple[pd.DataFrame, Counter[str]]:
         )
     done = set(runs[["variant", *CELL]].itertuples(index=False, name=None))
     cells = {run[1:] for run in done}
-    wanted = _recorded(folders) | {(name, *cell) for name in names.values() for cell in cells}
+    wanted = _read_listed_runs(folders) | {
+        (name, *cell) for name in names.values() for cell in cells
+    }
     return runs, Counter(name for name, *_ in sorted(wanted - done))
 
 
 def _read(folders: Sequence[Path]) -> Sweep:
-    sweep = read_sweep(folders)
+    try:
+        sweep = read_sweep(folders)
+    except InputError as error:
+        raise InputError(
+            f"{folders[0]}: no records are there; name the folder of a sweep."
+        ) from error
     boards = sweep.runs[["dataset", "setting"]].drop_duplicates()
     if len(boards) > 1:
         found = ", ".join("/".join(map(str, board)) for board in boards.to_numpy())
@@ -104,7 +111,7 @@ def _read(folders: Sequence[Path]) -> Sweep:
     return sweep
 
 
-def _recorded(folders: Sequence[Path]) -> set[tuple[str, int, int]]:
+def _read_listed_runs(folders: Sequence[Path]) -> set[tuple[str, int, int]]:
     """Return variant, target and trial of the jobs with one target that the sweeps have listed."""
     jobs = [job.train_args for folder in folders for job in read_jobs(str(folder))]
     found = [(variant_name(args), identity(args)) for args in jobs if is_whole(args)]
@@ -115,7 +122,7 @@ def variant_name(args: dict[str, Any]) -> str:
     """Return the variant that a run is of; its network is that of all runs, and no change."""
     algorithm, changes = args["algorithm"], parse_hparams(args.get("hparams"))
     defaults = getattr(registry.get_algorithm_class(algorithm), "HPARAMS", {})
-    dataset = VECTORS if changes.get("frozen") else args["dataset"]
+    dataset = VECTORS if is_frozen(changes) else args["dataset"]
     parts = [
         f"{key}={int(value) if isinstance(value, float) and value.is_integer() else value}"
         for key, value in sorted(changes.items())

@@ -21,7 +21,13 @@ from ndcl_domainbed.algorithms.ndcl import NDCL
 from ndcl_domainbed.diagnostics.boundary import feature_distances
 from ndcl_domainbed.diagnostics.figures import RUN_COLORS, new_figure
 from ndcl_domainbed.diagnostics.findings import Findings, Request
-from ndcl_domainbed.diagnostics.saved_run import Outputs, SavedRun, join_outputs, load_runs
+from ndcl_domainbed.diagnostics.saved_run import (
+    Outputs,
+    SavedRun,
+    frozen_note,
+    join_outputs,
+    load_runs,
+)
 from ndcl_domainbed.diagnostics.statistics import CHANCE, FOLDS, probe_accuracy
 from ndcl_domainbed.hard_negatives import fixed_class_budget, hard_negatives
 from ndcl_domainbed.training import seeding
@@ -98,7 +104,7 @@ def diagnose(request: Request) -> Findings:
         axes[row, 2].set_title(f"{name}: margins in feature space", fontsize=10)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
     found = pd.concat(tables, ignore_index=True)
-    return Findings(CAPTION, found[["run", *found.columns.drop("run")]], figure)
+    return Findings(CAPTION + frozen_note(runs), found[["run", *found.columns.drop("run")]], figure)
 
 
 def draw_samples(run: SavedRun, images: int, seed: int) -> dict[str, Samples]:
@@ -140,9 +146,11 @@ def draw_samples(run: SavedRun, images: int, seed: int) -> dict[str, Samples]:
             random.append(_make_random_mixtures(x[rows], y[rows], hard[-1][2], generator))
             where += [fold] * len(kept)
     if not where:
+        is_part = any(len(one) > images for one in run.dataset.train_sets)
         raise InputError(
-            f"{run.folder}: the training images looked at are too few for minibatches of two "
-            "classes; look at more with --images."
+            f"{run.folder}: the training images looked at ({min(sizes)} of the smallest source "
+            f"domain, in {FOLDS} folds) make no minibatch of two classes."
+            + (" Look at more with --images." if is_part else "")
         )
     share = -(-images // len(read))
     chosen = np.concatenate(

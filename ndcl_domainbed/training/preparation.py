@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,12 +56,11 @@ class Run:
     def is_checkpoint(self, step: int) -> bool:
         """Whether there is an evaluation and a record after the update ``step``.
 
-        At the steps of DomainBed, 0 among them: selection and curves need it. Not so where
-        ``eval_images`` limits the evaluation, in a run that is only a trial.
+        DomainBed's steps; without step 0 where ``eval_images`` limits evaluation, for a trial.
         """
-        if step == 0 and self.arguments.eval_images is not None:
-            return self.steps == 1
-        return step % self.checkpoint_freq == 0 or step == self.steps - 1
+        is_regular = step % self.checkpoint_freq == 0
+        is_needed = step > 0 or self.arguments.eval_images is None
+        return (is_regular and is_needed) or step == self.steps - 1
 
 
 def prepare(arguments: TrainArguments, callbacks: Sequence[Callback] = ()) -> Run:
@@ -290,20 +288,3 @@ def loader_workers(
     if not cores or cores == 1:
         return 0
     return min(wanted, cores if device.type == "cuda" else min(cores, torch.get_num_threads()))
-
-
-def split_description(run: Run) -> str:
-    """Return what stands in ``split.json``: training counts, shot groups, digest, as JSON."""
-    dataset, limits = run.dataset, run.dataset.thresholds
-    content = {
-        "environments": list(dataset.environments),
-        "classes": list(dataset.classes),
-        "train_counts": {
-            dataset.environments[env]: [int(n) for n in counts]
-            for env, counts in zip(dataset.sources, dataset.label_counts, strict=True)
-        },
-        "thresholds": limits and {"many": limits.many, "few": limits.few},
-        "shots": dataset.shot_groups,
-        "data": run.data,
-    }
-    return json.dumps(content, indent=1) + "\n"

@@ -29,7 +29,7 @@ from benchmarks.update import SIZES, SOURCES, make, minibatches
 from ndcl_domainbed.diagnostics.update_watcher import UpdateWatcher
 from ndcl_domainbed.training import records
 from ndcl_domainbed.training.arguments import TrainArguments
-from ndcl_domainbed.training.loop import train
+from ndcl_domainbed.training.run import train
 
 UPDATES = 16
 

@@ -44,10 +44,10 @@ from ndcl_domainbed.testbed import networks
 from ndcl_domainbed.testbed.datasets.images.transforms import view_transforms
 from ndcl_domainbed.training.arguments import TrainArguments
 from ndcl_domainbed.training.batches import StepBatches
+from ndcl_domainbed.training.environment import keep_freed_memory
 from ndcl_domainbed.training.feed import evaluation_batch_size
-from ndcl_domainbed.training.loop import train
-from ndcl_domainbed.training.memory import keep_freed_memory
 from ndcl_domainbed.training.preparation import Run, prepare, prepare_features
+from ndcl_domainbed.training.run import train
 
 BACKBONE = "timm:tf_efficientnet_lite0"
 

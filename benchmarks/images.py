@@ -24,7 +24,7 @@ from torchvision import transforms as torchvisions
 from benchmarks.throughput import torchvision_transforms, write_images
 from imbalance_splits.pixels import read_rgb
 from ndcl_domainbed.testbed.datasets.images import jitter, transforms
-from ndcl_domainbed.training.memory import keep_freed_memory
+from ndcl_domainbed.training.environment import keep_freed_memory
 
 Step = Callable[[Image.Image], object]
 

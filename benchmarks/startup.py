@@ -74,7 +74,7 @@ def _command(command: list[str], folder: Path, cwd: str | None = None) -> float:
 
 OWN_WORK = """
 import sys, time, pickle, contextlib, io
-from ndcl_domainbed.training.loop import train
+from ndcl_domainbed.training.run import train
 for arguments in pickle.load(sys.stdin.buffer):
     started = time.time()
     with contextlib.redirect_stdout(io.StringIO()):

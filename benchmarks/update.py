@@ -1,44 +1,35 @@
-"""The time of one update of every algorithm, relative to ERM's and to the passes that it needs.
+"""The time and memory of one update of an algorithm, relative to one of ERM.
 
     python -m benchmarks.update [--network small_cnn] [--classes 10] [--per_domain 32]
-                                [--rounds 30] [--algorithms NDCL MLDG] [--json FILE] [--parts]
+                                [--rounds 30] [--algorithms NDCL MLDG] [--json FILE]
 
-Every round makes two updates of each algorithm in turn (some alternate between two kinds), each
-beside two of ERM and, for the costly ones, the passes of two updates (benchmarks/passes.py), so
-that a slow moment of the machine falls on all; figures are medians over the rounds, ratios those
-of each round. Times are CPU seconds of this process on one thread, so other work on the machine
-shows less. Three source domains; BoDA's refreshes of its centroids, one in 120 updates by default,
-are left out. --parts splits the updates of NDCL instead.
+Every round makes two updates of each algorithm (some alternate between two kinds) beside two of
+ERM, so that a slow moment of the machine falls on both; figures are medians over the rounds, ratios
+those within a round. Times are CPU seconds of this process on one thread, so other work on the
+machine shows less. Memory is what three updates in a process of their own add to its peak. Three
+source domains; BoDA's refreshes of its centroids are left out.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import copy
-import itertools
 import json
+import multiprocessing
 import statistics
 import time
-from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import torch
 from torch.utils.data import Subset, TensorDataset
 
-from benchmarks.passes import PASSES
-from ndcl_domainbed import losses, registry
-from ndcl_domainbed.algorithms import ndcl
-from ndcl_domainbed.training.memory import keep_freed_memory
+from ndcl_domainbed import registry
+from ndcl_domainbed.training.environment import keep_freed_memory
 
 SOURCES = 3
 SIZES = {"small_cnn": 28, "mnist_cnn": 28, "resnet18": 224}
 LATE = 10**9
-"""What counts as the number of updates made; beyond all warm-up phases."""
-WARM = {"feat_update_freq": LATE}
+"""A number of updates beyond all warm-up phases."""
 
 
 def make(name: str, network: str, classes: int, per_domain: int) -> Any:
@@ -46,7 +37,8 @@ def make(name: str, network: str, classes: int, per_domain: int) -> Any:
     hparams = registry.default_hparams(name, "DigitsDG")
     hparams |= {"backbone": network, "pretrained": False, "batch_size": per_domain}
     hparams |= {key: 0 for key in hparams if key.endswith("anneal_iters")}
-    hparams |= {key: value for key, value in WARM.items() if key in hparams}
+    if "feat_update_freq" in hparams:
+        hparams["feat_update_freq"] = LATE
     side = SIZES[network]
     images = TensorDataset(torch.randn(classes, 3, side, side), torch.arange(classes))
     hparams.train_sets = [Subset(images, range(classes))] * SOURCES
@@ -67,107 +59,56 @@ def minibatches(network: str, classes: int, per_domain: int) -> list[Any]:
     ]
 
 
-def milliseconds(function: Callable[..., Any], *arguments: Any) -> float:
-    """Return the CPU milliseconds of one of two calls."""
+def time_update(algorithm: Any, batches: list[Any]) -> float:
+    """Return the CPU milliseconds of one of two updates."""
     started = time.process_time()
-    function(*arguments)
-    function(*arguments)
+    algorithm.update(batches)
+    algorithm.update(batches)
     return 500 * (time.process_time() - started)
 
 
-def measure(
-    names: list[str], network: str, classes: int, per_domain: int, rounds: int
-) -> dict[str, dict[str, float]]:
-    """Return the figures of each algorithm.
-
-    ``milliseconds`` of an update and its ratio ``relative`` to ERM's; for algorithms in PASSES,
-    the ratio ``passes`` of the passes alone to ERM's update and ``overhead`` of the update to them.
-    """
-    torch.manual_seed(0)
+def measure_memory(name: str, network: str, classes: int, per_domain: int) -> float:
+    """Return the MiB that updates add to the peak of this process, which must be a new one."""
+    torch.set_num_threads(1)
+    keep_freed_memory()  # as training does
+    algorithm = make(name, network, classes, per_domain)
     batches = minibatches(network, classes, per_domain)
-    erm = make("ERM", network, classes, per_domain)
-    algorithms = {name: make(name, network, classes, per_domain) for name in names}
-    plain = {name: copy.deepcopy(algorithms[name]) for name in names if name in PASSES}
-    seen: dict[str, list[dict[str, float]]] = {name: [] for name in names}
-    for _ in range(rounds + 1):
-        for name, algorithm in algorithms.items():
-            own = milliseconds(algorithm.update, batches)
-            needed = milliseconds(PASSES[name], plain[name], batches) if name in plain else 0.0
-            unit = milliseconds(erm.update, batches)
-            figures = {"milliseconds": own, "relative": own / unit}
-            if needed:
-                figures |= {"passes": needed / unit, "overhead": own / needed}
-            seen[name].append(figures)
-    return {name: medians(runs[1:]) for name, runs in seen.items()}
-
-
-def medians(runs: list[dict[str, float]]) -> dict[str, float]:
-    """Return the median of each figure; the first run names them."""
-    return {name: statistics.median(run[name] for run in runs) for name in runs[0]}
-
-
-def timed_parts(algorithm: ndcl.NDCL, batches: list[Any]) -> dict[str, float]:
-    """Make one update; return the CPU milliseconds of its parts, of the rest and of all."""
-    spent: defaultdict[str, float] = defaultdict(float)
-
-    def watched(function: Callable[..., Any], *names: str) -> Callable[..., Any]:
-        turns = itertools.cycle(names)
-
-        def timed(*arguments: Any, **keywords: Any) -> Any:
-            started = time.process_time()
-            result = function(*arguments, **keywords)
-            spent[next(turns)] += 1000 * (time.process_time() - started)
-            return result
-
-        return timed
-
-    places: list[tuple[Any, str, tuple[str, ...]]] = [
-        (algorithm, "_embed", ("real pass", "mixed pass")),
-        (ndcl, "hard_negatives", ("hard negatives",)),
-        (losses, "reweighted_cross_entropy", ("L_ce",)),
-        (losses, "negatives_contrast", ("L_con",)),
-        (losses, "batch_prototypes", ("L_const",)),
-        (losses, "prototype_alignment", ("L_const",)),
-        (torch.Tensor, "backward", ("backward",)),
-        (algorithm.optimizer, "step", ("optimizer",)),
-    ]
-    with contextlib.ExitStack() as stack:
-        for place, attribute, names in places:
-            replacement = watched(getattr(place, attribute), *names)
-            stack.enter_context(mock.patch.object(place, attribute, replacement))
-        started = time.process_time()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts from here
+    before = read_peak()
+    for _ in range(3):
         algorithm.update(batches)
-        total = 1000 * (time.process_time() - started)
-    return {**spent, "rest": total - sum(spent.values()), "update": total}
+    return (read_peak() - before) / 1024
 
 
-def measure_parts(
-    network: str, classes: list[int], per_domain: int, rounds: int
-) -> dict[int, dict[str, float]]:
-    """Return the medians of the parts for each number of classes, interleaved."""
+def read_peak() -> int:
+    """Return the peak resident memory of this process in KiB (Linux)."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+
+
+def measure(names: list[str], case: tuple[str, int, int], rounds: int) -> dict[str, dict[str, Any]]:
+    """Return ``milliseconds``, the ratio ``relative`` to ERM and ``mebibytes`` of each update."""
     torch.manual_seed(0)
-    cases = [
-        (make("NDCL", network, k, per_domain), minibatches(network, k, per_domain)) for k in classes
-    ]
-    seen = [[timed_parts(*case) for case in cases] for _ in range(rounds + 1)]
-    return {k: medians([run[place] for run in seen[1:]]) for place, k in enumerate(classes)}
-
-
-def print_parts(found: dict[int, dict[str, float]]) -> None:
-    """Print a column for each number of classes."""
-    print(f"{'milliseconds':<16}" + "".join(f"{f'K = {k}':>10}" for k in found))
-    for name in next(iter(found.values())):
-        print(f"{name:<16}" + "".join(f"{parts[name]:>10.2f}" for parts in found.values()))
-
-
-def print_figures(found: dict[str, dict[str, float]]) -> None:
-    """Print a line for each algorithm."""
-    print(f"{'':<12}{'update':>12}{'/ ERM':>8}{'passes / ERM':>14}{'update / passes':>17}")
-    for name, figure in found.items():
-        line = f"{name:<12}{figure['milliseconds']:>9.1f} ms{figure['relative']:>8.2f}"
-        if "passes" in figure:
-            line += f"{figure['passes']:>14.2f}{figure['overhead']:>17.2f}"
-        print(line, flush=True)
+    batches, erm = minibatches(*case), make("ERM", *case)
+    algorithms = {name: make(name, *case) for name in names}
+    times: dict[str, list[float]] = {name: [] for name in names}
+    ratios: dict[str, list[float]] = {name: [] for name in names}
+    for is_warm in [False] + [True] * rounds:
+        for name, algorithm in algorithms.items():
+            own, unit = time_update(algorithm, batches), time_update(erm, batches)
+            if is_warm:
+                times[name].append(own)
+                ratios[name].append(own / unit)
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        memory = pool.starmap(measure_memory, [(name, *case) for name in names], chunksize=1)
+    return {
+        name: {
+            "milliseconds": statistics.median(times[name]),
+            "relative": statistics.median(ratios[name]),
+            "mebibytes": added,
+        }
+        for name, added in zip(names, memory, strict=True)
+    }
 
 
 def main() -> None:
@@ -175,28 +116,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--network", choices=sorted(SIZES), default="small_cnn")
     parser.add_argument("--classes", type=int, nargs="+", default=[10])
-    parser.add_argument("--per_domain", type=int, nargs="+", default=[32])
+    parser.add_argument("--per_domain", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--algorithms", nargs="+", default=registry.algorithm_names())
-    parser.add_argument("--json", help="write the figures of the last --per_domain to this file")
-    parser.add_argument("--parts", action="store_true", help="split NDCL's updates instead")
+    parser.add_argument("--json", help="write the figures to this file")
     options = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()  # as training does
-    for per_domain in options.per_domain:
-        setting = f"{options.network}, {per_domain} images per domain"
-        if options.parts:
-            print(setting)
-            print_parts(measure_parts(options.network, options.classes, per_domain, options.rounds))
-            continue
-        found = {}
-        for classes in options.classes:
-            print(f"{setting}, K = {classes}")
-            case = options.algorithms, options.network, classes, per_domain, options.rounds
-            found[str(classes)] = measure(*case)
-            print_figures(found[str(classes)])
-        if options.json:
-            Path(options.json).write_text(json.dumps(found, indent=1) + "\n")
+    found = {}
+    for classes in options.classes:
+        case = (options.network, classes, options.per_domain)
+        print(f"{options.network}, {options.per_domain} images per domain, K = {classes}")
+        found[str(classes)] = measure(options.algorithms, case, options.rounds)
+        for name, row in found[str(classes)].items():
+            figures = f"{row['milliseconds']:>9.1f} ms{row['relative']:>8.2f} times ERM"
+            print(f"{name:<12}{figures}{row['mebibytes']:>9.0f} MiB", flush=True)
+    if options.json:
+        Path(options.json).write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -135,11 +135,22 @@ def scan_images(root: Path | str) -> ImageTree:
         for domain, row in tree.layout.items():
             tree.images[domain] = {name: tree._images_below(at, lister) for name, at in row.items()}
     except OSError as error:
-        reason = f"cannot read the folder {error.filename} ({error.strerror})."
-        raise InputError(reason) from error
+        raise _unreadable(error) from error
     for paths in (tree.stray, tree.left_out, tree.broken):
         paths.sort()
     return tree
+
+
+def list_domains(root: Path) -> list[str]:
+    """Return the names of the domains' folders. Raises InputError if ``root`` cannot be read."""
+    try:
+        return list_visible(root)[0]
+    except OSError as error:
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: OSError) -> InputError:
+    return InputError(f"cannot read the folder {error.filename} ({error.strerror}).")
 
 
 def list_visible(folder: Path) -> tuple[list[str], list[str]]:

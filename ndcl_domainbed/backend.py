@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from imbalance_splits.errors import InputError, unknown_name
+from ndcl_domainbed.downloading import all_recipes
 from ndcl_domainbed.git import NoAnswer, short_commit
 from ndcl_domainbed.hparams import SMALL_IMAGES, Value
 from ndcl_domainbed.testbed import datasets as embedded_datasets
@@ -214,8 +215,10 @@ class _PlainErrors:
         try:
             super().__init__(root, test_envs, hparams)  # type: ignore[call-arg]
         except OSError as error:
+            name = type(self).__name__.partition("_")[0]
             what = f"{error.strerror}: {error.filename}" if error.filename else str(error)
+            command = f", or run: ndcl-domainbed download --dataset {name} --data_dir {root}"
             raise InputError(
-                f"{type(self).__name__} cannot be read ({what}). "
-                "Name the directory that holds it with --data_dir."
+                f"{type(self).__name__} cannot be read ({what}).\nName the directory that holds it "
+                f"with --data_dir{command if name in all_recipes() else '.'}"
             ) from error

@@ -34,6 +34,11 @@ SHORT_FREQ = 50
 """The updates between two evaluations of a run on frozen features."""
 
 
+def is_frozen(hparams: Mapping[str, Any]) -> bool:
+    """Whether a run with these hyper-parameters, or these overrides, is on frozen features."""
+    return hparams.get("frozen") is True
+
+
 @dataclass(frozen=True)
 class Range:
     """The numbers from ``low`` to ``high``; ``is_open`` leaves out the end that is not infinite.
@@ -136,7 +141,7 @@ class Hparam:
         if isinstance(usual, bool):
             return "true or false"
         if isinstance(usual, str):
-            return f"a text such as {usual!r}"
+            return f"a string such as {usual!r}"
         number = "a whole number" if _is_count(usual) else "a number"
         return f"{number} {self.within}" if self.within else f"{number} such as {usual!r}"
 
@@ -260,6 +265,7 @@ def required_label_counts(hparams: Mapping[str, Any], algorithm: str) -> np.ndar
     if counts is None:
         raise InputError(
             f"{algorithm} needs the label counts of the training split and was given none: "
-            "pass Hparams(...) with label_counts set, as train does."
+            "pass Hparams(...) with label_counts set, as train does.\n"
+            "To load a trained model, use ndcl_domainbed.load_model(run): it reads them there."
         )
     return np.array(counts, dtype=np.float64)

@@ -10,7 +10,7 @@ from imbalance_splits.errors import InputError, unknown_name
 from imbalance_splits.seeds import seed_hash
 from ndcl_domainbed import algorithms as additions
 from ndcl_domainbed import backend
-from ndcl_domainbed.hparams import VECTORS, Hparam, Hparams, Value
+from ndcl_domainbed.hparams import VECTORS, Hparam, Hparams, Value, is_frozen
 from ndcl_domainbed.testbed.hparams_registry import hparams_of
 
 
@@ -81,7 +81,7 @@ def run_hparams(
     Raises InputError for an override that the algorithm does not have, of another type, or out of
     range, and for frozen features on a DomainBed checkout.
     """
-    if (overrides or {}).get("frozen") is True:
+    if is_frozen(overrides or {}):
         if backend.NAME == "domainbed":
             raise InputError(
                 "frozen features need this package's own networks, and a DomainBed checkout "

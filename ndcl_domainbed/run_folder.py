@@ -26,6 +26,7 @@ DONE_FILE = "done"
 OUT_FILE = "out.txt"
 ERR_FILE = "err.txt"
 MODEL_FILE = "model.pkl"
+BEST_MODEL_FILE = "model_best.pkl"
 RESUME_FILE = "resume.pt"
 SPLIT_FILE = "split.json"
 LOCK_FILE = ".lock"
@@ -208,6 +209,35 @@ def _read_error(path: Path) -> str:
     last = lines[-1] if lines else ""
     broke = "Traceback (most recent call last)" in text and not last.startswith(_STOPPED)
     return last.removeprefix("error: ") if broke or last.startswith("error: ") else ""
+
+
+def read_data_digest(folder: Path) -> dict[str, Any] | None:
+    """Return the digest of the data that a run was made on; None if its folder does not say."""
+    try:
+        content = json.loads((folder / SPLIT_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    digest = content.get("data") if isinstance(content, dict) else None
+    return digest if isinstance(digest, dict) else None
+
+
+def describe_data_change(then: dict[str, Any], now: dict[str, Any]) -> str:
+    """Return what differs between two digests of data; empty if nothing does.
+
+    >>> then = {"images": 90, "files": "a", "labels": "b", "table": "c"}
+    >>> describe_data_change(then, {**then, "images": 91, "files": "d"})
+    'the dataset had 90 images and has 91'
+    """
+    changes = []
+    if then["images"] != now["images"]:
+        changes.append(f"the dataset had {then['images']:,} images and has {now['images']:,}")
+    elif then["files"] != now["files"]:
+        changes.append("image files were renamed, replaced or changed in size")
+    elif then["labels"] != now["labels"]:
+        changes.append("the labels of the images changed")
+    if then["table"] != now["table"]:
+        changes.append("the training counts of --imbalance changed")
+    return "; ".join(changes)
 
 
 def finished_steps(folder: Path) -> int:

@@ -1,32 +1,36 @@
-"""Hard negatives against a slow, plain re-statement of the reading, and by property."""
+"""Hard negatives against a slow, plain restatement, by property, and worked out by hand."""
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-
 import pytest
+import scipy.stats
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ndcl_domainbed import hard_negatives as module
-from ndcl_domainbed.hard_negatives import BUDGETS, hard_negatives
-from tests.losses.plain_selection import Batch, generator_of, make_batch, mix, plain_selection
+from ndcl_domainbed.hard_negatives import (
+    BUDGETS,
+    allocate_budget,
+    draw_beta,
+    fixed_class_budget,
+    hard_negatives,
+)
+from tests.losses.plain_selection import (
+    Batch,
+    generator_of,
+    make_batch,
+    mix,
+    plain_budgets,
+    plain_selection,
+)
 from tests.losses.watching import Watch
 
 
 @st.composite
-def batches(draw, smallest_number_of_classes_present=1):
+def batches(draw):
     k = draw(st.sampled_from([2, 3, 7, 12, 345]))
-    present = draw(
-        st.lists(
-            st.integers(0, k - 1),
-            min_size=smallest_number_of_classes_present,
-            max_size=8,
-            unique=True,
-        )
-    )
+    present = draw(st.lists(st.integers(0, k - 1), min_size=1, max_size=8, unique=True))
     sizes = draw(st.lists(st.integers(1, 12), min_size=len(present), max_size=len(present)))
     labels = [y for y, size in zip(present, sizes, strict=True) for _ in range(size)]
     seed = draw(st.integers(0, 10**6))
@@ -35,102 +39,41 @@ def batches(draw, smallest_number_of_classes_present=1):
     return make_batch(labels, k, seed, steps=draw(st.sampled_from([None, None, 4, 50])))
 
 
-several_classes = batches(smallest_number_of_classes_present=2)
 modes = st.sampled_from(BUDGETS)
-per_class_budgets = st.integers(1, 40)
-quick = settings(deadline=None, derandomize=True, max_examples=150)
 
 
-@quick
-@given(batches(), modes, per_class_budgets)
-def test_selection_is_that_of_the_plain_loops(batch, mode, per_class):
-    made = mix(batch, budget=mode, per_class=per_class)
+@settings(deadline=None, derandomize=True, max_examples=200)
+@given(batches(), modes, st.integers(1, 40))
+def test_selection_rounds_and_mixtures_are_those_of_the_plain_loops(batch, mode, per_class):
+    mixed = mix(batch, budget=mode, per_class=per_class)
     wanted = plain_selection(batch, mode, per_class)
     if not wanted:
-        assert (made.classes == -1).all()
+        assert (mixed.classes == -1).all()
         return
-    found = zip(made.classes.tolist(), made.first.tolist(), made.second.tolist(), strict=True)
+    found = zip(mixed.classes.tolist(), mixed.first.tolist(), mixed.second.tolist(), strict=True)
     assert list(found) == [(one.k, one.first, one.second) for one in wanted]
+    by_round = {}
+    for one, value in zip(wanted, mixed.lambdas.tolist(), strict=True):
+        by_round.setdefault(one.round, set()).add(value)
+    assert all(len(values) == 1 for values in by_round.values())
+    assert len(set.union(*by_round.values())) == len(by_round)
+    assert ((mixed.lambdas >= 0) & (mixed.lambdas <= 1)).all()
+    weights = mixed.lambdas[:, None, None]
+    inputs = weights * batch.inputs[mixed.first] + (1 - weights) * batch.inputs[mixed.second]
+    torch.testing.assert_close(mixed.inputs, inputs)
 
 
-@quick
-@given(several_classes, modes, per_class_budgets)
-def test_rounds_share_their_lambda_and_no_two_rounds_do(batch, mode, per_class):
-    made = mix(batch, budget=mode, per_class=per_class)
-    wanted = plain_selection(batch, mode, per_class)
-    of_round: dict[tuple[int, int], set[float]] = {}
-    for one, value in zip(wanted, made.lambdas.tolist(), strict=True):
-        of_round.setdefault(one.round, set()).add(value)
-    assert all(len(values) == 1 for values in of_round.values())
-    assert len(set.union(*of_round.values())) == len(of_round)
-
-
-@quick
-@given(several_classes, modes)
-def test_a_lambda_per_pair(batch, mode):
-    made = mix(batch, budget=mode, per_pair=True)
-    assert len(made.lambdas.unique()) == len(made.lambdas)
+@settings(deadline=None, derandomize=True, max_examples=40)
+@given(batches(), modes)
+def test_a_lambda_per_pair_changes_no_pair_and_the_generator_decides(batch, mode):
+    mixed = mix(batch, budget=mode, per_pair=True)
+    assert len(mixed.lambdas.unique()) == len(mixed.lambdas)
+    for one, other in zip(mixed, mix(batch, budget=mode, per_pair=True), strict=True):
+        assert one.equal(other)
     shared = mix(batch, budget=mode)
-    assert made.first.equal(shared.first)
-    assert made.second.equal(shared.second)
-
-
-@quick
-@given(batches(), modes, per_class_budgets)
-def test_inputs_are_the_mixtures_of_the_parents(batch, mode, per_class):
-    made = mix(batch, budget=mode, per_class=per_class)
-    weights = made.lambdas[:, None, None]
-    assert ((made.lambdas >= 0) & (made.lambdas <= 1)).all()
-    wanted = weights * batch.inputs[made.first] + (1 - weights) * batch.inputs[made.second]
-    torch.testing.assert_close(made.inputs, wanted)
-
-
-@quick
-@given(several_classes, modes, per_class_budgets)
-def test_budgets_are_met_exactly(batch, mode, per_class):
-    made = mix(batch, budget=mode, per_class=per_class)
-    present = set(batch.labels.tolist())
-    if mode == "fixed":
-        assert Counter(made.classes.tolist()) == dict.fromkeys(present, per_class)
-    else:
-        assert len(made.inputs) == len(batch.labels)
-        assert set(made.classes.tolist()) == present
-
-
-@quick
-@given(several_classes, modes, per_class_budgets)
-def test_a_positive_and_a_negative_parent_or_two_negatives(batch, mode, per_class):
-    made = mix(batch, budget=mode, per_class=per_class)
-    of_first, of_second = batch.labels[made.first], batch.labels[made.second]
-    assert (of_second != made.classes).all()
-    diverse = of_first != made.classes
-    assert (made.first != made.second).all()
-    sizes = torch.bincount(batch.labels, minlength=batch.p.shape[1])
-    assert (sizes[made.classes[diverse]] > 1).all()
-
-
-@quick
-@given(several_classes, modes, per_class_budgets)
-def test_parents_are_the_most_uncertain_and_the_most_confident(batch, mode, per_class):
-    made = mix(batch, budget=mode, per_class=per_class)
-    for k in set(batch.labels.tolist()):
-        own = made.classes == k
-        positives = set(made.first[own & (batch.labels[made.first] == k)].tolist())
-        negatives = set(made.second[own].tolist())
-        p = batch.p[:, k]
-        unused = set((batch.labels == k).nonzero().flatten().tolist()) - positives
-        assert max(p[i] for i in positives) <= min((p[i] for i in unused), default=math.inf)
-        unused = set((batch.labels != k).nonzero().flatten().tolist()) - negatives
-        assert min(p[i] for i in negatives) >= max((p[i] for i in unused), default=-math.inf)
-
-
-@quick
-@given(several_classes, st.booleans())
-def test_the_generator_decides(batch, per_pair):
-    one, again, other = (mix(batch, seed, per_pair=per_pair) for seed in (3, 3, 4))
-    for a, b in zip(one, again, strict=True):
-        assert a.equal(b)
-    assert one.lambdas.ne(other.lambdas).all()
+    assert mixed.first.equal(shared.first)
+    assert mixed.second.equal(shared.second)
+    assert mixed.lambdas.ne(mix(batch, seed=1, budget=mode, per_pair=True).lambdas).all()
 
 
 def test_draws_depend_on_the_size_of_the_batch_alone():
@@ -143,102 +86,139 @@ def test_draws_depend_on_the_size_of_the_batch_alone():
     assert states[0].equal(states[2])
 
 
-# ---- One class, and devices ---------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("labels", [[1], [1, 1, 1, 1]])
 def test_one_class_has_no_negatives(labels):
     batch = make_batch(labels, 3)
     for mode in ("frequency", "equal"):
-        made = mix(batch, budget=mode)
-        assert made.classes.tolist() == [-1] * len(labels)
-        assert made.inputs.shape == batch.inputs.shape
-        assert made.inputs.isfinite().all()
-    made = mix(batch, budget="fixed")
-    assert made.inputs.shape == (0, 2, 3)
-    assert len(made.classes) == len(made.lambdas) == 0
+        mixed = mix(batch, budget=mode)
+        assert mixed.classes.tolist() == [-1] * len(labels)
+        assert mixed.inputs.shape == batch.inputs.shape
+        assert mixed.inputs.isfinite().all()
+    mixed = mix(batch, budget="fixed")
+    assert mixed.inputs.shape == (0, 2, 3)
+    assert len(mixed.classes) == len(mixed.lambdas) == 0
+
+
+# ---- Devices ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", BUDGETS)
 def test_only_the_fixed_budget_reads_back_from_the_device(mode):
-    batch = make_batch([0, 0, 3, 4, 4, 4, 1], 9)
-    generator = generator_of(0)
+    batch, generator = make_batch([0, 0, 3, 4, 4, 4, 1], 9), generator_of(0)
     with Watch() as watch:
         hard_negatives(*batch, 0.2, generator, budget=mode)
     assert len(watch.waits) == (1 if mode == "fixed" else 0)
 
 
-@pytest.mark.parametrize("per_pair", [False, True])
 @pytest.mark.parametrize("mode", ["frequency", "equal"])
-def test_it_runs_where_tensors_have_no_values_and_on_no_other_device(mode, per_pair):
-    batch = [tensor.to("meta") for tensor in make_batch([0, 0, 3, 1], 9)]
-    made = hard_negatives(*batch, 0.2, generator_of(0), budget=mode, per_pair=per_pair)
-    assert all(tensor.device.type == "meta" for tensor in made)
-    assert made.inputs.shape == batch[0].shape
-
-
-@pytest.mark.parametrize("mode", ["frequency", "equal"])
-def test_a_device_without_float64_is_given_none(mode, monkeypatch):
+def test_a_device_without_values_and_without_float64(mode, monkeypatch):
     assert module._widest_float(torch.device("mps")) == torch.float32
     monkeypatch.setattr(module, "_widest_float", lambda device: torch.float32)
     inputs, labels, p = (tensor.to("meta") for tensor in make_batch([0, 0, 3, 1], 9))
-    batch = inputs.float(), labels, p.float()
     with Watch() as watch:
-        hard_negatives(*batch, 0.2, generator_of(0), budget=mode)
-    assert "meta" in {device for device, _ in watch.made}
-    assert ("meta", torch.float64) not in watch.made
-
-
-def test_what_is_made_can_be_trained_on():
-    batch = make_batch([0, 0, 3, 1], 9)
-    made = mix(batch)
-    assert not any(tensor.is_inference() for tensor in made)
-    weights = torch.ones(9, requires_grad=True)
-    (made.lambdas.sum() * weights[made.classes].sum() * weights[made.first].sum()).backward()
-    assert weights.grad.isfinite().all()
-
-
-@pytest.mark.parametrize("mode", BUDGETS)
-def test_of_an_empty_batch_nothing_is_made(mode):
-    empty = Batch(torch.rand(0, 3), torch.empty(0, dtype=torch.int64), torch.rand(0, 4))
-    assert [len(tensor) for tensor in mix(empty, budget=mode)] == [0] * 5
-
-
-@pytest.mark.parametrize("k", [7, 345])
-def test_no_tensor_grows_with_classes_times_batch_squared(k):
-    n = 320
-    labels = torch.where(torch.arange(n) % 10 < 9, 0, torch.arange(n) % k)
-    p = torch.rand(n, k, generator=generator_of(0)).softmax(dim=1)
-    generator = generator_of(0)
-    with Watch() as watch:
-        hard_negatives(torch.rand(n, 5), labels, p, 0.2, generator)
-    assert watch.largest <= 8 * n * max(n, k)
-
-
-def test_the_number_of_operators_does_not_grow_with_batch_or_classes():
-    counts = []
-    for n, k in [(20, 7), (96, 10), (96, 65), (96, 345), (200, 345)]:
-        batch = make_batch([i % k for i in range(n)], k)
-        with Watch() as watch:
-            mix(batch)
-        counts.append(watch.operators)
-    assert len({counts[place] for place in (0, 1, 2)}) == 1
-    assert max(counts) <= min(counts) + 5  # more classes than samples: those present come first
+        mixed = hard_negatives(inputs.float(), labels, p.float(), 0.2, generator_of(0), budget=mode)
+    assert all(tensor.device.type == "meta" for tensor in mixed)
+    assert mixed.inputs.shape == inputs.shape
+    assert ("meta", torch.float64) not in watch.results
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_inputs_keep_their_type_and_shape(dtype):
+def test_mixtures_keep_type_and_shape_and_can_be_trained_on(dtype):
     batch = make_batch([0, 1, 1, 0], 2)
     inputs = torch.rand(4, 3, 8, 8, dtype=dtype, requires_grad=True)
-    made = mix(batch._replace(inputs=inputs))
-    assert made.inputs.dtype == dtype
-    assert made.inputs.shape == inputs.shape
-    assert not made.inputs.requires_grad
+    mixed = mix(batch._replace(inputs=inputs))
+    assert (mixed.inputs.dtype, mixed.inputs.shape) == (dtype, inputs.shape)
+    assert not mixed.inputs.requires_grad
+    weights = torch.ones(2, requires_grad=True)
+    (mixed.lambdas.sum() * weights[mixed.classes].sum()).backward()
+    assert weights.grad.isfinite().all()
 
 
 def test_predictions_of_zero_do_not_confuse_positives_and_negatives():
-    p = torch.zeros(5, 3)
-    made = mix(Batch(torch.rand(5, 1), torch.tensor([0, 1, 0, 1, 2]), p))
     labels = torch.tensor([0, 1, 0, 1, 2])
-    assert (labels[made.first] == made.classes).all()
-    assert (labels[made.second] != made.classes).all()
+    mixed = mix(Batch(torch.rand(5, 1), labels, torch.zeros(5, 3)))
+    assert (labels[mixed.first] == mixed.classes).all()
+    assert (labels[mixed.second] != mixed.classes).all()
+
+
+# ---- By hand ------------------------------------------------------------------------------------
+
+
+def pair_class_0(labels, values, per_class, k=4):
+    """Return the parents for class 0 if p[i,0] are the ``values``; the rest is spread evenly."""
+    p0 = torch.tensor(values, dtype=torch.float64)[:, None]
+    p = torch.cat([p0, ((1 - p0) / (k - 1)).expand(-1, k - 1)], dim=1)
+    inputs = torch.arange(len(labels), dtype=torch.float64)[:, None]
+    mixed = mix(Batch(inputs, torch.tensor(labels), p), budget="fixed", per_class=per_class)
+    own = mixed.classes == 0
+    return list(zip(mixed.first[own].tolist(), mixed.second[own].tolist(), strict=True))
+
+
+def test_strong_negatives_then_weak_ones_then_as_many_as_needed():
+    # 1/K = 0.25: samples 4 and 6 are strong, 5 is weak; the pool is samples 1 and 3.
+    batch = [0, 0, 0, 0, 1, 1, 2, 2], [0.9, 0.2, 0.8, 0.3, 0.5, 0.25, 0.6, 0.1]
+    assert pair_class_0(*batch, 4) == [(1, 6), (3, 4), (1, 4), (3, 6)]
+    assert pair_class_0(*batch, 3) == [(1, 6), (3, 4), (1, 4)]
+    assert pair_class_0(*batch, 5) == [(1, 6), (3, 4), (1, 5), (3, 6), (1, 4)]
+    assert pair_class_0(*batch, 7)[:4] == [(1, 6), (3, 4), (1, 5), (3, 7)]
+
+
+def test_a_larger_pool_and_then_negatives_among_themselves():
+    batch = [0, 0, 0, 0, 1, 1], [0.4, 0.3, 0.2, 0.1, 0.6, 0.7]
+    # A pool of 25 or 50 % is 3 and 2 and makes 4 pairs, 75 % is 3, 2, 1 and makes 6.
+    assert {first for first, _ in pair_class_0(*batch, 5)} == {3, 2, 1}
+    assert len(set(pair_class_0(*batch, 6))) == 6
+    assert pair_class_0(*batch, 9)[6:] == [(4, 5), (5, 4), (4, 5)]
+    # Each round among negatives pairs them at another distance; a single one is paired again.
+    later = pair_class_0([0, 0, 1, 1, 1], [0.3, 0.2, 0.7, 0.6, 0.5], 14)[6:]
+    assert later == [(3, 2), (4, 3), (2, 4), (4, 2), (2, 3), (3, 4), (3, 2), (4, 3)]
+    assert pair_class_0([0, 0, 1], [0.3, 0.2, 0.5], 4) == [(1, 2), (0, 2), (1, 2), (0, 2)]
+
+
+def test_a_single_positive_goes_round_with_a_third_of_the_budget():
+    labels, values = [0, 1, 1, 1, 1, 1, 1], [0.5, 0.2, 0.1, 0.3, 0.6, 0.0, 0.05]
+    # No two strong negatives: a third of 6 is two, then round after round.
+    assert pair_class_0(labels, values, 6) == [(0, 4), (0, 3)] * 3
+    assert pair_class_0(labels, values, 3) == [(0, 4)] * 3
+    # A third of 12 is more than half of the negatives, and two are weak: all of them.
+    assert {second for _, second in pair_class_0(labels, values, 12)} == {1, 2, 3, 4, 5, 6}
+    weak = [0.5, 0.3, 0.4, 0.3, 0.1, 0.3, 0.26]  # five of them are weak, none is strong
+    assert {second for _, second in pair_class_0(labels, weak, 12)} == {1, 2, 3, 5, 6}
+
+
+def test_budgets_by_hand():
+    counts = torch.tensor([8, 1, 0, 1])
+    # exp(8/10) : exp(1/10) : exp(1/10) of 10 is 5.02 : 2.49 : 2.49.
+    assert allocate_budget(counts, 10, "frequency", 24).tolist() == [5, 3, 0, 2]
+    assert allocate_budget(counts, 10, "equal", 24).tolist() == [4, 3, 0, 3]
+    assert allocate_budget(counts, 10, "fixed", 24).tolist() == [24, 24, 0, 24]
+    assert allocate_budget(torch.tensor([0, 5]), 5, "fixed", 24).tolist() == [0, 0]
+    assert [fixed_class_budget(n) for n in (1, 16, 17, 20, 48, 49, 64)] == [8, 8, 8, 10, 24, 24, 24]
+    with pytest.raises(ValueError, match="'most'; choose one of frequency, equal, fixed"):
+        allocate_budget(counts, 10, "most", 8)
+
+
+@settings(deadline=None, derandomize=True, max_examples=60)
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=400).filter(any), modes)
+def test_budgets_add_up_and_leave_no_class_out(counts, mode):
+    budgets = allocate_budget(torch.tensor(counts), sum(counts), mode, 8).tolist()
+    wanted = plain_budgets(counts, mode, 8)
+    assert budgets == [wanted.get(k, 0) for k in range(len(counts))]
+    if mode != "fixed":
+        assert sum(budgets) == sum(counts)
+        assert all((b > 0) == (n > 0) for b, n in zip(budgets, counts, strict=True))
+
+
+@pytest.mark.parametrize("rho", [0.05, 0.2, 1.0, 3.0])
+def test_draws_follow_the_beta_distribution(rho):
+    draws = draw_beta(rho, 8000, generator_of(0)).numpy()
+    low = draws[draws < 0.5]  # the other half rounds to 1 now and then when rho is small
+    assert 0.48 < len(low) / len(draws) < 0.52
+    outcome = scipy.stats.kstest(low, lambda x: 2 * scipy.stats.beta(rho, rho).cdf(x))
+    assert outcome.pvalue > 0.01
+
+
+def test_a_tiny_rho_picks_one_parent_or_the_other():
+    draws = draw_beta(1e-6, 1000, generator_of(0))
+    assert ((draws < 1e-9) | (draws > 1 - 1e-9)).all()
+    assert 400 < (draws > 0.5).sum() < 600

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
@@ -26,7 +27,15 @@ from ndcl_domainbed.hparams import (
 )
 from ndcl_domainbed.losses.masks import masked_logsumexp
 from ndcl_domainbed.testbed.algorithms.alignment import coral_distance
-from ndcl_domainbed.testbed.algorithms.base import Minibatch, mean, scalars, step
+from ndcl_domainbed.testbed.algorithms.base import (
+    Minibatches,
+    Shape,
+    Unlabeled,
+    domain_indices,
+    mean,
+    step,
+    to_floats,
+)
 
 _REFRESH_BATCH = 64
 _EXACT = "donot_use_mm_for_euclid_dist"
@@ -34,14 +43,14 @@ _EXACT = "donot_use_mm_for_euclid_dist"
 
 
 def boda_loss(
-    z: torch.Tensor,
-    y: torch.Tensor,
-    domains: torch.Tensor,
-    centroids: torch.Tensor,
-    counts: torch.Tensor,
+    z: Tensor,
+    y: Tensor,
+    domains: Tensor,
+    centroids: Tensor,
+    counts: Tensor,
     nu: float,
     temperature: float,
-) -> torch.Tensor:
+) -> Tensor:
     """Return the mean of the alignment terms; zero if there is none.
 
     ``z`` (n, D) are features with labels ``y`` (n,) of the domains ``domains`` (n,);
@@ -52,12 +61,12 @@ def boda_loss(
     sample's own. Pairs without images take no part (ECCV 2022, Eq. 5).
     """
     num_classes = counts.shape[1]
-    of_pairs = counts.flatten()
+    pair_counts = counts.flatten()
     own_counts = counts[domains, y].clamp(min=1)[:, None]
     distances = torch.cdist(z, centroids.flatten(0, 1), compute_mode=_EXACT)
-    affinities = -distances / own_counts * (of_pairs / own_counts) ** nu / temperature
-    pairs = torch.arange(len(of_pairs), device=z.device)
-    is_other = (of_pairs > 0) & (pairs != (domains * num_classes + y)[:, None])
+    affinities = -distances / own_counts * (pair_counts / own_counts) ** nu / temperature
+    pairs = torch.arange(len(pair_counts), device=z.device)
+    is_other = (pair_counts > 0) & (pairs != (domains * num_classes + y)[:, None])
     is_positive = is_other & (pairs % num_classes == y[:, None])
     terms = masked_logsumexp(affinities, is_other)[:, None] - affinities
     return torch.where(is_positive, terms, 0.0).sum() / is_positive.sum().clamp(min=1)
@@ -72,11 +81,9 @@ class BoDA(ERM):
     The cross-entropy, averaged over domains, plus ``macro_weight`` times CORAL's penalty, plus,
     from update ``boda_start_step`` on, ``boda_weight`` times the mean of :func:`boda_loss`.
 
-    Every ``feat_update_freq`` updates, at the start of the update, the centroids of all training
-    features are computed again: the featurizer, in eval mode and without gradient, sees the whole
-    ``hparams.train_sets`` in batches of 64, and then goes back to train mode. ``momentum`` is
-    what remains of the old centroids. Instead, a loop may pass the features itself, as
-    ``update``'s second argument: a list of (features, labels) per domain.
+    Every ``feat_update_freq`` updates, at the start of the update, the centroids are computed
+    again: the featurizer, in eval mode and without gradient, sees the whole
+    ``hparams.train_sets`` in batches of 64. ``momentum`` is what remains of the old centroids.
 
     Only pairs with images have centroids; alignment waits for the first ones (the authors' code
     aligns with zeros if it starts before); a single domain has nothing to align with. Raises
@@ -112,17 +119,13 @@ class BoDA(ERM):
     }
 
     def __init__(
-        self,
-        input_shape: Sequence[int],
-        num_classes: int,
-        num_domains: int,
-        hparams: Mapping[str, Any],
+        self, input_shape: Shape, num_classes: int, num_domains: int, hparams: Mapping[str, Any]
     ) -> None:
         super().__init__(input_shape, num_classes, num_domains, hparams)
         if getattr(hparams, "train_sets", None) is None:
             raise InputError(
-                "BoDA needs the training sets, for the centroids of their features, and was given "
-                "none: pass Hparams(...) with train_sets set, as train does."
+                "BoDA needs the training sets, for the centroids of their features, and got none: "
+                "pass Hparams(...) with train_sets set, as train does."
             )
         counts = torch.from_numpy(required_label_counts(hparams, "BoDA")).float()
         self.register_buffer("n_samples_table", counts)
@@ -130,63 +133,48 @@ class BoDA(ERM):
         self.register_buffer("train_centroids", torch.zeros(rows, self.featurizer.n_outputs))
         self.updates = 0
 
-    def update(
-        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[Any] | None = None
-    ) -> dict[str, float]:
+    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step; ``loss`` is the cross-entropy, the others are without their weights."""
-        if self.updates > 0 and self.updates % self.hparams["feat_update_freq"] == 0:
-            given = unlabeled if unlabeled and isinstance(unlabeled[0], tuple | list) else None
-            self._refresh(given or self._training_features())
+        frequency = self.hparams["feat_update_freq"]
+        if self.updates > 0 and self.updates % frequency == 0:
+            self._refresh_centroids(*self._compute_training_features())
         features = [self.featurizer(x) for x, _ in minibatches]
         labels = [y for _, y in minibatches]
         loss = mean(
             [F.cross_entropy(self.classifier(z), y) for z, y in zip(features, labels, strict=True)]
         )
         macro = coral_distance(features)
-        start = max(self.hparams["boda_start_step"], self.hparams["feat_update_freq"])
-        aligned = self._alignment(features, labels) if self.updates >= start else 0.0
+        aligned: Tensor | float = 0.0
+        if self.updates >= max(self.hparams["boda_start_step"], frequency):
+            counts = self.n_samples_table.to(features[0].dtype)
+            aligned = boda_loss(
+                torch.cat(features), torch.cat(labels), domain_indices(minibatches),
+                self.train_centroids.view(*counts.shape, -1), counts,
+                self.hparams["nu"], self.hparams["temperature"],
+            )  # fmt: skip
         step(
             self.optimizer,
             loss + self.hparams["macro_weight"] * macro + self.hparams["boda_weight"] * aligned,
         )
         self.updates += 1
-        return scalars(loss=loss, loss_boda=aligned, penalty=macro)
+        return to_floats(loss=loss, loss_boda=aligned, penalty=macro)
 
-    def _alignment(
-        self, features: Sequence[torch.Tensor], labels: Sequence[torch.Tensor]
-    ) -> torch.Tensor:
-        """Return the mean alignment term; zero if there is none."""
-        counts = self.n_samples_table.to(features[0].dtype)
-        centroids = self.train_centroids.view(*counts.shape, -1)
-        domains = [torch.full_like(y, domain) for domain, y in enumerate(labels)]
-        return boda_loss(
-            torch.cat(list(features)), torch.cat(list(labels)), torch.cat(domains),
-            centroids, counts, self.hparams["nu"], self.hparams["temperature"],
-        )  # fmt: skip
-
-    def _training_features(self) -> list[Minibatch]:
-        """Return the features and labels of the whole training split, per domain."""
-        device = self.train_centroids.device
+    @torch.no_grad()
+    def _compute_training_features(self) -> tuple[Tensor, Tensor]:
+        """Return the features (n, D) of the whole training split and their pairs d·K + k (n,)."""
+        device, num_classes = self.train_centroids.device, self.n_samples_table.shape[1]
         was_training = self.training
         self.eval()
-        found = []
-        with torch.no_grad():
-            for train_set in self.hparams.train_sets:
-                batches = [
-                    (self.featurizer(x.to(device)), y.to(device))
-                    for x, y in DataLoader(train_set, batch_size=_REFRESH_BATCH)
-                ]
-                found.append(
-                    (torch.cat([z for z, _ in batches]), torch.cat([y for _, y in batches]))
-                )
+        features, pairs = [], []
+        for domain, train_set in enumerate(self.hparams.train_sets):
+            for x, y in DataLoader(train_set, batch_size=_REFRESH_BATCH):
+                features.append(self.featurizer(x.to(device)))
+                pairs.append(domain * num_classes + y.to(device))
         self.train(was_training)
-        return found
+        return torch.cat(features), torch.cat(pairs)
 
-    def _refresh(self, features: Sequence[Minibatch]) -> None:
-        """Move the centroids of the pairs that occur in ``features`` to their means."""
-        num_classes = self.n_samples_table.shape[1]
-        z = torch.cat([z for z, _ in features]).detach()
-        pairs = torch.cat([domain * num_classes + y for domain, (_, y) in enumerate(features)])
+    def _refresh_centroids(self, z: Tensor, pairs: Tensor) -> None:
+        """Move the centroids of ``pairs`` (n,) towards the means of their features ``z`` (n, D)."""
         sums = torch.zeros_like(self.train_centroids).index_add(0, pairs, z)
         counts = torch.zeros_like(sums[:, :1]).index_add(0, pairs, torch.ones_like(z[:, :1]))
         is_first = self.updates == self.hparams["feat_update_freq"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,7 +10,14 @@ from torch.nn import functional as F
 
 from ndcl_domainbed.backend import ERM
 from ndcl_domainbed.hparams import required_label_counts
-from ndcl_domainbed.testbed.algorithms.base import Minibatch, mean, scalars, step
+from ndcl_domainbed.testbed.algorithms.base import (
+    Minibatches,
+    Shape,
+    Unlabeled,
+    mean,
+    step,
+    to_floats,
+)
 
 
 class BSoftmax(ERM):
@@ -26,19 +33,13 @@ class BSoftmax(ERM):
     """
 
     def __init__(
-        self,
-        input_shape: Sequence[int],
-        num_classes: int,
-        num_domains: int,
-        hparams: Mapping[str, Any],
+        self, input_shape: Shape, num_classes: int, num_domains: int, hparams: Mapping[str, Any]
     ) -> None:
         super().__init__(input_shape, num_classes, num_domains, hparams)
         counts = torch.from_numpy(required_label_counts(hparams, "BSoftmax"))
         self.register_buffer("log_counts", counts.clamp(min=1).log().float(), persistent=False)
 
-    def update(
-        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
-    ) -> dict[str, float]:
+    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step on the mean of the domains' balanced cross-entropies."""
         loss = mean(
             [
@@ -47,4 +48,4 @@ class BSoftmax(ERM):
             ]
         )
         step(self.optimizer, loss)
-        return scalars(loss=loss)
+        return to_floats(loss=loss)

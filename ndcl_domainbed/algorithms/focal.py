@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from ndcl_domainbed.backend import ERM
 from ndcl_domainbed.hparams import NOT_NEGATIVE, Hparam
-from ndcl_domainbed.testbed.algorithms.base import Minibatch, joined, scalars, step
+from ndcl_domainbed.testbed.algorithms.base import (
+    Minibatches,
+    Unlabeled,
+    concatenate,
+    step,
+    to_floats,
+)
 
 
-def focal_loss(logits: torch.Tensor, y: torch.Tensor, gamma: float) -> torch.Tensor:
+def focal_loss(logits: Tensor, y: Tensor, gamma: float) -> Tensor:
     """Return the mean of (1 - p_y)^γ · (-log p_y) over samples, with p the softmax.
 
     ``logits`` are (B, K), ``y`` (B,), γ = ``gamma`` ≥ 0 (Eq. 4, without its class weights).
@@ -35,11 +41,9 @@ class Focal(ERM):
         "gamma": Hparam(1.0, lambda rng: float(0.5 * 10 ** rng.uniform(0, 1)), within=NOT_NEGATIVE)
     }
 
-    def update(
-        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
-    ) -> dict[str, float]:
+    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step on the mean focal loss of all samples."""
-        x, y = joined(minibatches)
+        x, y = concatenate(minibatches)
         loss = focal_loss(self.predict(x), y, self.hparams["gamma"])
         step(self.optimizer, loss)
-        return scalars(loss=loss)
+        return to_floats(loss=loss)

@@ -8,13 +8,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.backend import ERM
 from ndcl_domainbed.hparams import NOT_NEGATIVE, Hparam
-from ndcl_domainbed.testbed.algorithms.base import Minibatch, domain_indices, joined, scalars
+from ndcl_domainbed.testbed.algorithms.base import (
+    Minibatches,
+    Shape,
+    Unlabeled,
+    concatenate,
+    domain_indices,
+    to_floats,
+)
 
 _LATENT = 64
 _COPIES = 6
@@ -25,12 +32,12 @@ class _Reversal(torch.autograd.Function):
     """The identity, whose gradient is multiplied by -factor."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, factor: float) -> torch.Tensor:
+    def forward(ctx: Any, x: Tensor, factor: float) -> Tensor:
         ctx.factor = factor
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return -ctx.factor * gradient, None
 
 
@@ -43,7 +50,7 @@ class _Generator(nn.Module):
         self.log_sigma = nn.Linear(width, _LATENT)
         self.decoder = nn.Sequential(nn.ReLU(), nn.Linear(_LATENT, width))
 
-    def forward(self, centers: torch.Tensor) -> torch.Tensor:
+    def forward(self, centers: Tensor) -> Tensor:
         mean = self.mean(centers).repeat(_COPIES, 1)
         variance = self.log_sigma(centers).exp().repeat(_COPIES, 1)
         noise = torch.randn(mean.shape).to(mean)  # from the CPU's generator, whatever the device
@@ -60,11 +67,11 @@ class _Discriminator(nn.Module):
             layers += [nn.Linear(width_in, width_out), nn.ReLU(), nn.Dropout(0.5)]
         self.model = nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
 
-    def forward(self, z: torch.Tensor, factor: float) -> torch.Tensor:
+    def forward(self, z: Tensor, factor: float) -> Tensor:
         return self.model(_Reversal.apply(z, factor))
 
 
-def class_groups(y: torch.Tensor, domains: torch.Tensor) -> torch.Tensor:
+def class_groups(y: Tensor, domains: Tensor) -> Tensor:
     """Return a group (B,) per sample: the n-th samples of one class in all domains share one.
 
     Groups are numbered from 0 by their first member. In minibatches with the same sequence of
@@ -102,11 +109,7 @@ class GINIDG(ERM):
     }
 
     def __init__(
-        self,
-        input_shape: Sequence[int],
-        num_classes: int,
-        num_domains: int,
-        hparams: Mapping[str, Any],
+        self, input_shape: Shape, num_classes: int, num_domains: int, hparams: Mapping[str, Any]
     ) -> None:
         super().__init__(input_shape, num_classes, num_domains, hparams)
         n_steps = getattr(hparams, "n_steps", None)
@@ -131,11 +134,9 @@ class GINIDG(ERM):
     def _parts(self) -> tuple[nn.Module, ...]:
         return self.network, self.generator, self.gdiscriminator, self.discriminator
 
-    def update(
-        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
-    ) -> dict[str, float]:
+    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step; ``loss`` is the classification loss plus the domain loss."""
-        x, y = joined(minibatches)
+        x, y = concatenate(minibatches)
         domains = domain_indices(minibatches)
         factor = 2 / (1 + math.exp(-10 * self.updates / self.last_update)) - 1
         z = self.featurizer(x)
@@ -150,9 +151,9 @@ class GINIDG(ERM):
         is_warm = self.updates >= self.warm_up_steps
         self._step(loss + classified if is_warm else loss, goal + classified)
         self.updates += 1
-        return scalars(loss=loss)
+        return to_floats(loss=loss)
 
-    def _generated(self, z: torch.Tensor, group: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _generated(self, z: Tensor, group: Tensor) -> tuple[Tensor, Tensor]:
         """Return generated features (6G, D) and, for each, the sample (6G,) that it stands for.
 
         The copies of a group stand for its members in turn.
@@ -164,14 +165,12 @@ class GINIDG(ERM):
         copies = torch.arange(_COPIES, device=z.device)[:, None]
         return self.generator(centers), members[starts + copies % counts].flatten()
 
-    def _generation_loss(
-        self, z: torch.Tensor, generated: torch.Tensor, factor: float
-    ) -> torch.Tensor:
+    def _generation_loss(self, z: Tensor, generated: Tensor, factor: float) -> Tensor:
         """Return the cross-entropy of telling real (0) from generated (1) features."""
         is_generated = torch.cat([z.new_zeros(len(z)), z.new_ones(len(generated))]).long()
         return F.cross_entropy(self.gdiscriminator(torch.cat([z, generated]), factor), is_generated)
 
-    def _step(self, network_loss: torch.Tensor, generator_loss: torch.Tensor) -> None:
+    def _step(self, network_loss: Tensor, generator_loss: Tensor) -> None:
         """Train network and domain discriminator on one loss, the generating side on the other.
 
         A part that a loss does not reach gets the gradient zero.

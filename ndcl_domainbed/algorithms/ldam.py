@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from ndcl_domainbed.backend import ERM
 from ndcl_domainbed.hparams import POSITIVE, Hparam, choice, power_uniform, required_label_counts
-from ndcl_domainbed.testbed.algorithms.base import Minibatch, mean, scalars, step
+from ndcl_domainbed.testbed.algorithms.base import (
+    Minibatches,
+    Shape,
+    Unlabeled,
+    mean,
+    step,
+    to_floats,
+)
 
 
 def class_margins(counts: np.ndarray, largest: float) -> np.ndarray:
@@ -25,9 +33,7 @@ def class_margins(counts: np.ndarray, largest: float) -> np.ndarray:
     return largest * margins / tops
 
 
-def margin_cross_entropy(
-    logits: torch.Tensor, y: torch.Tensor, margins: torch.Tensor, scale: float
-) -> torch.Tensor:
+def margin_cross_entropy(logits: Tensor, y: Tensor, margins: Tensor, scale: float) -> Tensor:
     """Return the mean CE of scale·(f - m_y e_y): the true class is handicapped by its margin.
 
     ``logits`` f are (B, K), ``y`` (B,), ``margins`` m (K,).
@@ -53,19 +59,13 @@ class LDAM(ERM):
     }
 
     def __init__(
-        self,
-        input_shape: Sequence[int],
-        num_classes: int,
-        num_domains: int,
-        hparams: Mapping[str, Any],
+        self, input_shape: Shape, num_classes: int, num_domains: int, hparams: Mapping[str, Any]
     ) -> None:
         super().__init__(input_shape, num_classes, num_domains, hparams)
         margins = class_margins(required_label_counts(hparams, "LDAM"), hparams["max_m"])
         self.register_buffer("margins", torch.from_numpy(margins).float(), persistent=False)
 
-    def update(
-        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
-    ) -> dict[str, float]:
+    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step on the mean of the domains' losses, each with its own margins."""
         loss = mean(
             [
@@ -74,4 +74,4 @@ class LDAM(ERM):
             ]
         )
         step(self.optimizer, loss)
-        return scalars(loss=loss)
+        return to_floats(loss=loss)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar
 
@@ -26,12 +26,14 @@ from ndcl_domainbed.hparams import (
 from ndcl_domainbed.losses.cosines import unit_rows
 from ndcl_domainbed.losses.masks import zero_with_gradient
 from ndcl_domainbed.testbed.algorithms.base import (
-    Minibatch,
+    Minibatches,
+    Shape,
+    Unlabeled,
+    batch_sizes,
+    concatenate,
     domain_indices,
-    joined,
-    scalars,
-    sizes,
     step,
+    to_floats,
 )
 
 
@@ -55,12 +57,15 @@ class Settings:
     ce_weight: float = 1.0
 
     @classmethod
-    def of(cls, hparams: Mapping[str, Any]) -> Settings:
+    def from_hparams(cls, hparams: Mapping[str, Any]) -> Settings:
         """Return the settings in ``hparams``; InputError for one that is missing or unusable."""
         required = [field.name for field in fields(cls) if field.default is MISSING]
         missing = ", ".join(name for name in required if name not in hparams)
         if missing:
-            raise InputError(f"NDCL lacks hyper-parameters: {missing}; the registry has them.")
+            raise InputError(
+                f"NDCL lacks the hyper-parameters {missing}; "
+                "registry.default_hparams('NDCL', dataset) has them."
+            )
         return cls(**{f.name: hparams[f.name] for f in fields(cls) if f.name in hparams})
 
     def __post_init__(self) -> None:
@@ -70,12 +75,12 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class LastStep:
-    """What the last update of :class:`NDCL` saw, detached. Figures are computed when asked for.
+    """What the last update of :class:`NDCL` saw, detached. Figures are computed on request.
 
     ``labels`` and ``domains`` (N,) are those of the batch, in the order of the minibatches;
     ``anchors`` (N, F) the predictions (or unit features), ``mixed`` (M, F) those of the hard
-    negatives and ``mixed_classes`` (M,) the class that each is a negative for (M = 0 if no second
-    pass was made); ``prototypes`` those aligned, for :func:`ndcl_domainbed.losses.prototype_table`.
+    negatives and ``mixed_classes`` (M,) the class that each is a negative for (M = 0 without a
+    second pass); ``prototypes`` those aligned, for :func:`ndcl_domainbed.losses.prototype_table`.
     """
 
     labels: Tensor
@@ -120,7 +125,7 @@ class NDCL(ERM):
     Domains", ICML 2026, arXiv:2601.21999.
 
     L = L_ce + alpha L_con + beta L_const: a cross-entropy in which every class counts once and
-    hard samples count more, a contrast dominated by hard negatives made by mixup, and the
+    hard samples count more, a contrast dominated by hard negatives from mixup, and the
     alignment of class prototypes between domains. All three live in prediction space.
 
     ========================  ============  =====================================================
@@ -171,14 +176,10 @@ class NDCL(ERM):
     }
 
     def __init__(
-        self,
-        input_shape: Sequence[int],
-        num_classes: int,
-        num_domains: int,
-        hparams: Mapping[str, Any],
+        self, input_shape: Shape, num_classes: int, num_domains: int, hparams: Mapping[str, Any]
     ) -> None:
-        settings = Settings.of(hparams)
-        prior = _prior(settings.class_prior, num_domains, num_classes, hparams)
+        settings = Settings.from_hparams(hparams)
+        prior = _make_prior(settings.class_prior, num_domains, num_classes, hparams)
         super().__init__(input_shape, num_classes, num_domains, hparams)
         self.settings = settings
         self.last_step: LastStep | None = None
@@ -191,29 +192,27 @@ class NDCL(ERM):
             self.register_buffer("prototype_vectors", table)
             self.register_buffer("prototype_seen", table.new_zeros(table.shape[:2]).bool())
 
-    def update(
-        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[Tensor] | None = None
-    ) -> dict[str, float]:
+    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step on L; return it as ``loss``, and its terms without their weights."""
-        x, y = joined(minibatches)
+        x, y = concatenate(minibatches)
         domains = domain_indices(minibatches)
         logits, anchors = self._embed(x)
-        mixed, mixed_classes = self._mixed(x, y, logits, anchors, max(sizes(minibatches)))
+        mixed, mixed_classes = self._mix(x, y, logits, anchors, max(batch_sizes(minibatches)))
         batch = (logits, anchors, y, domains, mixed, mixed_classes)
         with torch.autocast(x.device.type, enabled=False):
-            loss, (loss_ce, loss_con, loss_const), prototypes = self._losses(*batch)
+            loss, (loss_ce, loss_con, loss_const), prototypes = self._compute_losses(*batch)
             step(self.optimizer, loss)  # backward, too, in the precision of the forward passes
         prototypes = prototypes._replace(vectors=prototypes.vectors.detach())
         self.last_step = LastStep(
             y, domains, anchors.detach(), mixed.detach(), mixed_classes, prototypes, self.settings
         )
-        return scalars(loss=loss, loss_ce=loss_ce, loss_con=loss_con, loss_const=loss_const)
+        return to_floats(loss=loss, loss_ce=loss_ce, loss_con=loss_con, loss_const=loss_const)
 
     def compile_losses(self) -> None:
         """Compile what an update computes from the outputs of the network."""
-        self._losses = torch.compile(self._losses)  # type: ignore[method-assign]
+        self._compute_losses = torch.compile(self._compute_losses)  # type: ignore[method-assign]
 
-    def _losses(
+    def _compute_losses(
         self,
         logits: Tensor,
         anchors: Tensor,
@@ -226,8 +225,8 @@ class NDCL(ERM):
         settings = self.settings
         prior = losses.DomainClassPrior(self.prior_weights, self.prior_offsets)
         loss_ce = losses.reweighted_cross_entropy(logits, y, domains, prior)
-        loss_con = self._contrast(anchors, y, mixed, mixed_classes)
-        prototypes = self._prototypes(anchors, y, domains)
+        loss_con = self._compute_contrast(anchors, y, mixed, mixed_classes)
+        prototypes = self._update_prototypes(anchors, y, domains)
         aligned = (prototypes.vectors, y, prototypes.active)
         loss_const = losses.prototype_alignment(*aligned, tau=settings.tau_align)
         loss = settings.ce_weight * loss_ce + settings.alpha * loss_con + settings.beta * loss_const
@@ -236,12 +235,13 @@ class NDCL(ERM):
     def _embed(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (B, K) and the vectors (B, F) of the space that contrasts live in."""
         if self.settings.space == "prediction":
-            logits = _full_precision(self.network(x))
+            logits = _to_full_precision(self.network(x))
             return logits, logits.softmax(dim=1)
         features = self.featurizer(x)
-        return _full_precision(self.classifier(features)), unit_rows(_full_precision(features))
+        logits = _to_full_precision(self.classifier(features))
+        return logits, unit_rows(_to_full_precision(features))
 
-    def _mixed(
+    def _mix(
         self, x: Tensor, y: Tensor, logits: Tensor, anchors: Tensor, largest: int
     ) -> tuple[Tensor, Tensor]:
         """Return the vectors (M, F) of this step's hard negatives and the classes they are for.
@@ -252,13 +252,17 @@ class NDCL(ERM):
         if settings.contrast == "none" or settings.alpha == 0:
             return none
         posterior = anchors if settings.space == "prediction" else logits.softmax(dim=1)
-        made = hard_negatives(
+        negatives = hard_negatives(
             x, y, posterior.detach(), settings.mixup, self.generator, budget=settings.budget,
             per_class=fixed_class_budget(largest), per_pair=settings.mixup_per_pair,
         )  # fmt: skip
-        return (self._embed(made.inputs)[1], made.classes) if len(made.classes) else none
+        if len(negatives.classes) == 0:
+            return none
+        return self._embed(negatives.inputs)[1], negatives.classes
 
-    def _contrast(self, anchors: Tensor, y: Tensor, mixed: Tensor, classes: Tensor) -> Tensor:
+    def _compute_contrast(
+        self, anchors: Tensor, y: Tensor, mixed: Tensor, classes: Tensor
+    ) -> Tensor:
         """Return L_con or what stands in its place; 0 if there are no hard negatives at all."""
         settings, batch = self.settings, (anchors, y, mixed, classes)
         if len(mixed) == 0:
@@ -269,8 +273,8 @@ class NDCL(ERM):
             return losses.infonce_contrast(*batch, tau=settings.tau)
         return losses.supcon_contrast(*batch, tau=settings.tau)
 
-    def _prototypes(self, anchors: Tensor, y: Tensor, domains: Tensor) -> losses.Prototypes:
-        """Return this step's prototypes, and keep them if ``prototype_momentum`` says so."""
+    def _update_prototypes(self, anchors: Tensor, y: Tensor, domains: Tensor) -> losses.Prototypes:
+        """Return this step's prototypes, and keep them if ``prototype_momentum`` is above 0."""
         fewest, momentum = self.settings.prototype_min_count, self.settings.prototype_momentum
         found = losses.batch_prototypes(anchors, y, domains, fewest)
         if momentum > 0:
@@ -280,20 +284,20 @@ class NDCL(ERM):
         return found
 
 
-def _prior(
+def _make_prior(
     name: str, num_domains: int, num_classes: int, hparams: Mapping[str, Any]
 ) -> losses.DomainClassPrior:
     """Return the domain-class prior of the training counts that ``hparams`` carry."""
     if name == "none":
-        return losses.no_prior(torch.zeros(num_domains, num_classes))
+        return losses.DomainClassPrior()
     counts = required_label_counts(hparams, f"NDCL with class_prior {name!r}")
     if counts.shape != (num_domains, num_classes):
-        wanted = f"there are {num_domains} training domains and {num_classes} classes."
-        raise InputError(f"NDCL was given label counts of shape {counts.shape}, but {wanted}")
+        expected = f"there are {num_domains} training domains and {num_classes} classes"
+        raise InputError(f"NDCL got label counts of shape {counts.shape}, but {expected}.")
     make = losses.inverse_prior if name == "inverse" else losses.logit_prior
     return make(torch.as_tensor(counts, dtype=torch.get_default_dtype()))
 
 
-def _full_precision(values: Tensor) -> Tensor:
+def _to_full_precision(values: Tensor) -> Tensor:
     """Return ``values`` in float32 if they come in half precision: the losses need it."""
     return values if values.dtype == torch.float64 else values.float()

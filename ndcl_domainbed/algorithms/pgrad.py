@@ -7,12 +7,20 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from ndcl_domainbed.backend import Algorithm, networks
 from ndcl_domainbed.hparams import Hparam, by_dataset, integer, power_uniform
-from ndcl_domainbed.testbed.algorithms.base import Minibatch, scalars, step
-from ndcl_domainbed.testbed.networks.whole import WholeNetwork
+from ndcl_domainbed.testbed.algorithms.base import (
+    Minibatch,
+    Minibatches,
+    Shape,
+    Unlabeled,
+    step,
+    to_floats,
+)
+from ndcl_domainbed.testbed.networks.featurizer import WholeNetwork
 
 _ROUNDS = 3
 _DIRECTIONS = 4
@@ -21,11 +29,11 @@ _BLOCK = 2**14
 """The trajectory of this number of parameters is in a processor's cache while it is worked on."""
 
 
-def principal_gradient(trajectory: torch.Tensor) -> torch.Tensor:
+def principal_gradient(trajectory: Tensor) -> Tensor:
     """Return the principal gradient (P,) of a trajectory of parameters (T, P).
 
     With δ the way from the last row to the first, it is |δ| · Σ_j ω_j ±v_j over the (at most)
-    four principal directions v_j of the rows, each signed to agree with δ; ω are the eigenvalues
+    four principal directions v_j of the rows, each oriented to agree with δ; ω are the eigenvalues
     of the covariance, normalized to length 1. Its length is that of δ. Zero if nothing moved.
 
     The directions come from the T×T Gram matrix of the centered rows; those without variance are
@@ -47,7 +55,7 @@ def principal_gradient(trajectory: torch.Tensor) -> torch.Tensor:
     return shares.to(trajectory.dtype).to(trajectory.device) @ trajectory
 
 
-def _centered_gram(rows: torch.Tensor) -> torch.Tensor:
+def _centered_gram(rows: Tensor) -> Tensor:
     """Return the products (T, T), float64 on the CPU, of ``rows`` (T, P) less their mean.
 
     The differences from the first row are multiplied, and the products centered: rows are close to
@@ -67,7 +75,7 @@ class PGrad(Algorithm):
     Wang, Grigsby & Qi, "PGrad: Learning Principal Gradients For Domain Generalization", ICLR 2023,
     arXiv:2305.01134.
 
-    In each update an inner Adam, whose moments go on from update to update, walks three rounds
+    In each update an inner Adam, whose moments carry over between updates, walks three rounds
     through the domains, in random order, on a third of each minibatch at a time. The weights are
     set back and then follow :func:`principal_gradient` by SGD with learning rate 0.1. A third
     without samples is passed over (the authors' code runs the network on nothing).
@@ -104,11 +112,7 @@ class PGrad(Algorithm):
     }
 
     def __init__(
-        self,
-        input_shape: Sequence[int],
-        num_classes: int,
-        num_domains: int,
-        hparams: Mapping[str, Any],
+        self, input_shape: Shape, num_classes: int, num_domains: int, hparams: Mapping[str, Any]
     ) -> None:
         super().__init__(input_shape, num_classes, num_domains, hparams)
         featurizer = networks.Featurizer(input_shape, self.hparams)
@@ -121,9 +125,7 @@ class PGrad(Algorithm):
             self.network.parameters(), lr=_OUTER_LR, weight_decay=self.hparams["weight_decay"]
         )
 
-    def update(
-        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
-    ) -> dict[str, float]:
+    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step; ``loss`` is the cross-entropy before the last inner step."""
         parameters = list(self.network.parameters())
         lengths = [p.numel() for p in parameters]
@@ -142,10 +144,10 @@ class PGrad(Algorithm):
                 parameter.copy_(value.view_as(parameter))
                 parameter.grad = gradient.view_as(parameter)
         self.optimizer.step()
-        return scalars(loss=loss)
+        return to_floats(loss=loss)
 
     @staticmethod
-    def _walk(minibatches: Sequence[Minibatch]) -> list[Minibatch]:
+    def _walk(minibatches: Minibatches) -> list[Minibatch]:
         """Return the parts of the minibatches in the order in which they are visited."""
         order = np.random.permutation(len(minibatches))
         parts = []
@@ -158,11 +160,11 @@ class PGrad(Algorithm):
             order = order[np.random.permutation(len(order))]
         return parts
 
-    def predict(self, x: torch.Tensor) -> torch.Tensor:
+    def predict(self, x: Tensor) -> Tensor:
         """Return the logits (B, K)."""
         return self.network(x)
 
 
-def _flatten(parameters: Sequence[torch.Tensor], row: torch.Tensor) -> None:
+def _flatten(parameters: Sequence[Tensor], row: Tensor) -> None:
     """Write all parameters into ``row`` (P,)."""
     torch.cat([parameter.detach().flatten() for parameter in parameters], out=row)

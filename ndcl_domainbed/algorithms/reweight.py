@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from ndcl_domainbed.backend import ERM
 from ndcl_domainbed.hparams import required_label_counts
-from ndcl_domainbed.testbed.algorithms.base import Minibatch, mean, scalars, step
+from ndcl_domainbed.testbed.algorithms.base import (
+    Minibatches,
+    Shape,
+    Unlabeled,
+    mean,
+    step,
+    to_floats,
+)
 
 
 def inverse_frequencies(counts: np.ndarray) -> np.ndarray:
@@ -26,9 +34,7 @@ def inverse_frequencies(counts: np.ndarray) -> np.ndarray:
     return counts.shape[1] * inverse / totals
 
 
-def weighted_cross_entropy(
-    logits: torch.Tensor, y: torch.Tensor, class_weights: torch.Tensor
-) -> torch.Tensor:
+def weighted_cross_entropy(logits: Tensor, y: Tensor, class_weights: Tensor) -> Tensor:
     """Return Σ w_y ℓ / Σ w_y over samples; zero, with a gradient, if no sample has a weight.
 
     ``logits`` are (B, K), ``y`` (B,), ``class_weights`` w (K,); ℓ is the cross-entropy.
@@ -50,19 +56,13 @@ class ReWeight(ERM):
     """
 
     def __init__(
-        self,
-        input_shape: Sequence[int],
-        num_classes: int,
-        num_domains: int,
-        hparams: Mapping[str, Any],
+        self, input_shape: Shape, num_classes: int, num_domains: int, hparams: Mapping[str, Any]
     ) -> None:
         super().__init__(input_shape, num_classes, num_domains, hparams)
         weights = inverse_frequencies(required_label_counts(hparams, "ReWeight"))
         self.register_buffer("class_weights", torch.from_numpy(weights).float(), persistent=False)
 
-    def update(
-        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
-    ) -> dict[str, float]:
+    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step on the mean of the domains' weighted cross-entropies."""
         loss = mean(
             [
@@ -71,4 +71,4 @@ class ReWeight(ERM):
             ]
         )
         step(self.optimizer, loss)
-        return scalars(loss=loss)
+        return to_floats(loss=loss)

@@ -6,16 +6,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ndcl_domainbed.backend import Algorithm, networks
 from ndcl_domainbed.hparams import NOT_NEGATIVE, Hparam, by_dataset, integer, power_uniform
 from ndcl_domainbed.testbed.algorithms.annealing import AnnealedPenalty
-from ndcl_domainbed.testbed.algorithms.base import Minibatch, joined, mean, scalars, sizes, step
+from ndcl_domainbed.testbed.algorithms.base import (
+    Minibatches,
+    Shape,
+    Unlabeled,
+    batch_sizes,
+    concatenate,
+    mean,
+    step,
+    to_floats,
+)
 
 
-def _class_kernels(u: torch.Tensor, y: torch.Tensor, num_classes: int) -> torch.Tensor:
+def _class_kernels(u: Tensor, y: Tensor, num_classes: int) -> Tensor:
     """Return Gaussian kernels (R, n, n) of rows of the same class, zero between classes.
 
     ``u`` (R, n, D) are R representations of samples of the classes ``y`` (R, n). Each class has its
@@ -31,7 +40,7 @@ def _class_kernels(u: torch.Tensor, y: torch.Tensor, num_classes: int) -> torch.
     return torch.where(same, exponents.exp(), 0.0)
 
 
-def _class_medians(distances: torch.Tensor, y: torch.Tensor, num_classes: int) -> torch.Tensor:
+def _class_medians(distances: Tensor, y: Tensor, num_classes: int) -> Tensor:
     """Return the lower median of each class's non-zero distances, 1 if it has none, (R, K)."""
     same_class = y[:, :, None] == y[:, None]
     usable = (same_class & (distances > 0)).triu(1)  # each pair once
@@ -42,9 +51,7 @@ def _class_medians(distances: torch.Tensor, y: torch.Tensor, num_classes: int) -
     return torch.stack(medians, dim=1).nan_to_num(1.0)
 
 
-def class_dependence(
-    a: torch.Tensor, b: torch.Tensor, y: torch.Tensor, num_classes: int
-) -> torch.Tensor:
+def class_dependence(a: Tensor, b: Tensor, y: Tensor, num_classes: int) -> Tensor:
     """Return how dependent two representations are, given the class: a sum of HSICs, (M,).
 
     ``a`` and ``b`` (M, n, D) are of n samples in each of M domains, of the classes ``y`` (M, n).
@@ -74,8 +81,8 @@ class TCRI_HSIC(AnnealedPenalty, Algorithm):
     over domains. Predictions use c(a).
 
     The authors' code renews the optimizer without the spurious part and the domains' classifiers,
-    which then stop learning, against the objective: here they go on. It also runs the featurizer
-    twice in an update; here all terms share one pass.
+    which then stop learning, against the objective; here they keep learning. It also runs the
+    featurizer twice in an update; here all terms share one pass.
     """
 
     HPARAMS: ClassVar[dict[str, Hparam]] = {
@@ -98,11 +105,7 @@ class TCRI_HSIC(AnnealedPenalty, Algorithm):
     hparams: Mapping[str, Any]
 
     def __init__(
-        self,
-        input_shape: Sequence[int],
-        num_classes: int,
-        num_domains: int,
-        hparams: Mapping[str, Any],
+        self, input_shape: Shape, num_classes: int, num_domains: int, hparams: Mapping[str, Any]
     ) -> None:
         super().__init__(input_shape, num_classes, num_domains, hparams)
         nonlinear = self.hparams["nonlinear_classifier"]
@@ -125,16 +128,14 @@ class TCRI_HSIC(AnnealedPenalty, Algorithm):
             self.parameters(), lr=self.hparams["lr"], weight_decay=self.hparams["weight_decay"]
         )
 
-    def update(
-        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
-    ) -> dict[str, float]:
+    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step; the three terms are returned without their weights."""
         is_on = self.penalty_is_on(self.hparams["tcri_beta_anneal_iters"], self._new_optimizer)
-        x, y = joined(minibatches)
+        x, y = concatenate(minibatches)
         z = self.featurizer(x)
         general = self.domain_general_featurizer(z)
         spurious = self.spurious_featurizer(z)
-        of_domains = sizes(minibatches)
+        of_domains = batch_sizes(minibatches)
         labels = y.split(of_domains)
         nll = mean(
             [
@@ -157,9 +158,9 @@ class TCRI_HSIC(AnnealedPenalty, Algorithm):
         weight = self.hparams["tcri_beta"] if is_on else 1.0
         loss = nll + self.hparams["tcri_alpha"] * own_nll + weight * penalty
         step(self.optimizer, loss)
-        return scalars(loss=loss, nll=nll, tcri_penalty=penalty, tic_nll=own_nll)
+        return to_floats(loss=loss, nll=nll, tcri_penalty=penalty, tic_nll=own_nll)
 
-    def _dependence(self, batch: Sequence[torch.Tensor], of_domains: list[int]) -> torch.Tensor:
+    def _dependence(self, batch: Sequence[Tensor], of_domains: list[int]) -> Tensor:
         """Return the mean over domains of :func:`class_dependence`; all at once if they can be."""
         if len(set(of_domains)) == 1:
             domains = [[tensor.unflatten(0, (len(of_domains), -1)) for tensor in batch]]
@@ -169,6 +170,6 @@ class TCRI_HSIC(AnnealedPenalty, Algorithm):
         found = [class_dependence(a, b, y, self.num_classes) for a, b, y in domains]
         return torch.cat(found).mean()
 
-    def predict(self, x: torch.Tensor) -> torch.Tensor:
+    def predict(self, x: Tensor) -> Tensor:
         """Return the logits (B, K) of the domain-general part."""
         return self.network(x)

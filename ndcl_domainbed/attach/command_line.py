@@ -148,4 +148,8 @@ def _register_recorded(folder: Path) -> None:
         with contextlib.suppress(InputError):
             known = _is_dataset(name, data_dir)
         if not known:
-            print(f"no table for {name}: there is no such dataset here.", file=sys.stderr)
+            print(
+                f"no table for {name}: DomainBed's collect_results needs the dataset, which is not "
+                "here. `ndcl-domainbed collect_results` does not need it.",
+                file=sys.stderr,
+            )

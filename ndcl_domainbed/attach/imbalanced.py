@@ -21,8 +21,8 @@ class SourceDomain(Dataset[Any]):
     """A source domain: all of its images, and the rule that splits them.
 
     ``counts`` (K) are the training images of each class and ``validation`` the number of each
-    class that is held out. ``targets`` are the labels, in the order of the images. The images
-    are had through :meth:`split` alone, so that no script trains on the rest by mistake.
+    class that is held out. ``targets`` are the labels, in the order of the images. Only
+    :meth:`split` gives images, so that no script trains on the rest by mistake.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class ImbalancedVersion:
         table = published_table(self.BASE_NAME, self.SETTING)
         if table is None:
             table = table_for(self.BASE_NAME, self.SETTING, label_counts_of(self))
-        # Its own split, with the trial seed 0, is of no use here: its counts are.
+        # Only its counts are used; the split depends on the script's seed.
         split = ImbalancedDataset(lambda *_: self, root, test_envs, hparams, table, trial_seed=0)
         validation = table.validation_per_class[table.domains[split.test_envs[0]]]
         self._sources = {

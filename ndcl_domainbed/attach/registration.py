@@ -1,9 +1,8 @@
-"""What is added to the modules of the checkout, and the four of its functions that are wrapped.
+"""Adds to the modules of the checkout, and wraps some of its functions.
 
-The wrapped ones do what they did for everything that is not this project's:
 ``default_hparams`` and ``random_hparams`` know our names too, ``split_dataset`` asks a domain of
 ours to split itself, ``InfiniteDataLoader`` can draw from fewer images than a batch has, and the
-launchers start attached jobs.
+launchers start attached jobs. For everything else they do what they did.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ def register_all() -> None:
     _wrap_split()
     _wrap_loader()
     for name, launcher in command_launchers.REGISTRY.items():
-        command_launchers.REGISTRY[name] = _attaching(launcher)
+        command_launchers.REGISTRY[name] = _attach_jobs(launcher)
 
 
 def _register_algorithms() -> None:
@@ -105,7 +104,7 @@ def _with_ours(theirs: Callable[..., Any], ours: Callable[..., Hparams]) -> Call
 
 
 def _wrap_split() -> None:
-    """Have a domain of ours split by its own rule, and the algorithm told of every split."""
+    """Split a domain of ours by its own rule, and tell the algorithm about every split."""
     theirs = misc.split_dataset
 
     @functools.wraps(theirs)
@@ -120,11 +119,11 @@ def _wrap_split() -> None:
 
 
 def _wrap_loader() -> None:
-    """Have the loader of training images draw from a domain that is smaller than a batch.
+    """Let the loader of training images draw from a domain that is smaller than a batch.
 
-    It draws with replacement, but in passes of the domain's length, whose incomplete last batch
-    is dropped: of a smaller domain no batch ever comes. With weights a pass has the length of a
-    batch; equal weights draw as none do.
+    Without weights it draws with replacement in passes of the domain's length and drops the
+    incomplete last batch, so a smaller domain never gives one. With weights a pass is as long as
+    a batch, and equal weights draw uniformly.
     """
     theirs = fast_data_loader.InfiniteDataLoader.__init__
 
@@ -137,14 +136,14 @@ def _wrap_loader() -> None:
     fast_data_loader.InfiniteDataLoader.__init__ = __init__
 
 
-def _attaching(launcher: Callable[[list[str]], Any]) -> Callable[[Sequence[str]], Any]:
+def _attach_jobs(launcher: Callable[[list[str]], Any]) -> Callable[[Sequence[str]], Any]:
     """Return a launcher that attaches the jobs which ``launcher`` starts."""
 
     @functools.wraps(launcher)
-    def attaching(commands: Sequence[str]) -> Any:
+    def launch(commands: Sequence[str]) -> Any:
         return launcher([attached_command(command) for command in commands])
 
-    return attaching
+    return launch
 
 
 def attached_command(command: str) -> str:

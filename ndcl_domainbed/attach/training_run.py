@@ -1,8 +1,8 @@
-"""What DomainBed's training loop knows and does not pass on to the algorithm.
+"""Passes to the algorithm what DomainBed's training loop knows and does not pass on.
 
 The loop takes hyper-parameters from the registry, then splits each domain, then builds the
 algorithm. So the hyper-parameters that the registry gave last belong to the domains that are
-split next; they carry what the splits say to the algorithm, as attributes.
+split next, and carry label counts and training subsets to the algorithm as attributes.
 """
 
 from __future__ import annotations

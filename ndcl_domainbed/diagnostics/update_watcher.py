@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ndcl_domainbed.testbed.algorithms.base import domain_indices, joined
+from ndcl_domainbed.testbed.algorithms.base import concatenate, domain_indices
 from ndcl_domainbed.training.batches import Batch
 from ndcl_domainbed.training.callbacks import UnsuitableAlgorithm
 
@@ -154,7 +154,7 @@ class UpdateWatcher:
         Raises UnsuitableAlgorithm after the first update if it does not pass the minibatches
         through the network.
         """
-        x, y = joined(minibatches)
+        x, y = concatenate(minibatches)
         pairs = domain_indices(minibatches) * self.num_classes + y
         passes = Passes(len(y))
         with passes.capture(self.algorithm.featurizer, self.algorithm.classifier):

@@ -7,10 +7,8 @@ import json
 import os
 import platform
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from imbalance_splits.whole_files import write_whole
 from ndcl_domainbed.features.image_list import ImageList
 from ndcl_domainbed.features.spec import FeatureSpec
 from ndcl_domainbed.features.store import INFO, write_arrays
+from ndcl_domainbed.progress import ProgressLine
 from ndcl_domainbed.version import __version__
 
 BATCH = 32
@@ -33,8 +32,6 @@ BATCH = 32
 
 PROGRESS = "progress.json"
 View = Callable[[Image.Image], torch.Tensor]
-Report = Callable[[int, int], None]
-"""Called with the number of images that are done, and of all."""
 
 
 def extract(
@@ -45,7 +42,7 @@ def extract(
     folder: Path,
     device: torch.device,
     about: Mapping[str, Any],
-    report: Report,
+    progress: ProgressLine,
 ) -> None:
     """Compute the features of ``pictures`` into ``folder``, which appears when all are there.
 
@@ -65,6 +62,7 @@ def extract(
             values, digests, done = _open_partial(partial, purpose, shape)
             if done:
                 print(f"{done:,} images are done already; resuming after them.", flush=True)
+            progress.start(done)
             for start, digest, batch in _batches(pictures, spec.views, views, done):
                 stop = start + len(digest)
                 for view in range(1 + spec.views):
@@ -73,7 +71,8 @@ def extract(
                 values.flush()
                 digests.flush()
                 _write_progress(partial, purpose, stop)
-                report(stop, len(pictures))
+                progress(stop, len(pictures))
+        progress.write(len(pictures), len(pictures))
         _complete(partial, folder, pictures, spec, digests, {**about, "width": width})
     except OSError as error:
         raise InputError(
@@ -238,26 +237,3 @@ def versions(device: torch.device) -> dict[str, str]:
     except ImportError:
         pass
     return found
-
-
-class Clock:
-    """Prints how far an extraction is, and its time to go, every ``every`` seconds."""
-
-    def __init__(self, title: str, every: float = 10.0) -> None:
-        self.title, self.every = title, every
-        self.started = self.printed = time.monotonic()
-        self.first: int | None = None
-
-    def __call__(self, done: int, total: int) -> None:
-        """Note that ``done`` of ``total`` images are done."""
-        now = time.monotonic()
-        if self.first is None:
-            self.first, self.started = done, now
-        if now - self.printed < self.every and done < total:
-            return
-        self.printed = now
-        pace = (done - self.first) / max(now - self.started, 1e-9)
-        seconds = round((total - done) / pace) if pace else 0
-        left = f", {timedelta(seconds=seconds)} to go" if pace and done < total else ""
-        rate = f" ({pace:.0f} images/s)" if pace else ""
-        print(f"{self.title}: {done:,} of {total:,} images{rate}{left}", flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -21,6 +22,7 @@ from ndcl_domainbed.features.spec import FeatureSpec, WeightsFile
 from ndcl_domainbed.features.store import Features, read_features, why_stale
 from ndcl_domainbed.hparams import SHORT_FREQ, SHORT_RUN
 from ndcl_domainbed.locks import locked
+from ndcl_domainbed.progress import ProgressLine
 from ndcl_domainbed.testbed.datasets.base import MultiDomainDataset, preprocessing
 from ndcl_domainbed.testbed.networks.normalization import normalization_of
 from ndcl_domainbed.testbed.networks.weights import digest_of, packaged_file
@@ -46,6 +48,7 @@ class DomainFeatures(TensorDataset):
         self.targets = labels.tolist()
         self.root = root
         self.choices = self.views.shape[1] if augment else 1
+        self._rows = self.views.flatten(0, 1)
         self._generator = np.random.RandomState()  # reseeding is faster than constructing
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -61,12 +64,11 @@ class DomainFeatures(TensorDataset):
         self, indices: torch.Tensor, seed: int | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return vectors, float32 (B, D), and labels (B,): a random view each if seeded."""
-        labels = self.tensors[1][indices]
-        if seed is None or self.choices == 1:
-            return self.tensors[0][indices].float(), labels
-        self._generator.seed(seed)
-        views = self._generator.randint(self.choices, size=len(indices))
-        return self.views[indices, torch.from_numpy(views)].float(), labels
+        rows = indices * self.views.shape[1]
+        if seed is not None and self.choices > 1:
+            self._generator.seed(seed)
+            rows = rows + torch.from_numpy(self._generator.randint(self.choices, size=len(indices)))
+        return self._rows.index_select(0, rows).float(), self.tensors[1][indices]
 
 
 class FrozenFeatures(MultiDomainDataset):
@@ -85,6 +87,19 @@ class FrozenFeatures(MultiDomainDataset):
 
     CACHE: ClassVar[Path]
 
+    _read: ClassVar[tuple[ImageList, Features] | None] = None
+    """The images and their features, read once for all instances of a run's class."""
+
+    @classmethod
+    def files_by_domain(cls) -> list[list[tuple[str, int]]] | None:
+        """Return name and size of the files of each domain, once read; None for pixels."""
+        images = cls._read[0] if cls._read else None
+        if images is None or not any(images.folders):
+            return None
+        files = list(zip(images.files.tolist(), images.stats[:, 0].tolist(), strict=True))
+        ends = np.searchsorted(images.domains, range(len(images.environments) + 1)).tolist()
+        return [files[start:end] for start, end in itertools.pairwise(ends)]
+
     @staticmethod
     def choose_device() -> torch.device:
         """Return the device to extract on; called only if features must be extracted."""
@@ -93,8 +108,11 @@ class FrozenFeatures(MultiDomainDataset):
     def __init__(self, root: str, test_envs: Sequence[int], hparams: Mapping[str, Any]) -> None:
         """Read the features of the images below ``root``; the first time, compute them."""
         super().__init__(root, test_envs, hparams)
-        pictures = list_images(self.IMAGES, root, hparams)
-        features = ensure_features(pictures, hparams, self.CACHE, self.choose_device)
+        cls = type(self)
+        if cls._read is None:
+            listed = list_images(self.IMAGES, root, hparams)
+            cls._read = listed, ensure_features(listed, hparams, self.CACHE, self.choose_device)
+        pictures, features = cls._read
         self.feature_info = features.info
         self.folder = features.folder
         self.classes = pictures.classes
@@ -198,9 +216,8 @@ def _extract(
         f"by {spec.backbone} at {spec.image_size} pixels, into {folder}",
         flush=True,
     )
-    clock = extraction.Clock(title)
     views = view_transforms(hparams)
-    extraction.extract(pictures, spec, network, views, folder, device, about, clock)
+    extraction.extract(pictures, spec, network, views, folder, device, about, ProgressLine(title))
 
 
 def frozen_backbone(hparams: Mapping[str, Any]) -> nn.Module:

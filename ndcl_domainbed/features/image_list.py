@@ -51,10 +51,7 @@ def list_images(dataset_class: Any, data_dir: str, hparams: Any) -> ImageList:
     if images are missing.
     """
     count = len(dataset_class.ENVIRONMENTS)
-    # No image is transformed here, so timm is not asked how.
-    unseen = {**hparams, "backbone": "auto", "frozen": False}
-    if hasattr(dataset_class, "IMAGE_SIZE"):
-        unseen["image_size"] = dataset_class.IMAGE_SIZE
+    unseen = hparams_to_list(dataset_class, hparams)
     dataset = dataset_class(data_dir, list(range(count)), unseen)
     domains = [dataset[env] for env in range(count)]
     if all(hasattr(domain, "samples") for domain in domains):
@@ -67,6 +64,16 @@ def list_images(dataset_class: Any, data_dir: str, hparams: Any) -> ImageList:
             "see: leave out the hyper-parameter frozen."
         ) from None
     return _from_pixels(dataset_class, classes, list(pixels.values()))
+
+
+def hparams_to_list(dataset_class: Any, hparams: Any) -> dict[str, Any]:
+    """Return ``hparams`` for a dataset whose images are only listed.
+
+    None is transformed, so timm is not asked how.
+    """
+    size = getattr(dataset_class, "IMAGE_SIZE", None)
+    more = {} if size is None else {"image_size": size}
+    return {**hparams, "backbone": "auto", "frozen": False, **more}
 
 
 def _from_files(dataset: Any, domains: Sequence[Any]) -> ImageList:

@@ -1,18 +1,18 @@
-"""The losses of negatives-dominant contrastive learning, and what they are compared with.
+"""The losses of negatives-dominant contrastive learning, and those they are compared with.
 
 Pure functions of tensors: they know no model, optimizer, generator or run, and this package can be
-lifted out and used alone. An impossible batch (one class, one domain, single samples) gives a zero
-with a gradient. Source: Cao, Liu & Chen, "Negatives-Dominant Contrastive Learning for
+lifted out and used alone. A batch with nothing to compare (one class, one domain, single samples)
+gives a zero with a gradient. Source: Cao, Liu & Chen, "Negatives-Dominant Contrastive Learning for
 Generalization in Imbalanced Domains", ICML 2026, arXiv:2601.21999.
 """
 
 from __future__ import annotations
 
 from ndcl_domainbed.losses.alignment import prototype_alignment
+from ndcl_domainbed.losses.contrasts import infonce_contrast, supcon_contrast
 from ndcl_domainbed.losses.cross_entropy import reweighted_cross_entropy
-from ndcl_domainbed.losses.infonce import infonce_contrast
 from ndcl_domainbed.losses.negatives import KERNELS, amplification_factor, negatives_contrast
-from ndcl_domainbed.losses.priors import DomainClassPrior, inverse_prior, logit_prior, no_prior
+from ndcl_domainbed.losses.priors import DomainClassPrior, inverse_prior, logit_prior
 from ndcl_domainbed.losses.prototypes import (
     Prototypes,
     batch_prototypes,
@@ -20,7 +20,6 @@ from ndcl_domainbed.losses.prototypes import (
     prototype_distances,
     prototype_table,
 )
-from ndcl_domainbed.losses.supcon import supcon_contrast
 
 __all__ = [
     "KERNELS",
@@ -33,7 +32,6 @@ __all__ = [
     "kept_prototypes",
     "logit_prior",
     "negatives_contrast",
-    "no_prior",
     "prototype_alignment",
     "prototype_distances",
     "prototype_table",

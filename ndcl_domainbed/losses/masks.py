@@ -1,7 +1,7 @@
 """What several losses share: masks by class, sums in log space under a mask, means over classes.
 
-Nothing here, or in the losses, loops over samples or classes, reads a value back to the host or
-has a shape that depends on values, so an accelerator never waits.
+Nothing in the losses loops over samples or classes, reads a value back to the host, or has a shape
+that depends on values, so an accelerator never waits.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def match_mask(labels: Tensor, others: Tensor) -> Tensor:
-    """Return whether row and column are of one class, boolean (..., N, M).
+    """Return whether row and column are of the same class, boolean (..., N, M).
 
     ``labels`` (..., N) and ``others`` (..., M) are class numbers.
 
@@ -21,20 +21,15 @@ def match_mask(labels: Tensor, others: Tensor) -> Tensor:
     return labels.unsqueeze(-1) == others.unsqueeze(-2)
 
 
-def mismatch_mask(labels: Tensor, others: Tensor) -> Tensor:
-    """Return the opposite of :func:`match_mask`, boolean (..., N, M)."""
-    return labels.unsqueeze(-1) != others.unsqueeze(-2)
-
-
 def other_mask(number: int, device: torch.device) -> Tensor:
-    """Return True everywhere but on the diagonal, boolean (N, N): no sample is its own partner."""
+    """Return True except on the diagonal, boolean (N, N): no sample is its own partner."""
     return ~torch.eye(number, dtype=torch.bool, device=device)
 
 
 def masked_logsumexp(scores: Tensor, mask: Tensor) -> Tensor:
     """Return log Σ exp(score) over the entries of each row that ``mask`` keeps, (N,).
 
-    ``scores`` (N, M) are finite, M > 0, and ``mask`` (N, M) is boolean. A row without any entry
+    ``scores`` (N, M) are finite, M > 0, and ``mask`` (N, M) is boolean. A row without entries
     gets the lowest finite number instead of -∞, so that differences and gradients stay finite.
 
     >>> scores = torch.tensor([[1.0, 2.0], [3.0, 3.0]])

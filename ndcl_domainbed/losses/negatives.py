@@ -34,7 +34,7 @@ def negatives_contrast(
     """Return L_con = (1/|C|) Σ_k mean_{i in I_k} -log [Q_i / (P_i + Q_i)], a scalar >= 0.
 
     P_i = Σ φ((1 - s_ip)/τ) over the other samples p of the anchor's class, and Q_i the same sum
-    over the synthetic negatives of that class; s is the cosine. The *negatives* stand in the
+    over the synthetic negatives of that class; s is the cosine. The *negatives* are in the
     numerator and *dissimilarity* is scored, so the loss falls when negatives are far and positives
     near. An anchor adds log(1 + A_i) with A_i as in :func:`amplification_factor`.
 
@@ -111,4 +111,4 @@ def _log_kernel(similarity: Tensor, kernel: str, tau: float) -> Tensor:
         return (1 - similarity) / tau
     if kernel == "linear":
         return ((1 - similarity).clamp_min(0) / tau + EPSILON).log()
-    raise ValueError(f"unknown kernel {kernel!r}; there are: {', '.join(KERNELS)}")
+    raise ValueError(f"unknown kernel {kernel!r}; choose one of {', '.join(KERNELS)}.")

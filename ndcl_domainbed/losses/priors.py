@@ -1,7 +1,7 @@
 """Domain-class priors: how the training counts enter the re-weighted cross-entropy.
 
-All three take the counts n_dk of training samples per domain and class, (D, K), and return a
-:class:`DomainClassPrior` of the same device and float type.
+Each function takes the counts n_dk of training samples per domain and class, (D, K), and returns a
+:class:`DomainClassPrior` of the same device and float type. A count of 0 is finite everywhere.
 """
 
 from __future__ import annotations
@@ -18,16 +18,8 @@ class DomainClassPrior(NamedTuple):
     ``weights`` (D, K) multiplies the sample's loss; ``offsets`` (D, K) is added to its logits.
     """
 
-    weights: Tensor | None
-    offsets: Tensor | None
-
-
-def no_prior(counts: Tensor) -> DomainClassPrior:
-    """Return the prior that changes nothing: r = 1 for every domain and class.
-
-    ``counts`` is taken for the sake of one signature and not looked at.
-    """
-    return DomainClassPrior(None, None)
+    weights: Tensor | None = None
+    offsets: Tensor | None = None
 
 
 def inverse_prior(counts: Tensor) -> DomainClassPrior:
@@ -36,12 +28,15 @@ def inverse_prior(counts: Tensor) -> DomainClassPrior:
     The sum runs over the classes that domain d has; K is the number of all classes. A class with
     n_dk = 0 weighs 0, and so does all of a domain without samples. Source: Cao, Liu & Chen, ICML
     2026, arXiv:2601.21999, the domain-class weights of the re-weighted cross-entropy.
+
+    >>> inverse_prior(torch.tensor([[1.0, 2.0, 0.0]])).weights  # 1 : 1/2 : 0 with the sum 3
+    tensor([[2., 1., 0.]])
     """
     present = counts > 0
     inverse = torch.where(present, 1 / counts.clamp_min(1), 0.0)
     total = inverse.sum(dim=1, keepdim=True)
     weights = counts.shape[1] * inverse / torch.where(total > 0, total, 1.0)
-    return DomainClassPrior(weights, None)
+    return DomainClassPrior(weights=weights)
 
 
 def logit_prior(counts: Tensor) -> DomainClassPrior:
@@ -50,7 +45,10 @@ def logit_prior(counts: Tensor) -> DomainClassPrior:
     A sample of a class that its domain has no count for cannot be explained by the prior; it
     weighs 0. Source: balanced softmax (Ren et al., NeurIPS 2020, arXiv:2007.10740) and logit
     adjustment (Menon et al., ICLR 2021, arXiv:2007.07314), per domain.
+
+    >>> logit_prior(torch.tensor([[1.0, 10.0, 0.0]])).offsets
+    tensor([[0.0000, 2.3026,   -inf]])
     """
     present = counts > 0
     offsets = torch.where(present, counts.clamp_min(1).log(), -torch.inf)
-    return DomainClassPrior(present.to(counts.dtype), offsets)
+    return DomainClassPrior(weights=present.to(counts.dtype), offsets=offsets)

@@ -7,17 +7,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ndcl_domainbed.losses.masks import match_mask
+from ndcl_domainbed.losses.masks import match_mask, other_mask
 
 
 class Prototypes(NamedTuple):
-    """The prototypes of a batch, in N rows: as many as samples, whatever the number of pairs.
+    """The prototypes of a batch, in N rows, one for each sample.
 
     Row i holds the prototype of sample i's domain-class pair in ``vectors`` (N, F), with its
-    ``domains``, ``classes`` and ``counts`` (samples of the pair in the batch), all (N,); counts are
-    of the type of the vectors.
-    ``active`` (N,) marks one row for each pair with enough samples: its first sample. So the size
-    is known without looking at the labels, and memory grows with N, not with the number of classes.
+    ``domains``, ``classes`` and ``counts`` (samples of the pair in the batch, in the type of the
+    vectors), all (N,). ``active`` (N,) marks one row for each pair with enough samples, that of its
+    first sample. So the size does not depend on the labels, nor memory on the number of classes.
     """
 
     vectors: Tensor
@@ -35,6 +34,12 @@ def batch_prototypes(
     ``labels`` and ``domains`` are (..., N), of one batch or of several at once. Pairs with fewer
     than ``min_count`` samples in the batch are not active. Source: Cao, Liu & Chen, ICML 2026,
     arXiv:2601.21999, the prototypes of the prediction-central alignment.
+
+    >>> vectors, labels = torch.tensor([[1.0], [3.0], [9.0]]), torch.tensor([0, 0, 0])
+    >>> found = batch_prototypes(vectors, labels, domains=torch.tensor([0, 0, 1]))
+    >>> found.vectors[found.active]
+    tensor([[2.],
+            [9.]])
     """
     if labels.shape[-1] == 0:
         return Prototypes(vectors, domains, labels, vectors[..., 0], labels.bool())
@@ -54,20 +59,19 @@ def kept_prototypes(
 
     ``table`` (D, K, F) holds the old prototypes and ``seen`` (D, K) which of them exist;
     ``momentum`` is m in [0, 1). Returns the blended prototypes (gradients flow through the batch's
-    share only) and the new table and mask, detached; the arguments are not changed. A pair that was
-    not seen before starts at its batch mean. Pairs that the batch lacks, or has fewer than
-    ``min_count`` samples of, stay as they are and take no part.
+    share only) and the new table and mask, detached; the arguments are not changed. A pair not
+    seen before starts at its batch mean. Pairs with fewer than ``min_count`` samples in the batch
+    stay as they are and take no part.
     """
-    pair = batch.domains * table.shape[1] + batch.classes
-    flat = table.flatten(0, 1)
-    old, known = flat.index_select(0, pair), seen.flatten().index_select(0, pair)
+    old, known = table[batch.domains, batch.classes], seen[batch.domains, batch.classes]
     blended = torch.lerp(batch.vectors, old, momentum)
     vectors = torch.where(known[:, None], blended, batch.vectors)
     enough = batch.counts >= min_count
+    pair = batch.domains * table.shape[1] + batch.classes
     first = (pair[:, None] == pair).int().argmax(dim=1)  # one row a pair, so that writes agree
-    written = torch.where(enough[:, None], vectors.detach(), old).index_select(0, first)
-    new_table = flat.index_copy(0, pair, written).view_as(table)
-    new_seen = seen.flatten().index_copy(0, pair, enough | known).view_as(seen)
+    written = torch.where(enough[:, None], vectors.detach(), old)[first]
+    place = (batch.domains, batch.classes)
+    new_table, new_seen = table.index_put(place, written), seen.index_put(place, enough | known)
     return batch._replace(vectors=vectors), new_table, new_seen
 
 
@@ -77,8 +81,8 @@ def prototype_distances(prototypes: Prototypes) -> Tensor:
     It is the mean Euclidean distance to the other active prototypes of its class; NaN where there
     is none and in rows that are not active.
     """
-    same = prototypes.classes[:, None] == prototypes.classes
-    other = ~torch.eye(len(same), dtype=torch.bool, device=same.device)
+    same = match_mask(prototypes.classes, prototypes.classes)
+    other = other_mask(len(same), same.device)
     others = same & other & prototypes.active & prototypes.active[:, None]
     distances = torch.cdist(prototypes.vectors, prototypes.vectors)
     return torch.where(others, distances, 0.0).sum(dim=1) / others.sum(dim=1)

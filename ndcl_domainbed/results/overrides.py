@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ndcl_domainbed.hparams import VECTORS
+from ndcl_domainbed.hparams import VECTORS, is_frozen
 from ndcl_domainbed.results.labels import Pair
 from ndcl_domainbed.testbed.hparams_registry import NETWORK, SHARED
 
@@ -76,7 +76,7 @@ def _describe_network(dataset: str, changed: Mapping[str, Any]) -> str:
 
     Frozen features have their own defaults, whatever the dataset.
     """
-    on = VECTORS if changed.get("frozen") is True else dataset
+    on = VECTORS if is_frozen(changed) else dataset
     usual = {name: _as_text(SHARED[name].default_for(on)) for name in NETWORK_HPARAMS}
     given = usual | {name: _as_text(changed[name]) for name in NETWORK_HPARAMS & set(changed)}
     differs = {name for name in NETWORK_HPARAMS if given[name] != usual[name]}

@@ -19,6 +19,7 @@ COMMANDS = {
     "sweep": "launch many runs, watch, plan or clear them",
     "collect_results": "turn runs into leaderboards",
     "list_top_hparams": "list the hyper-parameters that model selection chose",
+    "predict": "predict the classes of images with the model of a run",
     "diagnose": "look at why a method works, on your own runs",
     "export_results": "write the selected steps of all runs to one table",
     "splits": "list, show, make, plot and verify imbalanced splits",

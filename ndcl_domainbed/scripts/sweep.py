@@ -43,6 +43,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def launch(jobs: Sequence[Job], options: Namespace) -> int:
     """Start the jobs that are not done; report those that have failed in the end."""
+    from ndcl_domainbed.sweeping import checking
+
+    checking.check_data_unchanged(jobs)
     launcher = get_launcher(options.command_launcher)
     starts_jobs = getattr(launcher, "STARTS_JOBS", True)
     with contextlib.redirect_stdout(sys.stdout if starts_jobs else sys.stderr):
@@ -56,8 +59,6 @@ def launch(jobs: Sequence[Job], options: Namespace) -> int:
         random.Random(options.seed).shuffle(to_launch)
         with exit_on_sigterm():
             if starts_jobs:
-                from ndcl_domainbed.sweeping import checking
-
                 checking.prepare_features(to_launch)
             is_over = launcher.launch(to_launch, options)
         if not is_over:

@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit status."""
     options = vars(build_parser().parse_args(argv))
     from ndcl_domainbed import backend  # torch: only once there is work for it
-    from ndcl_domainbed.training.loop import train
+    from ndcl_domainbed.training.run import train
 
     if any(isinstance(env, str) for env in options["test_envs"]):
         dataset = plain_path(options["dataset"])

@@ -18,6 +18,8 @@ from imbalance_splits.settings.from_file import FILE_SUFFIXES, FromFile
 from imbalance_splits.table import LabelCounts
 from ndcl_domainbed import backend, registry
 from ndcl_domainbed.errors import InputError
+from ndcl_domainbed.hparams import is_frozen
+from ndcl_domainbed.run_folder import describe_data_change, read_data_digest
 from ndcl_domainbed.sweeping import fork_server
 from ndcl_domainbed.sweeping.grid import Grid, dataset_class, environments
 from ndcl_domainbed.sweeping.jobs import Job
@@ -105,12 +107,14 @@ def check_data(jobs: Iterable[Job]) -> None:
     args = {(a["dataset"], a["data_dir"], a.get("imbalance")): job.arguments()
             for job in jobs for a in [job.train_args]}  # fmt: skip
     for dataset, data_dir in dict.fromkeys(key[:2] for key in args):
-        name = getattr(dataset_class(dataset, data_dir), "FOLDER", None)
-        if name and not (Path(data_dir) / name).is_dir():
+        if missing := _missing_folder(dataset, data_dir):
             raise InputError(
-                f"no folder {Path(data_dir) / name}, where {dataset} is looked for. "
+                f"no folder {missing}, where {dataset} is looked for. "
                 "Name the directory above it with --data_dir."
             )
+        data = dataset_class(dataset, data_dir)
+        if hasattr(data, "find_images"):
+            data.find_images(data_dir)
     counts: dict[tuple[str, str], Callable[[], LabelCounts]] = {}
     for (dataset, data_dir, setting), run in args.items():
         if setting is None:
@@ -124,6 +128,40 @@ def check_data(jobs: Iterable[Job]) -> None:
         preparation.split_table(run, data, once)
 
 
+def _missing_folder(dataset: str, data_dir: str) -> Path | None:
+    """Return the folder in which a dataset is looked for, if this machine lacks it."""
+    name = getattr(dataset_class(dataset, data_dir), "FOLDER", None)
+    folder = Path(data_dir, name) if name else None
+    return folder if folder and not folder.is_dir() else None
+
+
+def check_data_unchanged(jobs: Iterable[Job]) -> None:
+    """Raise InputError if the data changed since jobs began: files, labels or split table.
+
+    One job of each dataset and setting is compared. A dataset that is not on this machine, as on a
+    cluster's login node, is not.
+    """
+    seen = set()
+    for job in jobs:
+        args = job.train_args
+        dataset, data_dir, setting = args["dataset"], args["data_dir"], args.get("imbalance")
+        if (dataset, data_dir, setting) in seen:
+            continue
+        then = read_data_digest(job.folder)
+        if then is None:
+            continue
+        seen.add((dataset, data_dir, setting))
+        if _missing_folder(dataset, data_dir):
+            continue
+        change = describe_data_change(then, preparation.read_data(job.arguments()))
+        if change:
+            raise InputError(
+                f"{job.folder.parent} has runs on other data than now, of "
+                f"{'/'.join(filter(None, (dataset, setting)))}: {change}.\n"
+                "Launch into another --output_dir, or bring the data back as they were."
+            )
+
+
 def prepare_features(jobs: Iterable[Job]) -> None:
     """Compute the frozen features that the jobs train on, unless they are there.
 
@@ -133,7 +171,7 @@ def prepare_features(jobs: Iterable[Job]) -> None:
     needed: dict[tuple[str | None, ...], TrainArguments] = {}
     for job in jobs:
         args = job.arguments()
-        if args.hparam_overrides().get("frozen") is True:
+        if is_frozen(args.hparam_overrides()):
             key = (args.dataset, args.data_dir, args.feature_cache, args.hparams)
             needed.setdefault(key, args)
     if needed:

@@ -10,7 +10,7 @@ from typing import Any
 
 from imbalance_splits.published import find_domains
 from imbalance_splits.seeds import seed_hash
-from ndcl_domainbed.hparams import SHORT_FREQ, SHORT_RUN
+from ndcl_domainbed.hparams import SHORT_FREQ, SHORT_RUN, is_frozen
 from ndcl_domainbed.sweeping.jobs import Job, make_job
 from ndcl_domainbed.training.arguments import (
     DEFAULT_HOLDOUT,
@@ -119,7 +119,7 @@ def expand(
 
 def loader_processes(train_args: Mapping[str, Any]) -> int:
     """Return how many loader processes a run may use that is not given their number."""
-    if parse_hparams(train_args.get("hparams")).get("frozen") is True:
+    if is_frozen(parse_hparams(train_args.get("hparams"))):
         return 0
     return int(dataset_class(train_args["dataset"], train_args["data_dir"]).N_WORKERS)
 
@@ -129,6 +129,6 @@ def usual_length(train_args: Mapping[str, Any], data: Any) -> tuple[int, int]:
 
     ``data`` is the class of its dataset.
     """
-    if parse_hparams(train_args.get("hparams")).get("frozen") is True:
+    if is_frozen(parse_hparams(train_args.get("hparams"))):
         return SHORT_RUN, SHORT_FREQ
     return int(data.N_STEPS), int(data.CHECKPOINT_FREQ)

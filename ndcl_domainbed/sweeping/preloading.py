@@ -17,7 +17,7 @@ from ndcl_domainbed.errors import InputError
 
 IMPORTED_LATER = (
     "torch._dynamo", "torch.utils.data", "torch.utils.serialization", "torchvision.transforms",
-    "scipy.stats", "PIL.JpegImagePlugin", "PIL.PngImagePlugin", "ndcl_domainbed.training.loop",
+    "scipy.stats", "PIL.JpegImagePlugin", "PIL.PngImagePlugin", "ndcl_domainbed.training.run",
     "ndcl_domainbed.sweeping.worker", "imbalance_splits.file_list",
     "imbalance_splits.image_tree", "imbalance_splits.pixels",
 )  # fmt: skip

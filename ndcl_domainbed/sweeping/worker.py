@@ -60,7 +60,7 @@ def run(job: Job, number: int) -> str:
 
 
 def _train(job: Job, claim: Claim) -> str:
-    from ndcl_domainbed.training.loop import train
+    from ndcl_domainbed.training.run import train
 
     try:
         use_files(job.own_code)

@@ -61,7 +61,7 @@ ADAPTER: dict[str, Hparam] = {
         0.0, by_dataset(small=0.0, other=0.0, vectors=choice([0.0, 0.1, 0.5])), within=SHARE
     ),
 }
-"""The network that is trained on frozen features: see :class:`~.networks.adapter.Adapter`."""
+"""The network that is trained on frozen features: see :class:`~.networks.small.Adapter`."""
 
 SHARED: dict[str, Hparam] = {
     **NETWORK,

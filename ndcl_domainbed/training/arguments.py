@@ -19,13 +19,13 @@ from imbalance_splits.errors import InputError, unknown_name
 
 TASKS = ("domain_generalization", "domain_adaptation")
 PRECISIONS = ("fp32", "bf16")
-LOGS = ("tensorboard",)
+LOGS = ("tensorboard", "wandb")
 NO_IMBALANCE = "none"
 """What stands for DomainBed's ordinary split on the command line and in sweeps."""
 
 DEFAULT_DATA_DIR = "./data"
 DEFAULT_HOLDOUT = 0.2
-_LEAST = {"steps": 1, "checkpoint_freq": 1, "num_workers": 0, "validation": 0}
+_LEAST = {"steps": 1, "checkpoint_freq": 1, "eval_images": 1, "num_workers": 0, "validation": 0}
 
 
 class Role(enum.Enum):
@@ -77,7 +77,8 @@ class TrainArguments:
     changes which images a step sees. ``feature_cache`` is a folder for frozen features (None:
     ``features`` in ``data_dir``), ``log`` one of ``LOGS``; with ``keep_resume`` the resume file
     stays when the run is done; with ``diagnostics`` it also records gradients and prototypes by
-    class, for ``diagnose``.
+    class, for ``diagnose``. ``eval_images`` limits evaluation to as many images of each split,
+    for a trial that is in no table; None means all.
     """
 
     data_dir: str = _argument(Role.PLACE, DEFAULT_DATA_DIR, "folder of the datasets", metavar="DIR")
@@ -100,6 +101,10 @@ class TrainArguments:
     checkpoint_freq: int | None = _argument(
         Role.RESULT, None, "evaluate every N steps", type=int, metavar="N"
     )
+    eval_images: int | None = _argument(
+        Role.RESULT, None, "for a trial: evaluate N images of each split, and not at step 0",
+        type=int, metavar="N",
+    )  # fmt: skip
     test_envs: list[int] = field(
         default_factory=lambda: [0],
         metadata={
@@ -114,7 +119,7 @@ class TrainArguments:
     uda_holdout_fraction: float = _argument(
         Role.RESULT, 0.0, "of the test domain, to train on without labels", metavar="SHARE"
     )
-    skip_model_save: bool = _argument(Role.RESULT, False, "keep no model.pkl")
+    skip_model_save: bool = _argument(Role.RESULT, False, "keep no model")
     save_model_every_checkpoint: bool = _argument(
         Role.RESULT, False, "keep the model of every evaluation too, not only that of the end"
     )

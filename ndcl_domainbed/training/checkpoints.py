@@ -6,13 +6,13 @@ import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from imbalance_splits.errors import InputError
 from imbalance_splits.whole_files import whole_file
-from ndcl_domainbed.run_folder import RESUME_FILE
+from ndcl_domainbed.run_folder import RESUME_FILE, describe_data_change
 from ndcl_domainbed.training import seeding, state
 from ndcl_domainbed.training.arguments import (
     Role,
@@ -20,6 +20,12 @@ from ndcl_domainbed.training.arguments import (
     argument_names,
     read_arguments,
 )
+
+if TYPE_CHECKING:
+    from ndcl_domainbed.training.preparation import Run
+
+SAVE_SECONDS = 10.0
+"""The least time between two savings of progress; a run of seconds is as soon made again."""
 
 _AGAIN = "Use another --output_dir, or start over with --no_resume."
 
@@ -44,58 +50,44 @@ class Progress:
         return self.step + 1 if self.recorded else self.step
 
 
-def save_model(
-    path: Path,
-    algorithm: torch.nn.Module,
-    arguments: TrainArguments,
-    hparams: dict[str, Any],
-    dataset: Any,
-    network: dict[str, Any] | None = None,
-) -> None:
-    """Write a model in DomainBed's form: a dict of arguments, shapes, hparams and weights.
+def save_model(path: Path, run: Run, step: int) -> None:
+    """Write the model after ``step`` in DomainBed's form: arguments, shapes, hparams, weights.
 
-    Keys beyond DomainBed's: ``model_label_counts``, the training counts (M, K) as nested lists,
-    which some algorithms need at construction; ``model_classes``, their names;
+    Keys beyond DomainBed's: ``model_step``; ``model_label_counts``, the training counts (M, K) as
+    nested lists, which some algorithms need at construction; ``model_classes``, their names;
     ``model_preprocessing``, how an image becomes an input (None if the dataset does not say);
     ``model_network``, the pretrained network as it stands in a record. All values are plain types
     and tensors, so ``torch.load(path, weights_only=True)`` reads it.
     """
+    dataset, weights = run.dataset, run.algorithm.state_dict()
     content = {
-        "args": arguments.as_record(),
+        "args": run.arguments.as_record(),
         "model_input_shape": tuple(dataset.input_shape),
         "model_num_classes": int(dataset.num_classes),
         "model_num_domains": len(dataset.train_sets),
-        "model_hparams": dict(hparams),
+        "model_hparams": dict(run.hparams),
         "model_label_counts": dataset.label_counts.tolist(),
         "model_classes": list(dataset.classes),
         "model_preprocessing": dataset.preprocessing,
-        "model_network": network,
-        "model_dict": {name: tensor.cpu() for name, tensor in algorithm.state_dict().items()},
+        "model_network": run.network,
+        "model_step": step,
+        "model_dict": {name: tensor.cpu() for name, tensor in weights.items()},
     }
     with whole_file(path) as partial:
         _save(content, partial)
 
 
-def save_progress(
-    path: Path,
-    algorithm: torch.nn.Module,
-    arguments: TrainArguments,
-    progress: Progress,
-    generators: dict[str, Any],
-    network: dict[str, Any] | None = None,
-) -> None:
-    """Write the state of the run to the resume file at ``path``.
-
-    ``network`` describes a pretrained network, as it stands in a record.
-    """
+def save_progress(path: Path, run: Run, progress: Progress, generators: dict[str, Any]) -> None:
+    """Write the state of the run to the resume file at ``path``."""
     content = {
         "step": progress.step,
         "recorded": progress.recorded,
         "means": progress.means,
         "callbacks": progress.callbacks,
-        "args": arguments.as_record(),
-        "network": network,
-        "algorithm": state.capture(algorithm),
+        "args": run.arguments.as_record(),
+        "network": run.network,
+        "data": run.data,
+        "algorithm": state.capture(run.algorithm),
         "generators": generators,
     }
     with whole_file(path) as partial:
@@ -114,27 +106,21 @@ def _save(content: dict[str, Any], path: Path) -> None:
             raise
 
 
-def load_progress(
-    path: Path,
-    algorithm: torch.nn.Module,
-    arguments: TrainArguments,
-    device: torch.device,
-    make_update: Callable[[], object],
-    network: dict[str, Any] | None = None,
-) -> Progress:
+def load_progress(path: Path, run: Run, make_update: Callable[[], object]) -> Progress:
     """Restore the run from the resume file at ``path`` and return how far it was.
 
     Without such a file that is the start. ``make_update`` makes some update of the algorithm, for
-    those that are complete only then. Raises InputError if the file belongs to another run, or to
-    one on another ``network`` or other features, or cannot be read.
+    those that are complete only then. Raises InputError if the file belongs to another run, to one
+    on other data or another network, or cannot be read.
     """
     if not path.exists():
         return Progress()
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
-        check_same_run(content["args"], arguments, path)
-        _check_same_network(content.get("network", network), network, path)
-        state.restore(algorithm, content["algorithm"], make_update)
+        content = torch.load(path, map_location=run.device, weights_only=True)
+        check_same_run(content["args"], run.arguments, path)
+        check_same_data(content.get("data"), run.data, path)
+        _check_same_network(content.get("network", run.network), run.network, path)
+        state.restore(run.algorithm, content["algorithm"], make_update)
         generators = content["generators"]
         generators["torch"] = generators["torch"].cpu()
         generators["cuda"] = [saved.cpu() for saved in generators["cuda"]]
@@ -156,8 +142,29 @@ def check_same_run(saved: dict[str, Any], arguments: TrainArguments, path: Path)
     for name in sorted(argument_names(Role.GRID, Role.RESULT)):
         theirs = then[name]
         if theirs != now[name]:
-            difference = _difference(f"--{name}", theirs, now[name])
-            raise InputError(f"{path} belongs to a run {difference}. {_AGAIN}")
+            raise InputError(
+                f"{path} belongs to a run {_typed(name, theirs)}, not {_typed(name, now[name])}. "
+                f"{_AGAIN}"
+            )
+
+
+def _typed(name: str, value: Any) -> str:
+    """Return how a flag is typed for ``value``.
+
+    >>> _typed("test_envs", [0, 1]), _typed("compile", True), _typed("steps", None)
+    ('with --test_envs 0 1', 'with --compile', 'without --steps')
+    """
+    if value is None or value is False:
+        return f"without --{name}"
+    values = value if isinstance(value, list) else [value]
+    return " ".join(["with", f"--{name}", *map(str, values if value is not True else [])])
+
+
+def check_same_data(saved: dict[str, Any] | None, now: dict[str, Any], path: Path) -> None:
+    """Raise InputError if the data of a run changed; ``saved`` None if ``path`` does not say."""
+    change = describe_data_change(saved or now, now)
+    if change:
+        raise InputError(f"{path} belongs to a run on other data: {change}.\n{_AGAIN}")
 
 
 def _check_same_network(saved: Any, now: Any, path: Path) -> None:
@@ -168,28 +175,6 @@ def _check_same_network(saved: Any, now: Any, path: Path) -> None:
     raise InputError(
         f"{path} belongs to a run on another network: {', '.join(odd)} changed since. {_AGAIN}"
     )
-
-
-def _difference(flag: str, theirs: Any, ours: Any) -> str:
-    """Return in what a run with ``theirs`` differs from one with ``ours``, as flags are typed.
-
-    >>> _difference("--test_envs", [0], [0, 1]), _difference("--steps", None, 300)
-    ('with --test_envs 0, not 0 1', 'without --steps, not with --steps 300')
-    """
-    given, now = (_as_typed(flag, value) for value in (theirs, ours))
-    if given and now:
-        return f"with {given}, not {now.removeprefix(flag).lstrip()}"
-    if given:
-        return f"with {given}, not without it"
-    return f"without {flag}, not with {'it' if now == flag else now}"
-
-
-def _as_typed(flag: str, value: Any) -> str:
-    """Return the flag as one types it for ``value``; an empty text if one leaves it out."""
-    if value is None or value is False:
-        return ""
-    values = value if isinstance(value, list) else [value]
-    return flag if value is True else f"{flag} {' '.join(map(str, values))}"
 
 
 def remove_progress(folder: Path) -> None:

@@ -1,7 +1,8 @@
-"""What a run runs on: the versions it uses, the memory it takes."""
+"""What a run runs on: the versions it uses, the memory it takes and keeps."""
 
 from __future__ import annotations
 
+import ctypes
 import platform
 import resource
 import sys
@@ -15,6 +16,12 @@ import torchvision
 from imbalance_splits.discovery import own_files
 from ndcl_domainbed import backend
 from ndcl_domainbed.version import __version__
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""Parameters of glibc's mallopt (malloc.h)."""
+
+_KEPT, _FROM_HEAP = 2**31 - 1, 32 * 2**20
+"""The memory to keep, and the largest blocks that glibc can be told to take from the heap."""
 
 
 def describe_environment() -> dict[str, str]:
@@ -51,3 +58,19 @@ def peak_memory_gb(device: torch.device) -> float:
         return torch.cuda.max_memory_allocated(device) / 2**30
     unit = 1 if sys.platform == "darwin" else 2**10  # bytes there, KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+
+
+def keep_freed_memory() -> bool:
+    """Have this process keep memory that it frees, and tell whether the C library can do so.
+
+    On a CPU, the activations of an update are blocks of megabytes. glibc gives such blocks back to
+    the system when they are freed, and the next update has them mapped and zeroed again, page by
+    page. The process is not larger at its largest for keeping them. Only glibc (Linux) has this.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    return bool(mallopt(_MMAP_THRESHOLD, _FROM_HEAP)) and bool(mallopt(_TRIM_THRESHOLD, _KEPT))

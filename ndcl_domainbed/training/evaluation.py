@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 
 from imbalance_splits import shots
+from imbalance_splits.datasets import SplitDataset
 from ndcl_domainbed.training.batches import Batch
+
+SCORE_DECIMALS = 10
+"""Means of accuracies that agree to as many decimals differ by rounding alone."""
 
 
 class Predictor(Protocol):
@@ -31,34 +36,35 @@ class ClassCounts(NamedTuple):
     total: np.ndarray
 
 
-def evaluate(
-    algorithm: Predictor, batches: Iterable[Batch], num_classes: int, device: torch.device
-) -> ClassCounts:
-    """Count the hits of ``algorithm.predict`` per class, in evaluation mode, without gradients.
-
-    The counts are summed on the device and read once.
-    """
-    correct = torch.zeros(num_classes, dtype=torch.int64, device=device)
-    total = torch.zeros_like(correct)
+@contextmanager
+def evaluation_mode(algorithm: Predictor) -> Iterator[None]:
+    """Put ``algorithm`` in evaluation mode, without gradients, while the block runs."""
     was_training = algorithm.training
     algorithm.train(False)
     try:
         with torch.inference_mode():
-            for x, y in batches:
-                labels = y.to(device, non_blocking=True)
-                hits = algorithm.predict(x.to(device, non_blocking=True)).argmax(1) == labels
-                total += torch.bincount(labels, minlength=num_classes)
-                correct.index_add_(0, labels, hits.to(torch.int64))
+            yield
     finally:
         algorithm.train(was_training)
+
+
+def count_hits(
+    algorithm: Predictor, batches: Iterable[Batch], num_classes: int, device: torch.device
+) -> ClassCounts:
+    """Count the hits of ``algorithm.predict`` per class; ``device`` is read once, at the end."""
+    correct = torch.zeros(num_classes, dtype=torch.int64, device=device)
+    total = torch.zeros_like(correct)
+    for x, y in batches:
+        hits = algorithm.predict(x).argmax(1) == y
+        correct.index_add_(0, y, hits.to(torch.int64))
+        total.index_add_(0, y, torch.ones_like(y))
     return ClassCounts(correct.cpu().numpy(), total.cpu().numpy())
 
 
-def accuracies(dataset: Any, count: Callable[[int], ClassCounts]) -> dict[str, Any]:
+def accuracies(dataset: SplitDataset, count: Callable[[int], ClassCounts]) -> dict[str, Any]:
     """Return the accuracy of every split, its shot groups', and the target's per class.
 
-    ``dataset`` is split (see :mod:`imbalance_splits.datasets`); ``count`` counts the hits in the
-    split with the given index.
+    ``count`` counts the hits in the split with the given index.
     """
     values: dict[str, Any] = {}
     per_class: dict[str, list[float | None]] = {}
@@ -72,3 +78,15 @@ def accuracies(dataset: Any, count: Callable[[int], ClassCounts]) -> dict[str, A
         if env in dataset.test_envs:
             per_class[name] = shots.class_accuracies(*counts)
     return values | {"class_acc": per_class}
+
+
+def validation_score(dataset: SplitDataset, record: Mapping[str, Any]) -> float | None:
+    """Return the score of a record by which a step is selected; None if an accuracy is missing.
+
+    The mean over the sources of the accuracy on the balanced validation split or, on an ordinary
+    split, on what is held out: what :mod:`ndcl_domainbed.results.selection` calls balanced and
+    training.
+    """
+    split = "val" if (dataset.sources[0], "val") in dataset.evaluation_sets else "out"
+    found: list[Any] = [record.get(f"env{env}_{split}_acc") for env in dataset.sources]
+    return None if None in found else round(float(np.mean(found)), SCORE_DECIMALS)

@@ -1,8 +1,8 @@
 """All that a run reads, in the order in which it reads it, through one set of loader processes.
 
-What a run reads is known from its start: the minibatches of a step, after the steps of a checkpoint
-every split, and so on. So one loader serves training and evaluation: it starts its processes once,
-and they go on reading the next minibatches while the last images of a split are evaluated.
+What a run does is known from its start: the updates, and the evaluations between them. So one
+loader serves both: it starts its processes once, and they read the next minibatches while the last
+images of a split are evaluated.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import math
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +21,32 @@ from imbalance_splits.errors import InputError
 from imbalance_splits.seeds import seed_hash
 from ndcl_domainbed.training.batches import Batch, StepBatches, in_memory, take
 from ndcl_domainbed.training.seeding import generators_restored, seed_cpu
-from ndcl_domainbed.training.stopping import StoppedAtOnce, leave_signals_to_parent
+from ndcl_domainbed.training.stopping import Stopped, ignore_signals
+
+KEPT_BYTES = 2**27
+"""The most that is kept of evaluation batches that need no decoding."""
+
+
+class Task(NamedTuple):
+    """One thing that a run does: the update of ``step``, or the evaluation after it."""
+
+    step: int
+    is_evaluation: bool
+
+
+def plan_tasks(
+    steps: Iterable[int], is_checkpoint: Callable[[int], bool], evaluate_first: int | None = None
+) -> list[Task]:
+    """Return what a run does that makes ``steps``, in order.
+
+    ``evaluate_first`` is a step before them whose evaluation is still to be made.
+    """
+    tasks = [] if evaluate_first is None else [Task(evaluate_first, is_evaluation=True)]
+    for step in steps:
+        tasks.append(Task(step, is_evaluation=False))
+        if is_checkpoint(step):
+            tasks.append(Task(step, is_evaluation=True))
+    return tasks
 
 
 class Item(NamedTuple):
@@ -32,43 +56,60 @@ class Item(NamedTuple):
     at: int
 
 
-@dataclass
-class Source(Dataset[Any]):
+class RunReader(Dataset[Any]):
     """Reads items.
 
-    An item of a step is (minibatches, unlabelled minibatches), one (x, y) per domain each. The
+    An item of a step is (minibatches, unlabeled minibatches), one (x, y) per domain each. The
     images of a split come in a random order that is the same each time: where a prediction depends
     on the batch (MTL, ARM), a batch must not hold the images of one class, as a split sorted by
-    class would give it.
+    class would give it. Of a split with more than ``limit`` images only the first of
+    these are read.
     """
 
-    labelled: StepBatches
-    unlabelled: StepBatches
-    splits: Sequence[Subset[Any]]
-    batch_size: int
+    def __init__(
+        self,
+        labeled: StepBatches,
+        unlabeled: StepBatches,
+        splits: Sequence[Subset[Any]],
+        batch_size: int,
+        limit: int | None = None,
+    ) -> None:
+        self.labeled = labeled
+        self.unlabeled = unlabeled
+        self.splits = splits
+        self.batch_size = batch_size
+        self.sizes = [min(len(split), limit or len(split)) for split in splits]
+        self._kept: dict[Item, Batch] = {}
+        self._free = KEPT_BYTES
 
     def __getitem__(self, item: Item) -> Any:
         """Return what ``item`` stands for."""
         if item.split is None:
-            return self.labelled[item.at], self.unlabelled[item.at]
+            return self.labeled[item.at], self.unlabeled[item.at]
+        if item in self._kept:
+            return self._kept[item]
         subset = self.splits[item.split]
         order = np.random.RandomState(seed_hash("evaluation", len(subset))).permutation(len(subset))
-        positions = order[item.at : item.at + self.batch_size]
+        positions = order[: self.sizes[item.split]][item.at : item.at + self.batch_size]
         if in_memory(subset):
-            return take(subset.dataset, np.asarray(subset.indices, dtype=np.int64)[positions])
+            batch = take(subset.dataset, np.asarray(subset.indices, dtype=np.int64)[positions])
+            if batch[0].nbytes <= self._free:
+                self._kept[item] = batch
+                self._free -= batch[0].nbytes
+            return batch
         with generators_restored():
             seed_cpu(seed_hash("evaluation", *item))
             return default_collate([subset[int(position)] for position in positions])
 
-    def starts(self, split: int) -> range:
-        """Return the positions at which the batches of a split begin."""
-        return range(0, len(self.splits[split]), self.batch_size)
+    def items_of_split(self, split: int) -> list[Item]:
+        """Return the items of a split."""
+        return [Item(split, at) for at in range(0, self.sizes[split], self.batch_size)]
 
-    def evaluation(self) -> Iterator[Item]:
-        """Yield the items of all splits."""
-        for split in range(len(self.splits)):
-            for start in self.starts(split):
-                yield Item(split, start)
+    def items_of(self, task: Task) -> list[Item]:
+        """Return what ``task`` reads, in order."""
+        if not task.is_evaluation:
+            return [Item(None, task.step)]
+        return [item for split in range(len(self.splits)) for item in self.items_of_split(split)]
 
 
 def evaluation_batch_size(input_shape: Sequence[int]) -> int:
@@ -82,50 +123,37 @@ def evaluation_batch_size(input_shape: Sequence[int]) -> int:
     return min(256, max(64, 2**23 // math.prod(input_shape)))
 
 
-def plan(
-    source: Source,
-    steps: range,
-    is_checkpoint: Callable[[int], bool],
-    *,
-    evaluate_first: bool,
-) -> Iterator[Item]:
-    """Yield what a run that makes ``steps`` reads, in order."""
-    if evaluate_first:
-        yield from source.evaluation()
-    for step in steps:
-        yield Item(None, step)
-        if is_checkpoint(step):
-            yield from source.evaluation()
-
-
-class Feed:
-    """Hands out, on a device, what :class:`Source` reads; it must be asked in the plan's order.
+class BatchStream:
+    """Hands out, on a device, what ``tasks`` read; it must be asked in their order.
 
     Used as a context manager: the loader processes end with the block, whatever ends it.
     """
 
     def __init__(
-        self, source: Source, items: Iterable[Item], workers: int, device: torch.device
+        self, reader: RunReader, tasks: Sequence[Task], workers: int, device: torch.device
     ) -> None:
-        self._source = source
+        self.tasks = tasks
+        self.images_of_evaluation = sum(reader.sizes)
+        self._reader = reader
         self._device = device
         self._workers = workers
+        items = (item for task in tasks for item in reader.items_of(task))
         self._read: Iterator[Any]
         if workers == 0:
-            self._read = (source[item] for item in items)
+            self._read = map(reader.__getitem__, items)
         else:
             loader = DataLoader(
-                source, batch_size=None, sampler=items, num_workers=workers,
+                reader, batch_size=None, sampler=items, num_workers=workers,
                 pin_memory=device.type == "cuda", generator=torch.Generator(),
-                worker_init_fn=leave_signals_to_parent,
+                worker_init_fn=ignore_signals,
             )  # fmt: skip
             self._read = iter(loader)
 
-    def __enter__(self) -> Feed:
+    def __enter__(self) -> BatchStream:
         return self
 
     def __exit__(self, kind: object, error: object, _trace: object) -> None:
-        if self._workers and isinstance(error, StoppedAtOnce):
+        if self._workers and isinstance(error, Stopped) and error.at_once:
             kept = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's raises when one dies
             self._kill_processes()
             signal.signal(signal.SIGCHLD, kept)
@@ -140,20 +168,20 @@ class Feed:
                 self._kill_processes()
 
     def _kill_processes(self) -> None:
-        """Kill the loader processes that there still are: one may be in what never ends."""
+        """Kill the loader processes that are left: one may hang."""
         for process in getattr(self._read, "_workers", []):
             process.kill()
             process.join()
 
     def minibatches(self) -> tuple[list[Batch], list[torch.Tensor] | None]:
         """Return the arguments of ``update`` for the next step."""
-        labelled, unlabelled = self._next()
-        images = [self._moved(x) for x, _ in unlabelled]
-        return [(self._moved(x), self._moved(y)) for x, y in labelled], images or None
+        labeled, unlabeled = self._next()
+        images = [self._moved(x) for x, _ in unlabeled]
+        return [(self._moved(x), self._moved(y)) for x, y in labeled], images or None
 
     def split(self, index: int) -> Iterator[Batch]:
         """Yield the batches of the split ``index``."""
-        for _ in self._source.starts(index):
+        for _ in self._reader.items_of_split(index):
             x, y = self._next()
             yield self._moved(x), self._moved(y)
 

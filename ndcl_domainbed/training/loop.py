@@ -1,169 +1,239 @@
-"""One run, from its arguments to its files; it resumes where a killed one stopped."""
+"""The training loop: update, evaluate, record, save the progress."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+import math
+import re
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from numbers import Real
+from textwrap import shorten
+from typing import Any, NoReturn
 
-from imbalance_splits.whole_files import remove_partial_files, whole_file
-from ndcl_domainbed.locks import locked
-from ndcl_domainbed.run_folder import (
-    DONE_FILE,
-    ERR_FILE,
-    LOCK_FILE,
-    MODEL_FILE,
-    OUT_FILE,
-    RECORDS_FILE,
-    SPLIT_FILE,
-)
-from ndcl_domainbed.training import checkpoints, environment, output, records
-from ndcl_domainbed.training.arguments import TrainArguments
-from ndcl_domainbed.training.batches import StepBatches
-from ndcl_domainbed.training.callbacks import (
-    Callback,
-    all_line_files,
-    callbacks_from_flags,
-    line_file,
-)
+import torch
+
+from imbalance_splits.shots import RECORD_SUFFIXES
+from ndcl_domainbed import backend
+from ndcl_domainbed.errors import InputError, RunFailure
+from ndcl_domainbed.run_folder import BEST_MODEL_FILE, RECORDS_FILE, RESUME_FILE
+from ndcl_domainbed.training import checkpoints, environment, evaluation, output, records, seeding
+from ndcl_domainbed.training.acceleration import explain_compile_failure
+from ndcl_domainbed.training.batches import Batch
+from ndcl_domainbed.training.callbacks import line_file
 from ndcl_domainbed.training.checkpoints import Progress
-from ndcl_domainbed.training.feed import Feed, Item, Source, evaluation_batch_size, plan
-from ndcl_domainbed.training.files import writing
-from ndcl_domainbed.training.memory import keep_freed_memory
-from ndcl_domainbed.training.preparation import Run, prepare, split_description
-from ndcl_domainbed.training.scalar_logs import SCALARS_FOLDER, open_log
-from ndcl_domainbed.training.steps import make_steps, save_model
-from ndcl_domainbed.training.stopping import StopRequest
+from ndcl_domainbed.training.feed import BatchStream
+from ndcl_domainbed.training.output import report_write_errors
+from ndcl_domainbed.training.preparation import Run
+from ndcl_domainbed.training.scalar_logs import LogRecord
+from ndcl_domainbed.training.stopping import Stopped, StopRequest
+
+_OWN_NAMES = re.compile(
+    "step|epoch|step_time|mem_gb|class_acc|hparams|args|backend|network"
+    rf"|env\d+_(in|out|val|uda)_(acc|{'|'.join(RECORD_SUFFIXES.values())})"
+)
+"""What a record holds besides the values that updates return."""
 
 
-def train(arguments: TrainArguments, callbacks: Sequence[Callback] = ()) -> None:
-    """Train, evaluate and record one run in ``arguments.output_dir``.
+def save_model(run: Run, name: str, step: int) -> None:
+    """Write the model to the run's folder, unless the run keeps none."""
+    if run.arguments.skip_model_save:
+        return
+    path = run.folder / name
+    with report_write_errors(path, f"after step {step}"):
+        checkpoints.save_model(path, run, step)
 
-    ``callbacks`` observe the run, besides those that ``arguments`` ask for. A run that was killed
-    resumes from where it last saved its progress; one that is done is left alone. On SIGTERM or
-    SIGINT it saves its progress and leaves with the exit status that belongs to the signal; on a
-    second one it leaves at once. Raises InputError for arguments or data that cannot be used, or
-    if another process works in the folder; RunFailure if the loss is no longer a number, an update
-    returns no numbers, a file cannot be written, or a loader process dies.
+
+class Loop:
+    """The part of a run that is still to be done.
+
+    ``made`` are the records that it has. :meth:`run` raises Stopped, having saved the progress, if
+    ``stop`` asks for it; RunFailure if a loss is no longer a number, an update returns no dict of
+    numbers, a file cannot be written, a loader process dies, or a compiled network fails;
+    InputError if an update returns a value under a name that a record has already, or if a
+    callback cannot observe the algorithm.
     """
-    arguments.check()
-    callbacks = [*callbacks, *callbacks_from_flags(arguments)]
-    keep_freed_memory()
-    folder = output.make_folder(arguments.output_dir)
-    with locked(folder / LOCK_FILE):
-        prepared = None
-        if arguments.no_resume:
-            prepared = prepare(arguments, callbacks)  # may fail, and what is there would be lost
-            _clear(folder, callbacks)
-        elif _is_done(folder, arguments):
-            if not arguments.keep_resume:
-                checkpoints.remove_progress(folder)
-            print(f"{folder} is done already; start over with --no_resume.")
-            return
-        with output.logged_to(folder):
-            _print_mapping("Environment:", environment.describe_environment())
-            _print_mapping("Args:", arguments.as_record())
-            run = prepared or prepare(arguments, callbacks)
-            _print_mapping("HParams:", run.hparams)
-            for note in run.dataset.notes:
-                print(note)
-            _train(run)
+
+    def __init__(
+        self, run: Run, progress: Progress, made: Iterable[dict[str, Any]], stream: BatchStream,
+        log: LogRecord, stop: StopRequest,
+    ) -> None:  # fmt: skip
+        self._run = run
+        self._progress = progress
+        self._stream = stream
+        self._log = log
+        self._stop = stop
+        self._columns: list[str] = []
+        self._saved_at = time.monotonic()
+        scores = (evaluation.validation_score(run.dataset, record) for record in made)
+        self._best = max((score for score in scores if score is not None), default=-1.0)
+
+    def run(self) -> None:
+        """Do it."""
+        try:
+            self._do_tasks()
+        except RuntimeError as error:
+            if str(error).startswith("DataLoader worker"):
+                raise RunFailure(
+                    f"a loader process died after step {self._progress.step}: "
+                    f"{str(error).splitlines()[0].strip()}\n"
+                    "Start again to resume; fewer of them (--num_workers) need less memory."
+                ) from error
+            if self._run.arguments.compile:
+                explain_compile_failure(error, self._run.arguments.algorithm)
+            raise
+
+    def _do_tasks(self) -> None:
+        run, tasks = self._run, self._stream.tasks
+        run.algorithm.train()
+        for callback in run.callbacks:
+            callback.start(run, self._progress.callbacks.setdefault(callback.name, {}))
+        title = f"{run.arguments.algorithm} on {run.arguments.dataset}"
+        self._display = output.ProgressDisplay(title, self._progress.step + 1, run.steps)
+        with self._display:
+            for task in tasks:
+                if task.is_evaluation:
+                    self._record()
+                else:
+                    self._update(task.step)
+                    self._display.show_step(task.step)
+                if self._stop.signal is not None and task is not tasks[-1]:
+                    self._leave(self._stop.signal, seeding.generator_states())
+
+    def _update(self, step: int) -> None:
+        run, means = self._run, self._progress.means
+        started = time.perf_counter()
+        minibatches, unlabeled = self._stream.minibatches()
+        with ExitStack() as contexts:
+            for callback in run.callbacks:
+                contexts.enter_context(callback.around_update(step, minibatches))
+            returned = run.algorithm.update(minibatches, unlabeled)
+        means.setdefault("step_time", []).append(time.perf_counter() - started)
+        for name, value in _numbers(run.algorithm, returned, step).items():
+            if not math.isfinite(value):
+                raise RunFailure(
+                    f"{run.arguments.algorithm} on {run.arguments.dataset}: {name} became {value} "
+                    f"at step {step}. Try a smaller learning rate (now {run.hparams.get('lr')})."
+                )
+            means.setdefault(name, []).append(value)
+        self._progress.step = step
+        self._progress.recorded = not run.is_checkpoint(step)
+
+    def _record(self) -> None:
+        """Evaluate, print a row, append the record, save models and progress."""
+        run, step = self._run, self._progress.step
+        record = self._measure()
+        self._print_row(record)
+        record |= {
+            "hparams": dict(run.hparams),
+            "args": run.arguments.as_record(),
+            "backend": backend.DESCRIPTION,
+        }
+        if run.network is not None:
+            record["network"] = run.network
+        self._append(RECORDS_FILE, record)
+        for callback in run.callbacks:
+            line = callback.on_record(step)
+            if line is not None:
+                self._append(line_file(callback.name), {**line, "step": step})
+        self._progress.recorded = True
+        self._progress.means = {}
+        self._log(record)
+        score = evaluation.validation_score(run.dataset, record)
+        if score is not None and score > self._best:
+            self._best = score
+            save_model(run, BEST_MODEL_FILE, step)
+        if run.arguments.save_model_every_checkpoint:
+            save_model(run, f"model_step{step}.pkl", step)
+        is_due = time.monotonic() - self._saved_at >= checkpoints.SAVE_SECONDS
+        if (is_due and step < run.steps - 1) or run.arguments.keep_resume:
+            self._save_progress(seeding.generator_states())
+
+    def _append(self, name: str, record: dict[str, Any]) -> None:
+        path = self._run.folder / name
+        with report_write_errors(path, f"after step {self._progress.step}"):
+            records.append(path, record)
+
+    def _measure(self) -> dict[str, Any]:
+        """Return the numbers of a record."""
+        run, step = self._run, self._progress.step
+        parts = run.dataset.evaluation_sets.items()
+        smallest = min(len(part) for (_, split), part in parts if split == "in")
+        record: dict[str, Any] = {
+            name: sum(values) / len(values) for name, values in self._progress.means.items()
+        }
+        generators = seeding.generator_states()
+        self._evaluated = 0
+        self._display.start_evaluation()
+
+        def count(split: int) -> evaluation.ClassCounts:
+            batches = self._batches_of(split, generators)
+            return evaluation.count_hits(
+                run.algorithm, batches, run.dataset.num_classes, run.device
+            )
+
+        with evaluation.evaluation_mode(run.algorithm):
+            record |= evaluation.accuracies(run.dataset, count)
+        return record | {
+            "step": step,
+            "epoch": step * run.hparams["batch_size"] / smallest,  # the target counts too
+            "mem_gb": environment.peak_memory_gb(run.device),
+        }
+
+    def _batches_of(self, split: int, generators: dict[str, Any]) -> Iterator[Batch]:
+        """Yield the batches of a split; if asked to stop, leave: it is evaluated again then."""
+        for x, y in self._stream.split(split):
+            if self._stop.signal is not None:
+                self._leave(self._stop.signal, generators)
+            yield x, y
+            self._evaluated += len(y)
+            self._display.show_evaluation(self._evaluated, self._stream.images_of_evaluation)
+
+    def _print_row(self, record: dict[str, Any]) -> None:
+        shown = output.shown_columns(record)
+        if shown != self._columns:
+            print(output.row(shown))
+        print(output.row([record[name] for name in shown]), flush=True)
+        self._columns = shown
+        self._display.note_output()
+
+    def _save_progress(self, generators: dict[str, Any]) -> None:
+        path = self._run.folder / RESUME_FILE
+        with report_write_errors(path, f"after step {self._progress.step}"):
+            checkpoints.save_progress(path, self._run, self._progress, generators)
+        self._saved_at = time.monotonic()
+
+    def _leave(self, signal: int, generators: dict[str, Any]) -> NoReturn:
+        """Save the progress, say so and leave."""
+        self._save_progress(generators)
+        leaving = Stopped(signal, self._progress.step)
+        print(leaving.message, file=sys.stderr, flush=True)
+        raise leaving
 
 
-def _is_done(folder: Path, arguments: TrainArguments) -> bool:
-    """Tell whether this run is complete. InputError if the folder holds another run's records."""
-    path = folder / RECORDS_FILE
-    for record in records.read(path)[:1]:
-        if "args" in record:
-            checkpoints.check_same_run(record["args"], arguments, path)
-    return (folder / DONE_FILE).exists()
+def _numbers(algorithm: Any, returned: Any, step: int) -> dict[str, float]:
+    """Return what ``update`` returned as plain numbers, which may be NaN or infinite.
 
-
-def _clear(folder: Path, callbacks: Sequence[Callback]) -> None:
-    """Remove what an earlier run left in ``folder``."""
-    checkpoints.remove_progress(folder)
-    names = [DONE_FILE, RECORDS_FILE, OUT_FILE, ERR_FILE, MODEL_FILE]
-    names += all_line_files(callbacks)
-    for path in [folder / name for name in names] + list(folder.glob("model_step*.pkl")):
-        path.unlink(missing_ok=True)
-    shutil.rmtree(folder / SCALARS_FOLDER, ignore_errors=True)
-
-
-def _print_mapping(title: str, mapping: dict[str, Any]) -> None:
-    print(title)
-    for name, value in sorted(mapping.items()):
-        print(f"\t{name}: {value}")
-
-
-def _train(run: Run) -> None:
-    """Make the steps that are still to do, and save the model."""
-    folder, last = run.folder, run.steps - 1
-    remove_partial_files(folder)
-    _write_text(folder / SPLIT_FILE, split_description(run.dataset), "before the first step")
-    source = _source(run)
-    progress = _restored(run, source)
-    if progress.step >= 0:
-        print(f"Resuming after step {progress.step}.")
-    for name in (RECORDS_FILE, *(line_file(one.name) for one in run.callbacks)):
-        _repair_records(folder / name, progress)
-    with (
-        StopRequest() as stop,
-        open_log(run.arguments.log, folder, progress.first_unrecorded) as log,
-        _open_feed(run, source, progress) as feed,
-    ):
-        make_steps(run, progress, feed, log, stop)
-        save_model(run, MODEL_FILE, last)
-        _write_text(folder / DONE_FILE, "done", f"after step {last}")
-        if not run.arguments.keep_resume:
-            checkpoints.remove_progress(folder)
-
-
-def _write_text(path: Path, text: str, when: str) -> None:
-    with writing(path, when), whole_file(path) as partial:
-        partial.write_text(text)
-
-
-def _repair_records(path: Path, progress: Progress) -> None:
-    """Cut the records back to those that the run will not make again, and say so."""
-    with writing(path, "before the first step"):
-        repaired = records.truncate_after(path, progress.first_unrecorded - 1)
-    if repaired.torn:
-        print(f"{path.name} ended in a torn line, which was removed.")
-    if repaired.later:
-        print(f"{path.name} held {repaired.later} later record(s), which will be made again.")
-
-
-def _source(run: Run) -> Source:
-    """Return what the run reads."""
-    dataset, size = run.dataset, run.hparams["batch_size"]
-    adapting = run.arguments.task == "domain_adaptation"
-    return Source(
-        StepBatches(
-            dataset.train_sets, size, run.arguments.seed,
-            class_balanced=bool(run.hparams.get("class_balanced", False)),
-        ),
-        StepBatches(dataset.unlabeled_sets if adapting else [], size, run.arguments.seed + 1),
-        list(dataset.evaluation_sets.values()),
-        evaluation_batch_size(dataset.input_shape),
-    )  # fmt: skip
-
-
-def _restored(run: Run, source: Source) -> Progress:
-    """Bring the run to where it last saved its progress, if it did, and return that."""
-
-    def make_update() -> None:
-        with Feed(source, [Item(None, 0)], 0, run.device) as feed:
-            run.algorithm.update(*feed.minibatches())
-
-    path = run.folder / checkpoints.RESUME_FILE
-    return checkpoints.load_progress(
-        path, run.algorithm, run.arguments, run.device, make_update, run.network
-    )
-
-
-def _open_feed(run: Run, source: Source, progress: Progress) -> Feed:
-    """Return what the run reads from where it resumes."""
-    steps = range(progress.step + 1, run.steps)
-    items = plan(source, steps, run.is_checkpoint, evaluate_first=not progress.recorded)
-    return Feed(source, items, run.workers, run.device)
+    A tensor of one element counts as a number, as it does in DomainBed. Raises RunFailure if it
+    returned anything but a dict of numbers; InputError for a name that is taken, whose values
+    would be lost among the run's own, or spoil them.
+    """
+    items = returned.items() if isinstance(returned, Mapping) else [(None, returned)]
+    numbers = {}
+    for name, value in items:
+        is_single = isinstance(value, torch.Tensor) and value.numel() == 1
+        number = value.item() if is_single else value
+        if not isinstance(name, str) or not isinstance(number, Real):
+            shown = repr(value) if name is None else f"{name!r}: {value!r}"
+            raise RunFailure(
+                f"{type(algorithm).__name__}.update() returned {shorten(shown, 80)} at step {step}."
+                "\nIt must return a dict of numbers, such as {'loss': loss.item()}."
+            )
+        if _OWN_NAMES.fullmatch(name):
+            raise InputError(
+                f"{type(algorithm).__name__}.update() returned {name!r} at step {step}, a name "
+                "that the run's own records use: return the value under another name."
+            )
+        numbers[name] = float(number)
+    return numbers

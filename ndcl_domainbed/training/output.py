@@ -1,20 +1,35 @@
-"""What a run shows: lines that go to the terminal and to its log files, and its progress."""
+"""What a run prints, to the terminal and its log files, and what it says if it cannot write."""
 
 from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
 from ndcl_domainbed.errors import InputError, RunFailure
+from ndcl_domainbed.progress import ProgressLine
 from ndcl_domainbed.run_folder import ERR_FILE, OUT_FILE
-from ndcl_domainbed.training.files import writing
-from ndcl_domainbed.training.stopping import Stopped, StoppedAtOnce
+from ndcl_domainbed.training.stopping import Stopped
 
 COLUMN_WIDTH = 12
+
+
+@contextmanager
+def report_write_errors(path: Path, when: str) -> Iterator[None]:
+    """Raise RunFailure, with ``path`` and ``when``, if the block cannot write the file.
+
+    For writing that leaves what was there before as it was.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RunFailure(
+            f"cannot write {path} {when}: {error.strerror or error}.\n"
+            "What was written before is kept: once the file can be written, start again to resume."
+        ) from error
 
 
 class Tee:
@@ -31,13 +46,13 @@ class Tee:
     def write(self, text: str) -> int:
         """Write ``text`` to both."""
         self.stream.write(text)
-        with writing(self.path, "any longer"):
+        with report_write_errors(self.path, "any longer"):
             return self.file.write(text)
 
     def flush(self) -> None:
         """Flush both."""
         self.stream.flush()
-        with writing(self.path, "any longer"):
+        with report_write_errors(self.path, "any longer"):
             self.file.flush()
 
     def close(self, last_words: str = "") -> None:
@@ -80,10 +95,9 @@ def logged_to(folder: Path) -> Iterator[None]:
         out.flush()
         err.flush()
         _cut_start(err.path, old_errors)
-    except Stopped:
-        raise
-    except StoppedAtOnce as leaving:
-        print(leaving.message, file=err, flush=True)
+    except Stopped as leaving:
+        if leaving.at_once:
+            print(leaving.message, file=err, flush=True)
         raise
     except (InputError, RunFailure) as error:
         last_words = f"error: {error}\n"
@@ -107,27 +121,62 @@ def _cut_start(path: Path, size: int) -> None:
         file.truncate()
 
 
-@contextmanager
-def progress(title: str, first_step: int, steps: int) -> Iterator[Callable[[], None]]:
-    """Show a bar with the time to go while the block runs, if standard error is a terminal.
+class ProgressDisplay:
+    """Shows how far a run is: a bar on a terminal, else a line when nothing else was printed long.
 
-    Yields a function to call after each step.
+    A context manager.
     """
-    terminal = sys.__stderr__
-    if terminal is None or not terminal.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    bar = Progress(
-        "{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=Console(file=terminal), transient=True, redirect_stdout=False,
-        redirect_stderr=False,
-    )  # fmt: skip
-    with bar:
-        task = bar.add_task(title, total=steps, completed=first_step)
-        yield lambda: bar.advance(task)
+    def __init__(self, title: str, first_step: int, steps: int) -> None:
+        self._steps = steps
+        self._of_steps = ProgressLine(title, growth=1.5)
+        self._of_images = ProgressLine(f"{title}, evaluation", growth=1.5)
+        self._of_steps.start(first_step)
+        self._bar: Any = None
+        terminal = sys.__stderr__
+        if terminal is not None and terminal.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+            self._bar = Progress(
+                "{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+                console=Console(file=terminal), transient=True, redirect_stdout=False,
+                redirect_stderr=False,
+            )  # fmt: skip
+            self._task = self._bar.add_task(title, total=steps, completed=first_step)
+            self._title = title
+
+    def __enter__(self) -> ProgressDisplay:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show_step(self, step: int) -> None:
+        """Show that the update of ``step`` is made."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=step + 1, description=self._title)
+        else:
+            self._of_steps(step + 1, self._steps, "steps")
+
+    def show_evaluation(self, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` images are evaluated."""
+        if self._bar is not None:
+            share = f"{self._title}, {done / total:.0%} evaluated"
+            self._bar.update(self._task, description=share)
+        else:
+            self._of_images(done, total)
+
+    def note_output(self) -> None:
+        """Note that something else was printed."""
+        self._of_steps.note_output()
+
+    def start_evaluation(self) -> None:
+        """Note that an evaluation begins."""
+        self._of_images.start()
 
 
 def shown_columns(record: dict[str, Any]) -> list[str]:

@@ -25,14 +25,16 @@ from imbalance_splits.table import LabelCounts, SplitTable
 from ndcl_domainbed import backend, registry
 from ndcl_domainbed.features import feature_folder
 from ndcl_domainbed.features.frozen import FrozenFeatures, frozen_dataset
-from ndcl_domainbed.hparams import Hparams
+from ndcl_domainbed.features.image_list import hparams_to_list
+from ndcl_domainbed.hparams import Hparams, is_frozen
 from ndcl_domainbed.testbed import networks
 from ndcl_domainbed.training import seeding
 from ndcl_domainbed.training.acceleration import accelerate
 from ndcl_domainbed.training.arguments import TrainArguments
 from ndcl_domainbed.training.batches import in_memory
 from ndcl_domainbed.training.callbacks import Callback
-from ndcl_domainbed.training.memory import keep_freed_memory
+from ndcl_domainbed.training.data_digest import digest_data
+from ndcl_domainbed.training.environment import keep_freed_memory
 
 
 @dataclass
@@ -48,11 +50,18 @@ class Run:
     steps: int
     checkpoint_freq: int
     workers: int
+    data: dict[str, Any]
     network: dict[str, Any] | None = None
     callbacks: Sequence[Callback] = ()
 
     def is_checkpoint(self, step: int) -> bool:
-        """Whether there is an evaluation and a record after the update ``step``."""
+        """Whether there is an evaluation and a record after the update ``step``.
+
+        At the steps of DomainBed, 0 among them: selection and curves need it. Not so where
+        ``eval_images`` limits the evaluation, in a run that is only a trial.
+        """
+        if step == 0 and self.arguments.eval_images is not None:
+            return self.steps == 1
         return step % self.checkpoint_freq == 0 or step == self.steps - 1
 
 
@@ -92,9 +101,23 @@ def prepare(arguments: TrainArguments, callbacks: Sequence[Callback] = ()) -> Ru
         steps=steps,
         checkpoint_freq=arguments.checkpoint_freq or dataset_class.CHECKPOINT_FREQ,
         workers=loader_workers(arguments, dataset, dataset_class.N_WORKERS, device),
+        data=digest_data(dataset, dataset_class.files_by_domain() if is_frozen(hparams) else None),
         network=network,
         callbacks=callbacks,
     )
+
+
+def read_data(arguments: TrainArguments) -> dict[str, Any]:
+    """Return the digest of the data that a run with ``arguments`` would be made on now.
+
+    No image is decoded and no feature computed. Raises InputError if the data cannot be read.
+    """
+    images_class = backend.get_dataset_class(arguments.dataset, arguments.data_dir)
+    hparams = run_hparams(arguments, images_class)
+    if is_frozen(hparams):
+        hparams |= hparams_to_list(images_class, hparams)
+    seeding.seed_everything(arguments.seed)
+    return digest_data(split_dataset(arguments, images_class, hparams))
 
 
 def run_hparams(arguments: TrainArguments, images_class: Any) -> Hparams:
@@ -107,7 +130,7 @@ def run_hparams(arguments: TrainArguments, images_class: Any) -> Hparams:
         arguments.algorithm, getattr(images_class, "HPARAMS_LIKE", None) or arguments.dataset,
         arguments.hparams_seed, arguments.trial_seed, overrides,
     )  # fmt: skip
-    has_size = "image_size" in overrides or hparams.get("frozen", False)
+    has_size = "image_size" in overrides or is_frozen(hparams)
     if "image_size" in hparams and not has_size:
         hparams["image_size"] = images_class.IMAGE_SIZE
     return hparams
@@ -117,7 +140,7 @@ def trained_dataset(
     arguments: TrainArguments, images_class: Any, hparams: Mapping[str, Any]
 ) -> Any:
     """Return the dataset class that is trained on: the images, or their frozen features."""
-    if not hparams.get("frozen", False):
+    if not is_frozen(hparams):
         return images_class
     cache = feature_folder(arguments.data_dir, arguments.feature_cache)
     return frozen_dataset(images_class, cache, lambda: choose_device(arguments.device))
@@ -262,9 +285,9 @@ def loader_workers(
     return min(wanted, cores if device.type == "cuda" else min(cores, torch.get_num_threads()))
 
 
-def split_description(dataset: SplitDataset) -> str:
-    """Return what stands in ``split.json``: training counts and shot groups, as JSON."""
-    limits = dataset.thresholds
+def split_description(run: Run) -> str:
+    """Return what stands in ``split.json``: training counts, shot groups, digest, as JSON."""
+    dataset, limits = run.dataset, run.dataset.thresholds
     content = {
         "environments": list(dataset.environments),
         "classes": list(dataset.classes),
@@ -274,5 +297,6 @@ def split_description(dataset: SplitDataset) -> str:
         },
         "thresholds": limits and {"many": limits.many, "few": limits.few},
         "shots": dataset.shot_groups,
+        "data": run.data,
     }
     return json.dumps(content, indent=1) + "\n"

@@ -17,8 +17,8 @@ from imbalance_splits.pixels import read_rgb, to_rgb
 from ndcl_domainbed import registry
 from ndcl_domainbed.features.extraction import half_precision
 from ndcl_domainbed.features.frozen import frozen_backbone
-from ndcl_domainbed.hparams import Hparams
-from ndcl_domainbed.run_folder import MODEL_FILE, RECORDS_FILE
+from ndcl_domainbed.hparams import Hparams, is_frozen
+from ndcl_domainbed.run_folder import BEST_MODEL_FILE, MODEL_FILE, RECORDS_FILE
 from ndcl_domainbed.testbed.datasets.images import transforms
 from ndcl_domainbed.testbed.networks import describe_weights
 from ndcl_domainbed.training import records
@@ -45,22 +45,28 @@ class SavedModel(nn.Module):
       a dataset that is not made of images, and for a file that does not say;
     - ``input_shape``: (C, H, W);
     - ``algorithm``, ``hparams``: what was trained, and how;
+    - ``step``: the last update of this model; None for a file that does not say;
+    - ``label_counts``: int64 (M, K), the training images of each source domain and class; None
+      for a file that does not say;
     - ``backbone``: the frozen network in front of the algorithm, None if there is none.
     """
 
     def __init__(
         self,
         algorithm: Any,
-        hparams: dict[str, Any],
+        hparams: Hparams,
         input_shape: Sequence[int],
         classes: list[str] | None,
         transform: Callable[[Image.Image], Tensor] | None,
         backbone: nn.Module | None,
+        step: int | None,
     ) -> None:
         super().__init__()
+        self.step = step
+        self.label_counts: np.ndarray | None = hparams.label_counts
         self.algorithm = algorithm
         self.backbone = backbone
-        self.hparams = hparams
+        self.hparams = dict(hparams)
         self.input_shape = tuple(input_shape)
         self.classes = classes
         self.transform = transform
@@ -111,15 +117,21 @@ class SavedModel(nn.Module):
         return torch.stack([self.transform(image) for image in decoded])
 
 
-def load_model(run_or_file: str | Path, device: str | None = None) -> SavedModel:
+def load_model(
+    run_or_file: str | Path, device: str | None = None, *, last: bool = False
+) -> SavedModel:
     """Return the model of a run: its folder, or a file such as ``model_step300.pkl`` in it.
 
-    It is on ``device`` (None: CUDA where there is one, else the CPU). The data of the run are not
-    needed. Raises InputError if there is no such file, if it does not fit the algorithm as it is
-    now, or if the frozen network in front of it has other weights than in the run.
+    Of a folder it is the model of the step that balanced validation selects (on an ordinary split,
+    the held-out accuracy of the sources); with ``last`` that of the last step. It is on ``device``
+    (None: CUDA where there is one, else the CPU). The data of the run are not needed. Raises
+    InputError if there is no such file, if it does not fit the algorithm as it is now, or if the
+    frozen network in front of it has other weights than in the run.
     """
     path = Path(run_or_file)
-    path = path / MODEL_FILE if path.is_dir() else path
+    if path.is_dir():
+        best = path / BEST_MODEL_FILE
+        path = best if best.exists() and not last else path / MODEL_FILE
     saved = read_saved(path)
     where = choose_device(device)
     hparams = Hparams(saved["model_hparams"])
@@ -130,13 +142,14 @@ def load_model(run_or_file: str | Path, device: str | None = None) -> SavedModel
     algorithm = build_algorithm(saved, path, hparams)
     shape, facts = saved["model_input_shape"], saved.get("model_preprocessing")
     backbone = None
-    if hparams.get("frozen") and len(shape) == 1:
+    if is_frozen(hparams) and len(shape) == 1:
         backbone = _checked_backbone(hparams, saved, path)
         shape = (3, hparams["image_size"], hparams["image_size"])
     transform = facts and transforms.plain(facts["image_size"], facts["mean"], facts["std"])
     model = SavedModel(
-        algorithm, dict(hparams), shape, saved.get("model_classes"), transform, backbone
-    )
+        algorithm, hparams, shape, saved.get("model_classes"), transform, backbone,
+        saved.get("model_step"),
+    )  # fmt: skip
     return model.to(where).eval()
 
 

@@ -2,81 +2,112 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from imbalance_splits.errors import InputError
-from ndcl_domainbed.training.files import writing
+from ndcl_domainbed.training.arguments import TrainArguments
+from ndcl_domainbed.training.output import report_write_errors
 
 SCALARS_FOLDER = "tensorboard"
+PROJECT = "ndcl-domainbed"
+"""The project on Weights & Biases, unless WANDB_PROJECT names another."""
 
-
-class Log(Protocol):
-    """Takes records one after the other."""
-
-    def add(self, record: dict[str, Any]) -> None:
-        """Log the numbers of ``record``."""
-
-
-class NoLog:
-    """Logs nothing."""
-
-    def add(self, record: dict[str, Any]) -> None:
-        """Do nothing."""
-
-
-class TensorBoardLog:
-    """Writes TensorBoard's event files: ``accuracy/env0_in``, ``training/loss`` and so on.
-
-    What an earlier attempt logged from ``first_step`` on does not count any longer.
-    """
-
-    def __init__(self, folder: Path, first_step: int) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise InputError(
-                "--log tensorboard needs TensorBoard: pip install 'ndcl-domainbed[tensorboard]'"
-            ) from None
-        self.folder = folder
-        with writing(folder, "before the first step"):
-            self._writer: Any = SummaryWriter(folder, purge_step=first_step)
-
-    def add(self, record: dict[str, Any]) -> None:
-        """Write the numbers of ``record``, all of them before this returns."""
-        step = record["step"]
-        with writing(self.folder, f"after step {step}"):
-            for name, value in record.items():
-                if isinstance(value, int | float) and name != "step":
-                    self._writer.add_scalar(_tag(name), value, step)
-            self._writer.flush()
-
-    def close(self) -> None:
-        """Close the files."""
-        self._writer.close()
+LogRecord = Callable[[dict[str, Any]], None]
+"""Logs the numbers of one record."""
 
 
 @contextmanager
-def open_log(kind: str | None, folder: Path, first_step: int) -> Iterator[Log]:
-    """Open the log that ``kind`` names, in ``folder``, for records from ``first_step`` on.
+def open_log(arguments: TrainArguments, folder: Path, first_step: int) -> Iterator[LogRecord]:
+    """Yield what logs the records of a run from ``first_step`` on, as ``arguments.log`` says.
 
-    Raises InputError if a package for it is missing.
+    Raises InputError if the package for it is missing.
     """
-    if kind is None:
-        yield NoLog()
+    if arguments.log is None:
+        yield lambda _record: None
         return
-    log = TensorBoardLog(folder / SCALARS_FOLDER, first_step)
-    try:
+    opened = _LOGS[arguments.log](arguments, folder, first_step)
+    with opened as write:
+
+        def log(record: dict[str, Any]) -> None:
+            step = record["step"]
+            numbers = {
+                _tag(name): value
+                for name, value in record.items()
+                if isinstance(value, int | float) and name != "step"
+            }
+            with report_write_errors(folder, f"after step {step}"):
+                write(numbers, step)
+
         yield log
+
+
+@contextmanager
+def _tensorboard(_arguments: TrainArguments, folder: Path, first_step: int) -> Iterator[Any]:
+    """Write TensorBoard's event files.
+
+    What an earlier attempt logged from ``first_step`` on no longer counts.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise _missing("tensorboard", "TensorBoard") from None
+    with report_write_errors(folder / SCALARS_FOLDER, "before the first step"):
+        writer: Any = SummaryWriter(folder / SCALARS_FOLDER, purge_step=first_step)
+
+    def write(numbers: dict[str, float], step: int) -> None:
+        for tag, value in numbers.items():
+            writer.add_scalar(tag, value, step)
+        writer.flush()
+
+    try:
+        yield write
     finally:
-        log.close()
+        writer.close()
+
+
+@contextmanager
+def _wandb(arguments: TrainArguments, folder: Path, first_step: int) -> Iterator[Any]:
+    """Send the numbers to Weights & Biases or, with WANDB_MODE=offline, keep them for ``sync``.
+
+    A resumed run continues the same one there, which keeps what it has of a step.
+    """
+    try:
+        import wandb
+    except ImportError:
+        raise _missing("wandb", "Weights & Biases") from None
+    place = hashlib.md5(str(folder.resolve()).encode(), usedforsecurity=False).hexdigest()
+    try:
+        run = wandb.init(
+            project=os.environ.get("WANDB_PROJECT", PROJECT), dir=str(folder), id=place[:16],
+            name=f"{arguments.algorithm} {arguments.dataset} {arguments.test_envs}",
+            config=arguments.as_record(), resume="allow",
+        )  # fmt: skip
+    except wandb.Error as error:
+        raise InputError(
+            f"--log wandb: {str(error).splitlines()[0]}\n"
+            "Log in with 'wandb login', or set WANDB_MODE=offline."
+        ) from error
+    try:
+        yield lambda numbers, step: run.log(numbers, step=step)
+    finally:
+        run.finish()
+
+
+_LOGS = {"tensorboard": _tensorboard, "wandb": _wandb}
+
+
+def _missing(extra: str, name: str) -> InputError:
+    return InputError(f"--log {extra} needs {name}: pip install 'ndcl-domainbed[{extra}]'")
 
 
 def _tag(name: str) -> str:
-    """Return the name of a record's number among TensorBoard's, which are grouped by prefix.
+    """Return the name of a record's number in a log, where names are grouped by prefix.
 
     >>> _tag("env0_in_acc"), _tag("env1_out_2few"), _tag("loss")
     ('accuracy/env0_in', 'accuracy/env1_out_2few', 'training/loss')

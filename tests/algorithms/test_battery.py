@@ -1,27 +1,54 @@
-"""The battery on the algorithms that this project adds."""
+"""The battery on every algorithm of the embedded testbed and of this project."""
 
 from __future__ import annotations
 
 import pytest
 
+from imbalance_splits.discovery import OWN_CODE
 from ndcl_domainbed import algorithms
-from ndcl_domainbed.hparams import VECTORS
-from tests.testbed.algorithms.test_battery import CHECKS, CHECKS_ON_VECTORS
+from ndcl_domainbed.testbed import algorithms as testbed
+from tests.testbed.algorithms import battery
+
+AVERAGED = """
+import copy
+import torch
+from ndcl_domainbed.backend import ERM
+
+class Averaged(ERM):
+    '''ERM that predicts with the moving average of its weights.'''
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.averaged = copy.deepcopy(self.network).requires_grad_(False)
+
+    def update(self, minibatches, unlabeled=None):
+        found = super().update(minibatches)
+        with torch.no_grad():
+            for average, value in zip(self.averaged.parameters(), self.network.parameters()):
+                average.lerp_(value, 0.1)
+        return found
+
+    def predict(self, x):
+        return (self.network if self.training else self.averaged)(x)
+"""
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", algorithms.classes())
+@pytest.mark.parametrize("check", battery.CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", sorted({**testbed.classes(), **algorithms.classes()}))
 def test_algorithm(name, check):
     check(name)
 
 
-@pytest.mark.parametrize("check", CHECKS_ON_VECTORS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", algorithms.classes())
-def test_algorithm_on_frozen_features(name, check):
-    check(name, VECTORS)
+@pytest.mark.parametrize("check", battery.CHECKS, ids=lambda check: check.__name__)
+def test_a_method_that_predicts_from_averaged_weights(check, tmp_path, monkeypatch):
+    (tmp_path / "averaged.py").write_text(AVERAGED)
+    monkeypatch.setenv(OWN_CODE, str(tmp_path / "averaged.py"))
+    check("Averaged")
 
 
-def test_all_additions_are_there():
-    assert set(algorithms.classes()) == {
-        *("NDCL", "Focal", "ReWeight", "BSoftmax", "LDAM", "BoDA", "GINIDG", "PGrad", "TCRI_HSIC")
+def test_all_algorithms_are_there():
+    assert {*testbed.classes(), *algorithms.classes()} >= {
+        *("ERM", "IRM", "GroupDRO", "Mixup", "MLDG", "CORAL", "MMD", "DANN", "CDANN", "SagNet"),
+        *("VREx", "RSC", "Fishr", "RDM", "SelfReg", "EQRM", "Fish", "SD", "MTL", "ARM"),
+        *("NDCL", "Focal", "ReWeight", "BSoftmax", "LDAM", "BoDA", "GINIDG", "PGrad", "TCRI_HSIC"),
     }

@@ -11,7 +11,7 @@ import torch
 from ndcl_domainbed.algorithms.ndcl import NDCL
 from ndcl_domainbed.backend import ERM, Algorithm
 from ndcl_domainbed.losses import amplification_factor, negatives_contrast
-from ndcl_domainbed.registry import default_hparams, get_algorithm_class
+from ndcl_domainbed.registry import get_algorithm_class
 from tests.algorithms.ndcl_cases import (
     ORDINARY,
     WIDTH,
@@ -49,21 +49,6 @@ def test_updates_are_those_of_the_formulas(variant):
             torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-8)
 
 
-def test_without_its_terms_it_is_reweighted_cross_entropy():
-    algorithm = make_algorithm(alpha=0.0, beta=0.0)
-    twin = copy.deepcopy(algorithm)
-    minibatches = minibatches_of(*ORDINARY)
-    for _ in range(3):
-        cross_entropy, _, _ = plain_terms(twin, None, minibatches)
-        twin.optimizer.zero_grad()
-        cross_entropy.backward()
-        twin.optimizer.step()
-        found = algorithm.update(minibatches)
-        assert found["loss"] == found["loss_ce"]
-        for one, other in zip(algorithm.parameters(), twin.parameters(), strict=True):
-            torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-10)
-
-
 DEGENERATE = {
     "one class": ([1, 1, 1], [1, 1, 1], [1, 1]),
     "one domain": ([0, 0, 1, 2],),
@@ -77,21 +62,20 @@ DEGENERATE = {
 }
 
 
-@pytest.mark.parametrize("labels", DEGENERATE.values(), ids=DEGENERATE.keys())
 @each_variant
-def test_degenerate_batches_train_and_stay_finite(labels, variant):
+def test_degenerate_batches_train_and_stay_finite(variant):
     algorithm = make_algorithm(**variant)
-    before = copy.deepcopy(algorithm.state_dict())
-    for seed in range(2):
-        found = algorithm.update(minibatches_of(*labels, seed=seed))
-        assert all(math.isfinite(value) for value in found.values())
-    after = algorithm.state_dict()
-    assert all(value.isfinite().all() for value in after.values())
-    if algorithm.settings.ce_weight > 0:  # the other terms may have nothing to do
-        assert any(not after[name].equal(before[name]) for name in before)
-    if len({y for domain in labels for y in domain}) == 1:
-        assert found["loss_con"] == 0
-    algorithm.last_step.active()
+    for labels in DEGENERATE.values():
+        before = copy.deepcopy(algorithm.state_dict())
+        found = algorithm.update(minibatches_of(*labels))
+        assert all(math.isfinite(value) for value in found.values()), labels
+        after = algorithm.state_dict()
+        assert all(value.isfinite().all() for value in after.values()), labels
+        if algorithm.settings.ce_weight > 0:  # the other terms may have nothing to do
+            assert any(not after[name].equal(before[name]) for name in before), labels
+        if len({y for domain in labels for y in domain}) == 1:
+            assert found["loss_con"] == 0
+        algorithm.last_step.active()
 
 
 # ---- The two passes -----------------------------------------------------------------------------
@@ -113,14 +97,6 @@ def test_real_batch_first_and_a_second_pass_only_if_the_contrast_needs_it(change
     if passes == 2:
         assert seen[1].shape == seen[0].shape
         assert not seen[1].equal(seen[0])
-
-
-def test_a_lone_class_with_fixed_budget_makes_no_second_pass():
-    algorithm = make_algorithm(budget="fixed")
-    seen = []
-    algorithm.featurizer.register_forward_hook(lambda *_: seen.append(1))
-    algorithm.update(minibatches_of([1, 1], [1]))
-    assert len(seen) == 1
 
 
 @pytest.mark.parametrize(("budget", "reads"), [("frequency", 1), ("equal", 1), ("fixed", 2)])
@@ -150,17 +126,6 @@ def test_half_precision_networks_have_losses_in_full_precision():
     torch.testing.assert_close(found.vectors.sum(dim=1), torch.ones(21), rtol=0, atol=1e-5)
 
 
-def test_images_and_batch_normalization():
-    torch.manual_seed(0)
-    hparams = default_hparams("NDCL", "DigitsDG")
-    algorithm = NDCL((3, 28, 28), 10, 2, hparams)
-    batch = [(torch.rand(8, 3, 28, 28), torch.arange(8)) for _ in range(2)]
-    algorithm.update(batch)
-    norms = [m for m in algorithm.modules() if isinstance(m, torch.nn.BatchNorm2d)]
-    assert {int(norm.num_batches_tracked) for norm in norms} == {2}
-    assert algorithm.predict(batch[0][0]).shape == (8, 10)
-
-
 # ---- A run is a function of its seed ------------------------------------------------------------
 
 
@@ -179,17 +144,6 @@ def test_updates_leave_the_global_generator_alone():
     state = torch.get_rng_state()
     run(algorithm)
     assert torch.get_rng_state().equal(state)
-
-
-@pytest.mark.parametrize("momentum", [0.0, 0.5])
-def test_weights_optimizer_and_generator_are_all_there_is_to_remember(momentum):
-    algorithm = make_algorithm(prototype_momentum=momentum)
-    run(algorithm)
-    other = make_algorithm(seed=9, prototype_momentum=momentum)
-    other.load_state_dict(algorithm.state_dict())
-    other.optimizer.load_state_dict(copy.deepcopy(algorithm.optimizer.state_dict()))
-    other.generator.set_state(algorithm.generator.get_state())
-    assert run(other) == run(algorithm)
 
 
 def test_state_dict_is_that_of_erm_unless_prototypes_are_kept():

@@ -50,22 +50,14 @@ def test_defaults_and_random_ranges():
     ("name", "value", "message"),
     [
         ("alpha", -0.1, "alpha takes a number >= 0; it was given -0.1"),
-        ("alpha", float("nan"), "alpha takes a number >= 0"),
-        ("beta", float("inf"), "beta takes a number >= 0"),
         ("beta", True, "beta takes a number >= 0; it was given True"),
-        ("mixup", 0.0, "mixup takes a number > 0"),
         ("mixup", "0.2", "mixup takes a number > 0; it was given '0.2'"),
         ("tau", 0, "tau takes a number > 0"),
-        ("tau_align", -1.0, "tau_align takes a number > 0"),
         ("prototype_momentum", 1.0, "prototype_momentum takes a number >= 0 and < 1"),
-        ("prototype_min_count", 0, "prototype_min_count takes a whole number >= 1"),
         ("prototype_min_count", 1.5, "prototype_min_count takes a whole number >= 1"),
         ("mixup_per_pair", "yes", "mixup_per_pair takes true or false"),
         ("contrast", "negative", "did you mean 'negatives'"),
         ("contrast", None, "There are: negatives, infonce, supcon, none"),
-        ("kernel", "lin", "did you mean 'linear'"),
-        ("budget", "frequent", "did you mean 'frequency'"),
-        ("space", "features", "did you mean 'feature'"),
         ("class_prior", "logits", "did you mean 'logit'"),
     ],
 )
@@ -79,12 +71,6 @@ def test_a_missing_hyper_parameter_is_named():
     del hparams["tau"], hparams["space"]
     with pytest.raises(InputError, match="space, tau"):
         NDCL((WIDTH,), K, 3, hparams)
-
-
-def test_the_weight_of_the_cross_entropy_which_the_paper_lacks_need_not_be_given():
-    hparams = make_hparams()
-    del hparams["ce_weight"]
-    assert NDCL((WIDTH,), K, 3, hparams).settings.ce_weight == 1.0
 
 
 @pytest.mark.parametrize("prior", ["inverse", "logit"])

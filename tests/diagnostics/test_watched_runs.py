@@ -13,7 +13,7 @@ import pytest
 from ndcl_domainbed.diagnostics.callback import DiagnosticsCallback
 from ndcl_domainbed.training import preparation
 from ndcl_domainbed.training.arguments import TrainArguments
-from ndcl_domainbed.training.loop import train
+from ndcl_domainbed.training.run import train
 from tests.command_line import call
 from tests.training.runs import assert_same_run
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.command_line import call
 from tests.docs.commands import PAGES, files, steps
-from tests.docs.workspaces import AFTER_A_SWEEP, add_finished_sweep
+from tests.docs.workspaces import AFTER_A_SWEEP, add_finished_run, add_finished_sweep
 
 REPEATED = {"results.md"}
 """Pages whose only command to run is on another page, too."""
@@ -38,6 +38,8 @@ def test_what_the_page_says_to_write_and_type(page, workspace, monkeypatch):
     monkeypatch.setenv("NDCL_OWN_CODE", "")  # so that the files are forgotten afterwards
     if page.name in AFTER_A_SWEEP:
         add_finished_sweep(workspace)
+    if page.name == "predict.md":
+        add_finished_run(workspace)
     for name, content in files(page).items():
         (workspace / name).write_text(content)
     type_in(page)

@@ -138,7 +138,7 @@ def test_hyper_parameters_are_those_of_the_dataset_without_the_setting(python):
         (["domainbed.scripts.train", "--dataset", "some_folder"], "unknown dataset 'some_folder'"),
         (
             ["domainbed.scripts.train", "--dataset", "some"],
-            "some has 0 sub-folder(s); at least two",
+            "/some: no folders in it",
         ),
         (
             ["domainbed.scripts.train_autolr", "--dataset", "PACS_Cross"],
@@ -151,7 +151,8 @@ def test_wrong_names_are_plain_errors_before_the_script_starts(python, tmp_path,
     (tmp_path / "some").mkdir()  # not a dataset
     outcome = python.run(*ATTACH, *flags, cwd=tmp_path)
     assert outcome.status == 2
-    assert outcome.err.startswith(f"error: {message}")
+    assert outcome.err.startswith("error: ")
+    assert message in outcome.err.splitlines()[0]
     assert len(outcome.err.splitlines()) <= 2
     assert outcome.out == ""
     assert [path.name for path in tmp_path.iterdir()] == ["some"]

@@ -71,17 +71,22 @@ def test_both_collectors_show_the_dataset_by_its_name(two_jobs, python):
     folder, _, _ = two_jobs
     outcome = python.run(*ATTACH, "domainbed.scripts.collect_results", "--input_dir", folder)
     assert outcome.status == 0, outcome.err
-    row = training_domain_row(outcome.out, "Tiny28_Duality")
+    row = first_row(outcome.out, "Tiny28_Duality", "training-domain")
     assert row[0] == "NDCL"
     assert row.count("+/-") == 2
     assert row.count("X") == 2  # the job that did not run, and so the average
-    printed = call("collect_results", "--input_dir", folder)
-    assert training_domain_row(printed.out, "Tiny28, imbalance: Duality") == row
+    # What DomainBed takes for a held-out part is the balanced split: ours calls it so. It shows no
+    # error of a single trial, and averages over the domains there are, as DomainBed's Averages.
+    printed = call("collect_results", "--input_dir", folder).out
+    ours = first_row(printed, "Tiny28, imbalance: Duality", "balanced")
+    assert ours[:-1] == [part for part in row if part not in ("+/-", "0.0")][:-1]
+    assert "averages are over the test domains" in printed
+    assert set(first_row(printed, "Tiny28, imbalance: Duality", "training")[1:]) == {"X"}
 
 
-def training_domain_row(text, dataset):
+def first_row(text, dataset, criterion):
     """Return the cells of the first algorithm in the table of a dataset."""
-    title = f"-------- Dataset: {dataset}, model selection method: training-domain"
+    title = f"-------- Dataset: {dataset}, model selection method: {criterion}"
     return text[text.index(title) :].splitlines()[2].split()
 
 
@@ -115,7 +120,9 @@ def test_a_folder_of_images_is_a_dataset_by_its_path(python, tmp_path):
     assert outcome.status == 0, outcome.err
     assert "Dataset: faces_Exponential, model selection" in outcome.out
     assert f"Dataset: {tmp_path}/faces, model selection" in outcome.out
-    assert "no table for /no/longer/here: there is no such dataset here.\n" in outcome.err
+    assert "no table for /no/longer/here: DomainBed's collect_results needs the " in outcome.err
+    ours = call("collect_results", "--input_dir", tmp_path / "sweep")
+    assert "Dataset: /no/longer/here" in ours.out  # the way out that the message names
 
 
 def test_what_is_not_ours_trains_as_without_us(python, tmp_path):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import Subset
 
 from ndcl_domainbed.features.frozen import DomainFeatures
 from ndcl_domainbed.training.batches import StepBatches
-from ndcl_domainbed.training.feed import Source, evaluation_batch_size
+from ndcl_domainbed.training.feed import RunReader, evaluation_batch_size
 
 IMAGES, VIEWS = 9, 4
 
@@ -27,16 +27,6 @@ def _batches(seed=1, **options):
 
 def _views(batch):
     return batch[0][:, 1].tolist()
-
-
-def test_a_step_is_the_same_however_often_and_in_any_order():
-    first = {step: _batches()[step] for step in (0, 3, 8)}
-    np.random.random(), torch.rand(3)
-    batches = _batches()
-    for step in (8, 0, 3):
-        for (x, y), (same_x, same_y) in zip(batches[step], first[step], strict=True):
-            assert torch.equal(x, same_x)
-            assert torch.equal(y, same_y)
 
 
 def test_views_differ_between_steps_domains_and_seeds():
@@ -63,16 +53,11 @@ def test_all_is_evaluated_on_plain_views_4096_at_a_time():
     size = evaluation_batch_size((576,))
     assert size == 4096
     split = Subset(_domain(images=2000), [index % 2000 for index in range(5000)])
-    source = Source(_batches(), StepBatches([], 1, 0), [split], size)
-    read = [source[item] for item in source.evaluation()]
+    reader = RunReader(_batches(), StepBatches([], 1, 0), [split], size)
+    read = [reader[item] for item in reader.items_of_split(0)]
     assert [len(y) for _, y in read] == [4096, 904]
     assert all((x[:, 1] == 0).all() for x, _ in read)
     seen = torch.cat([x[:, 0] for x, _ in read])
+    again = torch.cat([reader[item][0][:, 0] for item in reader.items_of_split(0)])
+    assert torch.equal(again, seen)
     assert torch.equal(seen.long().bincount(), torch.tensor(split.indices).bincount())
-
-
-def test_a_loader_reads_plain_views():
-    domain = _domain()
-    x, y = next(iter(DataLoader(domain, batch_size=IMAGES)))
-    assert torch.equal(x, torch.stack([domain[index][0] for index in range(IMAGES)]))
-    assert y.tolist() == domain.targets

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 
 import pytest
 import torch
@@ -67,32 +68,14 @@ def test_gradient_numerically(contrast, name):
 
 
 @each_function
-def test_order_of_samples_and_of_negatives_does_not_matter(contrast):
+def test_order_length_and_names_of_classes_do_not_matter(contrast):
     anchors, labels, negatives, classes = BATCHES["seven classes"].posteriors()
     generator = torch.Generator().manual_seed(0)
     order = torch.randperm(len(labels), generator=generator)
     other = torch.randperm(len(classes), generator=generator)
-    torch.testing.assert_close(
-        contrast(anchors[order], labels[order], negatives[other], classes[other]),
-        contrast(anchors, labels, negatives, classes),
-    )
-
-
-@each_function
-def test_names_of_classes_do_not_matter(contrast):
-    anchors, labels, negatives, classes = BATCHES["seven classes"].posteriors()
     name = torch.tensor([3, 0, 6, 1, 5, 2, 4])
     torch.testing.assert_close(
-        contrast(anchors, name[labels], negatives, name[classes]),
-        contrast(anchors, labels, negatives, classes),
-    )
-
-
-@each_function
-def test_length_of_vectors_does_not_matter(contrast):
-    anchors, labels, negatives, classes = BATCHES["seven classes"].posteriors()
-    torch.testing.assert_close(
-        contrast(3 * anchors, labels, 0.2 * negatives, classes),
+        contrast(3 * anchors[order], name[labels[order]], negatives[other], name[classes[other]]),
         contrast(anchors, labels, negatives, classes),
     )
 
@@ -134,8 +117,9 @@ def test_an_empty_batch_gives_zero_with_a_gradient(contrast):
 @each_function
 @pytest.mark.parametrize("tau", [0.01, 100.0])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_extreme_temperatures_and_coinciding_vectors_stay_finite(contrast, tau, dtype):
+def test_extreme_temperatures_coinciding_and_zero_vectors_stay_finite(contrast, tau, dtype):
     corners = torch.eye(4, dtype=dtype)
+    corners[3] = 0
     anchors = corners[[0, 0, 0, 1, 1, 2]].requires_grad_()
     negatives = corners[[0, 0, 1, 3, 2, 2]].requires_grad_()
     labels = torch.tensor([0, 0, 0, 1, 1, 2])
@@ -147,11 +131,20 @@ def test_extreme_temperatures_and_coinciding_vectors_stay_finite(contrast, tau, 
     assert negatives.grad.isfinite().all()
 
 
-@each_function
-def test_zero_vectors_stay_finite(contrast):
-    anchors = torch.zeros(4, 3, requires_grad=True)
-    labels = torch.tensor([0, 0, 1, 1])
-    loss = contrast(anchors, labels, torch.zeros(4, 3), labels)
-    loss.backward()
-    assert loss.isfinite()
-    assert anchors.grad.isfinite().all()
+CORNERS = torch.eye(3, dtype=torch.float64)
+E = math.e
+
+
+@pytest.mark.parametrize(
+    ("contrast", "competing"), [(infonce_contrast, (E + 1) / E), (supcon_contrast, (2 * E + 1) / E)]
+)
+def test_infonce_and_supcon_by_hand(contrast, competing):
+    # Two equal anchors of class 0, one of class 1 at a right angle, one synthetic negative of
+    # class 0 at a right angle: e / (e + 1 + 1) twice, and a class of one sample.
+    labels = torch.tensor([0, 0, 1])
+    loss = contrast(CORNERS[[0, 0, 1]], labels, CORNERS[[2]], torch.tensor([0]))
+    assert loss.item() == pytest.approx(math.log((E + 2) / E) / 2, rel=1e-12)
+    # Of three equal anchors the two positives compete with each other in SupCon alone.
+    labels, none = torch.tensor([0, 0, 0, 1]), torch.zeros(0, dtype=torch.int64)
+    loss = contrast(CORNERS[[0, 0, 0, 1]], labels, CORNERS[:0], none)
+    assert loss.item() == pytest.approx(math.log(competing) / 2, rel=1e-12)

@@ -18,7 +18,6 @@ def test_cosines_and_their_gradient():
     wanted = F.cosine_similarity(anchors[:, None], others, dim=2)
     torch.testing.assert_close(cosines(anchors, others), wanted)
     assert torch.autograd.gradcheck(cosines, (anchors, others))
-    assert torch.autograd.gradgradcheck(cosines, (anchors, others))
     assert cosines(anchors, others[:0]).shape == (6, 0)
 
 

@@ -8,8 +8,6 @@ import torch
 from ndcl_domainbed.losses.masks import (
     masked_logsumexp,
     match_mask,
-    mean_over_classes,
-    mismatch_mask,
     other_mask,
     zero_with_gradient,
 )
@@ -23,7 +21,6 @@ def test_who_is_of_the_class_of_whom():
         for row, other in zip(labels, others, strict=True)
     ]
     assert match_mask(labels, others).tolist() == wanted
-    assert mismatch_mask(labels, others).equal(~match_mask(labels, others))
 
 
 def test_no_sample_is_its_own_partner():
@@ -40,7 +37,6 @@ def test_logsumexp_is_that_of_the_entries_in_the_mask():
     wanted = torch.stack([row[kept].logsumexp(0) for row, kept in rows])
     torch.testing.assert_close(masked_logsumexp(scores, mask), wanted)
     assert torch.autograd.gradcheck(lambda s: masked_logsumexp(s, mask), scores)
-    assert torch.autograd.gradgradcheck(lambda s: masked_logsumexp(s, mask), scores)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -56,11 +52,6 @@ def test_logsumexp_of_rows_without_entries_is_low_and_finite(dtype, scale):
     assert value[2] - value[1] == 0
     assert scores.grad.isfinite().all()
     assert (scores.grad[1:] == 0).all()
-
-
-def test_mean_over_classes_counts_each_class_once():
-    values = torch.tensor([1.0, 3.0, 10.0])
-    assert mean_over_classes(values, torch.tensor([2, 2, 1])).item() == pytest.approx(6)
 
 
 def test_zero_with_gradient():

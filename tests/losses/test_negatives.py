@@ -119,5 +119,5 @@ def test_coinciding_pairs_have_a_bounded_linear_factor():
 
 @pytest.mark.parametrize("function", [negatives_contrast, amplification_factor])
 def test_an_unknown_kernel_is_an_error(function):
-    with pytest.raises(ValueError, match="'cubic'; there are: exp, linear"):
+    with pytest.raises(ValueError, match="'cubic'; choose one of exp, linear"):
         function(*BATCHES["two classes"].posteriors(), kernel="cubic")

@@ -75,6 +75,44 @@ def test_data_that_were_moved_are_the_same_data(run, tmp_path):
     assert "About to delete 0 jobs." in printed.out
 
 
+TABLE = ["target,source,class,count", *(
+    f"{target},{source},{name},1" for target in "abc" for source in "abc" if target != source
+    for name in "01"
+)]  # fmt: skip
+
+
+def test_data_that_changed_are_an_error_and_not_a_sweep_that_is_done(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = write_images(tmp_path / "images", ["a", "b", "c"], ["0", "1"], 7)
+    for name in ("mild", "other/mild"):
+        (tmp_path / f"{name}.csv").parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.csv").write_text("\n".join(TABLE))
+    flags = [*CHEAP, "--algorithms", "ERM", "--datasets", "images", "--test_envs", "a",
+             "--imbalance", "none", "mild.csv", "other/mild.csv"]  # fmt: skip
+    _, printed = run("launch", *flags)
+    assert "3 jobs: 3 done" in printed.out
+    titles = [line.split()[4] for line in printed.out.splitlines() if " done " in line]
+    assert sorted(titles) == ["images,", "images/mild.csv,", "images/other/mild.csv,"]
+
+    (tmp_path / "mild.csv").write_text("\n".join(TABLE).replace("a,b,0,1", "a,b,0,2"))
+    changed = r"on other data than now, of images/mild\.csv: the training counts of --imbalance"
+    with pytest.raises(InputError, match=changed + r" changed\.\nLaunch into another --output_dir"):
+        run("launch", *flags)
+    (tmp_path / "mild.csv").write_text("\n".join(TABLE))
+    more = data / "a" / "0" / "more.png"
+    more.write_bytes((data / "a" / "0" / "000.png").read_bytes())
+    with pytest.raises(InputError, match="of images: the dataset had 42 images and has 43"):
+        run("launch", *flags, "--command_launcher", "dummy")
+    more.rename(data / "b" / "0" / "more.png")
+    (data / "a" / "1" / "000.png").unlink()
+    with pytest.raises(InputError, match="of images: image files were renamed"):
+        run("launch", *flags)
+    (data / "b" / "0" / "more.png").unlink()
+    (data / "a" / "1" / "000.png").write_bytes((data / "a" / "1" / "001.png").read_bytes())
+    with pytest.raises(InputError, match=r"of images: image files were .*changed in size"):
+        run("launch", *flags)
+
+
 def test_a_job_that_fails_does_so_alone_and_says_why(run, tmp_path):
     broken = image_folder(tmp_path)
     image = broken / "b" / "1" / "000.png"
@@ -253,6 +291,7 @@ def test_a_sweep_leaves_out_the_domains_that_are_named(run, tmp_path):
     outcome = call("train", "--dataset", "./images/", "--test_env", "Pen", *train,
                    "--output_dir", tmp_path / "run")  # fmt: skip
     assert outcome.status == 0, outcome.err
+    assert "Test domains: pen\n" in (tmp_path / "run" / "out.txt").read_text()
     record = json.loads(next((tmp_path / "run" / "results.jsonl").open()))
     assert (record["args"]["dataset"], record["args"]["test_envs"]) == ("images", [2])
     outcome = call("train", "--dataset", "images", "--test_env", "Pencil", *train)

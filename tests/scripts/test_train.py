@@ -41,7 +41,7 @@ def _lasting(records):
 def test_a_run_leaves_domainbeds_files_and_records(folder, tmp_path):
     assert _train(folder, tmp_path, "--test_envs", 1).status == 0
     assert {p.name for p in tmp_path.iterdir()} == {
-        "done", "err.txt", "model.pkl", "out.txt", "results.jsonl", "split.json",
+        "done", "err.txt", "model.pkl", "model_best.pkl", "out.txt", "results.jsonl", "split.json",
     }  # fmt: skip
     records = _records(tmp_path)
     assert [record["step"] for record in records] == [0, 3, 6]
@@ -164,7 +164,7 @@ def test_a_run_of_a_version_that_knew_fewer_flags_is_the_same_run(folder, tmp_pa
     assert (tmp_path / "done").exists()
     outcome = _train(folder, tmp_path, "--precision", "bf16")
     assert outcome.status == 2
-    assert "belongs to a run with --precision fp32, not bf16" in outcome.err
+    assert "belongs to a run with --precision fp32, not with --precision bf16" in outcome.err
 
 
 def test_a_clock_that_goes_backwards_changes_nothing(folder, tmp_path, monkeypatch):

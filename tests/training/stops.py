@@ -1,10 +1,11 @@
-"""Signals that come at a given step, and not a moment sooner or later."""
+"""Things that happen to a run at a given step, and not a moment sooner or later."""
 
 from __future__ import annotations
 
 import signal
 
-from ndcl_domainbed.training.feed import Feed
+from ndcl_domainbed.training.feed import BatchStream
+from ndcl_domainbed.training.loop import Loop
 
 
 def stop_at(*steps, patch=setattr):
@@ -13,13 +14,27 @@ def stop_at(*steps, patch=setattr):
     Steps are counted over all runs. Returns the list of those made, which grows. ``patch`` is
     pytest's ``monkeypatch.setattr`` where this is to end with the test.
     """
-    read, made = Feed.minibatches, []
+    read, made = BatchStream.minibatches, []
 
-    def read_and_stop(feed):
+    def read_and_stop(stream):
         made.append(len(made))
         if made[-1] in steps:
             signal.raise_signal(signal.SIGTERM)
-        return read(feed)
+        return read(stream)
 
-    patch(Feed, "minibatches", read_and_stop)
+    patch(BatchStream, "minibatches", read_and_stop)
     return made
+
+
+def around_update(step, *, before=None, after=None):
+    """Have this process call ``before()`` and ``after()`` around the update of ``step``."""
+    update = Loop._update
+
+    def act_and_update(loop, now):
+        if now == step and before:
+            before()
+        update(loop, now)
+        if now == step and after:
+            after()
+
+    Loop._update = act_and_update

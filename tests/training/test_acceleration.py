@@ -16,7 +16,7 @@ from ndcl_domainbed.errors import InputError, RunFailure
 from ndcl_domainbed.testbed import networks
 from ndcl_domainbed.training import acceleration
 from ndcl_domainbed.training.acceleration import accelerate, explain_compile_failure
-from tests.algorithms.ndcl_cases import ORDINARY, each_variant, make_algorithm, minibatches_of
+from tests.algorithms.ndcl_cases import ORDINARY, make_algorithm, minibatches_of
 from tests.command_line import call
 from tests.testbed.algorithms.battery import with_everything_on
 from tests.testbed.algorithms.building import SHAPE, build, hparams_for, random_minibatches
@@ -24,6 +24,9 @@ from tests.training.runs import lasting, records
 from tests.training.stops import stop_at
 
 CPU = torch.device("cpu")
+KINDS = ("ERM", "NDCL", "DANN", "Fishr", "GINIDG", "MLDG", "SagNet", "VREx")
+"""One algorithm of each kind: plain, paired, adversarial, with gradients by sample, with a loss
+that goes through a network twice, with copies of networks, with several heads, with penalties."""
 
 
 def _built(name, **options):
@@ -35,11 +38,11 @@ def _built(name, **options):
 
 def _trained(algorithm):
     torch.manual_seed(0), np.random.seed(0)
-    return [algorithm.update(random_minibatches(seed=s)) for s in range(3)]
+    return [algorithm.update(random_minibatches(seed=s)) for s in range(2)]
 
 
-@pytest.mark.parametrize("name", registry.algorithm_names())
-def test_every_algorithm_trains_in_bfloat16(name):
+@pytest.mark.parametrize("name", KINDS)
+def test_algorithms_of_every_kind_train_in_bfloat16(name):
     plain, low = _built(name), _built(name, precision="bf16")
     assert list(plain.state_dict()) == list(low.state_dict())
     first, second = _trained(plain)[0], _trained(low)
@@ -61,17 +64,6 @@ def test_bfloat16_is_what_the_networks_compute_in():
     assert torch.equal(features, features.to(torch.bfloat16).float())
     assert not torch.equal(features, plain.featurizer(x))
     torch.testing.assert_close(features, plain.featurizer(x), rtol=0.05, atol=0.05)
-
-
-def test_weights_that_change_between_two_calls_count():
-    low = _built("ERM", precision="bf16")
-    x = torch.randn(4, *SHAPE)
-    before = low.predict(x)
-    with torch.no_grad():
-        low.classifier.weight.zero_()
-        low.classifier.bias.fill_(2.0)
-    assert not torch.equal(before, low.predict(x))
-    assert torch.equal(low.predict(x), torch.full_like(before, 2.0))
 
 
 @pytest.mark.parametrize("options", [{"precision": "bf16"}, {}])
@@ -115,7 +107,7 @@ def test_a_run_in_bfloat16_is_the_same_each_time_and_says_so(tmp_path):
     assert records(tmp_path / "one")[0]["args"]["precision"] == "bf16"
     outcome = call(*FLAGS, "--output_dir", tmp_path / "one")
     assert outcome.status == 2
-    assert "a run with --precision bf16, not fp32" in outcome.err
+    assert "a run with --precision bf16, not with --precision fp32" in outcome.err
 
 
 def test_an_unknown_precision_is_refused(tmp_path):
@@ -159,8 +151,8 @@ def test_a_compiled_run_is_the_run_without_and_can_be_stopped(tmp_path, monkeypa
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("name", registry.algorithm_names())
-def test_every_algorithm_trains_compiled_as_it_does_without(name, monkeypatch):
+@pytest.mark.parametrize("name", ["ERM", "NDCL", "GINIDG"])
+def test_algorithms_train_compiled_as_they_do_without(name, monkeypatch):
     torch._dynamo.reset()
     expected = _trained(_built(name, precision="bf16"))
     graphs = []
@@ -172,30 +164,21 @@ def test_every_algorithm_trains_compiled_as_it_does_without(name, monkeypatch):
         assert values == pytest.approx(others, rel=1e-3, abs=1e-4)
 
 
-@each_variant
-def test_the_losses_of_ndcl_are_compiled_whole_and_are_the_same(variant, monkeypatch):
+@pytest.mark.parametrize(
+    ("variant", "is_real"),
+    [({}, False), ({"space": "feature", "contrast": "supcon"}, False), ({}, True)],
+    ids=["traced", "traced variant", "compiled"],
+)
+def test_the_losses_of_ndcl_are_compiled_whole_and_are_the_same(variant, is_real, monkeypatch):
     torch._dynamo.reset()
-    algorithm = make_algorithm(**variant)
-    twin = copy.deepcopy(algorithm)
     graphs = []
-    _compile_with(monkeypatch, lambda graph, _inputs: graphs.append(graph) or graph.forward)
-    twin.compile_losses()
-    for seed in range(3):
-        minibatches = minibatches_of(*ORDINARY, seed=seed)
-        wanted, found = algorithm.update(minibatches), twin.update(minibatches)
-        assert found == pytest.approx(wanted, rel=1e-6, abs=1e-12)
-        for one, other in zip(algorithm.parameters(), twin.parameters(), strict=True):
-            torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-9)
-    assert len(graphs) == 1
-
-
-@pytest.mark.parametrize("variant", [{}, {"space": "feature", "contrast": "supcon"}])
-def test_what_torch_compiles_of_the_losses_computes_the_same(variant):
-    try:
-        acceleration._check_compiler(CPU)
-    except InputError as error:
-        pytest.skip(str(error))
-    torch._dynamo.reset()
+    if is_real:
+        try:
+            acceleration._check_compiler(CPU)
+        except InputError as error:
+            pytest.skip(str(error))
+    else:
+        _compile_with(monkeypatch, lambda graph, _inputs: graphs.append(graph) or graph.forward)
     algorithm = make_algorithm(**variant)
     twin = copy.deepcopy(algorithm)
     twin.compile_losses()
@@ -205,6 +188,7 @@ def test_what_torch_compiles_of_the_losses_computes_the_same(variant):
         assert found == pytest.approx(wanted, rel=1e-5)
         gradients = [[p.grad for p in one.parameters()] for one in (algorithm, twin)]
         torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-6)
+    assert len(graphs) == (0 if is_real else 1)
 
 
 def test_a_network_that_cannot_be_compiled(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 
 from ndcl_domainbed.training.arguments import TrainArguments
 from ndcl_domainbed.training.callbacks import Callback, UnsuitableAlgorithm
-from ndcl_domainbed.training.loop import train
+from ndcl_domainbed.training.run import train
 
 
 class Counter(Callback):

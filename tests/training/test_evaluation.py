@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ndcl_domainbed.training.evaluation import evaluate
+from ndcl_domainbed.training.evaluation import count_hits, evaluation_mode
 
 
 class _Fixed(torch.nn.Module):
@@ -29,7 +29,8 @@ def test_counts_agree_with_a_loop_over_the_images():
         for i in range(0, 103, 10)
     ]
     model = _Fixed()
-    counts = evaluate(model, batches, 4, torch.device("cpu"))
+    with evaluation_mode(model):
+        counts = count_hits(model, batches, 4, torch.device("cpu"))
     expected = [[0, 0] for _ in range(4)]
     for guess, label in zip(predicted, labels, strict=True):
         expected[label][0] += int(guess == label)
@@ -41,5 +42,5 @@ def test_counts_agree_with_a_loop_over_the_images():
 
 
 def test_an_empty_split_has_no_images():
-    counts = evaluate(_Fixed(), [], 2, torch.device("cpu"))
+    counts = count_hits(_Fixed(), [], 2, torch.device("cpu"))
     assert counts.correct.tolist() == counts.total.tolist() == [0, 0]

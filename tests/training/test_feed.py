@@ -11,38 +11,44 @@ from torch.utils.data import Subset, TensorDataset
 
 from ndcl_domainbed.errors import InputError
 from ndcl_domainbed.training.batches import StepBatches
-from ndcl_domainbed.training.feed import Feed, Item, Source, evaluation_batch_size, plan
+from ndcl_domainbed.training.feed import (
+    BatchStream,
+    Item,
+    RunReader,
+    evaluation_batch_size,
+    plan_tasks,
+)
 from tests.training.noisy_images import NoisyImages
 
 CPU = torch.device("cpu")
 
 
-def _source(splits=((0, 5, 3), range(7)), images=None):
+def _reader(splits=((0, 5, 3), range(7)), images=None, **options):
     images = images or NoisyImages(20)
     domains = [Subset(images, range(9)), Subset(images, range(20))]
-    unlabelled = StepBatches([Subset(images, range(4))], 4, seed=6)
-    return Source(StepBatches(domains, 8, seed=5), unlabelled,
-                  [Subset(images, list(s)) for s in splits], batch_size=3)  # fmt: skip
+    unlabeled = StepBatches([Subset(images, range(4))], 4, seed=6)
+    return RunReader(StepBatches(domains, 8, seed=5), unlabeled,
+                     [Subset(images, list(s)) for s in splits], 3, **options)  # fmt: skip
 
 
-def _items(source, first=0, evaluate_first=False):
-    is_checkpoint = {0: True, 3: True}.get
-    return plan(
-        source, range(first, 5), lambda s: is_checkpoint(s, False), evaluate_first=evaluate_first
-    )
+def _tasks(first=0, evaluate_first=None):
+    return plan_tasks(range(first, 5), {0, 3}.__contains__, evaluate_first)
+
+
+def _stream(reader=None, workers=0, tasks=None):
+    return BatchStream(reader or _reader(), _tasks() if tasks is None else tasks, workers, CPU)
 
 
 def _everything(workers, **options):
     """Return all that a run reads, as the run would ask for it."""
-    source, found = _source(), []
-    evaluate = options.get("evaluate_first", False)
-    with Feed(source, _items(source, **options), workers, CPU) as feed:
-        for step in range(options.get("first", 0), 5):
-            if evaluate:
-                found += [xy for split in range(2) for xy in feed.split(split)]
-            labelled, unlabelled = feed.minibatches()
-            found += [*labelled, unlabelled]
-            evaluate = step in (0, 3)
+    found = []
+    with _stream(workers=workers, tasks=_tasks(**options)) as stream:
+        for task in stream.tasks:
+            if task.is_evaluation:
+                found += [xy for split in range(2) for xy in stream.split(split)]
+            else:
+                labeled, unlabeled = stream.minibatches()
+                found += [*labeled, unlabeled]
     return found
 
 
@@ -59,29 +65,31 @@ def test_loader_processes_do_not_change_what_is_read(workers):
     assert _equal(_everything(0), _everything(workers))
 
 
-def test_a_run_that_goes_on_reads_the_rest():
-    whole, rest = _everything(0), _everything(0, first=4, evaluate_first=True)
+def test_a_resumed_run_reads_the_rest():
+    whole, rest = _everything(0), _everything(0, first=4, evaluate_first=3)
     assert len(rest) == 4 + 3  # the batches of two splits, then those of a step
     assert _equal(rest, whole[-7:])
 
 
 def test_the_order_is_steps_and_at_checkpoints_all_splits():
+    reader = _reader()
     evaluation = [Item(0, 0), Item(1, 0), Item(1, 3), Item(1, 6)]
     steps = [Item(None, step) for step in range(5)]
-    source = _source()
-    assert list(_items(source)) == [*steps[:1], *evaluation, *steps[1:4], *evaluation, steps[4]]
-    assert list(_items(source, 4, evaluate_first=True)) == [*evaluation, steps[4]]
+    items = [item for task in _tasks() for item in reader.items_of(task)]
+    assert items == [*steps[:1], *evaluation, *steps[1:4], *evaluation, steps[4]]
+    items = [item for task in _tasks(4, evaluate_first=3) for item in reader.items_of(task)]
+    assert items == [*evaluation, steps[4]]
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_a_split_is_read_once_and_mixed_but_always_in_the_same_order(in_memory):
     labels = torch.arange(60) // 20
     images = TensorDataset(torch.arange(60.0), labels) if in_memory else NoisyImages(60)
-    source = _source([range(60)], images)
-    source.batch_size = 20
 
-    def read():
-        return [source[Item(0, start)] for start in source.starts(0)]
+    def read(**limit):
+        reader = _reader([range(60)], images, **limit)
+        reader.batch_size = 20
+        return [reader[item] for item in reader.items_of_split(0)]
 
     first = read()
     if in_memory:
@@ -89,12 +97,14 @@ def test_a_split_is_read_once_and_mixed_but_always_in_the_same_order(in_memory):
     assert all(len(y.unique()) == 3 for _, y in first)  # no batch of a single class
     torch.rand(3)
     assert _equal(first, read())
+    (x, y), (last, _) = read(limit=25)
+    assert _equal([(x, y)], first[:1])
+    assert torch.equal(last, first[1][0][:5])
 
 
 def test_an_empty_split_has_no_batches():
-    source = _source([[]])
-    with Feed(source, [], 0, CPU) as feed:
-        assert list(feed.split(0)) == []
+    with _stream(_reader([[]])) as stream:
+        assert list(stream.split(0)) == []
 
 
 def test_large_images_are_evaluated_in_domainbeds_batches():
@@ -110,12 +120,11 @@ class _Broken(NoisyImages):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_error_of_a_loader_process_keeps_its_own_message(workers):
-    source = _source(images=_Broken(20))
     with (
-        Feed(source, _items(source), workers, CPU) as feed,
+        _stream(_reader(images=_Broken(20)), workers) as stream,
         pytest.raises(InputError) as error,
     ):
-        feed.minibatches()
+        stream.minibatches()
     assert str(error.value) == "cannot read the image 7.png.\nReplace it."
 
 
@@ -125,15 +134,14 @@ def test_an_error_of_a_loader_process_keeps_its_own_message(workers):
      EOFError()],
 )  # fmt: skip
 def test_a_broken_connection_to_a_loader_process_is_the_death_of_that(error):
-    source = _source()
-    with Feed(source, _items(source), 1, CPU) as feed:
-        rest, feed._read = feed._read, _raising(error)
+    with _stream(workers=1) as stream:
+        rest, stream._read = stream._read, _raising(error)
         with pytest.raises(RuntimeError, match=r"^DataLoader worker does not answer: "):
-            feed.minibatches()
-        feed._read = rest
-    with Feed(source, [], 0, CPU) as feed, pytest.raises(type(error)):
-        feed._read = _raising(error)
-        feed.minibatches()
+            stream.minibatches()
+        stream._read = rest
+    with _stream(tasks=[]) as stream, pytest.raises(type(error)):
+        stream._read = _raising(error)
+        stream.minibatches()
 
 
 def _raising(error):
@@ -146,25 +154,26 @@ class _Unplugged(NoisyImages):
         raise OSError("the disk was unplugged")
 
 
-def test_an_error_of_the_data_set_is_not_put_down_to_the_loader_process():
-    source = _source(images=_Unplugged(20))
-    with Feed(source, _items(source), 1, CPU) as feed, pytest.raises(OSError, match="unplugged"):
-        feed.minibatches()
+def test_an_error_of_the_dataset_is_not_put_down_to_the_loader_process():
+    with (
+        _stream(_reader(images=_Unplugged(20)), 1) as stream,
+        pytest.raises(OSError, match="unplugged"),
+    ):
+        stream.minibatches()
 
 
 def test_a_loader_process_that_was_killed_is_noticed():
-    source = _source()
     for _ in range(5):
-        with Feed(source, _items(source), 1, CPU) as feed:
-            (process,) = _loader_processes(feed)
+        with _stream(workers=1) as stream:
+            (process,) = _loader_processes(stream)
             os.kill(process, signal.SIGKILL)
             with pytest.raises(RuntimeError, match=r"^DataLoader worker"):
                 for _ in range(5):
-                    feed.minibatches()
+                    stream.minibatches()
 
 
-def _loader_processes(feed):
-    return [worker.pid for worker in feed._read._workers]
+def _loader_processes(stream):
+    return [worker.pid for worker in stream._read._workers]
 
 
 def _runs(pid):
@@ -175,22 +184,21 @@ def _runs(pid):
     return True
 
 
-def test_loader_processes_end_with_the_feed_even_after_an_error_that_is_kept():
-    source = _source(images=_Broken(20))
-    with Feed(source, _items(source), 2, CPU) as feed, pytest.raises(InputError) as error:
-        processes = _loader_processes(feed)
-        feed.minibatches()
+def test_loader_processes_end_with_the_stream_even_after_an_error_that_is_kept():
+    reader = _reader(images=_Broken(20))
+    with _stream(reader, 2) as stream, pytest.raises(InputError) as error:
+        processes = _loader_processes(stream)
+        stream.minibatches()
     assert error.value.__context__ is not None
     assert len(processes) == 2
     assert not any(map(_runs, processes))
 
 
 def test_loader_processes_leave_signals_to_the_run():
-    source = _source()
-    with Feed(source, _items(source), 1, CPU) as feed:
-        feed.minibatches()
+    with _stream(workers=1) as stream:
+        stream.minibatches()
         for number in (signal.SIGTERM, signal.SIGINT):
-            for process in _loader_processes(feed):
+            for process in _loader_processes(stream):
                 os.kill(process, number)
-        assert len(list(feed.split(0))) == 1
-        assert len(list(feed.split(1))) == 3
+        assert len(list(stream.split(0))) == 1
+        assert len(list(stream.split(1))) == 3

@@ -6,13 +6,19 @@ import functools
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
+from torch.utils.data import Subset, TensorDataset
 
-from ndcl_domainbed.training import steps as loop_steps
+from ndcl_domainbed.training.arguments import TrainArguments
+from ndcl_domainbed.training.preparation import loader_workers
 from tests.image_folders import write_images
+from tests.training.noisy_images import NoisyImages
 from tests.training.processes import Command
 from tests.training.runs import assert_same_run
+from tests.training.stops import around_update
 
 FLAGS = ("--steps", 30, "--checkpoint_freq", 3, "--num_workers", 1,
          "--hparams", '{"backbone": "small_cnn", "batch_size": 4}')  # fmt: skip
@@ -35,19 +41,8 @@ def alone(data, tmp_path_factory):
     return run.output_dir
 
 
-def _before_update(step, action):
-    update = loop_steps._Steps._update
-
-    def act_and_update(loop, now):
-        if now == step:
-            action()
-        update(loop, now)
-
-    loop_steps._Steps._update = act_and_update
-
-
 def _cut_image_at(output_dir, path):
-    _before_update(5, lambda: os.truncate(path, 60))
+    around_update(5, before=lambda: os.truncate(path, 60))
 
 
 def test_an_image_that_breaks_during_a_run(data, alone, tmp_path):
@@ -72,7 +67,7 @@ def _kill_loader(output_dir):
         (loader,) = Path(f"/proc/{own}/task/{own}/children").read_text().split()
         os.kill(int(loader), signal.SIGKILL)
 
-    _before_update(8, kill)
+    around_update(8, before=kill)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
@@ -89,3 +84,27 @@ def test_a_loader_process_that_is_killed(data, alone, tmp_path):
     again = Command(tmp_path / "run", "train", "--dataset", data, *FLAGS)
     assert again.status() == 0, again.said
     assert_same_run(tmp_path / "run", alone)
+
+
+@pytest.mark.parametrize(
+    ("cores", "threads", "device", "in_memory", "expected"),
+    [
+        (16, 16, "cpu", False, 8),  # no more than the dataset wants
+        (4, 4, "cpu", False, 4),
+        (4, 1, "cpu", False, 1),  # one of four jobs that share the cores
+        (4, 1, "cuda", False, 4),  # the CPU has nothing else to do
+        (1, 1, "cuda", False, 0),
+        (16, 16, "cpu", True, 0),
+    ],
+)
+def test_as_many_loader_processes_as_the_cores_can_feed(
+    monkeypatch, cores, threads, device, in_memory, expected
+):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    images = TensorDataset(torch.zeros(6, 3), torch.zeros(6)) if in_memory else NoisyImages(6)
+    dataset = SimpleNamespace(train_sets=[Subset(images, range(6))])
+    found = loader_workers(TrainArguments(), dataset, 8, torch.device(device))
+    assert found == expected
+    given = TrainArguments(num_workers=3)
+    assert loader_workers(given, dataset, 8, torch.device(device)) == 3

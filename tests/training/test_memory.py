@@ -11,7 +11,7 @@ import pytest
 FAULTS = """
 import resource, sys
 import torch
-from ndcl_domainbed.training.memory import keep_freed_memory
+from ndcl_domainbed.training.environment import keep_freed_memory
 if sys.argv[1] == "keep" and not keep_freed_memory():
     sys.exit("no glibc")
 def step():

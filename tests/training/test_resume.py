@@ -8,7 +8,6 @@ from tests.image_folders import write_images
 from tests.training.kills import killed_at_each_change, killed_at_random, undisturbed
 from tests.training.runs import assert_same_run
 
-ALGORITHMS = ["ERM", "NDCL", "DANN", "Fishr", "MLDG", "BoDA"]
 TRAIN = (
     "train", "--seed", 7,
     "--hparams", '{"backbone": "small_cnn", "batch_size": 6, "resnet_dropout": 0.1}',
@@ -24,17 +23,17 @@ def _assert_killed_run_is_the_same(folder, algorithm, flags, kills):
     assert attempts >= kills // 2
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_twenty_kills_change_nothing(algorithm, tmp_path):
-    flags = ("--dataset", "Debug28", "--steps", 240, "--checkpoint_freq", 4)
-    _assert_killed_run_is_the_same(tmp_path, algorithm, flags, 20)
+@pytest.mark.parametrize("algorithm", ["ERM", "NDCL"])
+def test_five_kills_change_nothing(algorithm, tmp_path):
+    flags = ("--dataset", "Debug28", "--steps", 80, "--checkpoint_freq", 4)
+    _assert_killed_run_is_the_same(tmp_path, algorithm, flags, 5)
 
 
 def test_kills_of_a_run_with_loader_processes_change_nothing(tmp_path):
     images = write_images(tmp_path / "images", ["ink", "oil", "pen"], ["cup", "hat"], 16)
-    flags = ("--dataset", images, "--steps", 90, "--checkpoint_freq", 3)
+    flags = ("--dataset", images, "--steps", 60, "--checkpoint_freq", 3)
     imbalanced = ("--imbalance", "TotalHeavyTail", "--num_workers", 2)
-    _assert_killed_run_is_the_same(tmp_path, "NDCL", (*flags, *imbalanced), 10)
+    _assert_killed_run_is_the_same(tmp_path, "NDCL", (*flags, *imbalanced), 5)
 
 
 def test_a_kill_at_each_change_of_a_file_changes_nothing(tmp_path):

@@ -6,11 +6,14 @@ import json
 
 import pytest
 
-from ndcl_domainbed import registry
+from imbalance_splits.seeds import seed_hash
+from imbalance_splits.splitting import holdout_split
+from ndcl_domainbed import load_model, registry
+from ndcl_domainbed.backend import get_dataset_class
 from ndcl_domainbed.training.arguments import TrainArguments
-from ndcl_domainbed.training.loop import train
+from ndcl_domainbed.training.run import train
 from tests.testbed.algorithms.battery import with_everything_on
-from tests.training.runs import assert_same_run
+from tests.training.runs import assert_same_run, records
 from tests.training.stops import stop_at
 
 STEPS = 7
@@ -33,6 +36,18 @@ def _arguments(algorithm, output_dir):
     )  # fmt: skip
 
 
+def _assert_the_model_predicts_as_the_run_did(run):
+    """On all images of the target: what depends on a batch gets the batches of the run."""
+    x, y = get_dataset_class("Debug28")("", [0], {})[0].tensors
+    last = records(run)[-1]
+    for split, indices in zip(
+        ("in", "out"), holdout_split(len(y), 0.2, seed_hash(0, 0)), strict=True
+    ):
+        predicted = load_model(run / "model.pkl", "cpu").predict(x[indices]).labels
+        right = (predicted == y[indices]).float().mean().item()
+        assert right == pytest.approx(last[f"env0_{split}_acc"])
+
+
 @pytest.mark.parametrize("algorithm", registry.algorithm_names())
 def test_stops_change_nothing(algorithm, tmp_path, monkeypatch):
     train(_arguments(algorithm, tmp_path / "alone"))
@@ -43,5 +58,14 @@ def test_stops_change_nothing(algorithm, tmp_path, monkeypatch):
         assert stopped.value.code == 143
         assert f"after step {step};" in (tmp_path / "stopped" / "err.txt").read_text()
     train(_arguments(algorithm, tmp_path / "stopped"))
+    _assert_the_model_predicts_as_the_run_did(tmp_path / "stopped")
     assert steps == list(range(STEPS))  # no step was made twice
     assert_same_run(tmp_path / "stopped", tmp_path / "alone")
+
+
+@pytest.mark.parametrize("algorithm", registry.algorithm_names())
+def test_drawn_hyper_parameters_are_plain_values(algorithm):
+    """A safe loader reads them in a model file."""
+    drawn = registry.run_hparams(algorithm, "Debug28", 3, 0)
+    assert drawn != registry.run_hparams(algorithm, "Debug28", 0, 0)
+    assert all(type(value) in (bool, int, float, str) for value in drawn.values())

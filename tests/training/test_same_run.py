@@ -1,4 +1,4 @@
-"""A folder that holds a run already: it is gone on with if it is the same run, else refused."""
+"""A folder that holds a run already: it is resumed if it holds the same run, else refused."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tests.training.runs import assert_same_run, train_shortly
 @pytest.mark.parametrize(
     ("then", "now", "said"),
     [
-        ((), ("--algorithm", "CORAL"), "with --algorithm ERM, not CORAL."),
-        ((), ("--steps", 4), "with --steps 2, not 4."),
-        ((), ("--skip_model_save",), "without --skip_model_save, not with it."),
-        (("--imbalance", "Duality"), (), "with --imbalance Duality, not without it."),
-        ((), ("--test_envs", 0, 1), "with --test_envs 0, not 0 1."),
+        ((), ("--algorithm", "CORAL"), "with --algorithm ERM, not with --algorithm CORAL."),
+        ((), ("--steps", 4), "with --steps 2, not with --steps 4."),
+        ((), ("--skip_model_save",), "without --skip_model_save, not with --skip_model_save."),
+        (("--imbalance", "Duality"), (), "with --imbalance Duality, not without --imbalance."),
+        ((), ("--test_envs", 0, 1), "with --test_envs 0, not with --test_envs 0 1."),
     ],
     ids=["other", "longer", "switch", "left out", "several"],
 )

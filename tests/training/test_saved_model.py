@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from PIL import Image
 
 import ndcl_domainbed
 from imbalance_splits.errors import InputError
+from ndcl_domainbed import registry
 from ndcl_domainbed.diagnostics.saved_run import load_run
 from tests.command_line import call
 from tests.features.commands import CLASSES, write_photos
@@ -38,7 +40,8 @@ def run(request, tmp_path_factory):
 
 
 def test_it_predicts_images_as_the_run_did(run):
-    model = ndcl_domainbed.load_model(run, device="cpu")
+    model = ndcl_domainbed.load_model(run, device="cpu", last=True)
+    assert model.step == 2
     assert model.classes == CLASSES
     assert not model.training
     dataset = load_run(run).dataset
@@ -59,12 +62,99 @@ def test_it_predicts_images_as_the_run_did(run):
     assert torch.equal(model.predict(tensors).probabilities, predictions.probabilities)
 
 
+def test_the_selected_step_is_kept_beside_the_last(tmp_path):
+    """Of a run whose accuracy goes up and down, so that the last step is not the best."""
+    photos = write_photos(tmp_path, per_class=20)
+    hparams = {"backbone": "small_cnn", "batch_size": 4, "lr": 0.03, "image_size": 28}
+    outcome = call(
+        "train", "--dataset", photos, "--steps", 12, "--checkpoint_freq", 1, "--imbalance",
+        "TotalHeavyTail", "--hparams", json.dumps(hparams), "--output_dir", tmp_path / "run",
+    )  # fmt: skip
+    assert outcome.status == 0, outcome.err
+    scores = [r["env1_val_acc"] + r["env2_val_acc"] for r in records(tmp_path / "run")]
+    best = scores.index(max(scores))
+    assert best < 11
+    model = ndcl_domainbed.load_model(tmp_path / "run", "cpu")
+    assert model.step == best
+    counts = json.loads((tmp_path / "run" / "split.json").read_text())["train_counts"]
+    assert model.label_counts.tolist() == list(counts.values())
+    dataset = load_run(tmp_path / "run").dataset
+    found = sorted((photos / dataset.environments[0]).glob("*/*"))
+    subset = dataset.evaluation_sets[0, "in"]
+    right = [
+        int(label) == subset.dataset.targets[index]
+        for index, label in zip(
+            subset.indices, model.predict([found[i] for i in subset.indices]).labels, strict=True
+        )
+    ]
+    assert sum(right) / len(right) == records(tmp_path / "run")[best]["env0_in_acc"]
+    assert ndcl_domainbed.load_model(tmp_path / "run", "cpu", last=True).step == 11
+    (tmp_path / "run" / "model_best.pkl").unlink()
+    assert ndcl_domainbed.load_model(tmp_path / "run", "cpu").step == 11
+
+
+@pytest.mark.parametrize("to_file", [False, True])
+def test_predictions_are_a_csv_of_classes_and_probabilities(run, tmp_path, to_file):
+    image, folder = run.parent / "photos" / "ink" / "hat" / "000.png", run.parent / "photos" / "oil"
+    more = ["--output", tmp_path / "found.csv"] if to_file else []
+    outcome = call("predict", run, image, folder, *more, "--device", "cpu")
+    assert outcome.status == 0, outcome.err
+    text = (tmp_path / "found.csv").read_text() if to_file else outcome.out
+    rows = list(csv.DictReader(text.splitlines()))
+    paths = [image, *sorted(folder.glob("*/*"))]
+    assert [row["image"] for row in rows] == [str(path) for path in paths]
+    predictions = ndcl_domainbed.load_model(run, "cpu").predict(paths)
+    assert [row["class"] for row in rows] == [CLASSES[k] for k in predictions.labels]
+    for row, wanted in zip(rows, predictions.probabilities.tolist(), strict=True):
+        assert [float(row[name]) for name in CLASSES] == pytest.approx(wanted, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [(["nothing.png"], "there is no image or folder nothing.png"),
+     (["."], "has no images in it"), (["broken.png"], "cannot read the image broken.png")],
+)  # fmt: skip
+def test_what_cannot_be_predicted_is_named(run, tmp_path, monkeypatch, images, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".hidden.png").touch()
+    if images == ["broken.png"]:
+        (tmp_path / "broken.png").write_bytes(b"no image")
+    outcome = call("predict", run, *images, "--output", tmp_path / "found.csv")
+    assert outcome.status == 2
+    assert said in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+    assert not (tmp_path / "found.csv").exists()
+
+
+@pytest.mark.parametrize("algorithm", ["ERM", "BSoftmax", "NDCL"])
+def test_domainbeds_recipe_loads_a_model_or_says_what_does(algorithm, tmp_path):
+    assert train_shortly(tmp_path, "--algorithm", algorithm).status == 0
+    saved = torch.load(tmp_path / "model.pkl", weights_only=True)
+
+    def build(hparams):
+        found = registry.get_algorithm_class(algorithm)(
+            saved["model_input_shape"], saved["model_num_classes"], saved["model_num_domains"],
+            hparams,
+        )  # fmt: skip
+        found.load_state_dict(saved["model_dict"])
+        return found
+
+    x = torch.randn(3, *saved["model_input_shape"])
+    expected = ndcl_domainbed.load_model(tmp_path, "cpu", last=True)(x)
+    if algorithm == "BSoftmax":  # it needs the label counts
+        with pytest.raises(InputError, match=r"use ndcl_domainbed\.load_model\(run\)"):
+            build(saved["model_hparams"])
+    else:
+        torch.testing.assert_close(build(saved["model_hparams"]).eval().predict(x), expected)
+
+
 def test_a_file_of_an_earlier_version_takes_tensors_alone(run, tmp_path):
     saved = torch.load(run / "model.pkl", weights_only=True)
     for name in ("model_classes", "model_preprocessing", "model_network"):
         del saved[name]
     torch.save(saved, tmp_path / "old.pkl")
-    old, new = (ndcl_domainbed.load_model(p, "cpu") for p in (tmp_path / "old.pkl", run))
+    files = (tmp_path / "old.pkl", run / "model.pkl")
+    old, new = (ndcl_domainbed.load_model(path, "cpu") for path in files)
     assert old.classes is None
     assert old.transform is None
     inputs = torch.randn(3, *new.input_shape)
@@ -97,7 +187,7 @@ def test_other_weights_of_the_frozen_network_are_refused(frozen_run, where):
         (frozen_run / "results.jsonl").write_text("\n".join(lines) + "\n")
     torch.save(saved, frozen_run / "model.pkl")
     with pytest.raises(InputError) as error:
-        ndcl_domainbed.load_model(frozen_run)
+        ndcl_domainbed.load_model(frozen_run, last=True)
     first, second = str(error.value).splitlines()
     assert "small_cnn with other weights (file w.pth, sha256:0123456789abcdef)" in first
     assert second == "Install or name the weights of that time."

@@ -1,4 +1,4 @@
-"""TensorBoard gets the numbers of every record, each once."""
+"""A log gets the numbers of every record, each once."""
 
 from __future__ import annotations
 
@@ -61,6 +61,31 @@ def test_a_run_that_goes_on_logs_no_step_twice(tmp_path, monkeypatch):
     assert [step for step, _ in logged["training/loss"]] == [0, 3, 6, 7]
     assert call(*FLAGS, "--output_dir", tmp_path, "--no_resume").status == 0
     assert [step for step, _ in _logged(tmp_path)["training/loss"]] == [0, 3, 6, 7]
+
+
+def test_weights_and_biases_offline(tmp_path, monkeypatch):
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    assert call(*FLAGS[:-1], "wandb", "--output_dir", tmp_path / "logged").status == 0
+    assert call(*FLAGS[:-2], "--output_dir", tmp_path / "plain").status == 0
+    logged = lasting(tmp_path / "logged")
+    for record in logged:
+        record["args"]["log"] = None
+    assert logged == lasting(tmp_path / "plain")
+    (path,) = (tmp_path / "logged" / "wandb").glob("offline-run-*/*.wandb")
+    content = path.read_bytes()
+    assert b"training/loss" in content and b"accuracy/env0_in" in content
+    for record in records(tmp_path / "logged"):
+        assert repr(record["loss"])[:10].encode() in content
+
+
+def test_without_weights_and_biases_the_error_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    outcome = call(*FLAGS[:-1], "wandb", "--output_dir", tmp_path)
+    assert outcome.status == 2
+    said = "--log wandb needs Weights & Biases: pip install 'ndcl-domainbed[wandb]'"
+    assert outcome.err == f"error: {said}\n"
 
 
 def test_without_tensorboard_the_error_says_how_to_get_it(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ import torchvision.transforms  # noqa: F401
 
 from ndcl_domainbed import registry
 from ndcl_domainbed.scripts import train  # noqa: F401
-from ndcl_domainbed.training import loop  # noqa: F401
+from ndcl_domainbed.training import run  # noqa: F401
 
 torch.set_num_threads(1)
 registry.algorithm_names()

@@ -21,7 +21,7 @@ from imbalance_splits.errors import InputError
 from ndcl_domainbed import registry
 from ndcl_domainbed.diagnostics.figures import new_figure, run_style
 from ndcl_domainbed.diagnostics.findings import Findings, Request
-from ndcl_domainbed.hparams import VECTORS
+from ndcl_domainbed.hparams import VECTORS, is_frozen
 from ndcl_domainbed.results.details import class_accuracies
 from ndcl_domainbed.results.identity import identity, is_whole
 from ndcl_domainbed.results.names import METRIC_TITLES
@@ -122,7 +122,7 @@ def variant_name(args: dict[str, Any]) -> str:
     """Return the variant that a run is of; its network is that of all runs, and no change."""
     algorithm, changes = args["algorithm"], parse_hparams(args.get("hparams"))
     defaults = getattr(registry.get_algorithm_class(algorithm), "HPARAMS", {})
-    dataset = VECTORS if changes.get("frozen") else args["dataset"]
+    dataset = VECTORS if is_frozen(changes) else args["dataset"]
     parts = [
         f"{key}={int(value) if isinstance(value, float) and value.is_integer() else value}"
         for key, value in sorted(changes.items())

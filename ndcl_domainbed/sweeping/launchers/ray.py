@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import socket
-import threading
-import time
 from argparse import Namespace, _ArgumentGroup
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -34,9 +31,6 @@ OF_THIS_MACHINE = (None, "local")
 
 ANSWER = 10.0
 """Seconds in which a cluster must answer."""
-
-SILENCE = 30.0
-"""Seconds without an answer after which a cluster is lost; after 60 Ray ends the process itself."""
 
 
 def add_flags(group: _ArgumentGroup) -> None:
@@ -69,7 +63,7 @@ def launch(jobs: Sequence[Job], options: Namespace) -> bool:
     """
     ray = connect(options.ray_address)
     try:
-        found = resources(ray)
+        found = ray.cluster_resources()
         gpus = float(found.get("GPU", 0) > 0) if options.ray_gpus is None else options.ray_gpus
         if options.ray_address in OF_THIS_MACHINE:  # a cluster may get larger machines
             check_room(found, options.ray_cpus, gpus)
@@ -157,76 +151,26 @@ def hand_out(
     """
     to_do = list(reversed(jobs))
     handed: dict[Any, Job] = {}
-    while to_do or handed:
-        found = resources(ray)  # also with --jobs: it tells that the cluster is still there
-        room = options.jobs or 2 * max(1, int(found.get("CPU", 1)) // options.ray_cpus)
-        with fail_if_lost(ray):
+    try:
+        while to_do or handed:
+            cpus = int(ray.cluster_resources().get("CPU", 1))  # none while there is no machine
+            room = options.jobs or 2 * max(1, cpus // options.ray_cpus)
             while to_do and len(handed) < room:
                 job = to_do.pop()
                 display.started(job)
                 reference = task.remote(job, str(Path.cwd()), options.ray_cpus, options.retries)
                 handed[reference] = job
-            ended, _ = ray.wait(list(handed), timeout=1.0)
-            for reference in ended:
+            for reference in ray.wait(list(handed), timeout=1.0)[0]:
                 job = handed.pop(reference)
                 try:
                     ray.get(reference)
                 except ray.exceptions.RayError as error:  # too many machines were lost, say
                     print(f"Ray gave up {job.title()}: {str(error).splitlines()[0]}")
                 display.ended(job, states.read_state(job.folder))
-        display.refresh(list(handed.values()))
-
-
-def resources(ray: Any) -> dict[str, float]:
-    """Return what the machines of the cluster have together. Raises RunFailure if it is lost.
-
-    A cluster without any machine may still get one.
-    """
-    deadline = time.monotonic() + SILENCE
-    while (left := deadline - time.monotonic()) > 0:
-        with fail_if_lost(ray):
-            found = _ask_for_resources(ray, left)
-        if found:
-            return found
-        time.sleep(min(1.0, left))
-    raise loss(f"it has not answered for {SILENCE:g} seconds")
-
-
-def _ask_for_resources(ray: Any, seconds: float) -> dict[str, float]:
-    """Return the cluster's resources; none if it does not answer in time.
-
-    It is asked in a thread: Ray's own call does not return while a cluster does not answer.
-    """
-    answers: queue.SimpleQueue[dict[str, float] | Exception] = queue.SimpleQueue()
-
-    def ask() -> None:
-        try:
-            answers.put(ray.cluster_resources())
-        except Exception as error:
-            answers.put(error)
-
-    threading.Thread(target=ask, daemon=True).start()
-    try:
-        answer = answers.get(timeout=seconds)
-    except queue.Empty:
-        return {}
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
-
-
-@contextlib.contextmanager
-def fail_if_lost(ray: Any) -> Iterator[None]:
-    """Raise RunFailure for what Ray raises in the block when its cluster is lost."""
-    try:
-        yield
+            display.refresh(list(handed.values()))
     except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
-        raise loss(" ".join(str(error).split()) or type(error).__name__) from error
-
-
-def loss(reason: str) -> RunFailure:
-    """Return the error for a cluster that was there and is no longer."""
-    return RunFailure(
-        f"the Ray cluster is lost: {shorten(reason, 200)}\n"
-        "Launch again once there is one: the jobs resume from their last checkpoints."
-    )
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise RunFailure(
+            f"the Ray cluster is lost: {shorten(reason, 200)}\n"
+            "Launch again once there is one: the jobs resume from their last checkpoints."
+        ) from error

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import chain
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from ndcl_domainbed.hparams import (
@@ -24,11 +25,13 @@ from ndcl_domainbed.hparams import (
 from ndcl_domainbed.testbed import networks
 from ndcl_domainbed.testbed.algorithms.base import (
     Algorithm,
-    Minibatch,
+    Minibatches,
+    Shape,
+    Unlabeled,
+    concatenate,
     domain_indices,
-    joined,
-    scalars,
     step,
+    to_floats,
 )
 from ndcl_domainbed.testbed.hparams_registry import SHARED
 
@@ -54,14 +57,10 @@ class _DomainAdversarial(Algorithm):
         "weight_decay_g": SHARED["weight_decay"],
     }
 
-    update_count: torch.Tensor
+    update_count: Tensor
 
     def __init__(
-        self,
-        input_shape: Sequence[int],
-        num_classes: int,
-        num_domains: int,
-        hparams: Mapping[str, Any],
+        self, input_shape: Shape, num_classes: int, num_domains: int, hparams: Mapping[str, Any]
     ) -> None:
         super().__init__(input_shape, num_classes, num_domains, hparams)
         self.register_buffer("update_count", torch.zeros(1, dtype=torch.int64))
@@ -84,35 +83,29 @@ class _DomainAdversarial(Algorithm):
         )
 
     @abstractmethod
-    def discriminator_input(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    def discriminator_input(self, z: Tensor, y: Tensor) -> Tensor:
         """Return what the discriminator sees (B, D) of features (B, D) with labels (B,)."""
 
     @abstractmethod
-    def domain_loss(
-        self, logits: torch.Tensor, domains: torch.Tensor, y: torch.Tensor
-    ) -> torch.Tensor:
+    def domain_loss(self, logits: Tensor, domains: Tensor, y: Tensor) -> Tensor:
         """Return the loss of domain logits (B, M), for samples with class labels (B,)."""
 
-    def update(
-        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
-    ) -> dict[str, float]:
+    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step of one side; the result has its loss, ``disc_loss`` or ``gen_loss``."""
         self.update_count += 1
         d_steps = self.hparams["d_steps_per_g_step"]
         trains_discriminator = int(self.update_count) % (1 + d_steps) < d_steps
-        x, y = joined(minibatches)
+        x, y = concatenate(minibatches)
         z = self.featurizer(x)
         disc_loss = self._discriminator_loss(z, y, domain_indices(minibatches))
         if trains_discriminator:
             step(self.disc_opt, disc_loss)
-            return scalars(disc_loss=disc_loss)
+            return to_floats(disc_loss=disc_loss)
         gen_loss = F.cross_entropy(self.classifier(z), y) - self.hparams["lambda"] * disc_loss
         step(self.gen_opt, gen_loss)
-        return scalars(gen_loss=gen_loss)
+        return to_floats(gen_loss=gen_loss)
 
-    def _discriminator_loss(
-        self, z: torch.Tensor, y: torch.Tensor, domains: torch.Tensor
-    ) -> torch.Tensor:
+    def _discriminator_loss(self, z: Tensor, y: Tensor, domains: Tensor) -> Tensor:
         """Return the loss of telling the domains, with a penalty on its gradient."""
         seen = self.discriminator_input(z, y)
         logits = self.discriminator(seen)
@@ -124,7 +117,7 @@ class _DomainAdversarial(Algorithm):
         (gradient,) = torch.autograd.grad(total, seen, create_graph=True)
         return loss + weight * gradient.pow(2).sum(dim=1).mean()
 
-    def predict(self, x: torch.Tensor) -> torch.Tensor:
+    def predict(self, x: Tensor) -> Tensor:
         """Return the logits (B, K)."""
         return self.classifier(self.featurizer(x))
 
@@ -138,13 +131,11 @@ class DANN(_DomainAdversarial):
     ``class_embeddings`` is there, untrained, for the sake of DomainBed's checkpoints.
     """
 
-    def discriminator_input(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    def discriminator_input(self, z: Tensor, y: Tensor) -> Tensor:
         """Return the features themselves."""
         return z
 
-    def domain_loss(
-        self, logits: torch.Tensor, domains: torch.Tensor, y: torch.Tensor
-    ) -> torch.Tensor:
+    def domain_loss(self, logits: Tensor, domains: Tensor, y: Tensor) -> Tensor:
         """Return the mean cross-entropy over samples."""
         return F.cross_entropy(logits, domains)
 
@@ -160,13 +151,11 @@ class CDANN(_DomainAdversarial):
     number of classes; DomainBed takes the highest label in the minibatches plus one.
     """
 
-    def discriminator_input(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    def discriminator_input(self, z: Tensor, y: Tensor) -> Tensor:
         """Return the features plus the embedding of their class."""
         return z + self.class_embeddings(y)
 
-    def domain_loss(
-        self, logits: torch.Tensor, domains: torch.Tensor, y: torch.Tensor
-    ) -> torch.Tensor:
+    def domain_loss(self, logits: Tensor, domains: Tensor, y: Tensor) -> Tensor:
         """Return the mean over classes of the mean cross-entropies over their samples."""
         num_classes = self.class_embeddings.num_embeddings
         counts = F.one_hot(y, num_classes).sum(dim=0)

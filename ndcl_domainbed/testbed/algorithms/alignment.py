@@ -7,17 +7,18 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from ndcl_domainbed.hparams import NOT_NEGATIVE, Hparam, power_uniform
-from ndcl_domainbed.testbed.algorithms.base import Minibatch, mean, scalars, step
+from ndcl_domainbed.testbed.algorithms.base import Minibatches, Unlabeled, mean, step, to_floats
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
 MMD_GAMMAS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 """γ of each Gaussian kernel exp(-γ|u - v|²) in the sum."""
 
 
-def coral_distance(features: Sequence[torch.Tensor]) -> torch.Tensor:
+def coral_distance(features: Sequence[Tensor]) -> Tensor:
     """Return how far domains' features (n_d, D) differ in their first two moments.
 
     The mean over all pairs of domains of the mean squared difference of their means (over D
@@ -35,20 +36,20 @@ def coral_distance(features: Sequence[torch.Tensor]) -> torch.Tensor:
     return _mean_over_pairs(means) + _mean_over_pairs(covariances)
 
 
-def _mean_over_pairs(values: Sequence[torch.Tensor]) -> torch.Tensor:
+def _mean_over_pairs(values: Sequence[Tensor]) -> Tensor:
     """Return the mean, over all pairs of tensors and all entries, of the squared differences."""
     stacked = torch.stack(list(values))
     # Σ_{i<j} |v_i - v_j|² = M Σ_i |v_i - v̄|²
     return (stacked - stacked.mean(dim=0)).pow(2).mean() * (2 * len(values) / (len(values) - 1))
 
 
-def squared_distances(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     """Return |u|² + |v|² - 2uv of the rows of ``a`` (n, D) and ``b`` (m, D), (n, m), >= 0."""
     lengths_a, lengths_b = a.pow(2).sum(dim=1), b.pow(2).sum(dim=1)
     return (lengths_a[:, None] + lengths_b - 2 * a @ b.T).clamp(min=0)
 
 
-def mean_discrepancy(features: Sequence[torch.Tensor], gammas: Sequence[float]) -> torch.Tensor:
+def mean_discrepancy(features: Sequence[Tensor], gammas: Sequence[float]) -> Tensor:
     """Return the squared maximum mean discrepancy, averaged over all pairs of domains.
 
     For domains a and b it is mean k(u, u') - 2 mean k(u, v) + mean k(v, v') over the rows u, u' of
@@ -70,7 +71,7 @@ def mean_discrepancy(features: Sequence[torch.Tensor], gammas: Sequence[float]) 
     return (within[:, None] + within - 2 * means).sum() / (count * (count - 1))
 
 
-def discrepancy(a: torch.Tensor, b: torch.Tensor, gammas: Sequence[float]) -> torch.Tensor:
+def discrepancy(a: Tensor, b: Tensor, gammas: Sequence[float]) -> Tensor:
     """Return :func:`mean_discrepancy` of two samples (n, D) and (m, D)."""
     return mean_discrepancy([a, b], gammas)
 
@@ -84,12 +85,10 @@ class _Alignment(ERM):
 
     @staticmethod
     @abstractmethod
-    def distance(features: Sequence[torch.Tensor]) -> torch.Tensor:
+    def distance(features: Sequence[Tensor]) -> Tensor:
         """Return the distance between the features (n_d, D) of the domains."""
 
-    def update(
-        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
-    ) -> dict[str, float]:
+    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step on the mean of the domains' cross-entropies plus the penalty.
 
         ``loss`` in the result is the cross-entropy alone, ``penalty`` is without its weight.
@@ -99,7 +98,7 @@ class _Alignment(ERM):
         loss = mean([F.cross_entropy(f, y) for f, (_, y) in zip(logits, minibatches, strict=True)])
         penalty = self.distance(features)
         step(self.optimizer, loss + self.hparams["mmd_gamma"] * penalty)
-        return scalars(loss=loss, penalty=penalty)
+        return to_floats(loss=loss, penalty=penalty)
 
 
 class CORAL(_Alignment):
@@ -114,7 +113,7 @@ class CORAL(_Alignment):
     """
 
     @staticmethod
-    def distance(features: Sequence[torch.Tensor]) -> torch.Tensor:
+    def distance(features: Sequence[Tensor]) -> Tensor:
         """Return :func:`coral_distance`."""
         return coral_distance(features)
 
@@ -129,6 +128,6 @@ class MMD(_Alignment):
     """
 
     @staticmethod
-    def distance(features: Sequence[torch.Tensor]) -> torch.Tensor:
+    def distance(features: Sequence[Tensor]) -> Tensor:
         """Return :func:`mean_discrepancy` with seven bandwidths."""
         return mean_discrepancy(features, MMD_GAMMAS)

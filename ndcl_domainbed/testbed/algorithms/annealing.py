@@ -1,4 +1,4 @@
-"""Penalties that are switched on after a while."""
+"""Penalties that are switched on after a number of updates."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 
 class AnnealedPenalty(torch.nn.Module):
     """Mixin of an algorithm whose penalty gets its weight after a number of updates.
 
-    It keeps the number of updates made in the buffer ``update_count`` (1,). At the switch the
-    optimizer starts afresh, because its moments were those of another objective.
+    The buffer ``update_count`` (1,) counts the updates. At the switch the optimizer is replaced,
+    because its moments were those of another objective.
     """
 
-    update_count: torch.Tensor
+    update_count: Tensor
     optimizer: torch.optim.Optimizer
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -25,9 +26,9 @@ class AnnealedPenalty(torch.nn.Module):
     def penalty_is_on(
         self, anneal_iters: float, new_optimizer: Callable[[], torch.optim.Optimizer]
     ) -> bool:
-        """Count an update, renew the optimizer if it is the switch, tell if the weight counts.
+        """Count an update, replace the optimizer at the switch, return whether the weight counts.
 
-        To be called first in ``update``, when reading the counter does not wait for a device.
+        Call it first in ``update``, when reading the counter does not wait for a device.
         """
         updates = int(self.update_count)
         self.update_count += 1

@@ -7,11 +7,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
 from ndcl_domainbed.hparams import Hparam
 
-Minibatch = tuple[torch.Tensor, torch.Tensor]
+Minibatch = tuple[Tensor, Tensor]
 """Images (n_d, …) and labels (n_d,) of one training domain."""
+
+Minibatches = Sequence[Minibatch]
+"""A minibatch of each training domain, in domain order."""
+
+Unlabeled = Sequence[Tensor] | None
+"""Images of the test domains, for domain adaptation."""
+
+Shape = Sequence[int]
+"""The shape of one input: (C, H, W) of an image, (D,) of a vector."""
 
 
 class Algorithm(torch.nn.Module, ABC):
@@ -28,27 +38,21 @@ class Algorithm(torch.nn.Module, ABC):
     """The algorithm's own hyper-parameters, and its own values of the shared ones."""
 
     def __init__(
-        self,
-        input_shape: Sequence[int],
-        num_classes: int,
-        num_domains: int,
-        hparams: Mapping[str, Any],
+        self, input_shape: Shape, num_classes: int, num_domains: int, hparams: Mapping[str, Any]
     ) -> None:
         super().__init__()
         self.hparams = hparams
 
     @abstractmethod
-    def update(
-        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
-    ) -> dict[str, float]:
+    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one training step on one minibatch per domain; return scalars for the record."""
 
     @abstractmethod
-    def predict(self, x: torch.Tensor) -> torch.Tensor:
+    def predict(self, x: Tensor) -> Tensor:
         """Return the logits (B, K) of a batch of inputs."""
 
 
-def scalars(**values: torch.Tensor | float) -> dict[str, float]:
+def to_floats(**values: Tensor | float) -> dict[str, float]:
     """Return tensors with one element each (and numbers) as Python numbers.
 
     All tensors are copied from their device together, so there is one synchronization.
@@ -59,28 +63,28 @@ def scalars(**values: torch.Tensor | float) -> dict[str, float]:
     return {k: found[k] if torch.is_tensor(v) else v for k, v in values.items()}
 
 
-def joined(minibatches: Sequence[Minibatch]) -> Minibatch:
+def concatenate(minibatches: Minibatches) -> Minibatch:
     """Return the minibatches of all domains as one, in domain order."""
     return torch.cat([x for x, _ in minibatches]), torch.cat([y for _, y in minibatches])
 
 
-def sizes(minibatches: Sequence[Minibatch]) -> list[int]:
+def batch_sizes(minibatches: Minibatches) -> list[int]:
     """Return how many samples each domain has in the minibatches."""
     return [len(y) for _, y in minibatches]
 
 
-def domain_indices(minibatches: Sequence[Minibatch]) -> torch.Tensor:
-    """Return the index of the domain of each sample of :func:`joined`, int64 (B,)."""
+def domain_indices(minibatches: Minibatches) -> Tensor:
+    """Return the index of the domain of each sample of :func:`concatenate`, int64 (B,)."""
     labels = [y for _, y in minibatches]
     return torch.cat([y.new_full((len(y),), domain) for domain, y in enumerate(labels)])
 
 
-def mean(values: Sequence[torch.Tensor]) -> torch.Tensor:
+def mean(values: Sequence[Tensor]) -> Tensor:
     """Return the mean of tensors of one shape."""
     return torch.stack(list(values)).mean(dim=0)
 
 
-def step(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
+def step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
     """Make one step of ``optimizer`` down the gradient of ``loss``."""
     optimizer.zero_grad()
     loss.backward()

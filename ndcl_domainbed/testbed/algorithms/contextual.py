@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ndcl_domainbed.hparams import SHARE, Hparam, by_dataset, choice, integer, power_uniform
 from ndcl_domainbed.testbed import networks
 from ndcl_domainbed.testbed.algorithms.base import (
     Algorithm,
-    Minibatch,
-    joined,
-    scalars,
-    sizes,
+    Minibatches,
+    Shape,
+    Unlabeled,
+    batch_sizes,
+    concatenate,
     step,
+    to_floats,
 )
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
@@ -41,14 +43,10 @@ class MTL(Algorithm):
         "as_published": Hparam(True),
     }
 
-    embeddings: torch.Tensor
+    embeddings: Tensor
 
     def __init__(
-        self,
-        input_shape: Sequence[int],
-        num_classes: int,
-        num_domains: int,
-        hparams: Mapping[str, Any],
+        self, input_shape: Shape, num_classes: int, num_domains: int, hparams: Mapping[str, Any]
     ) -> None:
         super().__init__(input_shape, num_classes, num_domains, hparams)
         self.featurizer = networks.Featurizer(input_shape, self.hparams)
@@ -64,9 +62,7 @@ class MTL(Algorithm):
             weight_decay=self.hparams["weight_decay"],
         )
 
-    def update(
-        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
-    ) -> dict[str, float]:
+    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step on the sum of the domains' cross-entropies."""
         share = self.hparams["mtl_ema"]
         losses, embeddings = [], []
@@ -78,14 +74,14 @@ class MTL(Algorithm):
         self.embeddings.copy_(torch.stack(embeddings))
         loss = torch.stack(losses).sum()
         step(self.optimizer, loss)
-        return scalars(loss=loss)
+        return to_floats(loss=loss)
 
-    def predict(self, x: torch.Tensor) -> torch.Tensor:
+    def predict(self, x: Tensor) -> Tensor:
         """Return the logits (B, K) of a batch from one domain."""
         z = self.featurizer(x)
         return self._logits(z, z.mean(dim=0))
 
-    def _logits(self, z: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+    def _logits(self, z: Tensor, embedding: Tensor) -> Tensor:
         rows = embedding.expand_as(z) if self.as_published else torch.randn_like(z)
         return self.classifier(torch.cat([z, rows], dim=1))
 
@@ -114,7 +110,7 @@ class _ContextNet(nn.Module):
             nn.Conv2d(64, 1, 5, padding=2),
         )
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         return self.context_net(x)
 
 
@@ -146,11 +142,7 @@ class ARM(ERM):
     }
 
     def __init__(
-        self,
-        input_shape: Sequence[int],
-        num_classes: int,
-        num_domains: int,
-        hparams: Mapping[str, Any],
+        self, input_shape: Shape, num_classes: int, num_domains: int, hparams: Mapping[str, Any]
     ) -> None:
         channels, *size = input_shape
         more = 1 if size else _CONTEXT
@@ -159,18 +151,16 @@ class ARM(ERM):
         self.context_net.requires_grad_(bool(self.hparams.get("as_published", False)))
         self.optimizer = self._adam([p for p in self.parameters() if p.requires_grad])
 
-    def update(
-        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
-    ) -> dict[str, float]:
+    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step on the mean cross-entropy of all samples, each in its domain's context."""
-        x, y = joined(minibatches)
-        contexts = self.context_net(x).split(sizes(minibatches))
+        x, y = concatenate(minibatches)
+        contexts = self.context_net(x).split(batch_sizes(minibatches))
         context = torch.cat([c.mean(dim=0, keepdim=True).expand_as(c) for c in contexts])
         loss = F.cross_entropy(self.network(torch.cat([x, context], dim=1)), y)
         step(self.optimizer, loss)
-        return scalars(loss=loss)
+        return to_floats(loss=loss)
 
-    def predict(self, x: torch.Tensor) -> torch.Tensor:
+    def predict(self, x: Tensor) -> Tensor:
         """Return the logits (B, K) of a batch from one domain."""
         support = self.hparams["batch_size"]
         size = support if len(x) % support == 0 else len(x)

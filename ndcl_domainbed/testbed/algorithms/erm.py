@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from ndcl_domainbed.testbed import networks
-from ndcl_domainbed.testbed.algorithms.base import Algorithm, Minibatch, joined, scalars, step
+from ndcl_domainbed.testbed.algorithms.base import (
+    Algorithm,
+    Minibatches,
+    Shape,
+    Unlabeled,
+    concatenate,
+    step,
+    to_floats,
+)
 
 
 class ERM(Algorithm):
@@ -22,11 +31,7 @@ class ERM(Algorithm):
     """
 
     def __init__(
-        self,
-        input_shape: Sequence[int],
-        num_classes: int,
-        num_domains: int,
-        hparams: Mapping[str, Any],
+        self, input_shape: Shape, num_classes: int, num_domains: int, hparams: Mapping[str, Any]
     ) -> None:
         super().__init__(input_shape, num_classes, num_domains, hparams)
         self.featurizer = networks.Featurizer(input_shape, self.hparams)
@@ -36,21 +41,19 @@ class ERM(Algorithm):
         self.network = torch.nn.Sequential(self.featurizer, self.classifier)
         self.optimizer: torch.optim.Optimizer = self._adam(self.network.parameters())
 
-    def _adam(self, parameters: Iterable[torch.Tensor], lr: str = "lr") -> torch.optim.Adam:
+    def _adam(self, parameters: Iterable[Tensor], lr: str = "lr") -> torch.optim.Adam:
         """Return a new Adam whose learning rate is the hyper-parameter ``lr``."""
         return torch.optim.Adam(
             parameters, lr=self.hparams[lr], weight_decay=self.hparams["weight_decay"]
         )
 
-    def update(
-        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
-    ) -> dict[str, float]:
+    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step on the mean cross-entropy of all samples."""
-        x, y = joined(minibatches)
+        x, y = concatenate(minibatches)
         loss = F.cross_entropy(self.predict(x), y)
         step(self.optimizer, loss)
-        return scalars(loss=loss)
+        return to_floats(loss=loss)
 
-    def predict(self, x: torch.Tensor) -> torch.Tensor:
+    def predict(self, x: Tensor) -> Tensor:
         """Return the logits (B, K)."""
         return self.network(x)

@@ -6,16 +6,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
 
 from ndcl_domainbed.hparams import BELOW_ONE, NOT_NEGATIVE, Hparam, integer, power_uniform, uniform
 from ndcl_domainbed.testbed.algorithms.annealing import AnnealedPenalty
-from ndcl_domainbed.testbed.algorithms.base import Minibatch, joined, scalars, sizes, step
+from ndcl_domainbed.testbed.algorithms.base import (
+    Minibatches,
+    Shape,
+    Unlabeled,
+    batch_sizes,
+    concatenate,
+    step,
+    to_floats,
+)
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
 
-def linear_variances(errors: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+def linear_variances(errors: Tensor, z: Tensor) -> Tensor:
     """Return the variances (K·D + K,) of a linear classifier's gradients over n samples.
 
     For cross-entropy the gradient of a sample is e zᵀ for the weights and e for the biases, with
@@ -30,17 +39,13 @@ def linear_variances(errors: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
     return torch.cat([of_weights.flatten(), errors.var(dim=0, correction=0)])
 
 
-def _per_sample_gradients(
-    classifier: torch.nn.Module, z: torch.Tensor, y: torch.Tensor
-) -> torch.Tensor:
+def _per_sample_gradients(classifier: torch.nn.Module, z: Tensor, y: Tensor) -> Tensor:
     """Return the gradients (n, P) of each sample's cross-entropy for all parameters."""
 
-    def loss(
-        parameters: dict[str, torch.Tensor], features: torch.Tensor, label: torch.Tensor
-    ) -> torch.Tensor:
+    def loss(parameters: dict[str, Tensor], features: Tensor, label: Tensor) -> Tensor:
         return F.cross_entropy(functional_call(classifier, parameters, (features,)), label)
 
-    parameters: dict[str, torch.Tensor] = dict(classifier.named_parameters())
+    parameters: dict[str, Tensor] = dict(classifier.named_parameters())
     gradients = vmap(grad(loss), in_dims=(None, 0, 0))(parameters, z, y)
     return torch.cat([gradients[name].flatten(1) for name in parameters], dim=1)
 
@@ -65,37 +70,29 @@ class Fishr(AnnealedPenalty, ERM):
     }
 
     def __init__(
-        self,
-        input_shape: Sequence[int],
-        num_classes: int,
-        num_domains: int,
-        hparams: Mapping[str, Any],
+        self, input_shape: Shape, num_classes: int, num_domains: int, hparams: Mapping[str, Any]
     ) -> None:
         super().__init__(input_shape, num_classes, num_domains, hparams)
         size = sum(parameter.numel() for parameter in self.classifier.parameters())
         self.smoothed = torch.zeros(num_domains, size)
 
-    def update(
-        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
-    ) -> dict[str, float]:
+    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step; ``nll`` is the cross-entropy, ``penalty`` is without its weight."""
         is_on = self.penalty_is_on(
             self.hparams["penalty_anneal_iters"],
             lambda: self._adam(self.network.parameters()),
         )
-        x, y = joined(minibatches)
+        x, y = concatenate(minibatches)
         z = self.featurizer(x)
         logits = self.classifier(z)
         with torch.set_grad_enabled(is_on):
-            penalty = self.penalty(logits, z, y, sizes(minibatches))
+            penalty = self.penalty(logits, z, y, batch_sizes(minibatches))
         nll = F.cross_entropy(logits, y)
         loss = nll + self.hparams["lambda"] * penalty if is_on else nll
         step(self.optimizer, loss)
-        return scalars(loss=loss, nll=nll, penalty=penalty)
+        return to_floats(loss=loss, nll=nll, penalty=penalty)
 
-    def penalty(
-        self, logits: torch.Tensor, z: torch.Tensor, y: torch.Tensor, sizes: Sequence[int]
-    ) -> torch.Tensor:
+    def penalty(self, logits: Tensor, z: Tensor, y: Tensor, sizes: Sequence[int]) -> Tensor:
         """Return how far the smoothed variances of the domains differ; advances them."""
         share = 1 - self.hparams["ema"]
         errors = logits.softmax(dim=1) - F.one_hot(y, logits.shape[1])
@@ -105,7 +102,7 @@ class Fishr(AnnealedPenalty, ERM):
         self.smoothed = smoothed.detach()
         return (smoothed - smoothed.mean(dim=0)).square().mean() / share**2
 
-    def _variances(self, errors: torch.Tensor, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    def _variances(self, errors: Tensor, z: Tensor, y: Tensor) -> Tensor:
         """Return the variances (P,) of the classifier's gradients over the samples of a domain."""
         if isinstance(self.classifier, torch.nn.Linear):
             return linear_variances(errors, z)

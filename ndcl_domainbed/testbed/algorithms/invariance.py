@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from ndcl_domainbed.hparams import NOT_NEGATIVE, Hparam, integer, power_uniform
 from ndcl_domainbed.testbed.algorithms.annealing import AnnealedPenalty
-from ndcl_domainbed.testbed.algorithms.base import Minibatch, joined, mean, scalars, sizes, step
+from ndcl_domainbed.testbed.algorithms.base import (
+    Minibatches,
+    Unlabeled,
+    batch_sizes,
+    concatenate,
+    mean,
+    step,
+    to_floats,
+)
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
 
 class _RiskInvariance(AnnealedPenalty, ERM):
     """One forward pass of all domains, and an optimizer that is renewed at the switch."""
 
-    def domain_logits(
-        self, minibatches: Sequence[Minibatch]
-    ) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    def domain_logits(self, minibatches: Minibatches) -> list[tuple[Tensor, Tensor]]:
         """Return the logits (n_d, K) and labels (n_d,) of each domain, from a joint forward."""
-        x, _ = joined(minibatches)
-        parts = self.predict(x).split(sizes(minibatches))
+        x, _ = concatenate(minibatches)
+        parts = self.predict(x).split(batch_sizes(minibatches))
         return [(f, y) for f, (_, y) in zip(parts, minibatches, strict=True)]
 
     def penalty_weight(self, name: str) -> float:
@@ -34,7 +40,7 @@ class _RiskInvariance(AnnealedPenalty, ERM):
         return float(self.hparams[f"{name}_lambda"]) if is_on else 1.0
 
 
-def scale_derivative(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+def scale_derivative(logits: Tensor, y: Tensor) -> Tensor:
     """Return d/ds of the mean cross-entropy of s·logits at s = 1; zero for no samples.
 
     ``logits`` are (n, K), ``y`` (n,). Differentiable in the logits.
@@ -67,9 +73,7 @@ class IRM(_RiskInvariance):
         ),
     }
 
-    def update(
-        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
-    ) -> dict[str, float]:
+    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step; ``nll`` and ``penalty`` (without its weight) are means over domains."""
         weight = self.penalty_weight("irm")
         outputs = self.domain_logits(minibatches)
@@ -82,7 +86,7 @@ class IRM(_RiskInvariance):
         )
         loss = nll + weight * penalty
         step(self.optimizer, loss)
-        return scalars(loss=loss, nll=nll, penalty=penalty)
+        return to_floats(loss=loss, nll=nll, penalty=penalty)
 
 
 class VREx(_RiskInvariance):
@@ -102,9 +106,7 @@ class VREx(_RiskInvariance):
         ),
     }
 
-    def update(
-        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
-    ) -> dict[str, float]:
+    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step.
 
         In the result ``nll`` is the risk of the last domain, as DomainBed logs it, and
@@ -117,4 +119,4 @@ class VREx(_RiskInvariance):
         penalty = (risks - nll).pow(2).mean()
         loss = nll + weight * penalty
         step(self.optimizer, loss)
-        return scalars(loss=loss, nll=risks[-1], mean_nll=nll, penalty=penalty)
+        return to_floats(loss=loss, nll=risks[-1], mean_nll=nll, penalty=penalty)

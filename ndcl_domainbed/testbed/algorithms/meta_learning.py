@@ -6,13 +6,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from ndcl_domainbed.hparams import AT_LEAST_ONE, NOT_NEGATIVE, Hparam, choice, power_uniform
 from ndcl_domainbed.testbed import networks
-from ndcl_domainbed.testbed.algorithms.base import Algorithm, Minibatch, scalars, step
+from ndcl_domainbed.testbed.algorithms.base import (
+    Algorithm,
+    Minibatch,
+    Minibatches,
+    Shape,
+    Unlabeled,
+    step,
+    to_floats,
+)
 from ndcl_domainbed.testbed.algorithms.erm import ERM
-from ndcl_domainbed.testbed.networks.whole import WholeNetwork
+from ndcl_domainbed.testbed.networks.featurizer import WholeNetwork
 
 
 class MLDG(ERM):
@@ -37,13 +46,11 @@ class MLDG(ERM):
         "n_meta_test": Hparam(2, choice([1, 2]), within=AT_LEAST_ONE),
     }
 
-    def update(
-        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
-    ) -> dict[str, float]:
+    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step; ``loss`` is Σ (risk of i + β · risk of j after the inner step)/M."""
         parameters = list(self.network.parameters())
         count, beta = len(minibatches), self.hparams["mldg_beta"]
-        gradients: list[torch.Tensor] = []
+        gradients: list[Tensor] = []
         losses = []
         for i, j in self._pairs(count):
             size = min(len(minibatches[i][1]), len(minibatches[j][1]))
@@ -61,7 +68,7 @@ class MLDG(ERM):
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
         self.optimizer.step()
-        return scalars(loss=torch.stack(losses).sum() / count)
+        return to_floats(loss=torch.stack(losses).sum() / count)
 
     def _pairs(self, count: int) -> list[tuple[int, int]]:
         """Return (meta-train, meta-test) pairs; each meta-train domain occurs once."""
@@ -72,10 +79,10 @@ class MLDG(ERM):
 
     def _after_inner_step(
         self,
-        parameters: Sequence[torch.Tensor],
-        gradients: Sequence[torch.Tensor],
+        parameters: Sequence[Tensor],
+        gradients: Sequence[Tensor],
         minibatch: Minibatch,
-    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Return the risk after one step of a fresh Adam, and its gradient there.
 
         The network makes the step itself, and is set back.
@@ -94,13 +101,13 @@ class MLDG(ERM):
         return loss, found
 
 
-def _add(totals: Sequence[torch.Tensor], tensors: Sequence[torch.Tensor]) -> None:
+def _add(totals: Sequence[Tensor], tensors: Sequence[Tensor]) -> None:
     """Add ``tensors`` to ``totals``, in place."""
     for total, tensor in zip(totals, tensors, strict=True):
         total.add_(tensor)
 
 
-def _gradients(loss: torch.Tensor, parameters: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+def _gradients(loss: Tensor, parameters: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Return the gradient with respect to each parameter, zero where there is none."""
     return torch.autograd.grad(loss, parameters, materialize_grads=True)
 
@@ -111,7 +118,7 @@ class Fish(Algorithm):
     Shi, Seely, Torr, Siddharth, Hannun, Usunier & Synnaeve, "Gradient Matching for Domain
     Generalization", ICLR 2022, arXiv:2104.09937, Algorithm 1.
 
-    An inner Adam, whose moments go on from update to update, makes one step per domain, in domain
+    An inner Adam, whose moments carry over between updates, makes one step per domain, in domain
     order; the weights then move the share ``meta_lr`` of the way that it went. So do the running
     statistics of batch normalization.
     """
@@ -121,11 +128,7 @@ class Fish(Algorithm):
     }
 
     def __init__(
-        self,
-        input_shape: Sequence[int],
-        num_classes: int,
-        num_domains: int,
-        hparams: Mapping[str, Any],
+        self, input_shape: Shape, num_classes: int, num_domains: int, hparams: Mapping[str, Any]
     ) -> None:
         super().__init__(input_shape, num_classes, num_domains, hparams)
         featurizer = networks.Featurizer(input_shape, self.hparams)
@@ -139,9 +142,7 @@ class Fish(Algorithm):
             weight_decay=self.hparams["weight_decay"],
         )
 
-    def update(
-        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
-    ) -> dict[str, float]:
+    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step; ``loss`` is the risk of the last domain before its inner step."""
         moving = [t for t in self.network.state_dict().values() if t.is_floating_point()]
         starts = [tensor.clone() for tensor in moving]
@@ -150,8 +151,8 @@ class Fish(Algorithm):
             step(self.optimizer_inner, loss)
         for tensor, start in zip(moving, starts, strict=True):
             tensor.copy_(torch.lerp(start, tensor, self.hparams["meta_lr"]))
-        return scalars(loss=loss)
+        return to_floats(loss=loss)
 
-    def predict(self, x: torch.Tensor) -> torch.Tensor:
+    def predict(self, x: Tensor) -> Tensor:
         """Return the logits (B, K)."""
         return self.network(x)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from ndcl_domainbed.hparams import POSITIVE, Hparam, power_uniform
-from ndcl_domainbed.testbed.algorithms.base import Minibatch, mean, scalars, step
+from ndcl_domainbed.testbed.algorithms.base import (
+    Minibatch,
+    Minibatches,
+    Unlabeled,
+    mean,
+    step,
+    to_floats,
+)
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
 
@@ -30,9 +37,7 @@ class Mixup(ERM):
         "mixup_alpha": Hparam(0.2, power_uniform(10, -1, 1), within=POSITIVE)
     }
 
-    def update(
-        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
-    ) -> dict[str, float]:
+    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step on the mean over pairs of the mixed cross-entropies."""
         order = torch.randperm(len(minibatches)).tolist()
         loss = mean(
@@ -42,9 +47,9 @@ class Mixup(ERM):
             ]
         )
         step(self.optimizer, loss)
-        return scalars(loss=loss)
+        return to_floats(loss=loss)
 
-    def _mixed_risk(self, first: Minibatch, second: Minibatch) -> torch.Tensor:
+    def _mixed_risk(self, first: Minibatch, second: Minibatch) -> Tensor:
         size = min(len(first[1]), len(second[1]))
         (x_first, y_first), (x_second, y_second) = [
             (x[:size], y[:size]) for x, y in (first, second)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from ndcl_domainbed.hparams import (
@@ -19,13 +19,21 @@ from ndcl_domainbed.hparams import (
 )
 from ndcl_domainbed.testbed.algorithms.alignment import discrepancy
 from ndcl_domainbed.testbed.algorithms.annealing import AnnealedPenalty
-from ndcl_domainbed.testbed.algorithms.base import Minibatch, joined, mean, scalars, sizes, step
+from ndcl_domainbed.testbed.algorithms.base import (
+    Minibatches,
+    Unlabeled,
+    batch_sizes,
+    concatenate,
+    mean,
+    step,
+    to_floats,
+)
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
 _GAMMAS = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 
 
-def variance(values: torch.Tensor) -> torch.Tensor:
+def variance(values: Tensor) -> Tensor:
     """Return the unbiased variance of (n,) values; of a single one it is zero."""
     return (values - values.mean()).pow(2).sum() / max(len(values) - 1, 1)
 
@@ -95,14 +103,12 @@ class RDM(AnnealedPenalty, ERM):
         ),
     }
 
-    def update(
-        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
-    ) -> dict[str, float]:
+    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step; both penalties are returned without their weights."""
         is_on = self.penalty_is_on(self.hparams["rdm_penalty_anneal_iters"], self._new_optimizer)
-        x, y = joined(minibatches)
+        x, y = concatenate(minibatches)
         risks = F.cross_entropy(self.predict(x), y, reduction="none")
-        domains = risks.split(sizes(minibatches))
+        domains = risks.split(batch_sizes(minibatches))
         means = torch.stack([domain.mean() for domain in domains])
         worst = domains[int(means.argmax())]
         with torch.set_grad_enabled(is_on):
@@ -113,7 +119,7 @@ class RDM(AnnealedPenalty, ERM):
         if is_on:
             loss = loss + weight * matching + self.hparams["variance_weight"] * spread
         step(self.optimizer, loss)
-        return scalars(
+        return to_floats(
             update_count=int(self.update_count),
             total_loss=loss,
             erm_loss=mean(list(means)),

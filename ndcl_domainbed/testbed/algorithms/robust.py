@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from ndcl_domainbed.hparams import NOT_NEGATIVE, SHARE, Hparam, power_uniform, uniform
 from ndcl_domainbed.testbed.algorithms.annealing import AnnealedPenalty
-from ndcl_domainbed.testbed.algorithms.base import Minibatch, scalars, step
+from ndcl_domainbed.testbed.algorithms.base import Minibatches, Shape, Unlabeled, step, to_floats
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
 
@@ -29,21 +30,15 @@ class GroupDRO(ERM):
         "groupdro_eta": Hparam(1e-2, power_uniform(10, -3, -1), within=NOT_NEGATIVE)
     }
 
-    q: torch.Tensor
+    q: Tensor
 
     def __init__(
-        self,
-        input_shape: Sequence[int],
-        num_classes: int,
-        num_domains: int,
-        hparams: Mapping[str, Any],
+        self, input_shape: Shape, num_classes: int, num_domains: int, hparams: Mapping[str, Any]
     ) -> None:
         super().__init__(input_shape, num_classes, num_domains, hparams)
         self.register_buffer("q", torch.ones(num_domains))
 
-    def update(
-        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
-    ) -> dict[str, float]:
+    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step on the risks weighted by the weights that they have just moved."""
         risks = torch.stack([F.cross_entropy(self.predict(x), y) for x, y in minibatches])
         growth = (self.hparams["groupdro_eta"] * risks.detach()).clamp(max=80).exp()
@@ -51,10 +46,10 @@ class GroupDRO(ERM):
         self.q.div_(self.q.sum())
         loss = risks @ self.q
         step(self.optimizer, loss)
-        return scalars(loss=loss)
+        return to_floats(loss=loss)
 
 
-def kernel_quantile(risks: torch.Tensor, level: float) -> torch.Tensor:
+def kernel_quantile(risks: Tensor, level: float) -> Tensor:
     """Return the ``level`` quantile of a Gaussian kernel density over ``risks`` (M,), M ≥ 2.
 
     The bandwidth is 1.06·s·M^(-1/5) with s the unbiased standard deviation. The quantile lies
@@ -74,10 +69,10 @@ def kernel_quantile(risks: torch.Tensor, level: float) -> torch.Tensor:
 
 
 def _share_of_quantile(
-    risks: torch.Tensor,
-    bandwidth: torch.Tensor,
-    low: torch.Tensor,
-    high: torch.Tensor,
+    risks: Tensor,
+    bandwidth: Tensor,
+    low: Tensor,
+    high: Tensor,
     level: float,
 ) -> float:
     """Return where in [low, high], as a share, the density's distribution reaches ``level``."""
@@ -115,21 +110,15 @@ class EQRM(AnnealedPenalty, ERM):
         "eqrm_lr": Hparam(1e-6, power_uniform(10, -7, -5), within=NOT_NEGATIVE),
     }
 
-    alpha: torch.Tensor
+    alpha: Tensor
 
     def __init__(
-        self,
-        input_shape: Sequence[int],
-        num_classes: int,
-        num_domains: int,
-        hparams: Mapping[str, Any],
+        self, input_shape: Shape, num_classes: int, num_domains: int, hparams: Mapping[str, Any]
     ) -> None:
         super().__init__(input_shape, num_classes, num_domains, hparams)
         self.register_buffer("alpha", torch.tensor(float(self.hparams["eqrm_quantile"])))
 
-    def update(
-        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
-    ) -> dict[str, float]:
+    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step on the mean, or after the burn-in on the quantile, of the risks."""
         after_burn_in = self.penalty_is_on(
             math.ceil(self.hparams["eqrm_burnin_iters"]), self._new_optimizer
@@ -140,7 +129,7 @@ class EQRM(AnnealedPenalty, ERM):
         else:
             loss = risks.mean()
         step(self.optimizer, loss)
-        return scalars(loss=loss)
+        return to_floats(loss=loss)
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
         return self._adam(self.network.parameters(), lr="eqrm_lr")

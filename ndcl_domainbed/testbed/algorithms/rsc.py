@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from ndcl_domainbed.hparams import SHARE, Hparam, uniform
-from ndcl_domainbed.testbed.algorithms.base import Minibatch, joined, scalars, step
+from ndcl_domainbed.testbed.algorithms.base import (
+    Minibatches,
+    Unlabeled,
+    concatenate,
+    step,
+    to_floats,
+)
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
 
-def percentile(values: torch.Tensor, level: float) -> torch.Tensor:
+def percentile(values: Tensor, level: float) -> Tensor:
     """Return the quantile at ``level`` in [0, 1] along the last axis, which is kept.
 
     Linear interpolation between order statistics. A level that falls on one of them gives it
@@ -47,17 +53,15 @@ class RSC(ERM):
         "rsc_b_drop_factor": Hparam(1 / 3, uniform(0, 0.5), within=SHARE),
     }
 
-    def update(
-        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
-    ) -> dict[str, float]:
+    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step on the cross-entropy of the masked features."""
-        x, y = joined(minibatches)
+        x, y = concatenate(minibatches)
         z = self.featurizer(x)
         loss = F.cross_entropy(self.classifier(z * self._mask(z.detach(), y)), y)
         step(self.optimizer, loss)
-        return scalars(loss=loss)
+        return to_floats(loss=loss)
 
-    def _mask(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    def _mask(self, z: Tensor, y: Tensor) -> Tensor:
         """Return which features (B, D) stay."""
         z = z.requires_grad_()
         logits = self.classifier(z)

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.hparams import NOT_NEGATIVE, Hparam, power_uniform
 from ndcl_domainbed.testbed import networks
-from ndcl_domainbed.testbed.algorithms.base import Algorithm, Minibatch, joined, scalars, step
+from ndcl_domainbed.testbed.algorithms.base import (
+    Algorithm,
+    Minibatches,
+    Shape,
+    Unlabeled,
+    concatenate,
+    step,
+    to_floats,
+)
 
 
-def _normalized(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _normalized(z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return features (B, D) normalized over D, with their means and variances (B, 1)."""
     mean, variance = z.mean(dim=1, keepdim=True), z.var(dim=1, keepdim=True)
     return (z - mean) / (variance + 1e-5).sqrt(), mean, variance
 
 
-def _draw(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _draw(z: Tensor) -> tuple[Tensor, Tensor]:
     """Draw interpolation weights (B, 1) and a permutation (B,) of the samples.
 
     From the CPU's generator, so that a seed means the same on every device.
@@ -29,7 +38,7 @@ def _draw(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return weights.to(z.device), permutation.to(z.device)
 
 
-def randomized_style(z: torch.Tensor) -> torch.Tensor:
+def randomized_style(z: Tensor) -> Tensor:
     """Return features (B, D) whose mean and variance are interpolated with another sample's."""
     normalized, mean, variance = _normalized(z)
     weight, other = _draw(z)
@@ -38,7 +47,7 @@ def randomized_style(z: torch.Tensor) -> torch.Tensor:
     return normalized * (variance + 1e-5).sqrt() + mean
 
 
-def randomized_content(z: torch.Tensor) -> torch.Tensor:
+def randomized_content(z: Tensor) -> Tensor:
     """Return features (B, D) of another sample's content, a constant, in each sample's style."""
     normalized, mean, variance = _normalized(z)
     _, other = _draw(z)
@@ -61,11 +70,7 @@ class SagNet(Algorithm):
     }
 
     def __init__(
-        self,
-        input_shape: Sequence[int],
-        num_classes: int,
-        num_domains: int,
-        hparams: Mapping[str, Any],
+        self, input_shape: Shape, num_classes: int, num_domains: int, hparams: Mapping[str, Any]
     ) -> None:
         super().__init__(input_shape, num_classes, num_domains, hparams)
         self.network_f = networks.Featurizer(input_shape, self.hparams)
@@ -86,11 +91,9 @@ class SagNet(Algorithm):
             module.parameters(), lr=self.hparams["lr"], weight_decay=self.hparams["weight_decay"]
         )
 
-    def update(
-        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
-    ) -> dict[str, float]:
+    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Train content, then style, then the featurizer against the style; the three losses."""
-        x, y = joined(minibatches)
+        x, y = concatenate(minibatches)
 
         loss_c = F.cross_entropy(self.network_c(randomized_style(self.network_f(x))), y)
         self.optimizer_f.zero_grad()
@@ -106,8 +109,8 @@ class SagNet(Algorithm):
         uniformity = -style_logits.log_softmax(dim=1).mean(dim=1).mean()
         loss_adv = self.hparams["sag_w_adv"] * uniformity
         step(self.optimizer_f, loss_adv)
-        return scalars(loss_c=loss_c, loss_s=loss_s, loss_adv=loss_adv)
+        return to_floats(loss_c=loss_c, loss_s=loss_s, loss_adv=loss_adv)
 
-    def predict(self, x: torch.Tensor) -> torch.Tensor:
+    def predict(self, x: Tensor) -> Tensor:
         """Return the logits (B, K), without randomization."""
         return self.network_c(self.network_f(x))

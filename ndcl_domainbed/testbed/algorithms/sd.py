@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
-import torch
 from torch.nn import functional as F
 
 from ndcl_domainbed.hparams import NOT_NEGATIVE, Hparam, power_uniform
-from ndcl_domainbed.testbed.algorithms.base import Minibatch, joined, scalars, step
+from ndcl_domainbed.testbed.algorithms.base import (
+    Minibatches,
+    Unlabeled,
+    concatenate,
+    step,
+    to_floats,
+)
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
 
@@ -24,12 +28,10 @@ class SD(ERM):
         "sd_reg": Hparam(0.1, power_uniform(10, -5, -1), within=NOT_NEGATIVE)
     }
 
-    def update(
-        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
-    ) -> dict[str, float]:
+    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step; ``loss`` is the cross-entropy, ``penalty`` is without its weight."""
-        x, y = joined(minibatches)
+        x, y = concatenate(minibatches)
         logits = self.predict(x)
         loss, penalty = F.cross_entropy(logits, y), logits.pow(2).mean()
         step(self.optimizer, loss + self.hparams["sd_reg"] * penalty)
-        return scalars(loss=loss, penalty=penalty)
+        return to_floats(loss=loss, penalty=penalty)

@@ -7,11 +7,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ndcl_domainbed.hparams import Hparam
-from ndcl_domainbed.testbed.algorithms.base import Minibatch, joined, scalars, step
+from ndcl_domainbed.testbed.algorithms.base import (
+    Minibatches,
+    Shape,
+    Unlabeled,
+    concatenate,
+    step,
+    to_floats,
+)
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
 _FEATURE_WEIGHT = 0.3
@@ -32,7 +39,7 @@ def _projection(width: int) -> nn.Sequential:
     )
 
 
-def _shuffles_within_classes(class_sizes: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+def _shuffles_within_classes(class_sizes: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Return two permutations (B,) of samples sorted by class that keep each class in place."""
     first, second = [], []
     start = 0
@@ -61,22 +68,16 @@ class SelfReg(ERM):
     HPARAMS: ClassVar[dict[str, Hparam]] = {"as_published": Hparam(True)}
 
     def __init__(
-        self,
-        input_shape: Sequence[int],
-        num_classes: int,
-        num_domains: int,
-        hparams: Mapping[str, Any],
+        self, input_shape: Shape, num_classes: int, num_domains: int, hparams: Mapping[str, Any]
     ) -> None:
         super().__init__(input_shape, num_classes, num_domains, hparams)
         self.cdpl = _projection(self.featurizer.n_outputs)
         self.cdpl.requires_grad_(bool(self.hparams.get("as_published", False)))
         self.optimizer = self._adam([p for p in self.parameters() if p.requires_grad])
 
-    def update(
-        self, minibatches: Sequence[Minibatch], unlabeled: Sequence[torch.Tensor] | None = None
-    ) -> dict[str, float]:
+    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step on the cross-entropy plus the dissimilarities within classes."""
-        x, y = joined(minibatches)
+        x, y = concatenate(minibatches)
         share = float(np.random.beta(0.5, 0.5))
         y, order = y.sort()
         z = self.featurizer(x[order])
@@ -87,11 +88,9 @@ class SelfReg(ERM):
         else:
             loss = F.cross_entropy(self.classifier(z), y)
         step(self.optimizer, loss)
-        return scalars(loss=loss)
+        return to_floats(loss=loss)
 
-    def _compared(
-        self, z: torch.Tensor, y: torch.Tensor, share: float
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _compared(self, z: Tensor, y: Tensor, share: float) -> tuple[Tensor, Tensor]:
         """Return the logits, and the dissimilarity to another sample and to a mixture.
 
         They weigh λ = ``share`` and 1 - λ. ``y`` is sorted.

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from imbalance_splits.errors import InputError
 from imbalance_splits.file_list import FileList, read_file_list
-from imbalance_splits.image_tree import ImageTree, describe_left_out, scan_images
+from imbalance_splits.image_tree import ImageTree, describe_left_out, list_domains, scan_images
 from imbalance_splits.labels import check_dataset
 from imbalance_splits.pixels import SMALL_SIZES, choose_size, read_rgb
 from imbalance_splits.published import describe_twin
@@ -61,7 +61,7 @@ class ImageFileDataset(MultiDomainDataset):
             self.notes.append(f"images are used at {size}×{size}: {reason}")
         self.classes, found = self.find_images(root)
         self.num_classes = len(self.classes)
-        read = partial(
+        read = functools.partial(
             read_rgb,
             hidden_colors=self.HIDDEN_COLORS,
             exif_rotation=bool(hparams.get("exif_rotation", False)),
@@ -144,21 +144,32 @@ class ListedImages(ImageFileDataset):
         return classes, [(None, [(str(x.file), label[x.label]) for x in row]) for row in domains]
 
 
+class _Lazy:
+    """A class attribute that is computed when it is first read."""
+
+    def __init__(self, compute: Callable[[], Any]) -> None:
+        self.compute = functools.cache(compute)
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        return self.compute()
+
+
 def folder_dataset(name: str, folder: Path) -> type[ImageFolders]:
     """Return a dataset class called ``name`` for the images in ``folder``.
 
-    Their size: see :func:`~imbalance_splits.pixels.choose_size`. Raises InputError for a folder
-    that cannot be read, and as :func:`label_files` does.
+    Only the domains are listed now; the rest is scanned when it is needed, once, and refused as
+    in :func:`label_files`. The images' size: see :func:`~imbalance_splits.pixels.choose_size`.
+    Raises InputError for a folder that cannot be read.
     """
-    tree = scan_images(folder.resolve())
-    _, found = label_files(tree)
+    root = folder.resolve()
+    tree = functools.cache(lambda: scan_images(root))
     attributes = {
-        "ENVIRONMENTS": list(tree.images),
-        "TREE": tree,
-        "FOLDER": str(tree.root),
-        "NOTES": describe_twin(tree.label_counts()) + describe_left_out(tree),
+        "ENVIRONMENTS": list_domains(root),
+        "TREE": _Lazy(tree),
+        "FOLDER": str(root),
+        "NOTES": _Lazy(lambda: describe_twin(tree().label_counts()) + describe_left_out(tree())),
     }
-    return _make_class(ImageFolders, name, folder, found, attributes)
+    return _make_class(ImageFolders, name, folder, lambda: label_files(tree())[1], attributes)
 
 
 def list_dataset(name: str, path: Path) -> type[ListedImages]:
@@ -169,22 +180,30 @@ def list_dataset(name: str, path: Path) -> type[ListedImages]:
     """
     files = read_file_list(path.absolute())
     check_dataset(files.label_counts(), str(path))
-    found: Found = [
-        (None, [(str(image.file), 0) for image in row]) for row in files.domains.values()
-    ]
     parts = [[image.part for image in row] for row in files.domains.values()]
     attributes = {
         "ENVIRONMENTS": list(files.domains),
         "FILES": files,
         "FIXED_SPLIT": parts if files.has_split else None,
     }
+
+    def found() -> Found:
+        return [(None, [(str(image.file), 0) for image in row]) for row in files.domains.values()]
+
     return _make_class(ListedImages, name, path, found, attributes)
 
 
-def _make_class(base: Any, name: str, place: Path, found: Found, attributes: dict[str, Any]) -> Any:
+def _make_class(
+    base: Any, name: str, place: Path, found: Callable[[], Found], attributes: dict[str, Any]
+) -> Any:
     """Return a subclass of ``base``; small images get the hyper-parameters of small images."""
-    size, reason = choose_size(path for _, samples in found for path, _ in samples)
-    like = {28: "DigitsDG", 32: "RotatedMNIST"}.get(size)
-    described = {"__doc__": f"The images of {place}.", "SIZE_REASON": reason}
-    sized = {"IMAGE_SIZE": size, "HPARAMS_LIKE": like}
-    return type(name, (base,), described | sized | attributes)
+    size = functools.cache(
+        lambda: choose_size(path for _, samples in found() for path, _ in samples)
+    )
+    sized = {
+        "__doc__": f"The images of {place}.",
+        "IMAGE_SIZE": _Lazy(lambda: size()[0]),
+        "SIZE_REASON": _Lazy(lambda: size()[1]),
+        "HPARAMS_LIKE": _Lazy(lambda: {28: "DigitsDG", 32: "RotatedMNIST"}.get(size()[0])),
+    }
+    return type(name, (base,), sized | attributes)

@@ -39,8 +39,9 @@ class PublishedFolders(ImageFileDataset):
         name, folder = cls.__name__, Path(root) / cls.FOLDER
         if not folder.is_dir():
             raise InputError(
-                f"no folder {folder}, where {name} is looked for. "
-                "Name the directory that holds it with --data_dir."
+                f"no folder {folder}, where {name} is looked for.\n"
+                f"Name the directory that holds {cls.FOLDER} with --data_dir, or run: "
+                f"ndcl-domainbed download --dataset {name} --data_dir {root}"
             )
         tree = scan_images(folder)
         usual, found = list(cls.DOMAINS.values()), list(tree.images)

@@ -1,16 +1,16 @@
-"""Which network turns an image into features, and the classifier on top of it."""
+"""Which network turns an input into features, and the classifier on top of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import nn
 
 from imbalance_splits.errors import InputError, unknown_name
-from ndcl_domainbed.testbed.networks.adapter import Adapter
 from ndcl_domainbed.testbed.networks.residual import RESNETS, ResNet
-from ndcl_domainbed.testbed.networks.small import MLP, MNIST_CNN, SmallCNN
+from ndcl_domainbed.testbed.networks.small import MLP, MNIST_CNN, Adapter, SmallCNN
 from ndcl_domainbed.testbed.networks.timm_backbone import TimmBackbone
 from ndcl_domainbed.testbed.networks.wide_resnet import WideResNet
 
@@ -79,9 +79,9 @@ def _default_backbone(input_shape: Sequence[int], hparams: Mapping[str, Any]) ->
 def Featurizer(input_shape: Sequence[int], hparams: Mapping[str, Any]) -> Any:
     """Return the network that :func:`choose_backbone` chooses.
 
-    It maps a batch of inputs to features (B, D) and tells D as its attribute ``n_outputs``.
-    Raises InputError as :func:`choose_backbone` does, for weights that cannot be had or do not
-    fit, and for ``weights`` that would have no effect.
+    It maps a batch of inputs to features (B, D); its attribute ``n_outputs`` is D.
+    Raises InputError as :func:`choose_backbone` does, for weights that are missing or do not fit,
+    and for ``weights`` that would have no effect.
     """
     name = choose_backbone(input_shape, hparams)
     if hparams.get("weights") and name in ("mnist_cnn", "wide_resnet", "small_cnn"):
@@ -115,3 +115,18 @@ def Classifier(in_features: int, out_features: int, is_nonlinear: bool = False) 
         nn.ReLU(),
         nn.Linear(in_features // 4, out_features),
     )
+
+
+class WholeNetwork(nn.Module):
+    """A featurizer and a classifier; in the state dict ``net.0.*`` and ``net.1.*``.
+
+    Fish and PGrad train such a network as a whole.
+    """
+
+    def __init__(self, featurizer: nn.Module, classifier: nn.Module) -> None:
+        super().__init__()
+        self.net = nn.Sequential(featurizer, classifier)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the logits (B, K)."""
+        return self.net(x)

@@ -45,6 +45,32 @@ class MLP(nn.Module):
         return self.output(x)
 
 
+class Adapter(nn.Module):
+    """The network trained on frozen features: ``adapter_depth`` times linear layer, ReLU, dropout.
+
+    All layers have ``adapter_width`` outputs; ``adapter_dropout`` is the share of them that is
+    dropped. With depth 0 it is the identity, so that the classifier on it is a linear probe.
+    Input (B, D), output (B, n_outputs).
+    """
+
+    def __init__(self, input_shape: Sequence[int], hparams: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.n_outputs = int(input_shape[0])
+        layers: list[nn.Module] = []
+        for _ in range(hparams["adapter_depth"]):
+            layers += [
+                nn.Linear(self.n_outputs, hparams["adapter_width"]),
+                nn.ReLU(),
+                nn.Dropout(hparams["adapter_dropout"]),
+            ]
+            self.n_outputs = int(hparams["adapter_width"])
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, D) to (B, n_outputs)."""
+        return self.layers(x)
+
+
 class MNIST_CNN(nn.Module):
     """DomainBed's network for 28×28 images: four 3×3 convolutions, 128 outputs.
 

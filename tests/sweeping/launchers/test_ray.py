@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -36,15 +34,6 @@ print("lost", flush=True)
 sys.stdin.readline()
 cluster.shutdown()
 """
-
-IMPATIENT = """
-import sys
-from ndcl_domainbed.scripts import cli, sweep
-from ndcl_domainbed.sweeping.launchers import ray
-ray.SILENCE = 5.0
-cli.run(sweep.main, sys.argv[4:])
-"""
-"""A sweep that soon gives up a silent cluster; its arguments come after those of a command."""
 
 LOST = r"^the Ray cluster is lost: {}\nLaunch again once there is one: the jobs resume from"
 
@@ -78,29 +67,6 @@ def test_a_job_survives_the_loss_of_its_machine(tmp_path, cluster):
     for folder in sweeps.job_folders(tmp_path):
         sweeps.assert_done_once(folder, 100, 5)
     assert all(len(all_claims(claim.path.parent)) > 1 for claim in found)
-
-
-def test_a_ray_that_is_lost_ends_the_launch_and_the_next_one_goes_on(tmp_path):
-    flags = [*FLAGS, "--command_launcher", "ray", "--ray_address", "local"]
-    sweep = sweeps.start("launch", tmp_path, *flags, within=(sys.executable, "-c", IMPATIENT))
-    sweeps.wait_for(lambda: sweeps.running(tmp_path), sweep)
-    (head,) = [pid for pid in sweeps.children(sweep.pid) if _program(pid) == "gcs_server"]
-    os.kill(head, signal.SIGKILL)
-    _, err = sweep.communicate(timeout=sweeps.LIMIT)
-    assert sweep.returncode == 1
-    assert err.splitlines() == [
-        "error: the Ray cluster is lost: it has not answered for 5 seconds",
-        "Launch again once there is one: the jobs resume from their last checkpoints.",
-    ]
-    again = sweeps.start("launch", tmp_path, *FLAGS)
-    _, err = again.communicate(timeout=sweeps.LIMIT)
-    assert again.returncode == 0, err
-    for folder in sweeps.job_folders(tmp_path):
-        sweeps.assert_done_once(folder, 100, 5)
-
-
-def _program(pid):
-    return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode().rpartition("/")[2]
 
 
 def lost_ray(**calls):
@@ -151,22 +117,6 @@ def test_a_job_cannot_be_taken_back_from_a_cluster_that_is_lost(capsys):
         hand_out(lost_ray(wait=wait, get=raising(ConnectionError("gone"))))
     hand_out(lost_ray(wait=wait, get=raising(exceptions.WorkerCrashedError())))
     assert capsys.readouterr().out.startswith("Ray gave up ERM on Debug28")
-
-
-def test_a_cluster_that_answers_no_longer_is_lost(monkeypatch):
-    monkeypatch.setattr(launcher, "SILENCE", 0.1)
-    never = threading.Event()
-    with pytest.raises(RunFailure, match=LOST.format("it has not answered for 0.1 seconds")):
-        hand_out(lost_ray(cluster_resources=never.wait))
-    never.set()
-    with pytest.raises(RunFailure, match=LOST.format("it has not answered for 0.1 seconds")):
-        hand_out(lost_ray(cluster_resources=dict))  # none of its machines is left
-
-
-def test_a_cluster_may_be_without_a_machine_for_a_while(monkeypatch):
-    monkeypatch.setattr(launcher.time, "sleep", lambda seconds: None)
-    answers = iter([{}, {}, {"CPU": 4.0}])
-    assert launcher.resources(lost_ray(cluster_resources=lambda: next(answers))) == {"CPU": 4.0}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from imbalance_splits.discovery import find_classes
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.hparams import declares_hparams
 from ndcl_domainbed.testbed import algorithms
-from ndcl_domainbed.testbed.algorithms.base import Algorithm, domain_indices, scalars
+from ndcl_domainbed.testbed.algorithms.base import Algorithm, domain_indices, to_floats
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
 ERM_AGAIN = """
@@ -24,7 +24,9 @@ class _Private(Imported):
 
 
 def test_scalars_keep_order_names_and_values():
-    found = scalars(loss=torch.tensor(0.1, requires_grad=True), steps=3, one=torch.tensor([[2.0]]))
+    found = to_floats(
+        loss=torch.tensor(0.1, requires_grad=True), steps=3, one=torch.tensor([[2.0]])
+    )
     assert list(found) == ["loss", "steps", "one"]
     assert found == {"loss": torch.tensor(0.1).item(), "steps": 3, "one": 2.0}
     assert type(found["loss"]) is float
@@ -32,7 +34,7 @@ def test_scalars_keep_order_names_and_values():
 
 
 def test_scalars_of_numbers_alone():
-    assert scalars(loss=0.0) == {"loss": 0.0}
+    assert to_floats(loss=0.0) == {"loss": 0.0}
 
 
 def test_algorithm_asks_for_update_and_predict():

@@ -126,17 +126,11 @@ def image_transforms(
     return plain(size, mean, std, small=small), augmented
 
 
-def view_transforms(
-    hparams: Mapping[str, Any], *, small: bool = False
-) -> tuple[Transform, Transform]:
+def view_transforms(hparams: Mapping[str, Any]) -> tuple[Transform, Transform]:
     """Return the transforms that make the plain and the augmented views for frozen features.
 
-    ``hparams`` give ``image_size``, ``backbone`` and ``view_augmentation``; ``small`` images keep
-    their size and are not augmented. Raises InputError as :func:`image_transforms` does.
+    ``hparams`` give ``image_size``, ``backbone`` and ``view_augmentation``. Raises InputError as
+    :func:`image_transforms` does.
     """
-    return image_transforms(
-        hparams,
-        int(hparams["image_size"]),
-        small=small,
-        augmentation=str(hparams["view_augmentation"]),
-    )
+    size, name = int(hparams["image_size"]), str(hparams["view_augmentation"])
+    return image_transforms(hparams, size, small=False, augmentation=name)

@@ -1,0 +1,104 @@
+"""Predict the classes of images with the model of a run; write a CSV."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TextIO
+
+from imbalance_splits.errors import InputError
+from imbalance_splits.image_tree import is_image
+from imbalance_splits.whole_files import whole_file
+from ndcl_domainbed.own_code import add_flag
+from ndcl_domainbed.progress import ProgressLine
+
+CHUNK = 256
+"""Images that are read at once."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser."""
+    parser = argparse.ArgumentParser(
+        prog="ndcl-domainbed predict",
+        description="Predict the classes of images with the model of a run. The CSV has a row per "
+        "image: its path, the most probable class, and the probability of every class.",
+        allow_abbrev=False,
+    )
+    add_flag(parser)
+    add = parser.add_argument
+    add("run", help="folder of a run, or one of its .pkl files")
+    add("images", nargs="+", help="images, or folders of images")
+    add("--output", metavar="CSV", help="write there (default: standard output)")
+    add("--last", action="store_true", help="use the last step's model, not the selected step's")
+    add("--device", help="such as cpu or cuda (default: CUDA where there is one, else the CPU)")
+    return parser
+
+
+def find_images(given: Iterable[str]) -> list[Path]:
+    """Return the images that are named, and those in the folders that are named, sorted.
+
+    Raises InputError for what does not exist, and for a folder without an image.
+    """
+    found: list[Path] = []
+    for path in map(Path, given):
+        if path.is_dir():
+            below = sorted(p for p in path.rglob("[!.]*") if is_image(p.name) and p.is_file())
+            if not below:
+                raise InputError(f"{path} has no images in it.")
+            found += below
+        elif path.exists():
+            found.append(path)
+        else:
+            raise InputError(f"there is no image or folder {path}.")
+    return found
+
+
+@contextlib.contextmanager
+def open_output(path: str | None) -> Iterator[TextIO]:
+    """Yield a file to write to, which then appears whole at ``path``; None is standard output.
+
+    Raises InputError if it cannot be written.
+    """
+    if path is None:
+        yield sys.stdout
+        return
+    try:
+        with (
+            whole_file(Path(path)) as partial,
+            partial.open("w", newline="", encoding="utf-8") as file,
+        ):
+            yield file
+    except OSError as error:
+        raise InputError(f"cannot write {path} ({error.strerror or error}).") from error
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    options = build_parser().parse_args(argv)
+    images = find_images(options.images)
+    from ndcl_domainbed.training.saved_model import load_model  # torch: only now
+
+    model = load_model(options.run, options.device, last=options.last)
+    progress = ProgressLine("Prediction", file=sys.stderr)
+    with open_output(options.output) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        for start in range(0, len(images), CHUNK):
+            chunk = images[start : start + CHUNK]
+            labels, probabilities = model.predict(chunk)
+            classes = model.classes or [str(k) for k in range(probabilities.shape[1])]
+            if start == 0:
+                writer.writerow(["image", "class", *classes])
+            for path, label, row in zip(chunk, labels, probabilities.tolist(), strict=True):
+                writer.writerow([path, classes[label], *(f"{p:.6f}" for p in row)])
+            progress(start + len(chunk), len(images))
+    return 0
+
+
+if __name__ == "__main__":
+    from ndcl_domainbed.scripts.cli import run
+
+    run(main)

@@ -236,7 +236,7 @@ def describe_data_change(then: dict[str, Any], now: dict[str, Any]) -> str:
     elif then["labels"] != now["labels"]:
         changes.append("the labels of the images changed")
     if then["table"] != now["table"]:
-        changes.append("the training counts of --imbalance changed")
+        changes.append("the training counts of --imbalance, or the list's own split, changed")
     return "; ".join(changes)
 
 

@@ -20,9 +20,9 @@ def digest_data(dataset: SplitDataset, files: Sequence[Files] | None = None) -> 
 
     ``images``: their number; ``files``: a digest of the names, relative to their domain, and
     sizes (None for images that are in no file); ``labels``: of the labels and names of classes and
-    domains; ``table``: of the training counts and sizes of the splits (None for a split that no
-    table describes). ``files`` are those of each domain where they are known, else they are looked
-    up. Raises InputError if a file is gone.
+    domains; ``table``: of the parts and thresholds of an imbalanced or fixed split (None for
+    DomainBed's ordinary one). ``files`` are those of each domain where they are
+    known, else they are looked up. Raises InputError if a file is gone.
     """
     domains: list[Any] = [
         next(part.dataset for (at, _), part in dataset.evaluation_sets.items() if at == env)
@@ -31,10 +31,10 @@ def digest_data(dataset: SplitDataset, files: Sequence[Files] | None = None) -> 
     if files is None and all(hasattr(domain, "samples") for domain in domains):
         files = [list(_files_of(domain.samples)) for domain in domains]
     labels = [labels_of(domain).tolist() for domain in domains]
-    sizes = [len(part) for part in dataset.evaluation_sets.values()]
+    parts = [list(part.indices) for part in dataset.evaluation_sets.values()]
     table = None
     if dataset.thresholds is not None:
-        table = [dataset.label_counts.tolist(), sizes, list(vars(dataset.thresholds).values())]
+        table = [parts, list(vars(dataset.thresholds).values())]
     return {
         "images": sum(map(len, labels)),
         "files": None if files is None else _digest([_relative(one) for one in files]),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,12 +56,11 @@ class Run:
     def is_checkpoint(self, step: int) -> bool:
         """Whether there is an evaluation and a record after the update ``step``.
 
-        At the steps of DomainBed, 0 among them: selection and curves need it. Not so where
-        ``eval_images`` limits the evaluation, in a run that is only a trial.
+        DomainBed's steps; without step 0 where ``eval_images`` limits evaluation, for a trial.
         """
-        if step == 0 and self.arguments.eval_images is not None:
-            return self.steps == 1
-        return step % self.checkpoint_freq == 0 or step == self.steps - 1
+        is_regular = step % self.checkpoint_freq == 0
+        is_needed = step > 0 or self.arguments.eval_images is None
+        return (is_regular and is_needed) or step == self.steps - 1
 
 
 def prepare(arguments: TrainArguments, callbacks: Sequence[Callback] = ()) -> Run:
@@ -194,12 +192,7 @@ def split_dataset(arguments: TrainArguments, dataset_class: Any, hparams: Hparam
 
 
 def _split(arguments: TrainArguments, dataset_class: Any, hparams: Hparams) -> SplitDataset:
-    if getattr(dataset_class, "FIXED_SPLIT", None) is not None:
-        if arguments.imbalance or arguments.uda_holdout_fraction:
-            raise InputError(
-                f"{arguments.dataset} has a split of its own (the column split): leave out "
-                "--imbalance and --uda_holdout_fraction, or the column."
-            )
+    if _has_fixed_split(arguments, dataset_class):
         return FixedSplitDataset(dataset_class, arguments.data_dir, arguments.test_envs, hparams)
     if arguments.imbalance is None:
         dataset = HoldoutDataset(
@@ -228,6 +221,17 @@ def _split(arguments: TrainArguments, dataset_class: Any, hparams: Hparams) -> S
     return split
 
 
+def _has_fixed_split(arguments: TrainArguments, dataset_class: Any) -> bool:
+    """Whether the dataset says what is trained on; InputError if the arguments do as well."""
+    fixed = getattr(dataset_class, "FIXED_SPLIT", None) is not None
+    if fixed and (arguments.imbalance or arguments.uda_holdout_fraction):
+        raise InputError(
+            f"{arguments.dataset} has a split of its own (the column split): leave out "
+            "--imbalance and --uda_holdout_fraction, or the column."
+        )
+    return fixed
+
+
 def split_table(
     arguments: TrainArguments, dataset_class: Any, counts: Callable[[], LabelCounts]
 ) -> SplitTable:
@@ -235,6 +239,7 @@ def split_table(
 
     Only the latter calls ``counts``, which reads the dataset as :func:`label_counts` does.
     """
+    _has_fixed_split(arguments, dataset_class)
     name, setting = arguments.dataset, str(arguments.imbalance)
     parameters = {} if arguments.validation is None else {"validation": arguments.validation}
     published = None if parameters else published_table(name, setting)
@@ -283,20 +288,3 @@ def loader_workers(
     if not cores or cores == 1:
         return 0
     return min(wanted, cores if device.type == "cuda" else min(cores, torch.get_num_threads()))
-
-
-def split_description(run: Run) -> str:
-    """Return what stands in ``split.json``: training counts, shot groups, digest, as JSON."""
-    dataset, limits = run.dataset, run.dataset.thresholds
-    content = {
-        "environments": list(dataset.environments),
-        "classes": list(dataset.classes),
-        "train_counts": {
-            dataset.environments[env]: [int(n) for n in counts]
-            for env, counts in zip(dataset.sources, dataset.label_counts, strict=True)
-        },
-        "thresholds": limits and {"many": limits.many, "few": limits.few},
-        "shots": dataset.shot_groups,
-        "data": run.data,
-    }
-    return json.dumps(content, indent=1) + "\n"

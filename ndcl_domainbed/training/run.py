@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -43,7 +44,7 @@ from ndcl_domainbed.training.feed import (
 )
 from ndcl_domainbed.training.loop import Loop, save_model
 from ndcl_domainbed.training.output import report_write_errors
-from ndcl_domainbed.training.preparation import Run, prepare, read_data, split_description
+from ndcl_domainbed.training.preparation import Run, prepare, read_data
 from ndcl_domainbed.training.scalar_logs import SCALARS_FOLDER, open_log
 from ndcl_domainbed.training.stopping import StopRequest
 
@@ -125,7 +126,7 @@ def _train(run: Run) -> None:
     remove_partial_files(folder)
     reader = _open_reader(run)
     progress = _restore_progress(run, reader)
-    _write_text(folder / SPLIT_FILE, split_description(run), "before the first step")
+    _write_text(folder / SPLIT_FILE, _describe_split(run), "before the first step")
     if progress.step >= 0:
         print(f"Resuming after step {progress.step}.")
     made = _repair_records(folder / RECORDS_FILE, progress)
@@ -143,6 +144,23 @@ def _train(run: Run) -> None:
         _write_text(folder / DONE_FILE, "done", f"after step {last}")
         if not run.arguments.keep_resume:
             checkpoints.remove_progress(folder)
+
+
+def _describe_split(run: Run) -> str:
+    """Return what stands in ``split.json``: training counts, shot groups, digest, as JSON."""
+    dataset, limits = run.dataset, run.dataset.thresholds
+    content = {
+        "environments": list(dataset.environments),
+        "classes": list(dataset.classes),
+        "train_counts": {
+            dataset.environments[env]: [int(n) for n in counts]
+            for env, counts in zip(dataset.sources, dataset.label_counts, strict=True)
+        },
+        "thresholds": limits and {"many": limits.many, "few": limits.few},
+        "shots": dataset.shot_groups,
+        "data": run.data,
+    }
+    return json.dumps(content, indent=1) + "\n"
 
 
 def _write_text(path: Path, text: str, when: str) -> None:

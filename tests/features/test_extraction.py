@@ -80,18 +80,6 @@ def test_the_printed_lines_load_the_arrays(tmp_path, place):
     assert loaded["files"][3] == "hat/000.png"
 
 
-def test_features_that_are_there_are_not_computed_again(tmp_path):
-    write_photos(tmp_path)
-    assert "18 of 18 images" in features(tmp_path).out
-    (folder,) = folders(tmp_path / "features")
-    before = (folder / "features.npy").stat()
-    again = features(tmp_path)
-    assert again.status == 0
-    assert "of 18 images" not in again.out
-    after = (folder / "features.npy").stat()
-    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-
-
 @pytest.mark.parametrize(
     ("backbone", "size", "width"),
     [

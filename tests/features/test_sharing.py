@@ -78,17 +78,6 @@ def test_a_cache_that_can_only_be_read_cannot_get_features(data_dir):
     )
 
 
-def test_a_cache_that_cannot_be_made(tmp_path):
-    write_photos(tmp_path)
-    (tmp_path / "file").touch()
-    outcome = features(tmp_path, "--feature_cache", tmp_path / "file" / "cache")
-    assert outcome.status == 2
-    assert outcome.err == (
-        f"error: cannot write to the folder of features {tmp_path / 'file' / 'cache'} "
-        "(Not a directory).\nName another one with --feature_cache.\n"
-    )
-
-
 def test_two_data_directories_share_a_cache(tmp_path):
     """The features do not depend on where the images are."""
     photos = write_photos(tmp_path / "here")

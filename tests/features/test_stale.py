@@ -56,11 +56,6 @@ def test_an_image_that_came(tmp_path, photos):
     _assert_computed_again(tmp_path, "the dataset had 18 images and has 19")
 
 
-def test_an_image_that_went(tmp_path, photos):
-    (photos / "pen" / "cup" / "000.bmp").unlink()
-    _assert_computed_again(tmp_path, "the dataset had 18 images and has 17")
-
-
 def test_an_image_that_moved_to_another_class(tmp_path, photos):
     (photos / "pen" / "cup" / "000.bmp").rename(photos / "pen" / "hat" / "moved.bmp")
     _assert_computed_again(tmp_path, "the dataset had 18 images and has 18, or other ones")

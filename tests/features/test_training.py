@@ -59,18 +59,6 @@ def test_other_splits_train_too(tmp_path, more):
     assert records(tmp_path / "run")[-1]["step"] == 1
 
 
-def test_a_run_with_random_hyper_parameters_varies_the_adapter(tmp_path):
-    write_photos(tmp_path)
-    found = []
-    for seed in range(1, 6):
-        words = train_words(tmp_path, "--steps", 1, "--hparams_seed", seed, "--skip_model_save")
-        assert call(*words, "--output_dir", tmp_path / str(seed)).status == 0
-        found.append(records(tmp_path / str(seed))[0]["hparams"])
-    assert {found["adapter_width"] for found in found} <= {128, 256, 512}
-    assert len({(found["adapter_width"], found["adapter_depth"]) for found in found}) > 1
-    assert len(folders(tmp_path / "features")) == 1
-
-
 @pytest.mark.parametrize("algorithm", ["ERM", "NDCL"])
 def test_kills_change_nothing(tmp_path, algorithm):
     write_photos(tmp_path)

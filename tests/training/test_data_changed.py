@@ -87,7 +87,7 @@ def test_a_table_that_was_edited(images, tmp_path, monkeypatch):
     flags = (images, tmp_path / "run", "--imbalance", table)
     assert _train(*flags).status == 143
     split = (tmp_path / "run" / "split.json").read_bytes()
-    said = f"{CHANGED}the training counts of --imbalance changed."
+    said = f"{CHANGED}the training counts of --imbalance, or the list's own split, changed."
     for _ in ("stopped", "done"):
         _write_table(table, 5)
         outcome = _train(*flags)
@@ -112,6 +112,23 @@ def test_labels_of_a_list_that_were_edited(images, tmp_path):
     outcome = _train(images, tmp_path / "run", *flags)
     assert outcome.status == 2
     assert outcome.err.splitlines()[0].endswith(f"{CHANGED}the labels of the images changed.")
+
+
+def test_a_split_of_a_list_that_was_edited(images, tmp_path):
+    parts = ("train", "train", "val", "test")
+    rows = [
+        f"{path.relative_to(images)},{path.parents[1].name},{path.parent.name},{parts[i % 4]}"
+        for i, path in enumerate(sorted(images.rglob("*.png")))
+    ]
+    listed = images / "list.csv"
+    listed.write_text("\n".join(["file,domain,class,split", *rows]) + "\n")
+    assert _train(images, tmp_path / "run", "--dataset", listed).status == 0
+    first, third = rows[0], rows[2]  # these two change places
+    rows[0], rows[2] = first.replace("train", "val"), third.replace("val", "train")
+    listed.write_text("\n".join(["file,domain,class,split", *rows]) + "\n")
+    outcome = _train(images, tmp_path / "run", "--dataset", listed)
+    assert outcome.status == 2
+    assert "or the list's own split, changed." in outcome.err
 
 
 def test_the_same_data_elsewhere_are_the_same_run(images, tmp_path, monkeypatch):

@@ -128,27 +128,6 @@ def test_an_error_of_a_loader_process_keeps_its_own_message(workers):
     assert str(error.value) == "cannot read the image 7.png.\nReplace it."
 
 
-@pytest.mark.parametrize(
-    "error",
-    [ConnectionResetError(104, "Connection reset by peer"), FileNotFoundError(2, "No such file"),
-     EOFError()],
-)  # fmt: skip
-def test_a_broken_connection_to_a_loader_process_is_the_death_of_that(error):
-    with _stream(workers=1) as stream:
-        rest, stream._read = stream._read, _raising(error)
-        with pytest.raises(RuntimeError, match=r"^DataLoader worker does not answer: "):
-            stream.minibatches()
-        stream._read = rest
-    with _stream(tasks=[]) as stream, pytest.raises(type(error)):
-        stream._read = _raising(error)
-        stream.minibatches()
-
-
-def _raising(error):
-    yield from ()
-    raise error
-
-
 class _Unplugged(NoisyImages):
     def __getitem__(self, index):
         raise OSError("the disk was unplugged")

@@ -100,7 +100,7 @@ def generate(root: Path, n_hparams: int, n_trials: int, settings: int, imbalance
     return runs
 
 
-def measured(command: list[str], env: dict[str, str]) -> str:
+def measure(command: list[str], env: dict[str, str]) -> str:
     """Run ``command``; return seconds, processor seconds, and the peak memory of all processes."""
     start, used = time.perf_counter(), _processor_seconds()
     process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL)
@@ -175,11 +175,11 @@ def report(root: Path, domainbed: bool) -> None:
         cache.unlink()
     ours = [sys.executable, "-m", "ndcl_domainbed.scripts.collect_results", "--input_dir"]
     for name in ("without cache", "with cache"):
-        print(f"ours, {name:13}  {measured([*ours, str(root)], dict(os.environ))}")
+        print(f"ours, {name:13}  {measure([*ours, str(root)], dict(os.environ))}")
     if domainbed:
         home = os.environ["DOMAINBED_HOME"]
         theirs = [sys.executable, "-m", "domainbed.scripts.collect_results", "--input_dir"]
-        figures = measured([*theirs, str(root)], {**os.environ, "PYTHONPATH": home})
+        figures = measure([*theirs, str(root)], {**os.environ, "PYTHONPATH": home})
         print(f"DomainBed            {figures}")
 
 

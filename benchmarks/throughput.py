@@ -98,7 +98,7 @@ def commands(options: argparse.Namespace, data: Path) -> dict[str, list[str]]:
     return found
 
 
-def measured(command: Sequence[str], folder: Path) -> tuple[float, int, float]:
+def measure(command: Sequence[str], folder: Path) -> tuple[float, int, float]:
     """Run a command; return the seconds from its first record to its last, processes, memory.
 
     These are counted at the first record; the memory, in GB, is that of all its processes, where
@@ -234,7 +234,7 @@ def main() -> None:
         for number in range(options.rounds):
             for place, (title, command) in enumerate(runs.items()):
                 folder = root / f"run{number}_{place}"
-                found[title].append(measured(command, folder))
+                found[title].append(measure(command, folder))
         evaluations = -(-options.steps // options.checkpoint_freq)
         images = options.steps * (len(DOMAINS) - 1) * options.batch_size
         images += evaluations * len(DOMAINS) * len(CLASSES) * options.images_per_class

@@ -109,7 +109,7 @@ def overview(rows: pd.DataFrame, algorithms: Sequence[str] | None = None) -> str
     """
     cells = rows.groupby(["algorithm", "setting", "test_env"])[["overall", "few"]].mean() * 100
     means = cells.groupby(["algorithm", "setting"]).mean().unstack("setting")
-    settings = names.ordered(sorted(set(rows["setting"])), names.SETTINGS)
+    settings = names.order(sorted(set(rows["setting"])), names.SETTINGS)
     columns = ["mean", *settings]
     tables = [
         pd.DataFrame(means[measure]).assign(mean=means[measure].mean(axis=1))

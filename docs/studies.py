@@ -73,7 +73,7 @@ class Study:
         """Yield dataset, setting and the runs of each board, in the order of tables."""
         for dataset in names.ordered_datasets(rows["dataset"].unique()):
             of_dataset = rows[rows["dataset"] == dataset]
-            for setting in names.ordered(sorted(set(of_dataset["setting"])), names.SETTINGS):
+            for setting in names.order(sorted(set(of_dataset["setting"])), names.SETTINGS):
                 yield dataset, setting, of_dataset[of_dataset["setting"] == setting]
 
     def import_runs(self, folder: Path) -> None:

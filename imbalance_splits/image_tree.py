@@ -76,15 +76,15 @@ class ImageTree:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.name.startswith(".") or entry.name in SYSTEM_FOLDERS:
-                    self.left_out.append(self._shown(entry.path))
+                    self.left_out.append(self._relative_name(entry.path))
                 elif entry.is_symlink() and not _leads_on(Path(entry.path)):
-                    self.broken.append(self._shown(entry.path))
+                    self.broken.append(self._relative_name(entry.path))
                 else:
                     self.has_links |= entry.is_symlink()
                     (folders if entry.is_dir() else files).append(entry.name)
         return sorted(folders), sorted(files)
 
-    def _shown(self, path: str | Path) -> str:
+    def _relative_name(self, path: str | Path) -> str:
         return Path(path).relative_to(self.root).as_posix()
 
     def _images_below(self, folder: Path, lister: Lister) -> list[str]:
@@ -96,17 +96,18 @@ class ImageTree:
             found.append((parent, files))
             pending += [f"{parent}/{name}" for name in folders]
         paths = [(f"{parent}/{name}", name) for parent, names in sorted(found) for name in names]
-        self.stray += [self._shown(path) for path, name in paths if not is_image(name)]
+        self.stray += [self._relative_name(path) for path, name in paths if not is_image(name)]
         return [path for path, name in paths if is_image(name)]
 
 
 def _leads_on(link: Path) -> bool:
-    """Whether a link leads to a file, or to a folder that does not contain it."""
-    try:
-        target = link.resolve(strict=True)
-    except (OSError, RuntimeError):  # RuntimeError: it leads to itself, before Python 3.13
+    """Whether a link leads to a file, or to a folder in which the way to the link does not lie."""
+    if not link.exists():
         return False
-    return not link.parent.resolve().is_relative_to(target)
+    if not link.is_dir():
+        return True
+    way = {folder.resolve() for folder in link.absolute().parents}
+    return link.resolve() not in way.union(*(folder.parents for folder in way))
 
 
 def scan_images(root: Path | str) -> ImageTree:
@@ -129,9 +130,9 @@ def scan_images(root: Path | str) -> ImageTree:
         domains = {name: root / name for name in names}
         tree.layout = class_folders(domains, lister)
         skipped = skipped_folders(domains, tree.layout)
-        tree.skipped = [tree._shown(path) for path in skipped]
+        tree.skipped = [tree._relative_name(path) for path in skipped]
         for folder in [*domains.values(), *skipped]:
-            tree.stray += [tree._shown(folder / name) for name in lister(folder)[1]]
+            tree.stray += [tree._relative_name(folder / name) for name in lister(folder)[1]]
         for domain, row in tree.layout.items():
             tree.images[domain] = {name: tree._images_below(at, lister) for name, at in row.items()}
     except OSError as error:

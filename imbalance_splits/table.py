@@ -136,7 +136,7 @@ class SplitTable:
         """
         if not isinstance(data, Mapping) or not isinstance(data.get("train_counts"), Mapping):
             raise InputError(f"{where}: no 'train_counts' (target -> source -> class -> count).")
-        counts = _nested(data["train_counts"], where)
+        counts = _check_levels(data["train_counts"], where)
         first = next((row for rows in counts.values() for row in rows.values()), {})
         classes = tuple(first)
         for target, rows in counts.items():
@@ -202,7 +202,7 @@ def _check_row(where: str, row: ClassCounts, classes: Sequence[str]) -> None:
             raise InputError(f"{where}, class {name}: count {count!r}; {_WHOLE}.")
 
 
-def _nested(data: Mapping[str, Any], where: str) -> TrainCounts:
+def _check_levels(data: Mapping[str, Any], where: str) -> TrainCounts:
     """Return ``data`` as plain dicts of three levels."""
     for target, rows in data.items():
         if not isinstance(rows, Mapping):

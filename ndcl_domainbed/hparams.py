@@ -73,7 +73,7 @@ class Hparam:
     """A hyper-parameter: its default, how random search draws it, which values make sense.
 
     ``default`` and ``draw`` may depend on the dataset: see :func:`by_dataset`. Without ``draw``
-    random search does not vary it. A value that is given is checked (:meth:`checked`); ``within``
+    random search does not vary it. A value that is given is checked (:meth:`check`); ``within``
     is taken from the declaration that this one overrides if it has none itself; ``choices`` lists
     the allowed strings; empty allows any. ``in_steps`` marks a number of updates: on frozen
     features, where runs are shorter, it keeps its share of the run.
@@ -110,7 +110,7 @@ class Hparam:
             return value
         return max(1, round(value * SHORT_RUN / LONG_RUN))
 
-    def checked(self, name: str, value: Any, usual: Value) -> Value:
+    def check(self, name: str, value: Any, usual: Value) -> Value:
         """Return ``value`` in the type of ``usual``, a value that the hyper-parameter can have.
 
         Raises InputError if it is of another type, no finite number, or none that makes sense.
@@ -123,7 +123,7 @@ class Hparam:
         elif self._is_usable(value, _is_count(usual)):
             return int(value) if _is_count(usual) else float(value)
         given = reprlib.repr(value)  # a number may have hundreds of digits
-        wanted = self._wanted(usual)
+        wanted = self._describe_values(usual)
         raise InputError(f"hyper-parameter {name} takes {wanted}; it was given {given}.")
 
     def _is_usable(self, value: Any, is_count: bool) -> bool:
@@ -137,7 +137,7 @@ class Hparam:
             return False
         return self.within is None or number in self.within
 
-    def _wanted(self, usual: Value) -> str:
+    def _describe_values(self, usual: Value) -> str:
         if isinstance(usual, bool):
             return "true or false"
         if isinstance(usual, str):
@@ -216,7 +216,7 @@ class UndeclaredHparam(InputError, KeyError):
 class Hparams(dict[str, Any]):
     """The hyper-parameters of a run, plus what an algorithm may need of its training split.
 
-    As a dict it holds the hyper-parameters alone, so records stay small and serialisable. The
+    As a dict it holds the hyper-parameters alone, so records stay small and serializable. The
     attributes travel with it from the data to the algorithm's constructor:
 
     ``label_counts``: training images per (source domain, class), int array (M, K), domains in

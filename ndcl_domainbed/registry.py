@@ -97,5 +97,5 @@ def run_hparams(
         if name not in values:
             raise unknown_name(f"hyper-parameter of {algorithm}", name, sorted(values))
         hparam = declared.get(name, Hparam(values[name]))  # a checkout's own: its type is known
-        values[name] = hparam.checked(name, value, values[name])
+        values[name] = hparam.check(name, value, values[name])
     return values

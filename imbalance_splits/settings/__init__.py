@@ -49,7 +49,7 @@ def setting_names() -> list[str]:
 
     FromFile is not among them: it needs a path, which stands in place of the name.
     """
-    return sorted(name for name, setting in _settings().items() if not _required(setting))
+    return sorted(name for name, setting in _settings().items() if not _required_names(setting))
 
 
 def get_setting(name: str) -> type[Setting]:
@@ -60,7 +60,7 @@ def get_setting(name: str) -> type[Setting]:
     return _settings()[name]
 
 
-def _required(setting: type[Setting]) -> list[str]:
+def _required_names(setting: type[Setting]) -> list[str]:
     """Return the names of the parameters that have no default."""
     fields = dataclasses.fields(setting)  # type: ignore[arg-type]
     return [item.name for item in fields if item.default is dataclasses.MISSING]
@@ -119,7 +119,7 @@ def build_setting(name: str, parameters: Mapping[str, Any]) -> Setting:
             if not known:
                 raise InputError(f"setting {name} takes no parameters, not {parameter!r}.")
             raise unknown_name(f"parameter of {name}", parameter, known)
-    missing = [parameter for parameter in _required(setting) if parameter not in parameters]
+    missing = [parameter for parameter in _required_names(setting) if parameter not in parameters]
     if missing:
         raise InputError(
             f"setting {name} needs a {', '.join(missing)}: "

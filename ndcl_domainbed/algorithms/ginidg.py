@@ -140,7 +140,7 @@ class GINIDG(ERM):
         domains = domain_indices(minibatches)
         factor = 2 / (1 + math.exp(-10 * self.updates / self.last_update)) - 1
         z = self.featurizer(x)
-        generated, sources = self._generated(z, class_groups(y, domains))
+        generated, sources = self._generate(z, class_groups(y, domains))
         classified = F.cross_entropy(self.classifier(generated), y[sources])
         if self.updates < self.warm_up_steps:
             goal = torch.linalg.vector_norm(z[sources] - generated, dim=1).mean()
@@ -153,7 +153,7 @@ class GINIDG(ERM):
         self.updates += 1
         return to_floats(loss=loss)
 
-    def _generated(self, z: Tensor, group: Tensor) -> tuple[Tensor, Tensor]:
+    def _generate(self, z: Tensor, group: Tensor) -> tuple[Tensor, Tensor]:
         """Return generated features (6G, D) and, for each, the sample (6G,) that it stands for.
 
         The copies of a group stand for its members in turn.

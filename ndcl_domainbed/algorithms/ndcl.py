@@ -70,7 +70,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, hparam in NDCL.HPARAMS.items():
-            hparam.checked(name, getattr(self, name), hparam.default_for(""))
+            hparam.check(name, getattr(self, name), hparam.default_for(""))
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ def class_dependence(a: Tensor, b: Tensor, y: Tensor, num_classes: int) -> Tenso
     """Return how dependent two representations are, given the class: a sum of HSICs, (M,).
 
     ``a`` and ``b`` (M, n, D) are of n samples in each of M domains, of the classes ``y`` (M, n).
-    For each class, the sum over the entries of the product of the two centred kernel matrices; the
+    For each class, the sum over the entries of the product of the two centered kernel matrices; the
     sum over classes is divided by n and by the number of classes present. A class with one sample
     adds nothing.
     """

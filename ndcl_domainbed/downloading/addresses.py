@@ -6,6 +6,7 @@ import importlib
 import os
 from pathlib import PurePosixPath
 
+from ndcl_domainbed.downloading.fetching import describe_failure
 from ndcl_domainbed.downloading.recipe import RemoteFile, SourceFailure
 
 
@@ -57,7 +58,7 @@ def hub_parquet(repository: str) -> tuple[RemoteFile, ...]:
             if file["rfilename"].endswith(".parquet")
         )
     except (requests.exceptions.RequestException, LookupError, TypeError) as error:
-        raise SourceFailure(f"{hub()}/datasets/{repository}: {error}") from None
+        raise SourceFailure(f"{hub()}/datasets/{repository}: {describe_failure(error)}") from None
     if not files:
         raise SourceFailure(f"{hub()}/datasets/{repository}: lists no Parquet file")
     return files

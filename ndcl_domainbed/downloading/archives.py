@@ -35,11 +35,11 @@ def unpack(archive: Path, into: Path, largest: int) -> None:
     except SourceFailure as failure:
         raise SourceFailure(f"{archive.name} {failure}") from None
     except _DAMAGE as error:
-        raise _damaged(archive, error) from None
+        raise _unreadable(archive, error) from None
     except OSError as error:
         if error.errno is not None:  # gzip's and bzip2's complaints about their input have none
             raise
-        raise _damaged(archive, error) from None
+        raise _unreadable(archive, error) from None
 
 
 def _unpack_zip(path: Path, into: Path, largest: int, report: Report) -> None:
@@ -91,6 +91,6 @@ def _check_size(unpacked: int, largest: int) -> None:
         raise SourceFailure(f"unpacks to more than {largest / GB:.3g} GB")
 
 
-def _damaged(archive: Path, error: Exception) -> SourceFailure:
+def _unreadable(archive: Path, error: Exception) -> SourceFailure:
     reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
     return SourceFailure(f"{archive.name} cannot be read as a zip or tar archive ({reason})")

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from imbalance_splits.errors import InputError
-from ndcl_domainbed.downloading.progress import show_progress
+from ndcl_domainbed.downloading.progress import Report, show_progress
 from ndcl_domainbed.downloading.recipe import GB, RemoteFile, SourceFailure
 
 TIMEOUT = 30.0
@@ -63,12 +63,13 @@ def check_space(folder: Path, name: str, needed: int) -> None:
 def _fetch_from(url: str, file: RemoteFile, folder: Path) -> Path:
     """Return the file that an address gives, if it is the right one."""
     arrived = folder / f"{file.name}.{hashlib.sha256(url.encode()).hexdigest()[:8]}"
-    try:
-        _download(url, arrived, file.name)
-    except importlib.import_module("gdown").exceptions.DownloadError as error:
-        raise SourceFailure(_describe(error)) from None
-    except importlib.import_module("requests").exceptions.RequestException as error:
-        raise SourceFailure(_describe(error)) from None
+    with show_progress(file.name) as show:
+
+        def report(done: int, total: int | None) -> None:
+            check_space(folder, file.name, (total or done) - done)
+            show(done, total)
+
+        _download(url, arrived, report)
     defect = _find_defect(arrived, file)
     if defect is not None:
         arrived.unlink()
@@ -76,33 +77,29 @@ def _fetch_from(url: str, file: RemoteFile, folder: Path) -> Path:
     return arrived
 
 
-def _download(url: str, path: Path, name: str) -> None:
+def _download(url: str, path: Path, report: Report) -> None:
     """Download by gdown, which knows Google Drive and resumes what was cut."""
-    gdown = importlib.import_module("gdown")
-    with show_progress(name) as show:
-
-        def report(done: int, total: int | None) -> None:
-            check_space(path.parent, name, (total or done) - done)
-            show(done, total)
-
-        def download() -> None:
+    gdown, requests = importlib.import_module("gdown"), importlib.import_module("requests")
+    failure = ""
+    for retries in (0, RETRIES, 0):
+        try:
             gdown.download(
                 url, str(path), quiet=True, use_cookies=False, resume=True, timeout=TIMEOUT,
-                retries=RETRIES, progress=report,
+                retries=retries, progress=report,
             )  # fmt: skip
+            return
+        except (gdown.exceptions.DownloadError, requests.exceptions.RequestException) as error:
+            failure = describe_failure(error)
+        parts = [part for part in path.parent.glob(f"{path.name}*.part") if part.stat().st_size]
+        if not parts:
+            break
+        if "byte range" in failure:  # the host cannot resume
+            parts[0].unlink()
+    raise SourceFailure(failure)
 
-        try:
-            download()
-        except gdown.exceptions.DownloadError as error:
-            if "byte range" not in str(error):
-                raise
-            for part in path.parent.glob(f"{path.name}*.part"):
-                part.unlink()  # the host cannot resume it
-            download()
 
-
-def _describe(error: Any) -> str:
-    """Return in a line why gdown got no file."""
+def describe_failure(error: Any) -> str:
+    """Return in a line why gdown or requests got no file."""
     if type(error).__name__ == "FileURLRetrievalError":  # Google Drive's own words, wrapped
         return " ".join(str(error).split())[:300]
     response = getattr(error, "response", None)
@@ -110,8 +107,8 @@ def _describe(error: Any) -> str:
         return f"HTTP {response.status_code} {response.reason}"
     if "timed out" in str(error):
         return "no answer in time"
-    line = str(error).splitlines()[0].rstrip(".")
-    return line.rpartition(": ")[2].rstrip("\"')>") if "Caused by" in line else line
+    system = re.search(r"\[Errno -?\d+\] ([\w ]+)", str(error))
+    return system[1] if system else str(error).splitlines()[0].rstrip(".")[:300]
 
 
 def _find_defect(path: Path, file: RemoteFile) -> str | None:

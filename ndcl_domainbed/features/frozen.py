@@ -159,7 +159,7 @@ def ensure_features(
     """Return the features of ``pictures``; compute them if they are missing or stale.
 
     One process computes; others wait for it, and then read. Raises InputError if the weights
-    cannot be had, an image cannot be decoded, or ``cache`` cannot be written when it must be.
+    cannot be loaded, an image cannot be decoded, or ``cache`` cannot be written when it must be.
     """
     spec = FeatureSpec.from_hparams(hparams)
     own = Path(hparams["weights"]) if hparams["weights"] else None
@@ -223,7 +223,7 @@ def _extract(
 def frozen_backbone(hparams: Mapping[str, Any]) -> nn.Module:
     """Return the network that makes the features of a run with ``hparams``; always the same.
 
-    It maps images (B, 3, H, W) to (B, D). Raises InputError if its weights cannot be had.
+    It maps images (B, 3, H, W) to (B, D). Raises InputError if its weights cannot be loaded.
     """
     from ndcl_domainbed.testbed import networks
 

@@ -37,8 +37,8 @@ class RunIndex:
     def count_pairs(self, algorithm: str, envs: Collection[int]) -> Counter[str]:
         """Return the same of the runs with exactly these two test domains."""
         a, b = envs
-        texts = (f"{a} {b}", f"{b} {a}")
-        return self._sum(algorithm, [key for key in self._states if key[2] in texts])
+        pairs = (f"{a} {b}", f"{b} {a}")
+        return self._sum(algorithm, [key for key in self._states if key[2] in pairs])
 
     def _sum(self, algorithm: str, keys: Collection[tuple[str, int, str]]) -> Counter[str]:
         return sum((self._states[key] for key in keys if key[0] == algorithm), Counter())
@@ -167,7 +167,7 @@ def index_boards(runs: pd.DataFrame) -> list[Board]:
     """Return every board of ``runs``, in the order of tables."""
     pairs = set(runs[["dataset", "setting"]].drop_duplicates().itertuples(index=False, name=None))
     datasets = names.ordered_datasets(dataset for dataset, _ in pairs)
-    settings = names.ordered(sorted(setting for _, setting in pairs), names.SETTINGS)
+    settings = names.order(sorted(setting for _, setting in pairs), names.SETTINGS)
     return [
         _index_board(board_rows(runs, dataset, setting), dataset, setting)
         for setting in settings

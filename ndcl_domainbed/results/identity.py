@@ -165,7 +165,7 @@ def name_rows(runs: Sequence[Identity]) -> list[RowName]:
     return [names[(*run[:4], run.overrides)] for run in runs]
 
 
-def short_names(texts: Iterable[str]) -> dict[str, str]:
+def short_names(names: Iterable[str]) -> dict[str, str]:
     """Return names for some names, absolute paths and tables: what tells the paths apart.
 
     >>> short_names(["Cross", "tables/mild.json"])
@@ -173,10 +173,10 @@ def short_names(texts: Iterable[str]) -> dict[str, str]:
     >>> list(short_names(["a/mild.json", "b/mild.json", "/data/faces", "my/faces"]).values())
     ['a/mild', 'b/mild', 'data/faces', 'my/faces']
     """
-    parts = {text: _parts(text) for text in texts}
+    parts = {name: _parts(name) for name in names}
     return {
-        text: _short_name(text, [ends for other, ends in parts.items() if other != text])
-        for text in parts
+        name: _short_name(name, [ends for other, ends in parts.items() if other != name])
+        for name in parts
     }
 
 

@@ -67,10 +67,10 @@ METRIC_TITLES = {
 }
 
 
-def ordered(names: Iterable[str], known: Iterable[str]) -> list[str]:
+def order(names: Iterable[str], known: Iterable[str]) -> list[str]:
     """Return ``names`` without repeats: the ``known`` first, in their order, then the others.
 
-    >>> ordered(["B", "X", "A"], ["A", "B"])
+    >>> order(["B", "X", "A"], ["A", "B"])
     ['A', 'B', 'X']
     """
     present = list(dict.fromkeys(names))
@@ -87,7 +87,7 @@ def ordered_algorithms(names: Iterable[str]) -> list[str]:
     variants: dict[str, set[str]] = {}
     for name in names:
         variants.setdefault(base_algorithm(name), set()).add(name)
-    first = [name for name in ordered(variants, ALGORITHMS) if name != "NDCL"]
+    first = [name for name in order(variants, ALGORITHMS) if name != "NDCL"]
     algorithms = [*first, *(["NDCL"] if "NDCL" in variants else [])]
     return [row for algorithm in algorithms for row in sorted(variants[algorithm])]
 

@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, Any
 from imbalance_splits.errors import InputError, unknown_name
 from ndcl_domainbed.own_code import add_flag
 from ndcl_domainbed.scripts.cli import run
-from ndcl_domainbed.scripts.dataset_argument import count_images, image_place, training_refusal
+from ndcl_domainbed.scripts.dataset_argument import (
+    count_images,
+    get_class,
+    image_place,
+    training_refusal,
+)
 from ndcl_domainbed.training.arguments import DEFAULT_DATA_DIR
 
 if TYPE_CHECKING:
@@ -203,6 +208,11 @@ def _table(
 
     if getattr(args, "validation", None) is not None and parameters is None:
         parameters = {"validation": args.validation}
+    if getattr(get_class(args.dataset, args.data_dir), "FIXED_SPLIT", None) is not None:
+        raise InputError(
+            f"{args.dataset} has a split of its own (the column split), so no setting applies: "
+            "leave out the column."
+        )
     counts = count_images(args.dataset, args.data_dir)
     path = path_of(args.dataset, args.data_dir)
     if path is not None:

@@ -1,4 +1,4 @@
-"""Who works on a job: claims, of which one process at a time holds the valid one.
+"""Who works on a job: claims. One process at a time holds the valid one.
 
 A job's folder has a file ``claim.N.json`` for its N-th attempt, from 0. It is created exclusively
 by the process that runs the job, and never removed while the job may run; so the claim with the

@@ -195,9 +195,9 @@ def _merge(shared: Flags, block: Flags, given: Flags) -> Flags:
     Hyper-parameters are merged one by one, so that a flag or a block need not repeat the others.
     """
     chosen = {name: block[name] for name in _CHOSEN if name in block and name in given}
-    texts = [flags["hparams"] for flags in (shared, block, given) if flags.get("hparams")]
-    if len(texts) > 1:
-        hparams = {k: v for text in texts for k, v in parse_hparams(text).items()}
+    given_hparams = [flags["hparams"] for flags in (shared, block, given) if flags.get("hparams")]
+    if len(given_hparams) > 1:
+        hparams = {k: v for text in given_hparams for k, v in parse_hparams(text).items()}
         chosen["hparams"] = json.dumps(hparams, sort_keys=True)
     return {**shared, **block, **given, **chosen}
 

@@ -213,9 +213,9 @@ class Scheduler:
             attempt.process.join()
             status = attempt.process.exitcode or 0
             attempt.process.close()  # ends it if only the server has died
-            self._ended(attempt.job, status)
+            self._finish(attempt.job, status)
 
-    def _ended(self, job: Job, status: int) -> None:
+    def _finish(self, job: Job, status: int) -> None:
         if status == worker.STATUS_CANNOT_WRITE:
             manifest.check_writable(job.folder.parent)
         if status not in (0, 1):

@@ -143,15 +143,15 @@ def check_same_run(saved: dict[str, Any], arguments: TrainArguments, path: Path)
         theirs = then[name]
         if theirs != now[name]:
             raise InputError(
-                f"{path} belongs to a run {_typed(name, theirs)}, not {_typed(name, now[name])}. "
+                f"{path} belongs to a run {_flag(name, theirs)}, not {_flag(name, now[name])}. "
                 f"{_AGAIN}"
             )
 
 
-def _typed(name: str, value: Any) -> str:
+def _flag(name: str, value: Any) -> str:
     """Return how a flag is typed for ``value``.
 
-    >>> _typed("test_envs", [0, 1]), _typed("compile", True), _typed("steps", None)
+    >>> _flag("test_envs", [0, 1]), _flag("compile", True), _flag("steps", None)
     ('with --test_envs 0 1', 'with --compile', 'without --steps')
     """
     if value is None or value is False:

@@ -176,14 +176,14 @@ class BatchStream:
     def minibatches(self) -> tuple[list[Batch], list[torch.Tensor] | None]:
         """Return the arguments of ``update`` for the next step."""
         labeled, unlabeled = self._next()
-        images = [self._moved(x) for x, _ in unlabeled]
-        return [(self._moved(x), self._moved(y)) for x, y in labeled], images or None
+        images = [self._to_device(x) for x, _ in unlabeled]
+        return [(self._to_device(x), self._to_device(y)) for x, y in labeled], images or None
 
     def split(self, index: int) -> Iterator[Batch]:
         """Yield the batches of the split ``index``."""
         for _ in self._reader.items_of_split(index):
             x, y = self._next()
-            yield self._moved(x), self._moved(y)
+            yield self._to_device(x), self._to_device(y)
 
     def _next(self) -> Any:
         """Return the next item; an InputError of a loader process keeps its own message only.
@@ -202,5 +202,5 @@ class BatchStream:
             reason = getattr(error, "strerror", None) or "end of file"
             raise RuntimeError(f"DataLoader worker does not answer: {reason}") from error
 
-    def _moved(self, tensor: torch.Tensor) -> torch.Tensor:
+    def _to_device(self, tensor: torch.Tensor) -> torch.Tensor:
         return tensor.to(self._device, non_blocking=True)

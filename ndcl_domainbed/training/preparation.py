@@ -192,12 +192,7 @@ def split_dataset(arguments: TrainArguments, dataset_class: Any, hparams: Hparam
 
 
 def _split(arguments: TrainArguments, dataset_class: Any, hparams: Hparams) -> SplitDataset:
-    if getattr(dataset_class, "FIXED_SPLIT", None) is not None:
-        if arguments.imbalance or arguments.uda_holdout_fraction:
-            raise InputError(
-                f"{arguments.dataset} has a split of its own (the column split): leave out "
-                "--imbalance and --uda_holdout_fraction, or the column."
-            )
+    if _has_fixed_split(arguments, dataset_class):
         return FixedSplitDataset(dataset_class, arguments.data_dir, arguments.test_envs, hparams)
     if arguments.imbalance is None:
         dataset = HoldoutDataset(
@@ -226,6 +221,17 @@ def _split(arguments: TrainArguments, dataset_class: Any, hparams: Hparams) -> S
     return split
 
 
+def _has_fixed_split(arguments: TrainArguments, dataset_class: Any) -> bool:
+    """Whether the dataset says what is trained on; InputError if the arguments do as well."""
+    fixed = getattr(dataset_class, "FIXED_SPLIT", None) is not None
+    if fixed and (arguments.imbalance or arguments.uda_holdout_fraction):
+        raise InputError(
+            f"{arguments.dataset} has a split of its own (the column split): leave out "
+            "--imbalance and --uda_holdout_fraction, or the column."
+        )
+    return fixed
+
+
 def split_table(
     arguments: TrainArguments, dataset_class: Any, counts: Callable[[], LabelCounts]
 ) -> SplitTable:
@@ -233,6 +239,7 @@ def split_table(
 
     Only the latter calls ``counts``, which reads the dataset as :func:`label_counts` does.
     """
+    _has_fixed_split(arguments, dataset_class)
     name, setting = arguments.dataset, str(arguments.imbalance)
     parameters = {} if arguments.validation is None else {"validation": arguments.validation}
     published = None if parameters else published_table(name, setting)

@@ -45,7 +45,7 @@ def append(path: Path, record: dict[str, Any]) -> None:
 def read(path: Path) -> list[dict[str, Any]]:
     """Return the whole records in a file, none if it is missing; what is torn is left out."""
     lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    return [record for line in lines if (record := _parsed(line)) is not None]
+    return [record for line in lines if (record := _parse(line)) is not None]
 
 
 def truncate_after(path: Path, last_step: int) -> Repaired:
@@ -60,7 +60,7 @@ def truncate_after(path: Path, last_step: int) -> Repaired:
     size = later = 0
     torn = False
     for line in content.splitlines(keepends=True):
-        record = _parsed(line)
+        record = _parse(line)
         if record is None:
             torn = True
             break
@@ -74,7 +74,7 @@ def truncate_after(path: Path, last_step: int) -> Repaired:
     return Repaired(kept, later, torn)
 
 
-def _parsed(line: bytes) -> dict[str, Any] | None:
+def _parse(line: bytes) -> dict[str, Any] | None:
     """Return the record in a line, or None if it is no whole record."""
     try:
         record = json.loads(line)

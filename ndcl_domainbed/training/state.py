@@ -37,7 +37,7 @@ def capture(algorithm: torch.nn.Module) -> dict[str, Any]:
         name: saved
         for name, value in vars(algorithm).items()
         if name not in _MODULE_INTERNALS | _CONSTANTS
-        and (saved := _saved(value, depth=0)) is not None
+        and (saved := _save_value(value, depth=0)) is not None
     }
     return {"state_dict": dict(algorithm.state_dict()), "attributes": attributes}
 
@@ -66,12 +66,12 @@ def _restore(algorithm: torch.nn.Module, state: dict[str, Any]) -> None:
     try:
         algorithm.load_state_dict(state["state_dict"])
         for name, saved in state["attributes"].items():
-            setattr(algorithm, name, _restored(getattr(algorithm, name, None), saved))
+            setattr(algorithm, name, _restore_value(getattr(algorithm, name, None), saved))
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise CannotResume(" ".join(str(error).split())) from error
 
 
-def _saved(value: Any, depth: int) -> Saved | None:
+def _save_value(value: Any, depth: int) -> Saved | None:
     """Return what stands for ``value``, or None if it carries no state."""
     if isinstance(value, torch.Tensor):
         # A leaf that is trained may be in an optimizer too, and must stay the same object.
@@ -82,13 +82,13 @@ def _saved(value: Any, depth: int) -> Saved | None:
             return {kind: content(value)}
     if isinstance(value, list | tuple | deque | set):
         kind = next(name for name, cls in _SEQUENCES.items() if isinstance(value, cls))
-        return {kind: [_saved(item, depth) for item in value]}
+        return {kind: [_save_value(item, depth) for item in value]}
     if isinstance(value, dict):
-        return {"dict": [[key, _saved(item, depth)] for key, item in value.items()]}
+        return {"dict": [[key, _save_value(item, depth)] for key, item in value.items()]}
     if callable(getattr(value, "load_state_dict", None)):
         return {"state_dict": _plain_tree(value.state_dict())}
     if depth < 2 and hasattr(value, "__dict__") and not callable(value):
-        attributes = {name: _saved(item, depth + 1) for name, item in vars(value).items()}
+        attributes = {name: _save_value(item, depth + 1) for name, item in vars(value).items()}
         return {"object": attributes} if any(attributes.values()) else None
     return None
 
@@ -118,7 +118,7 @@ def _plain_tree(value: Any) -> Any:
     return value
 
 
-def _restored(current: Any, saved: Saved | None) -> Any:
+def _restore_value(current: Any, saved: Saved | None) -> Any:
     """Return the value that ``saved`` stands for, filled into ``current`` where that is kept."""
     if saved is None:
         return current
@@ -130,10 +130,10 @@ def _restored(current: Any, saved: Saved | None) -> Any:
     if kind == "numpy":
         return content.numpy()
     if kind in _SEQUENCES:
-        return _restored_sequence(current, kind, content)
+        return _restore_sequence(current, kind, content)
     if kind == "dict":
         kept = current if isinstance(current, dict) else {}
-        items = {key: _restored(kept.get(key), item) for key, item in content}
+        items = {key: _restore_value(kept.get(key), item) for key, item in content}
         kept.clear()
         kept.update(items)
         return kept
@@ -143,10 +143,10 @@ def _restored(current: Any, saved: Saved | None) -> Any:
     return current
 
 
-def _restored_sequence(current: Any, kind: str, content: list[Any]) -> Any:
+def _restore_sequence(current: Any, kind: str, content: list[Any]) -> Any:
     kept = list(current) if isinstance(current, list | tuple | deque) else []
     kept += [None] * (len(content) - len(kept))
-    items = [_restored(old, new) for old, new in zip(kept, content, strict=False)]
+    items = [_restore_value(old, new) for old, new in zip(kept, content, strict=False)]
     if isinstance(current, deque):  # it may have a greatest length
         current.clear()
         current.extend(items)
@@ -161,7 +161,7 @@ def _fill_tensor(current: Any, content: torch.Tensor) -> None:
 
 def _fill_object(current: Any, content: dict[str, Any]) -> None:
     for name, item in content.items():
-        setattr(current, name, _restored(getattr(current, name, None), item))
+        setattr(current, name, _restore_value(getattr(current, name, None), item))
 
 
 _FILLERS: dict[str, Callable[[Any, Any], object]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from html import unescape
 
 import numpy as np
@@ -27,12 +28,15 @@ HPARAMS = {"backbone": "small_cnn", "batch_size": 8}
 def train(tmp_path_factory):
     """Return a function that trains a run on three domains of images and returns its folder."""
     root = tmp_path_factory.mktemp("data")
-    write_images(root / "trees", ["a", "b", "c"], ["ash", "beech", "cedar"], per_class=40)
+    for name in ("trees", "sparse"):
+        write_images(root / name, ["a", "b", "c"], ["ash", "beech", "cedar"], per_class=40)
+    for absent in ("a/ash", "b/cedar"):
+        shutil.rmtree(root / "sparse" / absent)
 
-    def train(algorithm, *flags, **hparams):
+    def train(algorithm, *flags, dataset="trees", **hparams):
         folder = tmp_path_factory.mktemp(algorithm)
         hparams = json.dumps({**HPARAMS, **hparams})
-        outcome = call("train", "--dataset", "trees", "--data_dir", root, "--algorithm", algorithm,
+        outcome = call("train", "--dataset", dataset, "--data_dir", root, "--algorithm", algorithm,
                        "--test_envs", 0, "--steps", 12, "--checkpoint_freq", 12, "--hparams",
                        hparams, "--output_dir", folder, "--num_workers", 0, *flags)  # fmt: skip
         assert outcome.status == 0, outcome.err
@@ -75,10 +79,9 @@ def small(diagnose):
     return {name: diagnose(name, "--images", 20) for name in NAMES}
 
 
-@pytest.mark.parametrize("name", ["bound", "hard-negatives"])
-def test_a_check_repeats_itself_and_draws_other_images_with_another_seed(name, small, diagnose):
-    pd.testing.assert_frame_equal(small[name], diagnose(name, "--images", 20))
-    assert not diagnose(name, "--images", 20, "--seed", 1).equals(small[name])
+def test_a_check_repeats_itself_and_draws_other_images_with_another_seed(small, diagnose):
+    pd.testing.assert_frame_equal(small["bound"], diagnose("bound", "--images", 20))
+    assert not diagnose("bound", "--images", 20, "--seed", 1).equals(small["bound"])
 
 
 def test_every_check_shows_both_runs(small):
@@ -155,9 +158,9 @@ def test_algorithm_without_features_has_a_confusion_matrix_alone(
     assert summary["accuracy"].item() == pytest.approx(records(folder)[-1]["env0_in_acc"])
 
 
-def test_a_run_on_frozen_features_has_every_check(train, tmp_path):
+def test_a_run_on_frozen_features_without_some_classes_has_every_check(train, tmp_path):
     flags = ("--imbalance", "TotalHeavyTail", "--diagnostics")
-    folder = train("NDCL", *flags, frozen=True, image_size=28)
+    folder = train("NDCL", *flags, dataset="sparse", frozen=True, image_size=28)
     outcome = call("diagnose", "all", "--run", folder, "--images", 20, "--output", tmp_path / "out")
     assert (outcome.status, outcome.err) == (0, "")
     for name in diagnostic_names():

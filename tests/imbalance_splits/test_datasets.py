@@ -295,7 +295,7 @@ def test_tensors_drawn_at_random_are_the_same_in_training_and_evaluation():
 
 
 @pytest.mark.domainbed
-def test_a_real_domainbed_data_set_splits_as_domainbed_splits_it(tmp_path, monkeypatch):
+def test_a_real_domainbed_dataset_splits_as_domainbed_splits_it(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(os.environ["DOMAINBED_HOME"])
     theirs = pytest.importorskip("domainbed.datasets").PACS
     split_dataset = pytest.importorskip("domainbed.lib.misc").split_dataset
@@ -332,7 +332,7 @@ def published_stand_in(dataset, share):
 @pytest.mark.parametrize("setting", ["TotalHeavyTail", "Cross", "Duality", "GINIDG"])
 @pytest.mark.parametrize("dataset", ["PACS", "VLCS"])
 @pytest.mark.parametrize("share", [1.0, 0.7])
-def test_published_tables_fit_the_subset_and_the_full_data_set(dataset, setting, share):
+def test_published_tables_fit_the_subset_and_the_full_dataset(dataset, setting, share):
     table = published_table(dataset, setting)
     stand_in = published_stand_in(dataset, share)
     for target, name in enumerate(DOMAINS[dataset]):

@@ -22,7 +22,7 @@ def test_parameters_change_only_what_they_name():
     assert table_for("PACS", "TotalHeavyTail", parameters={"c": 2.0}) != made
 
 
-def test_another_data_set_is_generated_from_its_counts():
+def test_another_dataset_is_generated_from_its_counts():
     table = table_for("own", "Duality", OWN)
     assert table.domains == ("a", "b", "c", "d")
     assert set(table.validation_per_class.values()) == {15}
@@ -30,20 +30,7 @@ def test_another_data_set_is_generated_from_its_counts():
         table_for("own", "Duality")
 
 
-def test_a_published_data_set_without_a_published_table_is_generated():
+def test_a_published_dataset_without_a_published_table_is_generated():
     table = table_for("DomainNet", "Cross")
     assert table.provenance["generator"] == "imbalance_splits"
     assert len(table.classes) == 345
-
-
-def test_ginidg_says_what_it_has():
-    assert table_for("PACS", "GINIDG").validation_per_class["A"] == 25
-    with pytest.raises(InputError, match="none for OfficeHome; it has: PACS, VLCS"):
-        table_for("OfficeHome", "GINIDG")
-    with pytest.raises(InputError, match="takes no parameters"):
-        table_for("PACS", "GINIDG", parameters={"c": 3})
-
-
-def test_an_unknown_setting():
-    with pytest.raises(InputError, match="did you mean 'TotalHeavyTail'"):
-        table_for("PACS", "TotalHeavytail")

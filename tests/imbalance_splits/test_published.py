@@ -57,6 +57,6 @@ def test_what_the_authors_published_is_told_from_what_was_made_here():
             assert ("generator" in provenance) == (not authors)
 
 
-def test_an_unknown_data_set():
+def test_an_unknown_dataset():
     with pytest.raises(InputError, match="did you mean 'PACS'"):
         label_counts("PAC")

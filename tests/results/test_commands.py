@@ -67,7 +67,7 @@ def test_bad_requests_are_errors_in_plain_words(capsys, root):
         (["--top", "0"], "--top must be at least 1"),
         (["--imbalance", "Cross"], "unknown setting 'Cross'"),
         (["--test_env", "1"], "no run has the test domain env1 alone; there are: env0"),
-        (["--test_env", "3"], "unknown domain '3'. There are: env0, env1"),
+        (["--test_env", "3"], "PACS has no domain 3; its domains are 0"),
     ):
         with pytest.raises(InputError, match=message):
             listed(capsys, root, *flags)

@@ -39,7 +39,7 @@ COUNTS = {
     "domainnet.yaml": 22 * 2 * 6 * 20 * 3,
     "digits.yaml": 22 * 3 * 4 * 3,
     "smoke.yaml": 22 * 4,
-    "demo.yaml": 5 * 4,
+    "demo.yaml": 4 * 4,
     "ablation.yaml": 17 * 4 * 3,
     "vit.yaml": 4 * 2 * 3 * 4 * 3,
     "feature_space.yaml": 3 * 2 * 3 * 4 * 3,

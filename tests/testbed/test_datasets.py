@@ -46,7 +46,7 @@ def test_steps_and_checkpoints_are_domainbeds(name):
     assert wanted == cls.CHECKPOINT_FREQ
 
 
-def test_looking_up_a_data_set_does_not_import_torch():
+def test_looking_up_a_dataset_does_not_import_torch():
     code = (
         "import sys\n"
         "from ndcl_domainbed.testbed.datasets import DATASETS, get_dataset_class\n"
@@ -67,7 +67,7 @@ def test_a_name_of_nothing_is_refused_with_the_choices(name):
     assert ("did you mean 'PACS'?" in first) == (name == "PCAS")
 
 
-def test_a_new_data_set_is_one_new_file(tmp_path, monkeypatch):
+def test_a_new_dataset_is_one_new_file(tmp_path, monkeypatch):
     header = "from ndcl_domainbed.testbed.datasets.base import MultiDomainDataset as Base\n"
     text = (
         f"{header}class Fresh(Base):\n    ENVIRONMENTS = ['x', 'y']\nclass Part(Base):\n    pass\n"

@@ -59,9 +59,9 @@ def test_values_are_plain_and_repeatable(name, dataset):
 def test_defaults_and_draws_are_values_that_may_be_given(name, dataset):
     for key, hparam in hparams_of(CLASSES[name]).items():
         usual = hparam.default_for(dataset)
-        assert hparam.checked(key, usual, usual) == usual
+        assert hparam.check(key, usual, usual) == usual
         for drawn in [hparam.random_for(dataset, key, seed) for seed in range(30)]:
-            assert hparam.checked(key, drawn, drawn) == drawn
+            assert hparam.check(key, drawn, drawn) == drawn
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def margin_loss(
 
 
 def shared_classes(y: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Return the classes of which both domains have at least ``MIN_IMAGES`` images, ascending."""
+    """Return the classes with at least ``MIN_IMAGES`` images in both domains, ascending."""
     (mine, n), (theirs, m) = (np.unique(labels, return_counts=True) for labels in (y, z))
     return np.intersect1d(mine[n >= MIN_IMAGES], theirs[m >= MIN_IMAGES])
 

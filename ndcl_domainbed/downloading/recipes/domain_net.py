@@ -21,7 +21,7 @@ RECIPE = Recipe(
     dataset="DomainNet",
     folder="domain_net",
     domains=("clipart", "infograph", "painting", "quickdraw", "real", "sketch"),
-    summary="six styles of pictures; 6 domains, 345 classes, 596,006 images (17.5 GB)",
+    summary="images in six styles; 6 domains, 345 classes, 596,006 images (17.5 GB)",
     paper=(
         "X. Peng, Q. Bai, X. Xia, Z. Huang, K. Saenko, B. Wang. Moment Matching for Multi-Source "
         "Domain Adaptation. ICCV 2019. arXiv 1812.01754"

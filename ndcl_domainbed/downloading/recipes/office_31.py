@@ -9,7 +9,7 @@ RECIPE = Recipe(
     dataset="Office31",
     folder="Office31",
     domains=("amazon", "dslr", "webcam"),
-    summary="objects of an office from three sources; 3 domains, 31 classes, 4,110 images",
+    summary="office objects from three sources; 3 domains, 31 classes, 4,110 images",
     paper=(
         "K. Saenko, B. Kulis, M. Fritz, T. Darrell. Adapting Visual Category Models to New "
         "Domains. ECCV 2010"

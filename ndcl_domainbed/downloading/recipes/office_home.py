@@ -10,7 +10,7 @@ RECIPE = Recipe(
     dataset="OfficeHome",
     folder="office_home",
     domains=("Art", "Clipart", "Product", "Real World"),
-    summary="things of office and home; 4 domains, 65 classes, 15,588 images",
+    summary="objects from offices and homes; 4 domains, 65 classes, 15,588 images",
     paper=(
         "H. Venkateswara, J. Eusebio, S. Chakraborty, S. Panchanathan. Deep Hashing Network for "
         "Unsupervised Domain Adaptation. CVPR 2017. arXiv 1706.07522"

@@ -23,7 +23,7 @@ from ndcl_domainbed.testbed.algorithms.base import (
 )
 
 
-def _normalized(z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _normalize(z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return features (B, D) normalized over D, with their means and variances (B, 1)."""
     mean, variance = z.mean(dim=1, keepdim=True), z.var(dim=1, keepdim=True)
     return (z - mean) / (variance + 1e-5).sqrt(), mean, variance
@@ -40,7 +40,7 @@ def _draw(z: Tensor) -> tuple[Tensor, Tensor]:
 
 def randomized_style(z: Tensor) -> Tensor:
     """Return features (B, D) whose mean and variance are interpolated with another sample's."""
-    normalized, mean, variance = _normalized(z)
+    normalized, mean, variance = _normalize(z)
     weight, other = _draw(z)
     mean = weight * mean + (1 - weight) * mean[other]
     variance = weight * variance + (1 - weight) * variance[other]
@@ -49,7 +49,7 @@ def randomized_style(z: Tensor) -> Tensor:
 
 def randomized_content(z: Tensor) -> Tensor:
     """Return features (B, D) of another sample's content, a constant, in each sample's style."""
-    normalized, mean, variance = _normalized(z)
+    normalized, mean, variance = _normalize(z)
     _, other = _draw(z)
     return normalized[other].detach() * (variance + 1e-5).sqrt() + mean
 

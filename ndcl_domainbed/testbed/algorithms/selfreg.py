@@ -82,7 +82,7 @@ class SelfReg(ERM):
         y, order = y.sort()
         z = self.featurizer(x[order])
         if len(y) > 1:
-            logits, dissimilarity = self._compared(z, y, share)
+            logits, dissimilarity = self._compare(z, y, share)
             loss = F.cross_entropy(logits, y)
             loss = loss + loss.detach().clamp(max=1) * dissimilarity
         else:
@@ -90,7 +90,7 @@ class SelfReg(ERM):
         step(self.optimizer, loss)
         return to_floats(loss=loss)
 
-    def _compared(self, z: Tensor, y: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    def _compare(self, z: Tensor, y: Tensor, share: float) -> tuple[Tensor, Tensor]:
         """Return the logits, and the dissimilarity to another sample and to a mixture.
 
         They weigh λ = ``share`` and 1 - λ. ``y`` is sorted.

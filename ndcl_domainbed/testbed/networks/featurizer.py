@@ -35,7 +35,7 @@ def choose_backbone(input_shape: Sequence[int], hparams: Mapping[str, Any]) -> s
     so it yields to ``resnet18``, to a named backbone, and to ``pretrained`` False.
 
     Raises InputError for an unknown name, a size without a default network, a flag that the
-    embedded testbed cannot honour, and a ``resnet18`` that would have no effect.
+    embedded testbed does not support, and a ``resnet18`` that would have no effect.
     """
     for flag, instead in _NOT_EMBEDDED.items():
         if hparams.get(flag, False):

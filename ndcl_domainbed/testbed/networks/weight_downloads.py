@@ -6,6 +6,7 @@ network they try for minutes, timm even for weights that it has.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 import threading
@@ -30,7 +31,7 @@ def quick_to_fail() -> Iterator[None]:
 
     While the block runs, a download from a host that does not answer is an OSError.
     """
-    ask = _Hosts().check
+    ask = functools.cache(_find_fault)
     timm = sys.modules.get("timm.models._hub")
     with ExitStack() as stack:
         stack.enter_context(_replaced(torch.hub, "urlopen", _checking_host(ask)))
@@ -50,38 +51,29 @@ def _replaced(module: Any, name: str, function: _Download) -> Iterator[None]:
         setattr(module, name, original)
 
 
-class _Hosts:
-    """Which hosts answer; each is asked once."""
+def _find_fault(url: str) -> str | None:
+    """Return why the host of ``url`` cannot be used, None if it answers.
 
-    def __init__(self) -> None:
-        self._faults: dict[str, str | None] = {}
-
-    def check(self, url: str) -> str | None:
-        """Return why the host of ``url`` cannot be used, None if it answers."""
-        parts = urlsplit(url)
-        if parts.netloc not in self._faults:
-            self._faults[parts.netloc] = _find_fault(f"{parts.scheme}://{parts.netloc}")
-        return self._faults[parts.netloc]
-
-
-def _find_fault(address: str) -> str | None:
-    """Ask a host for its front page, in a thread: looking up its name knows no time limit."""
-    host = urlsplit(address).netloc
+    It is asked in a thread: looking up its name knows no time limit.
+    """
+    parts = urlsplit(url)
     answer: list[str | None] = []
 
     def ask() -> None:
         try:
-            urlopen(Request(address, method="HEAD"), timeout=SECONDS).close()
+            request = Request(f"{parts.scheme}://{parts.netloc}", method="HEAD")
+            urlopen(request, timeout=SECONDS).close()
             answer.append(None)
         except HTTPError:  # an answer, though not a friendly one
             answer.append(None)
         except OSError as error:
-            answer.append(f"{host} does not answer: {getattr(error, 'reason', error)}")
+            reason = getattr(error, "reason", error)
+            answer.append(f"{parts.netloc} does not answer: {reason}")
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(SECONDS + 1)
-    return answer[0] if answer else f"{host} does not answer within {SECONDS:.0f} s"
+    return answer[0] if answer else f"{parts.netloc} does not answer within {SECONDS:.0f} s"
 
 
 def _checking_host(check: Callable[[str], str | None]) -> _Download:
@@ -98,7 +90,7 @@ def _checking_host(check: Callable[[str], str | None]) -> _Download:
 
 def _cached_first(download: _Download, check: Callable[[str], str | None]) -> _Download:
     """Return ``hf_hub_download`` that does not ask the Hub about a file that is here."""
-    errors = importlib.import_module("huggingface_hub.errors")
+    errors = importlib.import_module("huggingface_hub.utils")
     constants = importlib.import_module("huggingface_hub.constants")
 
     def cached_first(*args: Any, **options: Any) -> Any:

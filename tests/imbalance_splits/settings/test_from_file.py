@@ -131,7 +131,7 @@ def test_csv_that_is_no_table(tmp_path, text, message):
         ),
     ],
 )
-def test_a_table_that_does_not_fit_the_data_set(tmp_path, train, message):
+def test_a_table_that_does_not_fit_the_dataset(tmp_path, train, message):
     path = write(tmp_path / "t.json", {"train_counts": train})
     with pytest.raises(InputError, match=message):
         table_for("own", path, COUNTS)

@@ -62,7 +62,7 @@ function header(title, start) {
   button.addEventListener("click", () => {
     sorting.descending = sorting.column === title ? !sorting.descending : title !== "Algorithm";
     sorting.column = title;
-    drawLeaderboard();  // with new buttons: who pressed one by key goes on from it
+    drawLeaderboard();  // with new buttons: the focus returns to the one pressed
     byId("board-table").querySelector("[aria-sort] button").focus();
   });
   const cell = element("th", { scope: "col" }, button);

@@ -61,7 +61,7 @@ def _as_rgb(gray: np.ndarray) -> np.ndarray:
 def _enlarging(old: int, new: int) -> tuple[np.ndarray, int]:
     """Return integer weights (new, old) of linear interpolation and the sum of each row.
 
-    The centre of the new pixel i lies at ((2i + 1) old - new) / (2 new) in old pixels.
+    The center of the new pixel i lies at ((2i + 1) old - new) / (2 new) in old pixels.
     """
     unit = 2 * new
     position = np.clip((2 * np.arange(new) + 1) * old - new, 0, (old - 1) * unit)

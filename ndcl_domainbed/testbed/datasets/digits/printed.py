@@ -40,7 +40,7 @@ def _draw(rng: Rng, shapes: list[list[np.ndarray]], digit: int) -> np.ndarray:
     font = shapes[rng.randint(len(shapes))]
     height = rng.randint(16, 23) * _UNIT
     for side in (-1, 1):
-        if rng.randint(100) < 25:  # a neighbour that reaches into the image
+        if rng.randint(100) < 25:  # a neighbor that reaches into the image
             distance = side * rng.randint(15, 19) * _UNIT
             cover = _cover(rng, font[rng.randint(10)], height, (distance, 0))
             _paint(image, cover, ink if rng.randint(2) else _color(rng))

@@ -120,7 +120,8 @@ def test_our_sweep_gives_the_same_tables_with_both_collectors(our_sweep, python)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         collect_results.main(["--input_dir", str(our_sweep)])
-    assert table_lines(printed.getvalue(), single_trial=True) == theirs
+    single = [line.replace("+/- 0.0", "").split() for line in theirs]  # one trial has no error
+    assert [line.split() for line in table_lines(printed.getvalue())] == single
 
 
 @pytest.mark.domainbed

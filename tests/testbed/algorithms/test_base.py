@@ -77,11 +77,11 @@ def test_a_name_defined_twice_is_an_error(package):
     [
         (
             "import nonexistent_package",
-            r"mine.second cannot be imported: ModuleNotFound.*\nCorrect /.*second.py, line 1, ",
+            r"mine.second cannot be imported: ModuleNotFound.*\nFix /.*second.py, line 1, ",
         ),
         (
             "x = 1\ndef broken(:",
-            r"mine.second cannot be imported: SyntaxError.*\nCorrect /.*second.py, line 2, ",
+            r"mine.second cannot be imported: SyntaxError.*\nFix /.*second.py, line 2, ",
         ),
         (
             ERM_AGAIN.replace("Mine(Imported):", "Other(Imported):\n    HPARAMS = {'foo': 3}"),
@@ -108,12 +108,6 @@ def test_domainbeds_names_are_there():
 def test_domain_indices_go_with_the_joined_samples():
     minibatches = [(torch.zeros(n, 1), torch.zeros(n)) for n in (2, 0, 3)]
     assert domain_indices(minibatches).tolist() == [0, 0, 2, 2, 2]
-
-
-def test_classes_are_sorted_and_not_abstract():
-    names = list(algorithms.classes())
-    assert names == sorted(names)
-    assert not any(cls.__abstractmethods__ for cls in algorithms.classes().values())
 
 
 def test_every_algorithm_names_its_source():

@@ -124,9 +124,7 @@ def scan_images(root: Path | str) -> ImageTree:
         lister = functools.cache(tree._list)
         names, _ = lister(root)
         if not names:
-            raise InputError(
-                f"{root}: no folders in it; images are looked for in <domain>/<class>/<image>."
-            )
+            raise _empty(root)
         domains = {name: root / name for name in names}
         tree.layout = class_folders(domains, lister)
         skipped = skipped_folders(domains, tree.layout)
@@ -143,11 +141,20 @@ def scan_images(root: Path | str) -> ImageTree:
 
 
 def list_domains(root: Path) -> list[str]:
-    """Return the names of the domains' folders. Raises InputError if ``root`` cannot be read."""
+    """Return the names of the domains' folders. Raises InputError if there are none to read."""
     try:
-        return list_visible(root)[0]
+        names = list_visible(root)[0]
     except OSError as error:
         raise _unreadable(error) from error
+    if not names:
+        raise _empty(root)
+    return names
+
+
+def _empty(root: Path) -> InputError:
+    return InputError(
+        f"{root}: no folders in it; images are looked for in <domain>/<class>/<image>."
+    )
 
 
 def _unreadable(error: OSError) -> InputError:

@@ -19,7 +19,7 @@ from imbalance_splits.table import LabelCounts
 from ndcl_domainbed import backend, registry
 from ndcl_domainbed.errors import InputError
 from ndcl_domainbed.hparams import is_frozen
-from ndcl_domainbed.run_folder import describe_data_change, read_data_digest
+from ndcl_domainbed.run_folder import describe_data_change, finished_steps, read_data_digest
 from ndcl_domainbed.sweeping import fork_server
 from ndcl_domainbed.sweeping.grid import Grid, dataset_class, environments
 from ndcl_domainbed.sweeping.jobs import Job
@@ -136,7 +136,7 @@ def _missing_folder(dataset: str, data_dir: str) -> Path | None:
 
 
 def check_data_unchanged(jobs: Iterable[Job]) -> None:
-    """Raise InputError if the data changed since jobs began: files, labels or split table.
+    """Raise InputError if the data changed since jobs had results: files, labels or split table.
 
     One job of each dataset and setting is compared. A dataset that is not on this machine, as on a
     cluster's login node, is not.
@@ -147,7 +147,7 @@ def check_data_unchanged(jobs: Iterable[Job]) -> None:
         dataset, data_dir, setting = args["dataset"], args["data_dir"], args.get("imbalance")
         if (dataset, data_dir, setting) in seen:
             continue
-        then = read_data_digest(job.folder)
+        then = read_data_digest(job.folder) if finished_steps(job.folder) else None
         if then is None:
             continue
         seen.add((dataset, data_dir, setting))

@@ -30,10 +30,11 @@ class Predictor(Protocol):
 
 
 class ClassCounts(NamedTuple):
-    """Hits and images of each class in a split: two int64 arrays (K,)."""
+    """Hits and images of each class in a split, and images taken for it: int64 arrays (K,)."""
 
     correct: np.ndarray
     total: np.ndarray
+    predicted: np.ndarray
 
 
 @contextmanager
@@ -53,30 +54,34 @@ def count_hits(
 ) -> ClassCounts:
     """Count the hits of ``algorithm.predict`` per class; ``device`` is read once, at the end."""
     correct = torch.zeros(num_classes, dtype=torch.int64, device=device)
-    total = torch.zeros_like(correct)
+    total, predicted = torch.zeros_like(correct), torch.zeros_like(correct)
     for x, y in batches:
-        hits = algorithm.predict(x).argmax(1) == y
-        correct.index_add_(0, y, hits.to(torch.int64))
+        found = algorithm.predict(x).argmax(1)
+        correct.index_add_(0, y, (found == y).to(torch.int64))
         total.index_add_(0, y, torch.ones_like(y))
-    return ClassCounts(correct.cpu().numpy(), total.cpu().numpy())
+        predicted.index_add_(0, found, torch.ones_like(found))
+    return ClassCounts(correct.cpu().numpy(), total.cpu().numpy(), predicted.cpu().numpy())
 
 
 def accuracies(dataset: SplitDataset, count: Callable[[int], ClassCounts]) -> dict[str, Any]:
-    """Return the accuracy of every split, its shot groups', and the target's per class.
+    """Return the accuracy of every split and of its shot groups.
 
+    Of the target also macro-F1 and the accuracy on each class.
     ``count`` counts the hits in the split with the given index.
     """
     values: dict[str, Any] = {}
     per_class: dict[str, list[float | None]] = {}
     for index, (env, split) in enumerate(dataset.evaluation_sets):
         name = f"env{env}_{split}"
-        counts = count(index)
-        values[f"{name}_acc"] = shots.overall_accuracy(*counts)
+        correct, total, predicted = count(index)
+        values[f"{name}_acc"] = shots.overall_accuracy(correct, total)
         if dataset.shot_groups is not None:
-            for group, accuracy in shots.group_accuracies(*counts, dataset.shot_groups).items():
+            groups = shots.group_accuracies(correct, total, dataset.shot_groups)
+            for group, accuracy in groups.items():
                 values[f"{name}_{shots.RECORD_SUFFIXES[group]}"] = accuracy
         if env in dataset.test_envs:
-            per_class[name] = shots.class_accuracies(*counts)
+            values[f"{name}_macro_f1"] = shots.macro_f1(correct, total, predicted)
+            per_class[name] = shots.class_accuracies(correct, total)
     return values | {"class_acc": per_class}
 
 

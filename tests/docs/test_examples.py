@@ -9,14 +9,14 @@ import sys
 import pytest
 
 from tests.docs.commands import PAGES, ROOT, blocks, files
-from tests.docs.workspaces import (
-    AFTER_A_RUN,
-    AFTER_A_SWEEP,
-    AFTER_FEATURES,
-    add_features,
-    add_finished_run,
-    add_finished_sweep,
-)
+from tests.docs.workspaces import add_features, add_finished_run, add_finished_sweep
+
+NEEDED = {
+    '"sweep"': add_finished_sweep,
+    "data/features": add_features,
+    "run_on_faces": add_finished_run,
+}
+"""What an example needs, by a name that it mentions."""
 
 EXAMPLES = [
     pytest.param(
@@ -39,11 +39,8 @@ def test_the_example_runs(page, example, workspace, capsys):
             [sys.executable, "-c", example], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
         )
         return
-    if page in AFTER_A_SWEEP:
-        add_finished_sweep(workspace)
-    if page in AFTER_FEATURES:
-        add_features(workspace)
-    if page in AFTER_A_RUN:
-        add_finished_run(workspace)
+    for name, add in NEEDED.items():
+        if name in example:
+            add(workspace)
     exec(compile(example, page, "exec"), {"__name__": "__main__"})
     assert "print(" not in example or capsys.readouterr().out.strip()

@@ -1,4 +1,4 @@
-"""The commands of the README and the guide do what the text says, typed in order as they stand."""
+"""The commands of the README and the guide, run in order, do what the text says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a reader has around him when he types the guide's commands."""
+"""The files that the guide's commands and examples need."""
 
 from __future__ import annotations
 
@@ -14,12 +14,6 @@ from tests.results.builder import record, write_run
 AFTER_A_SWEEP = {"README.md", "results_guide.md", "sweeps.md", "paper.md"}
 """Pages that begin where a sweep has ended."""
 
-AFTER_FEATURES = {"frozen_features.md"}
-"""Pages whose Python examples load features."""
-
-AFTER_A_RUN = {"README.md", "predict.md", "python.md"}
-"""Pages whose Python examples look at a run on the folder of images; predict.md begins with it."""
-
 DOMAINS = ["camera_a", "camera_b", "drawings"]
 CLASSES = ["glasses", "hat", "none"]
 SPLITS = ("in", "out", "val")
@@ -27,7 +21,7 @@ STEPS = (0, 50, 100)
 
 
 def furnish(folder: Path, data: Path) -> None:
-    """Put the datasets and the named sweeps into ``folder``; ``data`` has room for DigitsDG."""
+    """Put the datasets and the named sweeps into ``folder``; DigitsDG is in ``data``."""
     (folder / "data").symlink_to(data, target_is_directory=True)
     if not (folder / "sweeps").exists():
         (folder / "sweeps").symlink_to(ROOT / "sweeps", target_is_directory=True)

@@ -136,10 +136,7 @@ def test_hyper_parameters_are_those_of_the_dataset_without_the_setting(python):
             "unknown setting of OfficeHome 'GINIDG'",
         ),
         (["domainbed.scripts.train", "--dataset", "some_folder"], "unknown dataset 'some_folder'"),
-        (
-            ["domainbed.scripts.train", "--dataset", "some"],
-            "/some: no folders in it",
-        ),
+        (["domainbed.scripts.train", "--dataset", "some"], "/some: no folders in it"),
         (
             ["domainbed.scripts.train_autolr", "--dataset", "PACS_Cross"],
             "train_autolr ends by training on whole domains",

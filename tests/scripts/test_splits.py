@@ -228,7 +228,7 @@ def test_show_and_make_say_what_a_shipped_table_keeps(tmp_path, capsys):
             ["make", "PACS", "Cross", "--many", "1", "--few", "2", "--output", "t.json"],
             "Many above 1 and Few below 2 overlap",
         ),
-        (["make", "TerraIncognita", "Cross", "--output", "t.json"], "no folder .*--data_dir"),
+        (["make", "TerraIncognita", "Cross", "--output", "t.json"], "no folder .*\n.*--data_dir"),
         (["show", "OfficeHome", "GINIDG"], "none for OfficeHome; it has: PACS, VLCS"),
         (["show", "", "Cross"], "^DATASET is empty: give a dataset's name, a folder"),
         (["verify", " "], "^DATASET is empty"),

@@ -96,8 +96,7 @@ def test_data_that_changed_are_an_error_and_not_a_sweep_that_is_done(run, tmp_pa
 
     (tmp_path / "mild.csv").write_text("\n".join(TABLE).replace("a,b,0,1", "a,b,0,2"))
     changed = r"on other data than now, of images/mild\.csv: the training counts of --imbalance"
-    advice = r".* changed\.\nLaunch into another --output_dir"
-    with pytest.raises(InputError, match=changed + advice):
+    with pytest.raises(InputError, match=changed + r".* changed\.\nLaunch into another"):
         run("launch", *flags)
     (tmp_path / "mild.csv").write_text("\n".join(TABLE))
     more = data / "a" / "0" / "more.png"
@@ -118,7 +117,7 @@ def test_a_job_that_fails_does_so_alone_and_says_why(run, tmp_path):
     broken = image_folder(tmp_path)
     image = broken / "b" / "1" / "000.png"
     content = image.read_bytes()
-    image.write_bytes(b"not an image")
+    image.write_bytes(content[: len(content) // 2])  # its header is whole
     flags = [*CHEAP, "--algorithms", "ERM"]
     flags[flags.index("Debug28") : flags.index("Debug28") + 1] = ["Debug28", str(broken)]
     status, printed = run("launch", *flags)

@@ -77,7 +77,7 @@ def test_defaults_and_draws_are_values_that_may_be_given(name, dataset):
         ("ERM", "batch_size", -(10**400), r"a whole number .* it was given -10{16}\.\.\.0{19}\.$"),
         ("ERM", "resnet_dropout", 2, "a number from 0 to 1"),
         ("ERM", "freeze_bn", 1, "true or false"),
-        ("ERM", "backbone", 18, "a text such as 'small_cnn'"),
+        ("ERM", "backbone", 18, "a string such as 'small_cnn'"),
         ("DANN", "beta1", 1.5, "a number >= 0 and < 1"),
         ("DANN", "d_steps_per_g_step", -1, "a whole number >= 0"),
         ("DANN", "mlp_depth", 1, "a whole number >= 2"),

@@ -37,10 +37,11 @@ def test_counts_agree_with_a_loop_over_the_images():
         expected[label][1] += 1
     assert counts.correct.tolist() == [hits for hits, _ in expected]
     assert counts.total.tolist() == [images for _, images in expected]
+    assert counts.predicted.tolist() == np.bincount(predicted, minlength=4).tolist()
     assert model.modes == [False] * 11
     assert model.training
 
 
 def test_an_empty_split_has_no_images():
     counts = count_hits(_Fixed(), [], 2, torch.device("cpu"))
-    assert counts.correct.tolist() == counts.total.tolist() == [0, 0]
+    assert [part.tolist() for part in counts] == [[0, 0]] * 3

@@ -154,9 +154,6 @@ def test_views_are_plain_and_augmented_as_named():
         view = augmented(image)
         torch.manual_seed(3)
         assert torch.equal(view, make(64, *HALF)(image))
-    small = {**hparams, "image_size": 28, "view_augmentation": "crop_flip"}
-    for transform in transforms.view_transforms(small, small=True):
-        assert torch.equal(transform(image), transforms.SmallImage(28)(image))
     with pytest.raises(InputError, match=r"unknown augmentation 'flip'.*crop_flip"):
         transforms.view_transforms({**hparams, "view_augmentation": "flip"})
 

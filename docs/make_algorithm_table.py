@@ -76,6 +76,7 @@ SHARED_MEANINGS = {
     "resnet_dropout": "dropout on the features of ResNets and of timm's networks",
     "freeze_bn": "batch normalization keeps its running statistics",
     "nonlinear_classifier": "a classifier of three layers, not one",
+    "exif_rotation": "turn the images of a folder or list as their EXIF data say",
     "data_augmentation": "augment the training images, if they are large",
     "class_balanced": "draw each class of a domain as often as the others",
     "weights": "a file with the weights of the network, `.safetensors` or `.pth`",
@@ -92,8 +93,8 @@ SHARED_INTRODUCTION = """
 
 Every algorithm has them, some with a default of their own (above); `--hparams '{"lr": 0.0001}'`
 sets one. Names, defaults and the ranges of the random draws (`--hparams_seed` above 0) are
-DomainBed's. This project adds `backbone`, `pretrained`, `weights`, `image_size`, and those for
-[frozen features](frozen_features.md), whose values follow
+DomainBed's. This project adds `backbone`, `pretrained`, `weights`, `image_size`, `exif_rotation`,
+and those for [frozen features](frozen_features.md), whose values follow
 [one rule](frozen_features.md#defaults-and-search-ranges).
 
 """

@@ -244,10 +244,10 @@ class FixedSplitDataset(SplitDataset):
     """The split that the dataset itself fixes: its ``FIXED_SPLIT``, the part of each image.
 
     Of a source domain, 'in' are its train images, 'val' its val images, and 'out' its test images
-    (its val images where it has none). Of a test domain, 'in' are its test images (all of them
-    where it has none), and 'out' its val images. An empty split is left out. ``thresholds`` are
-    those of :func:`~imbalance_splits.table.default_thresholds`. The attributes are those of
-    :class:`SplitDataset`. Raises InputError for a source without a train image.
+    (its val images where it has none). Of a test domain, 'in' are its test images (those that are
+    not val where it has none), and 'out' its val images. An empty split is left out.
+    ``thresholds`` are those of :func:`~imbalance_splits.table.default_thresholds`. The attributes
+    are those of :class:`SplitDataset`. Raises InputError for a source without a train image.
     """
 
     def __init__(
@@ -258,7 +258,7 @@ class FixedSplitDataset(SplitDataset):
             parts = np.array(row)
             train, val, test = (np.flatnonzero(parts == name) for name in PARTS)
             if env in self.test_envs:
-                splits = {"in": test if test.size else np.arange(len(parts)), "out": val}
+                splits = {"in": test if test.size else np.flatnonzero(parts != "val"), "out": val}
             else:
                 if not train.size:
                     raise InputError(

@@ -30,7 +30,7 @@ OWN_CODE = "NDCL_OWN_CODE"
 
 _PREFIX = "ndcl_own_code_"
 _OURS = (__file__, importlib.__file__, ast.__file__)
-"""Files that are no place of a fault."""
+"""Files that are never named as the place of a fault."""
 
 _importing: set[str] = set()
 _Found = TypeVar("_Found")

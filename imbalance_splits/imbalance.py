@@ -71,6 +71,8 @@ def make_imbalance(
     """
     if target not in labels:
         raise InputError(f"no labels of the target {target!r}; there are: {', '.join(labels)}.")
+    if len(labels) < 2:
+        raise InputError(f"there are no labels of a source, only of the target {target!r}.")
     names, numbers = _number_labels(labels, classes)
     sizes = {
         domain: dict(zip(names, np.bincount(row, minlength=len(names)).tolist(), strict=True))
@@ -117,7 +119,8 @@ def counts_of(
     missing = [name for name in sources if name not in table.rows(target)]
     if missing:
         raise InputError(
-            f"{where}, target {target}: no counts for the source {', '.join(missing)}."
+            f"{where}, target {target}: no counts for the source {', '.join(missing)}.\n"
+            "Use a table with these domains: splits make generates one."
         )
     order = [table.classes.index(name) for name in classes]
     return table.counts(target, sources)[:, order]

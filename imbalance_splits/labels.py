@@ -119,20 +119,24 @@ def label_counts_of(dataset: Any) -> dict[str, dict[str, int]]:
 
 
 def check_dataset(
-    label_counts: Mapping[str, Mapping[str, int]], where: str, *, every_class: bool = False
+    label_counts: Mapping[str, Mapping[str, int]],
+    where: str,
+    *,
+    every_class: bool = False,
+    hint: str = "",
 ) -> None:
     """Raise InputError, which begins with ``where``, for a dataset that cannot be split.
+
+    ``hint``, if given, ends the message about too few domains or classes.
 
     ``label_counts`` is domain -> class -> images, with every class in every row. There must be
     two domains and two classes, an image in each domain and of each class; with ``every_class``
     also of each class in each domain.
     """
     if len(label_counts) < 2:
-        raise InputError(
-            f"{where} needs at least two domains; it has: {', '.join(label_counts) or 'none'}.\n"
-            "Images are looked for in <domain>/<class>/<image>."
-        )
-    check_class_count(list(next(iter(label_counts.values()))), where)
+        names = ", ".join(label_counts) or "none"
+        raise InputError(f"{where} needs at least two domains; it has: {names}.{hint}")
+    check_class_count(list(next(iter(label_counts.values()))), where, hint=hint)
     empty = [domain for domain, row in label_counts.items() if not any(row.values())]
     if empty:
         raise InputError(
@@ -150,15 +154,11 @@ def check_dataset(
         raise InputError(f"{where}: every domain needs images of every class, but {absent[0]}.")
 
 
-def check_class_count(classes: Sequence[str], where: str) -> None:
-    """Raise InputError, which begins with ``where``, for a dataset of fewer than two classes."""
+def check_class_count(classes: Sequence[str], where: str, *, hint: str = "") -> None:
+    """Raise InputError, ``where`` … ``hint``, for a dataset of fewer than two classes."""
     if len(classes) < 2:
         found = f"has only one class, {classes[0]}" if classes else "has no classes"
-        raise InputError(
-            f"{where} {found}; at least two are needed.\n"
-            "Images are looked for in <domain>/<class>/<image>, with at most one more folder "
-            "between domain and class."
-        )
+        raise InputError(f"{where} {found}; at least two are needed.{hint}")
 
 
 def describe_absent(label_counts: Mapping[str, Mapping[str, int]]) -> list[str]:

@@ -94,7 +94,7 @@ def describe_conversion(path: str | Path, *, hidden_colors: bool = False) -> lis
             "palette: each pixel gets its color": image.mode in ("P", "PA"),
             "CMYK: converted to RGB without a color profile": image.mode == "CMYK",
             f"{_gray_bits(image)}-bit gray: scaled to 8 bits": _gray_bits(image) > 0,
-            f"transparency: {color}": _has_alpha(image),
+            f"transparency: {color}": _has_alpha(image) and not _gray_bits(image),
             "EXIF rotation: ignored, as in DomainBed (exif_rotation turns the image)": (
                 _orientation(image) in _TURNS
             ),

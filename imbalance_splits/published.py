@@ -174,7 +174,7 @@ def find_domains(words: Sequence[int | str], dataset: str, names: Sequence[str])
     found = [index.get(word.lower(), word) if isinstance(word, str) else word for word in words]
     for env in found:
         if isinstance(env, str):
-            raise unknown_name(f"domain of {dataset}", env, [*names, *folders])
+            raise unknown_name(f"domain of {dataset}", env, list(dict.fromkeys([*names, *folders])))
         if not 0 <= env < len(names):
             raise InputError(
                 f"{dataset} has no domain {env}; its domains are "

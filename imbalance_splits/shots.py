@@ -15,6 +15,10 @@ from imbalance_splits.errors import InputError
 from imbalance_splits.table import Thresholds
 
 GROUPS = ("many", "medium", "few", "zero")
+
+SCORE_DECIMALS = 10
+"""Means of accuracies that agree to this number of decimals differ by rounding alone."""
+
 RECORD_SUFFIXES = {"many": "0many", "medium": "1median", "few": "2few", "zero": "3zero"}
 """How the authors' records, and ours, end the key of each group: ``env0_in_0many``, …"""
 

@@ -70,7 +70,8 @@ def verify_folder(
     tree = scan_images(root)
     report = Report()
     report.problems += [f"extra: {name} is not an image in a class folder" for name in tree.stray]
-    report.problems += [f"broken: {name} is a link without an end" for name in tree.broken]
+    reason = "a link that leads nowhere, or to a folder that contains it"
+    report.problems += [f"broken: {name} is {reason}" for name in tree.broken]
     if tree.skipped:
         names = ", ".join(tree.skipped)
         report.notes.append(f"the classes are the folders in {names}: that level is skipped")

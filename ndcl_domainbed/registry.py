@@ -16,7 +16,7 @@ from ndcl_domainbed.testbed.hparams_registry import hparams_of
 
 @cached
 def _classes() -> dict[str, type]:
-    """The backend's algorithms, and the additions that it has not got.
+    """The backend's algorithms, and the additions that it lacks.
 
     A checkout may have an addition of this package as its own; any other name that is defined
     twice is an error.

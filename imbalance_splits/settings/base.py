@@ -180,7 +180,7 @@ def usable_counts(label_counts: LabelCounts, validation: int, lower: int, where:
             f"{where}: domain {domain}, class {name} has {images} images; {validation} for "
             f"validation leave {left}, and more than {lower} are needed.\n"
             + (
-                f"Give --validation {max(images - lower - 1, 0)}, or leave the class out."
+                f"Give --validation {images - lower - 1}, or leave the class out."
                 if images > lower
                 else f"Add images, leave the class out of {domain}, or give a smaller lower."
             )

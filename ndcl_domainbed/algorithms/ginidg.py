@@ -142,14 +142,14 @@ class GINIDG(ERM):
         z = self.featurizer(x)
         generated, sources = self._generate(z, class_groups(y, domains))
         classified = F.cross_entropy(self.classifier(generated), y[sources])
-        if self.updates < self.warm_up_steps:
+        is_warming_up = self.updates < self.warm_up_steps
+        if is_warming_up:
             goal = torch.linalg.vector_norm(z[sources] - generated, dim=1).mean()
         else:
             goal = self._generation_loss(z, generated, factor)
         loss = F.cross_entropy(self.classifier(z), y)
         loss = loss + F.cross_entropy(self.discriminator(z, factor), domains)
-        is_warm = self.updates >= self.warm_up_steps
-        self._step(loss + classified if is_warm else loss, goal + classified)
+        self._step(loss if is_warming_up else loss + classified, goal + classified)
         self.updates += 1
         return to_floats(loss=loss)
 

@@ -43,7 +43,7 @@ def margin_cross_entropy(logits: Tensor, y: Tensor, margins: Tensor, scale: floa
 
 
 class LDAM(ERM):
-    """LDAM: margins that are the larger, the rarer a class is in its domain.
+    """LDAM: larger margins for classes that are rarer in their domain.
 
     Cao, Wei, Gaidon, Arechiga & Ma, "Learning Imbalanced Datasets with Label-Distribution-Aware
     Margin Loss", NeurIPS 2019, arXiv:1906.07413.

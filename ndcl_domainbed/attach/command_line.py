@@ -140,7 +140,10 @@ def _register_recorded(folder: Path) -> None:
         raise InputError(f"--input_dir {folder}: there is no such folder.")
     recorded = set()
     for path in folder.glob(f"*/{RECORDS_FILE}"):
-        with path.open(encoding="utf-8") as file, contextlib.suppress(ValueError, KeyError):
+        with (
+            path.open(encoding="utf-8") as file,
+            contextlib.suppress(ValueError, KeyError, TypeError),
+        ):
             args = json.loads(file.readline())["args"]  # DomainBed's reader reports a broken line
             recorded.add((args["dataset"], args["data_dir"] or "."))
     for name, data_dir in sorted(recorded):

@@ -77,8 +77,7 @@ class SavedRun:
     @property
     def sources(self) -> list[int]:
         """The indices of the domains that the run was trained on, in the order of minibatches."""
-        held_out = self.dataset.test_envs
-        return [env for env in range(len(self.dataset.environments)) if env not in held_out]
+        return list(self.dataset.sources)
 
     @property
     def class_counts(self) -> np.ndarray:

@@ -20,7 +20,7 @@ from ndcl_domainbed.downloading.recipe import Recipe, RemoteFile, SourceFailure,
 STAGING = ".download"
 """The folder of the data directory in which downloads are prepared."""
 
-LIBRARIES = ("gdown", "pyarrow")
+LIBRARIES = ("gdown", "pyarrow", "requests", "tqdm")
 """What the extra ``download`` installs."""
 
 

@@ -68,7 +68,7 @@ def _rows(tables: Sequence[Any]) -> Iterator[tuple[dict[str, Any], str]]:
 def _write_image(image: Mapping[str, Any], folder: Path, number: int) -> None:
     content: bytes = image["bytes"]
     name = PurePosixPath((image.get("path") or "").replace("\\", "/")).name
-    if not is_image(name) or name.startswith(".") or (folder / name).exists():
+    if not is_image(name) or (folder / name).exists():
         suffix = next((s for start, s in _SUFFIXES.items() if content.startswith(start)), ".jpg")
         name = f"row_{number:06d}{suffix}"
     (folder / name).write_bytes(content)

@@ -94,7 +94,7 @@ class FrozenFeatures(MultiDomainDataset):
     def files_by_domain(cls) -> list[list[tuple[str, int]]] | None:
         """Return name and size of the files of each domain, once read; None for pixels."""
         images = cls._read[0] if cls._read else None
-        if images is None or not any(images.folders):
+        if images is None or not images.in_files:
             return None
         files = list(zip(images.files.tolist(), images.stats[:, 0].tolist(), strict=True))
         ends = np.searchsorted(images.domains, range(len(images.environments) + 1)).tolist()
@@ -112,10 +112,10 @@ class FrozenFeatures(MultiDomainDataset):
         if cls._read is None:
             listed = list_images(self.IMAGES, root, hparams)
             cls._read = listed, ensure_features(listed, hparams, self.CACHE, self.choose_device)
-        pictures, features = cls._read
+        images, features = cls._read
         self.feature_info = features.info
         self.folder = features.folder
-        self.classes = pictures.classes
+        self.classes = images.classes
         self.num_classes = len(self.classes)
         self.input_shape = (features.values.shape[2],)
         known = features.info["normalization"]
@@ -124,7 +124,7 @@ class FrozenFeatures(MultiDomainDataset):
         )
         self.datasets = []
         ends = np.searchsorted(features.domains, range(len(self.ENVIRONMENTS) + 1))
-        for env, folder in enumerate(pictures.folders):
+        for env, folder in enumerate(images.folders):
             rows = slice(ends[env], ends[env + 1])
             augment = bool(hparams["data_augmentation"]) and env not in test_envs
             self.datasets.append(

@@ -24,7 +24,7 @@ class ImageList:
     to it, (N,) strings; ``labels`` and ``domains``: class and domain of each image, int64 (N,);
     ``load(i)`` decodes image i to RGB; ``stats``: size in bytes and time of the last change in ns,
     int64 (N, 2), zeros for images that are in no file; ``digest(i)``: a digest of the file's
-    content (or of the pixels), 32 hexadecimal digits.
+    content (or of the pixels), 32 hexadecimal digits; ``in_files``: whether each is in a file.
     """
 
     dataset: str
@@ -37,6 +37,7 @@ class ImageList:
     stats: np.ndarray
     load: Callable[[int], Image.Image]
     digest: Callable[[int], str]
+    in_files: bool
 
     def __len__(self) -> int:
         """Return N."""
@@ -94,6 +95,7 @@ def _from_files(dataset: Any, domains: Sequence[Any]) -> ImageList:
         stats=np.array([_stat(path) for path in paths], dtype=np.int64).reshape(-1, 2),
         load=lambda i: _load(domains[domain_of[i]], paths[i]),
         digest=lambda i: _digest_of_file(paths[i]),
+        in_files=True,
     )
 
 
@@ -113,6 +115,7 @@ def _from_pixels(
         stats=np.array([(image.size, int(_digest(image)[:12], 16)) for image in images]),
         load=lambda i: Image.fromarray(images[i]),
         digest=lambda i: _digest(images[i]),
+        in_files=False,
     )
 
 

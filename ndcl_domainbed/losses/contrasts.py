@@ -1,4 +1,4 @@
-"""InfoNCE and SupCon in the place of the negatives-dominant contrast, for ablation.
+"""InfoNCE and SupCon in place of the negatives-dominant contrast, for ablation.
 
 Both take the arguments of :func:`ndcl_domainbed.losses.negatives.negatives_contrast` and average as
 it does, so that only the term of an anchor differs: e(s) = exp(s/τ) of the cosine scores

@@ -28,7 +28,9 @@ class RunIndex:
             algorithm, env, text, state = cast("tuple[str, int, str, str]", key)
             self._states.setdefault((algorithm, env, text), Counter())[state] += count
         failed = runs[runs["state"] == FAILED]
-        self._failures = dict(zip(failed["algorithm"], failed["reason"], strict=True))
+        self._failures = {
+            (row.algorithm, row.test_env): str(row.reason) for row in failed.itertuples()
+        }
 
     def count_states(self, algorithm: str, env: int) -> Counter[str]:
         """Return state -> how many runs of the cell are in it."""
@@ -49,7 +51,7 @@ class RunIndex:
         parts = []
         for state in (NOT_STARTED, UNFINISHED, TRIED_OUT, FAILED):
             if states[state]:
-                why = f" ({self._failures[algorithm]})" if state == FAILED else ""
+                why = f" ({self._failures[algorithm, env]})" if state == FAILED else ""
                 parts.append(f"{states[state]} run{'s' * (states[state] > 1)} {state}{why}")
         return ", ".join(parts)
 

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from imbalance_splits import shots
 from imbalance_splits.whole_files import whole_file
-from ndcl_domainbed.results import identity, parsing
+from ndcl_domainbed.results import identity, names, parsing
 from ndcl_domainbed.results.folders import Found
 from ndcl_domainbed.results.record_table import RUN_COLUMNS, RecordTable, join_tables, parse_files
 
@@ -63,7 +64,8 @@ def _remember(found: Found, path: Path, table: RecordTable, started: int) -> Rec
 
 def _version() -> bytes:
     """Return what the rows depend on besides their files: the code that made them."""
-    sources = [Path(str(module.__file__)) for module in (identity, parsing)]
+    modules = (identity, names, parsing, shots)
+    sources = [Path(str(module.__file__)) for module in modules]
     content = b"".join(path.read_bytes() for path in sources if path.exists())
     return hashlib.sha256(content).hexdigest().encode()
 

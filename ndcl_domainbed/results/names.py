@@ -1,7 +1,7 @@
 """The names that tables use: datasets and their domains, algorithms, measures.
 
 These are facts about the protocol, kept here so that a table can be made without torch and
-without the data. The domain names in a run's ``split.json`` override them.
+without the data. Other datasets' domain names are read from a run's ``split.json``.
 """
 
 from __future__ import annotations

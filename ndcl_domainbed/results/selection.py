@@ -22,14 +22,13 @@ import numpy as np
 import pandas as pd
 
 from imbalance_splits.errors import unknown_name
+from imbalance_splits.shots import SCORE_DECIMALS
 from ndcl_domainbed.results.names import METRICS
 from ndcl_domainbed.results.parsing import CLASS, F1
 from ndcl_domainbed.results.reading import target_accuracy
 
 CELL = ["dataset", "setting", "algorithm", "test_env"]
 GROUP = [*CELL, "trial_seed"]
-DECIMALS = 10
-"""Means of accuracies that agree to as many decimals differ by rounding alone."""
 
 _DRAW = ["dataset", "setting", "algorithm", "trial_seed", "hparams_seed"]
 
@@ -74,7 +73,7 @@ def _score_training(records: pd.DataFrame, usable: np.ndarray) -> Scored:
 
 def _score_balanced(records: pd.DataFrame, usable: np.ndarray) -> Scored:
     rows, score = _score_by_sources(records, usable, "val")
-    return rows, score.round(DECIMALS)
+    return rows, score.round(SCORE_DECIMALS)
 
 
 def _score_oracle(records: pd.DataFrame, usable: np.ndarray) -> Scored:

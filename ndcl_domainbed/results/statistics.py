@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from imbalance_splits.shots import SCORE_DECIMALS
 from ndcl_domainbed.results import names
 from ndcl_domainbed.results.labels import network_in
-from ndcl_domainbed.results.selection import CRITERIA, DECIMALS
+from ndcl_domainbed.results.selection import CRITERIA
 from ndcl_domainbed.results.tables import SELECTION, Cell, Table
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def rank(figures: pd.DataFrame) -> Ranks:
     """
     from scipy import stats
 
-    figures = figures.round(DECIMALS)
+    figures = figures.round(SCORE_DECIMALS)
     ranks = figures.rank(axis=1, ascending=False, method="average").mean()
     n_cells, count = figures.shape
     chi2 = p = difference = math.nan
@@ -127,7 +128,7 @@ def compare(figures: pd.DataFrame, reference: str, seed: int = 0) -> list[Compar
     if reference not in figures or figures.empty:
         return []
     differences = [
-        (figures[reference] - figures[name]).round(DECIMALS).to_numpy() for name in others
+        (figures[reference] - figures[name]).round(SCORE_DECIMALS).to_numpy() for name in others
     ]
     p = [_wilcoxon(values) for values in differences]
     return [

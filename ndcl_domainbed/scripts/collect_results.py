@@ -57,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
         "'PACS [resnet18]' alone")  # fmt: skip
     add("--imbalance", nargs="+", metavar="SETTING", help="only these; none: the ordinary split")
     add("--statistics", action="store_true", help="ranks and tests over all cells too; with "
-        "--output also their diagrams, FILE_ranks_CRITERION.svg and .pdf (the latter needs "
+        "--output also their diagrams, FILE_ranks_CRITERION.svg and .pdf (they need "
         "matplotlib)")  # fmt: skip
     add(
         "--reference",
@@ -97,8 +97,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     _print_text(text)
     if args.output:
         write_in_folder(Path(args.output), text)
-        if args.statistics:
-            _write_diagrams(args, built)
     if hparams:
         chosen.write_table(chosen.selected_hparams(sweep, built), hparams)
     if args.html:
@@ -107,6 +105,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_in_folder(
             Path(args.html), report.page(sweep, built, args.reference, partial=args.partial)
         )
+    if args.output and args.statistics:
+        _write_diagrams(args, built)
     return 0
 
 

@@ -49,6 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     sweep = read_sweep(args.input_dir).only(
         dataset=[args.dataset], algorithm=[args.algorithm], setting=setting
     )
+    if sweep.runs.empty:
+        under = f" under {args.imbalance}" if args.imbalance else ""
+        raise InputError(f"there is no run of {args.algorithm} on {args.dataset}{under}.")
     settings = sorted(map(str, sweep.runs["setting"].unique()))
     if len(settings) > 1:
         raise InputError(f"there are runs of {len(settings)} settings; choose one with "

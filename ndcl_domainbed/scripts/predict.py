@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from imbalance_splits.errors import InputError
-from imbalance_splits.image_tree import is_image
+from imbalance_splits.image_tree import is_image, list_visible
 from imbalance_splits.whole_files import whole_file
 from ndcl_domainbed.own_code import add_flag
 from ndcl_domainbed.progress import ProgressLine
@@ -46,7 +46,7 @@ def find_images(given: Iterable[str]) -> list[Path]:
     found: list[Path] = []
     for path in map(Path, given):
         if path.is_dir():
-            below = sorted(p for p in path.rglob("[!.]*") if is_image(p.name) and p.is_file())
+            below = sorted(_images_below(path))
             if not below:
                 raise InputError(f"{path} has no images in it.")
             found += below
@@ -55,6 +55,13 @@ def find_images(given: Iterable[str]) -> list[Path]:
         else:
             raise InputError(f"there is no image or folder {path}.")
     return found
+
+
+def _images_below(folder: Path) -> list[Path]:
+    """Return the images in a folder and below it, but those that are hidden."""
+    folders, files = list_visible(folder)
+    found = [folder / name for name in files if is_image(name)]
+    return found + [path for name in folders for path in _images_below(folder / name)]
 
 
 @contextlib.contextmanager

@@ -91,7 +91,7 @@ def show_status(jobs: Sequence[Job], options: Namespace) -> int:
     if not jobs:
         raise InputError(
             f"{options.output_dir} has no {JOBS_FILE}, in which a launch notes its jobs: "
-            "say with the flags of the launch which runs to look for."
+            "repeat the flags of the launch, such as --datasets and --algorithms."
         )
     if options.watch:
         status.watch(jobs)

@@ -70,8 +70,8 @@ def _check_watched(algorithms: Sequence[str]) -> None:
     unfit = [name for name in algorithms if not _is_watchable(name)]
     if unfit:
         raise InputError(
-            f"--diagnostics cannot watch {', '.join(unfit)}: their updates are not of the "
-            "minibatches as they are.\n"
+            f"--diagnostics cannot watch {', '.join(unfit)}: their updates do not use "
+            "the minibatches unchanged.\n"
             "Leave them out of --algorithms, or launch them without --diagnostics."
         )
 
@@ -138,26 +138,27 @@ def _missing_folder(dataset: str, data_dir: str) -> Path | None:
 def check_data_unchanged(jobs: Iterable[Job]) -> None:
     """Raise InputError if the data changed since jobs had results: files, labels or split table.
 
-    One job of each dataset and setting is compared. A dataset that is not on this machine, as on a
-    cluster's login node, is not.
+    One job of each dataset, setting and target is compared. A dataset that is not on this machine,
+    as on a cluster's login node, is not.
     """
     seen = set()
     for job in jobs:
         args = job.train_args
         dataset, data_dir, setting = args["dataset"], args["data_dir"], args.get("imbalance")
-        if (dataset, data_dir, setting) in seen:
+        split = setting and (*args["test_envs"], args.get("validation"))
+        if (dataset, data_dir, setting, split) in seen:
             continue
         then = read_data_digest(job.folder) if finished_steps(job.folder) else None
         if then is None:
             continue
-        seen.add((dataset, data_dir, setting))
+        seen.add((dataset, data_dir, setting, split))
         if _missing_folder(dataset, data_dir):
             continue
         change = describe_data_change(then, preparation.read_data(job.arguments()))
         if change:
+            name = "/".join(filter(None, (dataset, setting)))
             raise InputError(
-                f"{job.folder.parent} has runs on other data than now, of "
-                f"{'/'.join(filter(None, (dataset, setting)))}: {change}.\n"
+                f"{job.folder.parent} has runs of {name} on other data: {change}.\n"
                 "Launch into another --output_dir, or bring the data back as they were."
             )
 

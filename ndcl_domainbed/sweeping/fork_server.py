@@ -83,7 +83,10 @@ def call(function: Callable[..., object], *args: Any, threads: int) -> None:
     Raises its InputError or RunFailure, and RunFailure if it ended in any other way.
     """
     receiving, sending = _context.Pipe(duplex=False)
-    process = start(_send_error, sending, function, args, threads=threads)
+    try:
+        process = start(_send_error, sending, function, args, threads=threads)
+    except EOFError as end:
+        raise RunFailure("the fork server ended; see its message above.") from end
     sending.close()
     try:
         error = receiving.recv()
@@ -97,7 +100,9 @@ def call(function: Callable[..., object], *args: Any, threads: int) -> None:
         raise error
 
 
-def _send_error(sending: Connection, function: Callable[..., object], args: tuple[Any]) -> None:
+def _send_error(
+    sending: Connection, function: Callable[..., object], args: tuple[Any, ...]
+) -> None:
     error = None
     try:
         function(*args)

@@ -121,7 +121,9 @@ class TrainArguments:
     )
     skip_model_save: bool = _argument(Role.RESULT, False, "keep no model")
     save_model_every_checkpoint: bool = _argument(
-        Role.RESULT, False, "keep the model of every evaluation too, not only that of the end"
+        Role.RESULT,
+        False,
+        "keep the model of every evaluation, not only of the selected and the last step",
     )
     imbalance: str | None = _argument(
         Role.GRID, None, f"a setting such as TotalHeavyTail, or a table file ({NO_IMBALANCE})",

@@ -13,9 +13,6 @@ from imbalance_splits import shots
 from imbalance_splits.datasets import SplitDataset
 from ndcl_domainbed.training.batches import Batch
 
-SCORE_DECIMALS = 10
-"""Means of accuracies that agree to as many decimals differ by rounding alone."""
-
 
 class Predictor(Protocol):
     """What evaluation needs of an algorithm."""
@@ -92,6 +89,10 @@ def validation_score(dataset: SplitDataset, record: Mapping[str, Any]) -> float 
     split, on what is held out: what :mod:`ndcl_domainbed.results.selection` calls balanced and
     training.
     """
-    split = "val" if (dataset.sources[0], "val") in dataset.evaluation_sets else "out"
+    balanced = all((env, "val") in dataset.evaluation_sets for env in dataset.sources)
+    split = "val" if balanced else "out"
     found: list[Any] = [record.get(f"env{env}_{split}_acc") for env in dataset.sources]
-    return None if None in found else round(float(np.mean(found)), SCORE_DECIMALS)
+    if None in found:
+        return None
+    score = float(np.mean(found))
+    return round(score, shots.SCORE_DECIMALS) if balanced else score

@@ -207,9 +207,11 @@ def _checked_backbone(hparams: Hparams, saved: Mapping[str, Any], path: Path) ->
     found = describe_weights(backbone)["digest"]
     wanted = (network or {}).get("digest")
     if network and wanted != found:
+        advice = "Install the package versions that the run's out.txt lists, or train again."
+        if hparams.get("weights"):
+            advice = f"Put that file back at {hparams['weights']}."
         raise InputError(
             f"{path} was trained on features of {network['backbone']} with other weights "
-            f"({network['weights']}, {wanted}) than there are now ({found}).\n"
-            "Install or name the weights of that time."
+            f"({network['weights']}, {wanted}) than there are now ({found}).\n{advice}"
         )
     return backbone

@@ -75,7 +75,8 @@ def _tensorboard(_arguments: TrainArguments, folder: Path, first_step: int) -> I
 def _wandb(arguments: TrainArguments, folder: Path, first_step: int) -> Iterator[Any]:
     """Send the numbers to Weights & Biases or, with WANDB_MODE=offline, keep them for ``sync``.
 
-    A resumed run continues the same one there, which keeps what it has of a step.
+    A resumed run continues the same one there, which keeps what it has of a step; a run that starts
+    over replaces it.
     """
     try:
         import wandb
@@ -86,7 +87,7 @@ def _wandb(arguments: TrainArguments, folder: Path, first_step: int) -> Iterator
         run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT), dir=str(folder), id=place[:16],
             name=f"{arguments.algorithm} {arguments.dataset} {arguments.test_envs}",
-            config=arguments.as_record(), resume="allow",
+            config=arguments.as_record(), resume="allow" if first_step else None,
         )  # fmt: skip
     except wandb.Error as error:
         raise InputError(

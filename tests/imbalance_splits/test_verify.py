@@ -129,7 +129,7 @@ def test_links_that_lead_nowhere_and_files_that_are_there_twice(pacs):
     (pacs / "photo" / "cat" / "9.jpg").symlink_to(pacs / "photo" / "cat" / "gone.jpg")
     (pacs / "photo" / "dog" / "9.jpg").symlink_to(pacs / "photo" / "cat" / "0.jpg")
     assert verify_folder(pacs, None).problems == [
-        "broken: photo/cat/9.jpg is a link without an end",
+        "broken: photo/cat/9.jpg is a link that leads nowhere, or to a folder that contains it",
         "twice: photo/dog/9.jpg is the same file as photo/cat/0.jpg",
     ]
 

@@ -95,21 +95,21 @@ def test_data_that_changed_are_an_error_and_not_a_sweep_that_is_done(run, tmp_pa
     assert sorted(titles) == ["images,", "images/mild.csv,", "images/other/mild.csv,"]
 
     (tmp_path / "mild.csv").write_text("\n".join(TABLE).replace("a,b,0,1", "a,b,0,2"))
-    changed = r"on other data than now, of images/mild\.csv: the training counts of --imbalance"
+    changed = r"runs of images/mild\.csv on other data: the training counts of --imbalance"
     with pytest.raises(InputError, match=changed + r".* changed\.\nLaunch into another"):
         run("launch", *flags)
     (tmp_path / "mild.csv").write_text("\n".join(TABLE))
     more = data / "a" / "0" / "more.png"
     more.write_bytes((data / "a" / "0" / "000.png").read_bytes())
-    with pytest.raises(InputError, match="of images: the dataset had 42 images and has 43"):
+    with pytest.raises(InputError, match="other data: the dataset had 42 images and has 43"):
         run("launch", *flags, "--command_launcher", "dummy")
     more.rename(data / "b" / "0" / "more.png")
     (data / "a" / "1" / "000.png").unlink()
-    with pytest.raises(InputError, match="of images: image files were renamed"):
+    with pytest.raises(InputError, match="of images on other data: image files were renamed"):
         run("launch", *flags)
     (data / "b" / "0" / "more.png").unlink()
     (data / "a" / "1" / "000.png").write_bytes((data / "a" / "1" / "001.png").read_bytes())
-    with pytest.raises(InputError, match=r"of images: image files were .*changed in size"):
+    with pytest.raises(InputError, match=r"other data: image files were .*changed in size"):
         run("launch", *flags)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
@@ -79,6 +80,9 @@ def be_nobody(_output_dir):
 
 
 def _run(words, writer, before):
+    # A process has one fork server: a sweep launched by an earlier test has it ignore signals.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for number in (1, 2):
         os.dup2(writer.fileno(), number)
     writer.close()

@@ -146,3 +146,17 @@ def test_the_same_data_elsewhere_are_the_same_run(images, tmp_path, monkeypatch)
     assert_same_run(*runs)
     shutil.rmtree(moved)
     assert "is done already" in _train(moved, tmp_path / "run").out
+
+
+def test_frozen_features_of_a_list_that_did_not_change_are_the_same_run(images, tmp_path):
+    rows = [
+        f"{path.relative_to(images)},{path.parents[1].name},{path.parent.name}"
+        for path in sorted(images.rglob("*.png"))
+    ]
+    listed = images / "list.csv"
+    listed.write_text("\n".join(["file,domain,class", *rows]) + "\n")
+    hparams = '{"backbone": "small_cnn", "batch_size": 4, "frozen": true}'
+    flags = ("--dataset", listed, "--hparams", hparams)
+    for _ in range(2):
+        outcome = _train(images, tmp_path / "run", *flags)
+        assert outcome.status == 0, outcome.err

@@ -85,7 +85,7 @@ def run_one(job: Job, folder: str, threads: int, retries: int) -> None:
 
 
 def check_room(found: Mapping[str, float], cpus: int, gpus: float) -> None:
-    """Raise InputError if this machine has not got what a job asks for: it would wait forever."""
+    """Raise InputError if this machine lacks what a job asks for: it would wait forever."""
     for flag, asked, name in (("--ray_cpus", cpus, "CPU"), ("--ray_gpus", gpus, "GPU")):
         if asked > found.get(name, 0):
             raise InputError(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 import signal
 from argparse import ArgumentTypeError, Namespace, _ArgumentGroup
 from collections.abc import Iterator, Sequence
@@ -89,7 +90,8 @@ def launch(jobs: Sequence[Job], options: Namespace) -> bool:
         count = sum(map(len, array.values()))
         (job_id,) = {name.split("_")[0] for name in array}
         print(f"Submitted {count} jobs in {len(array)} tasks: Slurm job {job_id}.", flush=True)
-    print("`ndcl-domainbed sweep status --output_dir DIR --watch` shows how far they are.")
+    folder = shlex.quote(options.output_dir)
+    print(f"`ndcl-domainbed sweep status --output_dir {folder} --watch` shows how far they are.")
     return False
 
 

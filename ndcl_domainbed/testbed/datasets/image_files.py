@@ -107,7 +107,11 @@ def label_files(tree: ImageTree, *, every_class: bool = False) -> tuple[list[str
             f"{tree.root / tree.broken[0]} is a link that leads nowhere, or to a folder that "
             "contains it. Fix or delete it."
         )
-    check_dataset(tree.label_counts(), str(tree.root), every_class=every_class)
+    hint = (
+        "\nImages are looked for in <domain>/<class>/<image>, with at most one more folder between "
+        "domain and class."
+    )
+    check_dataset(tree.label_counts(), str(tree.root), every_class=every_class, hint=hint)
     classes = tree.classes
     found: Found = [
         (

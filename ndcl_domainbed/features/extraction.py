@@ -35,7 +35,7 @@ View = Callable[[Image.Image], torch.Tensor]
 
 
 def extract(
-    pictures: ImageList,
+    images: ImageList,
     spec: FeatureSpec,
     network: nn.Module,
     views: tuple[View, View],
@@ -44,7 +44,7 @@ def extract(
     about: Mapping[str, Any],
     progress: ProgressLine,
 ) -> None:
-    """Compute the features of ``pictures`` into ``folder``, which appears when all are there.
+    """Compute the features of ``images`` into ``folder``, which appears when all are there.
 
     ``network`` maps (B, C, H, W) to (B, D); ``views`` are the plain and the augmenting transform.
     What a killed extraction has done is kept beside ``folder``; the next one resumes there and ends
@@ -56,14 +56,14 @@ def extract(
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     try:
         with torch.inference_mode(), torch.random.fork_rng(devices=[]):
-            width = _width(network, views[0], pictures, device)
-            purpose = _purpose(pictures, spec, about, width)
-            shape = (len(pictures), 1 + spec.views, width)
+            width = _width(network, views[0], images, device)
+            purpose = _purpose(images, spec, about, width)
+            shape = (len(images), 1 + spec.views, width)
             values, digests, done = _open_partial(partial, purpose, shape)
             if done:
                 print(f"{done:,} images are done already; resuming after them.", flush=True)
             progress.start(done)
-            for start, digest, batch in _batches(pictures, spec.views, views, done):
+            for start, digest, batch in _batches(images, spec.views, views, done):
                 stop = start + len(digest)
                 for view in range(1 + spec.views):
                     values[start:stop, view] = _features(network, batch[:, view], device)
@@ -71,9 +71,9 @@ def extract(
                 values.flush()
                 digests.flush()
                 _write_progress(partial, purpose, stop)
-                progress(stop, len(pictures))
-        progress.write(len(pictures), len(pictures))
-        _complete(partial, folder, pictures, spec, digests, {**about, "width": width})
+                progress(stop, len(images))
+        progress.write(len(images), len(images))
+        _complete(partial, folder, images, spec, digests, {**about, "width": width})
     except OSError as error:
         raise InputError(
             f"cannot write features to {folder.parent} ({error.strerror or error}).\n"
@@ -96,25 +96,25 @@ def half_precision(features: torch.Tensor) -> torch.Tensor:
     return features.float().clamp(-largest, largest).half()
 
 
-def _width(network: nn.Module, plain: View, pictures: ImageList, device: torch.device) -> int:
-    return int(network(plain(pictures.load(0))[None].to(device)).shape[1])
+def _width(network: nn.Module, plain: View, images: ImageList, device: torch.device) -> int:
+    return int(network(plain(images.load(0))[None].to(device)).shape[1])
 
 
 def _batches(
-    pictures: ImageList, count: int, views: tuple[View, View], done: int
+    images: ImageList, count: int, views: tuple[View, View], done: int
 ) -> Iterator[tuple[int, np.ndarray, torch.Tensor]]:
     """Yield (first image, digests (B,), views (B, 1 + V, C, H, W)); the next is read meanwhile."""
 
     def read(start: int) -> tuple[int, np.ndarray, torch.Tensor]:
-        indices = range(start, min(start + BATCH, len(pictures)))
-        before = [pictures.digest(i) for i in indices]
-        stacks = [_views(pictures, i, count, views) for i in indices]
+        indices = range(start, min(start + BATCH, len(images)))
+        before = [images.digest(i) for i in indices]
+        stacks = [_views(images, i, count, views) for i in indices]
         for i, digest in zip(indices, before, strict=True):
-            if pictures.digest(i) != digest:
-                raise InputError(f"{pictures.files[i]} changed while it was read; start again.")
+            if images.digest(i) != digest:
+                raise InputError(f"{images.files[i]} changed while it was read; start again.")
         return start, np.array(before, "S32"), torch.stack(stacks)
 
-    starts = range(done, len(pictures), BATCH)
+    starts = range(done, len(images), BATCH)
     with ThreadPoolExecutor(1) as pool:  # one thread alone may draw from torch's generator
         ahead = [pool.submit(read, start) for start in starts[:2]]
         for start in [*starts[2:], None, None]:
@@ -125,15 +125,15 @@ def _batches(
                 ahead.append(pool.submit(read, start))
 
 
-def _views(pictures: ImageList, i: int, count: int, views: tuple[View, View]) -> torch.Tensor:
+def _views(images: ImageList, i: int, count: int, views: tuple[View, View]) -> torch.Tensor:
     """Return the plain view of image i and ``count`` augmented ones, (1 + V, C, H, W).
 
     A random view depends on the image's name and the view's number alone.
     """
     plain, augmented = views
-    image = pictures.load(i)
+    image = images.load(i)
     made = [plain(image)]
-    name = f"{pictures.environments[pictures.domains[i]]}/{pictures.files[i]}"
+    name = f"{images.environments[images.domains[i]]}/{images.files[i]}"
     for view in range(count):
         torch.default_generator.manual_seed(seed_hash("view", name, view))
         made.append(augmented(image))
@@ -170,10 +170,10 @@ def _new_array(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap:
     return values
 
 
-def _purpose(pictures: ImageList, spec: FeatureSpec, about: Mapping[str, Any], width: int) -> str:
+def _purpose(images: ImageList, spec: FeatureSpec, about: Mapping[str, Any], width: int) -> str:
     """Return a digest of all that the features depend on."""
-    known = [spec.as_record(), pictures.environments, pictures.files.tolist(), width]
-    known += [pictures.domains.tolist(), pictures.stats.tolist()]
+    known = [spec.as_record(), images.environments, images.files.tolist(), width]
+    known += [images.domains.tolist(), images.stats.tolist()]
     text = json.dumps([*known, about.get("weights"), about.get("versions")], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -186,24 +186,24 @@ def _write_progress(partial: Path, purpose: str, done: int) -> None:
 def _complete(
     partial: Path,
     folder: Path,
-    pictures: ImageList,
+    images: ImageList,
     spec: FeatureSpec,
     digests: np.ndarray,
     about: Mapping[str, Any],
 ) -> None:
     """Write what is left, and give the folder its name."""
-    write_arrays(partial, pictures)
+    write_arrays(partial, images)
     content = hashlib.sha256()
     with (partial / "features.npy").open("rb") as file:
         while block := file.read(2**24):
             content.update(block)
     info = {
-        "dataset": pictures.dataset,
+        "dataset": images.dataset,
         **spec.as_record(),
         **about,
-        "images": len(pictures),
-        "domains": pictures.environments,
-        "classes": pictures.classes,
+        "images": len(images),
+        "domains": images.environments,
+        "classes": images.classes,
         "digest": content.hexdigest()[:16],
     }
     write_whole(partial / INFO, json.dumps(info, indent=1) + "\n")

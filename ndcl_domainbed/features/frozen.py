@@ -151,29 +151,29 @@ def frozen_dataset(images: Any, cache: Path, choose_device: ChooseDevice) -> typ
 
 
 def ensure_features(
-    pictures: ImageList,
+    images: ImageList,
     hparams: Mapping[str, Any],
     cache: Path,
     choose_device: ChooseDevice,
 ) -> Features:
-    """Return the features of ``pictures``; compute them if they are missing or stale.
+    """Return the features of ``images``; compute them if they are missing or stale.
 
     One process computes; others wait for it, and then read. Raises InputError if the weights
     cannot be loaded, an image cannot be decoded, or ``cache`` cannot be written when it must be.
     """
     spec = FeatureSpec.from_hparams(hparams)
     own = Path(hparams["weights"]) if hparams["weights"] else None
-    folder = cache / spec.folder_name(pictures.dataset, own)
+    folder = cache / spec.folder_name(images.dataset, own)
     weights = weights_file(hparams)
-    reason = why_stale(folder, pictures, weights) if folder.exists() else "missing"
+    reason = why_stale(folder, images, weights) if folder.exists() else "missing"
     if reason is None:
         return read_features(folder)
     if folder.exists():
         print(f"The features in {folder} are stale: {reason}. Recomputing them.", flush=True)
     _make_writable(cache)
     with locked(cache / f".{folder.name}.lock", wait=f"computes the features in {cache}"):
-        if not folder.exists() or why_stale(folder, pictures, weights):
-            _extract(pictures, hparams, spec, folder, weights, choose_device())
+        if not folder.exists() or why_stale(folder, images, weights):
+            _extract(images, hparams, spec, folder, weights, choose_device())
         return read_features(folder)
 
 
@@ -191,14 +191,14 @@ def _make_writable(cache: Path) -> None:
 
 
 def _extract(
-    pictures: ImageList,
+    images: ImageList,
     hparams: Mapping[str, Any],
     spec: FeatureSpec,
     folder: Path,
     weights: Path | None,
     device: torch.device,
 ) -> None:
-    """Compute the features of ``pictures`` into ``folder``, and show how far that is."""
+    """Compute the features of ``images`` into ``folder``, and show how far that is."""
     from ndcl_domainbed.testbed import networks
     from ndcl_domainbed.testbed.datasets.images.transforms import view_transforms
 
@@ -210,14 +210,14 @@ def _extract(
         "normalization": {"mean": list(mean), "std": list(std)},
         "versions": extraction.versions(device),
     }
-    title = f"Features of {pictures.dataset}"
+    title = f"Features of {images.dataset}"
     print(
-        f"{title}: {len(pictures):,} images, {1 + spec.views} views each, "
+        f"{title}: {len(images):,} images, {1 + spec.views} views each, "
         f"by {spec.backbone} at {spec.image_size} pixels, into {folder}",
         flush=True,
     )
     views = view_transforms(hparams)
-    extraction.extract(pictures, spec, network, views, folder, device, about, ProgressLine(title))
+    extraction.extract(images, spec, network, views, folder, device, about, ProgressLine(title))
 
 
 def frozen_backbone(hparams: Mapping[str, Any]) -> nn.Module:

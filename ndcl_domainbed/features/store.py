@@ -55,7 +55,7 @@ def read_features(folder: Path) -> Features:
     return Features(folder, info, values, labels, domains, files)
 
 
-def why_stale(folder: Path, pictures: ImageList, weights: Path | None) -> str | None:
+def why_stale(folder: Path, images: ImageList, weights: Path | None) -> str | None:
     """Return why the features in ``folder`` are not those of the images; None if they are.
 
     An image or a file of weights is hashed again only if its size or modification time differs.
@@ -73,17 +73,17 @@ def why_stale(folder: Path, pictures: ImageList, weights: Path | None) -> str | 
     updated = _updated_package(info["versions"])
     if updated:
         return f"{updated} is another version than the one that made them"
-    if info["classes"] != pictures.classes or info["domains"] != pictures.environments:
+    if info["classes"] != images.classes or info["domains"] != images.environments:
         return "the domains or classes of the dataset changed"
-    pairs = ((files, pictures.files), (labels, pictures.labels), (domains, pictures.domains))
+    pairs = ((files, images.files), (labels, images.labels), (domains, images.domains))
     if not all(np.array_equal(then, now) for then, now in pairs):
-        return f"the dataset had {len(files):,} images and has {len(pictures):,}, or other ones"
-    moved = np.flatnonzero((stats != pictures.stats).any(axis=1))
-    changed = [i for i in moved if pictures.digest(int(i)).encode() != digests[i]]
+        return f"the dataset had {len(files):,} images and has {len(images):,}, or other ones"
+    moved = np.flatnonzero((stats != images.stats).any(axis=1))
+    changed = [i for i in moved if images.digest(int(i)).encode() != digests[i]]
     if changed:
         return f"{len(changed)} images changed, such as {files[changed[0]]}"
     if len(moved):
-        _remember_stats(folder, pictures.stats)
+        _remember_stats(folder, images.stats)
     then = info["weights_file"]
     if weights is not None and (then is None or not WeightsFile(**then).is_at(weights)):
         return f"the weights in {weights.name} changed"
@@ -115,13 +115,13 @@ def _remember_stats(folder: Path, stats: np.ndarray) -> None:
         return
 
 
-def write_arrays(folder: Path, pictures: ImageList) -> None:
+def write_arrays(folder: Path, images: ImageList) -> None:
     """Write what is known of the images."""
     arrays: Mapping[str, np.ndarray] = {
-        "labels": pictures.labels,
-        "domains": pictures.domains,
-        "files": pictures.files,
-        "stats": pictures.stats,
+        "labels": images.labels,
+        "domains": images.domains,
+        "files": images.files,
+        "stats": images.stats,
     }
     for name, values in arrays.items():
         with whole_file(folder / f"{name}.npy") as partial, partial.open("wb") as file:

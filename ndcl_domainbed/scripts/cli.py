@@ -34,7 +34,7 @@ Main = Callable[[list[str] | None], int]
 def run(main: Main, argv: list[str] | None = None) -> NoReturn:
     """Call ``main`` and leave with its exit status; report errors without a traceback.
 
-    The flag ``--own_code`` is taken from the arguments before.
+    The flag ``--own_code`` is removed from the arguments first.
     Bad input ends with status 2, a run that failed with status 1, an interrupt with 130.
     """
     try:

@@ -91,7 +91,7 @@ _MEANINGS = {
 def _add_parameters(flags: argparse.ArgumentParser) -> None:
     """Add a flag for each parameter of any setting, also of the user's own.
 
-    One that is called like another flag can still be given as SETTING:parameter=value.
+    A parameter with the name of another flag can still be given as SETTING:parameter=value.
     """
     from imbalance_splits.settings import parameter_names, setting_names
 

@@ -24,7 +24,7 @@ def delete_all(jobs: Sequence[Job]) -> int:
     doubtful = [job for job in jobs if states.read_state(job.folder, watch).name == RUNNING]
     if doubtful:
         print(
-            f"{len(doubtful)} of them were claimed by processes that cannot be asked from here: "
+            f"{len(doubtful)} of them may still run elsewhere: "
             f"watching their claims for {claims.WATCHED:g} seconds.",
             flush=True,
         )

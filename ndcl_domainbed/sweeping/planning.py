@@ -45,7 +45,8 @@ def checkpoints(job: Job) -> int:
         data = dataset_class(args["dataset"], args["data_dir"])
         _, every = usual_length(args, data)
     last = job.n_steps - 1
-    return last // every + 1 + (last % every > 0)
+    at_start = args.get("eval_images") is None or last == 0
+    return last // every + at_start + (last % every > 0)
 
 
 def measure(jobs: Sequence[Job], at_a_time: int) -> tuple[Pace, dict[Kind, str]]:

@@ -18,11 +18,11 @@ from ndcl_domainbed.sweeping.view import duration, outcome
 PERIOD = 5.0
 """Seconds from one look to the next when watching."""
 
-CLEAR = "\x1b[H\x1b[2J"
-"""What clears a terminal."""
-
 QUEUE_PERIOD = 30.0
 """The same while jobs only wait in a queue: a cluster's scheduler must not be asked often."""
+
+CLEAR = "\x1b[H\x1b[2J"
+"""What clears a terminal."""
 
 
 def watch(jobs: Sequence[Job]) -> None:

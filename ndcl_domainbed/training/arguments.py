@@ -71,7 +71,7 @@ class TrainArguments:
     The defaults are DomainBed's too, but for the dataset: the one that needs no download.
 
     ``imbalance`` is the name of a setting, maybe with parameters (``Cross:middle=0.5``), the path
-    of a table, or None for DomainBed's ordinary split; ``validation`` is one of the parameters.
+    of a table, or None for DomainBed's ordinary split; ``validation`` sets that parameter.
     ``steps`` and ``checkpoint_freq`` None mean the dataset's own. ``device`` None means the best
     there is; ``num_workers`` None means as many loader processes as help here. Neither of the two
     changes which images a step sees. ``feature_cache`` is a folder for frozen features (None:

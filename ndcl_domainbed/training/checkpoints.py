@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ndcl_domainbed.training.preparation import Run
 
 SAVE_SECONDS = 10.0
-"""The least time between two savings of progress; a run of seconds is as soon made again."""
+"""Least seconds between two saves of progress: a shorter run is quicker to repeat."""
 
 _AGAIN = "Use another --output_dir, or start over with --no_resume."
 
@@ -95,7 +95,7 @@ def save_progress(path: Path, run: Run, progress: Progress, generators: dict[str
 
 
 def _save(content: dict[str, Any], path: Path) -> None:
-    """Save with torch; what the system has against it is an OSError, as for any other file."""
+    """Save with torch; system errors are raised as OSError, as for any other file."""
     with path.open("wb") as file:
         try:
             torch.save(content, file)

@@ -43,7 +43,7 @@ def describe_environment() -> dict[str, str]:
 
 
 def _processor() -> str:
-    """Return the name of the processor; its last bits of a number may be another's."""
+    """Return the name of the processor: results may differ in the last bits between them."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

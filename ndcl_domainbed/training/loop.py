@@ -70,7 +70,7 @@ class Loop:
         self._best = max((score for score in scores if score is not None), default=-1.0)
 
     def run(self) -> None:
-        """Do it."""
+        """Do what is left of the run."""
         try:
             self._do_tasks()
         except RuntimeError as error:

@@ -122,7 +122,7 @@ def _cut_start(path: Path, size: int) -> None:
 
 
 class ProgressDisplay:
-    """Shows how far a run is: a bar on a terminal, else a line when nothing else was printed long.
+    """Shows how far a run is: a bar on a terminal, else a line after a long silence.
 
     A context manager.
     """

@@ -121,7 +121,7 @@ def _print_mapping(title: str, mapping: dict[str, Any]) -> None:
 
 
 def _train(run: Run) -> None:
-    """Do what is still to be done, and save the model."""
+    """Train to the end and save the model."""
     folder, last = run.folder, run.steps - 1
     remove_partial_files(folder)
     reader = _open_reader(run)

@@ -12,7 +12,7 @@ STARTS_JOBS = False
 
 
 def add_flags(group: _ArgumentGroup) -> None:
-    """It has none."""
+    """Add nothing: this launcher has no flags."""
 
 
 def launch(jobs: Sequence[Job], options: Namespace) -> bool:

@@ -10,7 +10,7 @@ from ndcl_domainbed.sweeping.running import run_jobs
 
 
 def add_flags(group: _ArgumentGroup) -> None:
-    """It has none of its own: --jobs and --retries are every launcher's."""
+    """Add nothing: --jobs and --retries are flags of every launcher."""
 
 
 def check(jobs: Sequence[Job], options: Namespace) -> None:

@@ -32,7 +32,7 @@ REQUEUES = 100
 DEFAULT_MINUTES = 24 * 60
 
 LEAST_MINUTES = 3
-"""Slurm says up to two minutes before the end that it comes: of less, nothing would be left."""
+"""Slurm may give notice two minutes before the end: a shorter task would have no time to work."""
 
 
 def add_flags(group: _ArgumentGroup) -> None:

@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+# One test process more than cores: many tests wait for processes of their own.
+WORKERS ?= $(shell expr $(JOBS) + 1)
 
 .PHONY: demo test lint docs install clean
 
@@ -30,7 +32,7 @@ demo: $(VENV)/.demo
 	@echo 'The report, to open in a browser: $(CURDIR)/demo/report.html'
 
 test: install lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 lint: install
 	$(BIN)/ruff check .

@@ -66,6 +66,8 @@ def _call(
     os.chdir(folder)
     _replace_environment(environment)
     use_threads(threads)
+    # Loader processes start as in a run without a sweep, not by a fork server of their own.
+    multiprocessing.set_start_method(None, force=True)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     target(*args)
 

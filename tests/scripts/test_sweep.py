@@ -16,7 +16,7 @@ from tests.command_line import call
 from tests.image_folders import write_images
 
 GRID = ["--datasets", "Debug28", "--n_trials", "1", "--n_hparams", "1", "--single_test_envs"]
-CHEAP = [*GRID, "--steps", "2", "--hparams", '{"batch_size": 2}']
+CHEAP = [*GRID, "--steps", "2", "--hparams", '{"batch_size": 2, "backbone": "small_cnn"}']
 
 
 @pytest.fixture

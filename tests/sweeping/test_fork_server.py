@@ -171,3 +171,14 @@ def test_a_script_that_launches_a_sweep_does_so_once(tmp_path):
     out = subprocess.check_output([sys.executable, str(tmp_path / "script.py"), *flags], text=True)
     assert out.count("About to launch 3 jobs.") == 1
     assert "3 jobs: 3 done" in out
+
+
+def _write_start_method(path):
+    Path(path).write_text(multiprocessing.get_start_method())
+
+
+def test_a_job_starts_its_loader_processes_as_a_plain_run_does(tmp_path):
+    fork_server.call(_write_start_method, tmp_path / "method", threads=1)
+    plain = [sys.executable, "-c", "import multiprocessing as m; print(m.get_start_method())"]
+    expected = subprocess.run(plain, capture_output=True, text=True, check=True).stdout.strip()
+    assert (tmp_path / "method").read_text() == expected

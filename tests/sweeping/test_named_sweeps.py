@@ -95,9 +95,11 @@ def test_an_ablation_changes_one_choice_at_a_time():
 
 
 SMALL = {
-    "vit.yaml": {"backbone": "timm:vit_tiny_patch16_224", "pretrained": False, "batch_size": 2},
-    "feature_space.yaml": {"backbone": "resnet18", "pretrained": False, "batch_size": 2},
-}
+    "vit.yaml": {"backbone": "timm:vit_tiny_patch16_224", "pretrained": False, "batch_size": 2,
+                 "image_size": 32},
+    "feature_space.yaml": {"backbone": "resnet18", "pretrained": False, "batch_size": 2,
+                           "image_size": 32},
+}  # fmt: skip
 """Small stand-ins for the networks, which have random weights."""
 
 

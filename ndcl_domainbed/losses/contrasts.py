@@ -47,8 +47,7 @@ def infonce_contrast(
         return zero_with_gradient(anchors, negatives)
     same_class, synthetic = match_mask(labels, labels), match_mask(labels, negative_classes)
     positive = same_class & other_mask(len(labels), labels.device)
-    real = cosines(anchors, anchors) / tau
-    scores = torch.cat([real, cosines(anchors, negatives) / tau], dim=1)
+    real, scores = _scores(anchors, negatives, tau)
     log_negatives = masked_logsumexp(scores, torch.cat([~same_class, synthetic], dim=1))
     terms = -F.logsigmoid(real - log_negatives[:, None])  # of each anchor and positive
     number_of_positives = positive.sum(dim=1).clamp_min(1)
@@ -82,8 +81,7 @@ def supcon_contrast(
     same_class, synthetic = match_mask(labels, labels), match_mask(labels, negative_classes)
     others = other_mask(len(labels), labels.device)
     positive = same_class & others
-    real = cosines(anchors, anchors) / tau
-    scores = torch.cat([real, cosines(anchors, negatives) / tau], dim=1)
+    real, scores = _scores(anchors, negatives, tau)
     log_all = masked_logsumexp(scores, torch.cat([others, synthetic], dim=1))
     number_of_positives = positive.sum(dim=1)
     positive_sums = torch.where(positive, real, 0.0).sum(dim=1)
@@ -91,3 +89,9 @@ def supcon_contrast(
     has_opponent = ~same_class.all(dim=1) | synthetic.any(dim=1)
     has_loss = (number_of_positives > 0) & has_opponent
     return mean_over_classes(torch.where(has_loss, losses, 0.0), same_class.sum(dim=1))
+
+
+def _scores(anchors: Tensor, negatives: Tensor, tau: float) -> tuple[Tensor, Tensor]:
+    """Return s/τ between the N anchors, (N, N), and the same with the M negatives, (N, N + M)."""
+    real = cosines(anchors, anchors) / tau
+    return real, torch.cat([real, cosines(anchors, negatives) / tau], dim=1)

@@ -71,11 +71,6 @@ def mean_discrepancy(features: Sequence[Tensor], gammas: Sequence[float]) -> Ten
     return (within[:, None] + within - 2 * means).sum() / (count * (count - 1))
 
 
-def discrepancy(a: Tensor, b: Tensor, gammas: Sequence[float]) -> Tensor:
-    """Return :func:`mean_discrepancy` of two samples (n, D) and (m, D)."""
-    return mean_discrepancy([a, b], gammas)
-
-
 class _Alignment(ERM):
     """Cross-entropy, averaged over domains, plus a distance between their features."""
 

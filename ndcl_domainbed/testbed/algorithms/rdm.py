@@ -17,14 +17,13 @@ from ndcl_domainbed.hparams import (
     power_uniform,
     uniform,
 )
-from ndcl_domainbed.testbed.algorithms.alignment import discrepancy
+from ndcl_domainbed.testbed.algorithms.alignment import mean_discrepancy
 from ndcl_domainbed.testbed.algorithms.annealing import AnnealedPenalty
 from ndcl_domainbed.testbed.algorithms.base import (
     Minibatches,
     Unlabeled,
     batch_sizes,
     concatenate,
-    mean,
     step,
     to_floats,
 )
@@ -112,17 +111,17 @@ class RDM(AnnealedPenalty, ERM):
         means = torch.stack([domain.mean() for domain in domains])
         worst = domains[int(means.argmax())]
         with torch.set_grad_enabled(is_on):
-            matching = discrepancy(worst[:, None], risks[:, None], _GAMMAS)
+            matching = mean_discrepancy([worst[:, None], risks[:, None]], _GAMMAS)
             spread = variance(risks) + variance(worst)
         weight = self.hparams["rdm_lambda"] if is_on else 0.0
-        loss = means.mean()
+        loss = risk = means.mean()
         if is_on:
-            loss = loss + weight * matching + self.hparams["variance_weight"] * spread
+            loss = risk + weight * matching + self.hparams["variance_weight"] * spread
         step(self.optimizer, loss)
         return to_floats(
             update_count=int(self.update_count),
             total_loss=loss,
-            erm_loss=mean(list(means)),
+            erm_loss=risk,
             matching_penalty=matching,
             variance_penalty=spread,
             rdm_lambda=weight,

@@ -92,7 +92,7 @@ def _from_files(dataset: Any, domains: Sequence[Any]) -> ImageList:
         files=np.array(files),
         labels=np.array([label for _, label in samples], dtype=np.int64),
         domains=domain_of.astype(np.int64),
-        stats=np.array([_stat(path) for path in paths], dtype=np.int64).reshape(-1, 2),
+        stats=np.array([stat_file(path) for path in paths], dtype=np.int64).reshape(-1, 2),
         load=lambda i: _load(domains[domain_of[i]], paths[i]),
         digest=lambda i: _digest_of_file(paths[i]),
         in_files=True,
@@ -134,8 +134,8 @@ def _relative(path: str, folder: Path | None) -> str:
     return path if folder is None else path.removeprefix(f"{folder}/")
 
 
-def _stat(path: str) -> tuple[int, int]:
-    """Return size and time of change of a file. Raises InputError if it is gone."""
+def stat_file(path: str) -> tuple[int, int]:
+    """Return size in bytes and time of change in ns of a file. Raises InputError if it is gone."""
     try:
         stat = os.stat(path)  # noqa: PTH116 - five times as fast as Path for many files
     except OSError as error:

@@ -26,6 +26,7 @@ from ndcl_domainbed.sweeping.jobs import Job
 from ndcl_domainbed.training import preparation
 from ndcl_domainbed.training.arguments import TrainArguments, check_at_least, parse_hparams
 from ndcl_domainbed.training.callbacks import UnsuitableAlgorithm, make_callback
+from ndcl_domainbed.training.data_reader import DataReader
 
 
 def fill_in_defaults(grid: Grid) -> Grid:
@@ -141,7 +142,7 @@ def check_data_unchanged(jobs: Iterable[Job]) -> None:
     One job of each dataset, setting and target is compared. A dataset that is not on this machine,
     as on a cluster's login node, is not.
     """
-    seen = set()
+    reader, seen = DataReader(), set()
     for job in jobs:
         args = job.train_args
         dataset, data_dir, setting = args["dataset"], args["data_dir"], args.get("imbalance")
@@ -154,7 +155,7 @@ def check_data_unchanged(jobs: Iterable[Job]) -> None:
         seen.add((dataset, data_dir, setting, split))
         if _missing_folder(dataset, data_dir):
             continue
-        change = describe_data_change(then, preparation.read_data(job.arguments()))
+        change = describe_data_change(then, reader.digest(job.arguments()))
         if change:
             name = "/".join(filter(None, (dataset, setting)))
             raise InputError(

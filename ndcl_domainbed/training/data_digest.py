@@ -4,33 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from imbalance_splits.datasets import SplitDataset
-from imbalance_splits.errors import InputError
 from imbalance_splits.labels import labels_of
+from ndcl_domainbed.features.image_list import stat_file
 
 Files = Sequence[tuple[str, int]]
 """Name and size in bytes of each file of a domain."""
 
 
-def digest_data(dataset: SplitDataset, files: Sequence[Files] | None = None) -> dict[str, Any]:
+def digest_data(dataset: SplitDataset, files: Sequence[Files] | None) -> dict[str, Any]:
     """Return the digest of a split dataset: what it is made of and how it is split.
 
     ``images``: their number; ``files``: a digest of the names, relative to their domain, and
     sizes (None for images that are in no file); ``labels``: of the labels and names of classes and
     domains; ``table``: of the parts and thresholds of an imbalanced or fixed split (None for
-    DomainBed's ordinary one). ``files`` are those of each domain where they are
-    known, else they are looked up. Raises InputError if a file is gone.
+    DomainBed's ordinary one). ``files`` are those of each domain, as of :func:`find_files`.
     """
-    domains: list[Any] = [
-        next(part.dataset for (at, _), part in dataset.evaluation_sets.items() if at == env)
-        for env in range(len(dataset.environments))
-    ]
-    if files is None and all(hasattr(domain, "samples") for domain in domains):
-        files = [list(_files_of(domain.samples)) for domain in domains]
-    labels = [labels_of(domain).tolist() for domain in domains]
+    labels = [labels_of(domain).tolist() for domain in _domains(dataset)]
     parts = [list(part.indices) for part in dataset.evaluation_sets.values()]
     table = None
     if dataset.thresholds is not None:
@@ -43,12 +36,22 @@ def digest_data(dataset: SplitDataset, files: Sequence[Files] | None = None) -> 
     }
 
 
-def _files_of(samples: Iterable[tuple[str, int]]) -> Iterable[tuple[str, int]]:
-    for path, _label in samples:
-        try:
-            yield str(path), os.stat(path).st_size  # noqa: PTH116 - five times as fast as Path
-        except OSError as error:
-            raise InputError(f"cannot read the image {path} ({error.strerror}).") from error
+def find_files(dataset: SplitDataset) -> list[Files] | None:
+    """Return the files of each domain; None if the images are in no files.
+
+    Raises InputError if a file is gone.
+    """
+    domains = _domains(dataset)
+    if not all(hasattr(domain, "samples") for domain in domains):
+        return None
+    return [[(str(path), stat_file(path)[0]) for path, _ in domain.samples] for domain in domains]
+
+
+def _domains(dataset: SplitDataset) -> list[Any]:
+    return [
+        next(part.dataset for (at, _), part in dataset.evaluation_sets.items() if at == env)
+        for env in range(len(dataset.environments))
+    ]
 
 
 def _relative(files: Files) -> list[tuple[str, int]]:

@@ -24,7 +24,6 @@ from imbalance_splits.table import LabelCounts, SplitTable
 from ndcl_domainbed import backend, registry
 from ndcl_domainbed.features import feature_folder
 from ndcl_domainbed.features.frozen import FrozenFeatures, frozen_dataset
-from ndcl_domainbed.features.image_list import hparams_to_list
 from ndcl_domainbed.hparams import Hparams, is_frozen
 from ndcl_domainbed.testbed import networks
 from ndcl_domainbed.training import seeding
@@ -32,7 +31,7 @@ from ndcl_domainbed.training.acceleration import accelerate
 from ndcl_domainbed.training.arguments import TrainArguments
 from ndcl_domainbed.training.batches import in_memory
 from ndcl_domainbed.training.callbacks import Callback
-from ndcl_domainbed.training.data_digest import digest_data
+from ndcl_domainbed.training.data_digest import digest_data, find_files
 from ndcl_domainbed.training.environment import keep_freed_memory
 
 
@@ -88,6 +87,7 @@ def prepare(arguments: TrainArguments, callbacks: Sequence[Callback] = ()) -> Ru
     )
     algorithm = algorithm.to(device)
     network = describe_network(dataset, algorithm, hparams)
+    files = dataset_class.files_by_domain() if is_frozen(hparams) else find_files(dataset)
     accelerate(algorithm, device, precision=arguments.precision, compiled=arguments.compile)
     return Run(
         arguments=arguments,
@@ -99,23 +99,10 @@ def prepare(arguments: TrainArguments, callbacks: Sequence[Callback] = ()) -> Ru
         steps=steps,
         checkpoint_freq=arguments.checkpoint_freq or dataset_class.CHECKPOINT_FREQ,
         workers=loader_workers(arguments, dataset, dataset_class.N_WORKERS, device),
-        data=digest_data(dataset, dataset_class.files_by_domain() if is_frozen(hparams) else None),
+        data=digest_data(dataset, files),
         network=network,
         callbacks=callbacks,
     )
-
-
-def read_data(arguments: TrainArguments) -> dict[str, Any]:
-    """Return the digest of the data that a run with ``arguments`` would be made on now.
-
-    No image is decoded and no feature computed. Raises InputError if the data cannot be read.
-    """
-    images_class = backend.get_dataset_class(arguments.dataset, arguments.data_dir)
-    hparams = run_hparams(arguments, images_class)
-    if is_frozen(hparams):
-        hparams |= hparams_to_list(images_class, hparams)
-    seeding.seed_everything(arguments.seed)
-    return digest_data(split_dataset(arguments, images_class, hparams))
 
 
 def run_hparams(arguments: TrainArguments, images_class: Any) -> Hparams:

@@ -34,6 +34,7 @@ from ndcl_domainbed.training.callbacks import (
     line_file,
 )
 from ndcl_domainbed.training.checkpoints import Progress
+from ndcl_domainbed.training.data_reader import DataReader
 from ndcl_domainbed.training.environment import describe_environment, keep_freed_memory
 from ndcl_domainbed.training.feed import (
     BatchStream,
@@ -44,7 +45,7 @@ from ndcl_domainbed.training.feed import (
 )
 from ndcl_domainbed.training.loop import Loop, save_model
 from ndcl_domainbed.training.output import report_write_errors
-from ndcl_domainbed.training.preparation import Run, prepare, read_data
+from ndcl_domainbed.training.preparation import Run, prepare
 from ndcl_domainbed.training.scalar_logs import SCALARS_FOLDER, open_log
 from ndcl_domainbed.training.stopping import StopRequest
 
@@ -99,7 +100,7 @@ def _check_data(folder: Path, arguments: TrainArguments) -> None:
     then, now = read_data_digest(folder), None
     if then:
         with suppress(InputError):
-            now = read_data(arguments)
+            now = DataReader().digest(arguments)
     if now:
         checkpoints.check_same_data(then, now, folder / SPLIT_FILE)
 

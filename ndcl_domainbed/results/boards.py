@@ -61,10 +61,8 @@ class RunIndex:
 class Board(CellSource):
     """A board and, once a criterion was applied, the records that this has chosen for it.
 
-    ``control``: the board of the same size without imbalance, if there is one.
-
     ``fixed``: the overrides that all its runs share, "batch_size=4". ``partial``: whether runs
-    that are not done count.
+    that are not done count. ``control``: the board of the same size without imbalance, if any.
     """
 
     dataset: str
@@ -191,11 +189,13 @@ def add_controls(boards: Sequence[Board]) -> list[Board]:
     """
     controls = {}
     for board in boards:
-        name, parameters = parse_setting(board.setting)
-        if name == "Balanced" and list(parameters) == ["like"]:
-            controls[board.dataset, parameters["like"]] = board
+        if board.setting.startswith("Balanced:"):
+            _, parameters = parse_setting(board.setting)
+            if list(parameters) == ["like"]:
+                controls[board.dataset, parameters["like"]] = board
+    keys = [(board.dataset, board.setting) for board in boards]
     return [
-        replace(board, control=controls.get((board.dataset, board.setting))) for board in boards
+        replace(board, control=controls.get(key)) for board, key in zip(boards, keys, strict=True)
     ]
 
 

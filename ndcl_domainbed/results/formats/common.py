@@ -33,8 +33,8 @@ def title_line(table: Table) -> str:
 def best_and_second(table: Table) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
     """Return the places (row, column) of the best figures and of the second best.
 
-    Figures that read the same share their place; 0.0 has none, nor what is lost to imbalance. A table of one row has no best,
-    nor has one of statistics.
+    Figures that read the same share their place; 0.0 has none, nor what is lost to imbalance. A
+    table of one row has no best, nor has one of statistics.
     """
     best: set[tuple[int, int]] = set()
     second: set[tuple[int, int]] = set()

@@ -6,6 +6,7 @@ import pytest
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.results import read_sweep, summary
+from ndcl_domainbed.results.cells import iterate_cells
 from ndcl_domainbed.results.formats import render
 from ndcl_domainbed.results.leaderboards import build
 from ndcl_domainbed.results.tables import LOST, NO_CLASS, NO_PAIR, NO_TRIAL
@@ -277,3 +278,5 @@ def test_what_is_lost_to_imbalance_is_a_difference_of_paired_trials(tmp_path):
     assert LOST not in few.columns
     page = render("markdown", [], [table])
     assert "**25.0" not in page
+    ((*_, cells),) = iterate_cells([built], ["overall"])
+    assert set(cells.figures.index.get_level_values("setting")) == {"Cross:middle=0.5"}

@@ -109,11 +109,14 @@ SMALL = {
 """Small stand-ins for the networks, which have random weights."""
 
 
-@pytest.mark.parametrize("name", SMALL)
-def test_the_sweeps_of_open_questions_train(tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "more"), [("vit.yaml", {}), ("vit.yaml", {"frozen": True}), ("feature_space.yaml", {})]
+)
+def test_the_sweeps_of_open_questions_train(tmp_path, name, more):
+    hparams = SMALL[name] | more
     sweep = yaml.safe_load((SWEEPS / name).read_text())
     for block in [sweep, *sweep.get("blocks", [])]:
-        block["hparams"] = block.get("hparams", {}) | SMALL[name]
+        block["hparams"] = block.get("hparams", {}) | hparams
     (tmp_path / name).write_text(yaml.safe_dump(sweep))
     data = write_images(tmp_path / "data", ["a", "b"], ["x", "y"], 7, size=224)
     outcome = call(
@@ -128,7 +131,7 @@ def test_the_sweeps_of_open_questions_train(tmp_path, name):
     ]
     there = Counter((one["args"]["algorithm"], one["hparams"].get("space")) for one in made)
     assert there == dict.fromkeys(KINDS[name], 1)
-    assert all(one["step"] == 0 and SMALL[name].items() <= one["hparams"].items() for one in made)
+    assert all(one["step"] == 0 and hparams.items() <= one["hparams"].items() for one in made)
 
 
 KINDS = {

@@ -94,7 +94,7 @@ class GeneratedSetting(Setting):
             train_counts=ordered,
             thresholds={target: _thresholds(rows) for target, rows in ordered.items()},
             validation_per_class=dict.fromkeys(ordered, validation),
-            provenance=_provenance(parameters),
+            provenance=provenance(parameters),
         )
 
 
@@ -128,7 +128,7 @@ def _thresholds(rows: Counts) -> Thresholds:
     return default_thresholds(np.array([list(row.values()) for row in rows.values()]))
 
 
-def _provenance(parameters: dict[str, Any]) -> dict[str, Any]:
+def provenance(parameters: dict[str, Any]) -> dict[str, Any]:
     """Return generator, version, parameters and, apart, the seed if there is one.
 
     Tuples become lists, as they are after a round trip through JSON.

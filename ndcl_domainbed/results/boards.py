@@ -9,6 +9,7 @@ from typing import cast
 
 import pandas as pd
 
+from imbalance_splits.settings import parse_setting
 from ndcl_domainbed.results import names, tables
 from ndcl_domainbed.results.labels import is_single_source
 from ndcl_domainbed.results.reading import TRIED_OUT
@@ -61,7 +62,7 @@ class Board(CellSource):
     """A board and, once a criterion was applied, the records that this has chosen for it.
 
     ``fixed``: the overrides that all its runs share, "batch_size=4". ``partial``: whether runs
-    that are not done count.
+    that are not done count. ``control``: the board of the same size without imbalance, if any.
     """
 
     dataset: str
@@ -74,6 +75,7 @@ class Board(CellSource):
     criterion: str = ""
     partial: bool = False
     selected: pd.DataFrame = field(default_factory=pd.DataFrame)
+    control: Board | None = None
 
     def select(self, criterion: str, selected: pd.DataFrame, partial: bool) -> Board:
         """Return the board with those of the records ``selected`` by a criterion that are its."""
@@ -107,6 +109,21 @@ class Board(CellSource):
         """Return algorithms (by default those of the board) x measures over the test domains."""
         rows = self.algorithms if algorithms is None else algorithms
         return tables.measure_rows(self.selected, rows, self.envs, metrics, self)
+
+    def lost_rows(self) -> list[Row]:
+        """Return algorithms x what they lose to imbalance; empty without a control."""
+        if self.control is None:
+            return []
+        return tables.lost_rows(self.control.selected, self.selected, self.algorithms, self.envs)
+
+    def lost_lines(self) -> list[str]:
+        """Return a sentence on what is lost to imbalance; none without a control."""
+        if self.control is None:
+            return []
+        return [
+            f"{tables.LOST}: overall accuracy under {self.control.setting}, as many training "
+            "images spread evenly, minus that here, in points; less is better"
+        ]
 
     def average_notes(self) -> list[str]:
         """Return which domains and trials are not in the averages."""
@@ -163,6 +180,23 @@ class Board(CellSource):
 def board_rows(frame: pd.DataFrame, dataset: str, setting: str) -> pd.DataFrame:
     """Return the rows of a frame that belong to one dataset and setting."""
     return frame[(frame["dataset"] == dataset) & (frame["setting"] == setting)]
+
+
+def add_controls(boards: Sequence[Board]) -> list[Board]:
+    """Return the boards, each with the control that its setting has among them, if any.
+
+    It is the board of the same dataset under ``Balanced:like=SETTING``.
+    """
+    controls = {}
+    for board in boards:
+        if board.setting.startswith("Balanced:"):
+            _, parameters = parse_setting(board.setting)
+            if list(parameters) == ["like"]:
+                controls[board.dataset, parameters["like"]] = board
+    keys = [(board.dataset, board.setting) for board in boards]
+    return [
+        replace(board, control=controls.get(key)) for board, key in zip(boards, keys, strict=True)
+    ]
 
 
 def index_boards(runs: pd.DataFrame) -> list[Board]:

@@ -70,12 +70,17 @@ def build_cells(selected: pd.DataFrame, metric: str = "overall") -> Cells:
 def iterate_cells(
     built: Sequence[Leaderboards], metrics: Sequence[str]
 ) -> Iterator[tuple[str, str, Cells]]:
-    """Yield criterion, measure and the cells of one network, if several algorithms have some."""
+    """Yield criterion, measure and the cells of one network, if several algorithms have some.
+
+    A board that is the control of another gives none.
+    """
     for one in built:
-        networks = one.selected["dataset"].astype(str).map(network_in)
+        controls = {board.control.setting for board in one.boards if board.control}
+        compared = one.selected[~one.selected["setting"].astype(str).isin(controls)]
+        networks = compared["dataset"].astype(str).map(network_in)
         for metric in metrics:
             for network in sorted(networks.unique()):
-                selected = one.selected[networks == network]
+                selected = compared[networks == network]
                 if selected[metric].notna().any():
                     cells = replace(build_cells(selected, metric), network=network)
                     if len(cells.runs) and cells.runs.shape[1] > 1:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from imbalance_splits.errors import unknown_name
 from ndcl_domainbed.results import names, tables
-from ndcl_domainbed.results.boards import Board, board_rows, index_boards
+from ndcl_domainbed.results.boards import Board, add_controls, board_rows, index_boards
 from ndcl_domainbed.results.labels import network_in
 from ndcl_domainbed.results.reading import Sweep
 from ndcl_domainbed.results.selection import CRITERIA, select
@@ -49,11 +49,10 @@ def build(
     built = []
     for criterion in criteria:
         result = Leaderboards(criterion, select(frame, criterion, partial=partial))
-        result.boards = [
-            board.select(criterion, result.selected, partial)
-            for board in boards
-            if _applies(board, frame, criterion)
-        ]
+        applying = [board for board in boards if _applies(board, frame, criterion)]
+        result.boards = add_controls(
+            [board.select(criterion, result.selected, partial) for board in applying]
+        )
         for setting in dict.fromkeys(board.setting for board in result.boards):
             here = [board for board in result.boards if board.setting == setting]
             result.tables += _setting_tables(here, metrics)
@@ -83,8 +82,8 @@ def _board_tables(board: Board, metrics: Sequence[str] | None) -> list[Table]:
 
 
 def _applies(board: Board, frame: pd.DataFrame, criterion: str) -> bool:
-    """Whether a table is worth showing: the balanced criterion is for imbalanced splits only."""
-    if criterion != "balanced" or board.setting != names.NO_SETTING:
+    """Whether a table is worth showing: two criteria are for imbalanced splits only."""
+    if criterion not in ("balanced", "worst_class") or board.setting != names.NO_SETTING:
         return True
     columns = [name for name in frame.columns if name.endswith("_val_acc")]
     rows = board_rows(frame, board.dataset, board.setting)
@@ -110,12 +109,21 @@ def _has_groups(selected: pd.DataFrame) -> bool:
 
 
 def _measure_table(board: Board, metrics: Sequence[str]) -> Table:
+    columns = [names.METRIC_TITLES[metric] for metric in metrics]
+    rows = board.measure_rows(metrics)
+    lost = board.lost_rows() if "overall" in metrics else []
+    if lost:
+        columns.append(tables.LOST)
+        rows = [
+            (name, [*cells, *cell]) for (name, cells), (_, cell) in zip(rows, lost, strict=True)
+        ]
+    head = [f"Mean over {board.envs_text}", *board.info.threshold_lines(board.domains)]
     return Table(
         "measures",
         {**board.title, "measures": "shot groups"},
-        [names.METRIC_TITLES[metric] for metric in metrics],
-        board.measure_rows(metrics),
-        head=[f"Mean over {board.envs_text}", *board.info.threshold_lines(board.domains)],
+        columns,
+        rows,
+        head=[*head, *(board.lost_lines() if lost else [])],
         notes=board.average_notes(),
     )
 

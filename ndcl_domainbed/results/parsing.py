@@ -29,6 +29,9 @@ CLASS = "class_acc."
 """Begins a column of ``details``: the number of a class, or its name, follows."""
 
 F1 = "macro_f1"
+WORST_VALIDATION = "val_worst"
+"""The column of the lowest accuracy of a class on the validation splits, a mean over sources."""
+
 _ACCURACY = re.compile(r"env(\d+)_(in|out|val|uda)_acc")
 
 
@@ -119,6 +122,10 @@ def _read_row(
     is_bad = not is_strict and any(
         value != value for name, value in zip(columns, values, strict=True) if _is_share(name)
     )
+    of_validation = record.get("val_class_acc")
+    if isinstance(of_validation, dict):
+        columns += (WORST_VALIDATION,)
+        values += (_worst_class(list(of_validation.values())),)
     lists = record.get("class_acc")
     lists = lists if isinstance(lists, dict) else {}
     for env in envs:
@@ -132,6 +139,18 @@ def _read_row(
                 columns += tuple(f"{CLASS}{number}@{env}" for number in range(len(by_class)))
                 values += tuple(by_class)
     return _Row(columns, values, is_bad)
+
+
+def _worst_class(by_source: Sequence[Any]) -> float | None:
+    """Return the least over the classes of the mean over the sources; None if there is none."""
+    if not all(isinstance(row, list) for row in by_source):
+        return None
+    means = []
+    for one_class in zip(*by_source, strict=False):
+        known = [one for one in one_class if isinstance(one, int | float)]
+        if known:
+            means.append(sum(known) / len(known))
+    return min(means, default=None)
 
 
 @lru_cache(maxsize=1024)
@@ -167,7 +186,7 @@ def _getter(
 @lru_cache(maxsize=4096)
 def _is_share(name: str) -> bool:
     """Whether a column holds an accuracy."""
-    return "@" in name or _ACCURACY.fullmatch(name) is not None
+    return "@" in name or name == WORST_VALIDATION or _ACCURACY.fullmatch(name) is not None
 
 
 def _add_run(first: dict[str, Any], rows: list[_Row], parsed: ParsedFile) -> None:

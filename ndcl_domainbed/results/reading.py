@@ -103,6 +103,8 @@ def load(folders: Folders, *, details: bool = True) -> pd.DataFrame:
     - on the "in" split of the test domain: overall, many, medium, few, zero, balanced, worst,
       and macro_f1 where the records have it. Over several test domains of a run that trains on
       one, they are means; ``domain`` is then that one, "from A";
+    - val_worst, where the records have it: of the classes on the sources' validation splits the
+      lowest accuracy, a mean over the sources;
     - with ``details``: ``class_acc.NAME`` for each class (its number, if no ``split.json`` names
       it), ``hparams.NAME`` for each hyper-parameter, ``eval_images`` (the run's limit; 0: none),
       and what the algorithm returned, such as ``loss``. They are read from the files each time;

@@ -3,7 +3,7 @@
 Every criterion chooses, for each (dataset, setting, algorithm, target domain, trial), one record
 among all steps of all hyper-parameter draws, by an accuracy that it may look at. What is reported
 is the target's "in" split at that record. The first three are DomainBed's (Gulrajani and
-Lopez-Paz, 2021, section 3); the fourth is for imbalanced splits.
+Lopez-Paz, 2021, section 3); the others are for imbalanced splits.
 
 Ties go to the draw with the highest hparams_seed and, within a draw, to the record that comes
 first, as they fall in DomainBed. Its own criteria are in its arithmetic, in which the last bit of a
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ import pandas as pd
 from imbalance_splits.errors import unknown_name
 from imbalance_splits.shots import SCORE_DECIMALS
 from ndcl_domainbed.results.names import METRICS
-from ndcl_domainbed.results.parsing import CLASS, F1
+from ndcl_domainbed.results.parsing import CLASS, F1, WORST_VALIDATION
 from ndcl_domainbed.results.reading import target_accuracy
 
 CELL = ["dataset", "setting", "algorithm", "test_env"]
@@ -32,8 +32,16 @@ GROUP = [*CELL, "trial_seed"]
 
 _DRAW = ["dataset", "setting", "algorithm", "trial_seed", "hparams_seed"]
 
-Scored = tuple[np.ndarray, np.ndarray]
-"""Row numbers of records, and the score of each; NaN marks a record that cannot be chosen."""
+
+class Scored(NamedTuple):
+    """Row numbers of records, and the score of each; NaN marks a record that cannot be chosen.
+
+    ``second``: what decides between equal scores, if anything but the draw and the row does.
+    """
+
+    rows: np.ndarray
+    score: np.ndarray
+    second: np.ndarray | None = None
 
 
 def _rows_with_target(records: pd.DataFrame, usable: np.ndarray) -> np.ndarray:
@@ -64,7 +72,7 @@ def _score_by_sources(records: pd.DataFrame, usable: np.ndarray, split: str) -> 
         names = [f"env{env}_{split}_acc" for env in sources]
         if names and set(names) <= set(records.columns):
             score[here] = _mean_of([records[name].to_numpy()[rows[here]] for name in names])
-    return rows, score
+    return Scored(rows, score)
 
 
 def _score_training(records: pd.DataFrame, usable: np.ndarray) -> Scored:
@@ -72,8 +80,17 @@ def _score_training(records: pd.DataFrame, usable: np.ndarray) -> Scored:
 
 
 def _score_balanced(records: pd.DataFrame, usable: np.ndarray) -> Scored:
-    rows, score = _score_by_sources(records, usable, "val")
-    return rows, score.round(SCORE_DECIMALS)
+    rows, score, _ = _score_by_sources(records, usable, "val")
+    return Scored(rows, score.round(SCORE_DECIMALS))
+
+
+def _score_worst_class(records: pd.DataFrame, usable: np.ndarray) -> Scored:
+    """Score by the class with the lowest mean accuracy over the sources' validation splits."""
+    rows, mean, _ = _score_balanced(records, usable)
+    if WORST_VALIDATION not in records:
+        return Scored(rows, np.full(len(rows), np.nan))
+    worst = records[WORST_VALIDATION].to_numpy()[rows].round(SCORE_DECIMALS)
+    return Scored(rows, np.where(np.isnan(mean), np.nan, worst), mean)
 
 
 def _score_oracle(records: pd.DataFrame, usable: np.ndarray) -> Scored:
@@ -82,7 +99,7 @@ def _score_oracle(records: pd.DataFrame, usable: np.ndarray) -> Scored:
     rows = _rows_with_target(records, usable)
     table = records[[*draw, "step"]].iloc[rows].assign(row=rows).sort_values(["step", "row"])
     rows = np.sort(table.drop_duplicates(draw, keep="last")["row"].to_numpy())
-    return rows, target_accuracy(records, "out", rows)
+    return Scored(rows, target_accuracy(records, "out", rows))
 
 
 def _score_leave_one_out(records: pd.DataFrame, usable: np.ndarray) -> Scored:
@@ -111,7 +128,7 @@ def _score_leave_one_out(records: pd.DataFrame, usable: np.ndarray) -> Scored:
             columns.append(mine.merge(last, on=moment, how="left")[name].to_numpy())
         else:
             score[here] = np.where(mine.duplicated(keep=False), np.nan, _mean_of(columns))
-    return rows, score
+    return Scored(rows, score)
 
 
 @dataclass(frozen=True)
@@ -145,6 +162,12 @@ CRITERIA = {
         "runs on an imbalanced split (--imbalance), whose records have env_val_acc",
         _score_balanced,
     ),
+    "worst_class": Criterion(
+        "worst class of the balanced validation set of the training domains",
+        "runs on an imbalanced split (--imbalance), whose records have val_class_acc, the "
+        "accuracies by class on the validation splits; earlier versions did not write them",
+        _score_worst_class,
+    ),
 }
 
 
@@ -167,7 +190,8 @@ def select(records: pd.DataFrame, criterion: str, *, partial: bool = False) -> p
     if criterion not in CRITERIA:
         raise unknown_name("criterion", criterion, CRITERIA)
     chosen = _best(records, criterion, partial, GROUP)
-    return chosen.sort_values(GROUP, kind="stable").reset_index(drop=True)
+    chosen = chosen.sort_values(GROUP, kind="stable").reset_index(drop=True)
+    return chosen.drop(columns="second")
 
 
 def best_of_each_draw(
@@ -180,19 +204,27 @@ def best_of_each_draw(
     if criterion not in CRITERIA:
         raise unknown_name("criterion", criterion, CRITERIA)
     chosen = _best(records, criterion, partial, [*GROUP, "hparams_seed"])
-    order = [*GROUP, "score", "hparams_seed"]
-    ascending = [True] * len(GROUP) + [False, False]
-    return chosen.sort_values(order, ascending=ascending).reset_index(drop=True)
+    order = [*GROUP, "score", "second", "hparams_seed"]
+    ascending = [True] * len(GROUP) + [False, False, False]
+    chosen = chosen.sort_values(order, ascending=ascending).reset_index(drop=True)
+    return chosen.drop(columns="second")
 
 
 def _best(records: pd.DataFrame, criterion: str, partial: bool, groups: list[str]) -> pd.DataFrame:
     usable = np.ones(len(records), dtype=bool) if partial else records["done"].to_numpy()
-    rows, score = CRITERIA[criterion].scores(records, usable)
+    rows, score, second = CRITERIA[criterion].scores(records, usable)
     known = ~np.isnan(score) & records["overall"].notna().to_numpy()[rows]
     keys = list(dict.fromkeys([*groups, "hparams_seed"]))
-    table = records[keys].iloc[rows[known]].assign(score=score[known], row=rows[known])
-    order = table.sort_values(["score", "hparams_seed", "row"], ascending=[False, False, True])
+    table = (
+        records[keys]
+        .iloc[rows[known]]
+        .assign(score=score[known], second=0 if second is None else second[known], row=rows[known])
+    )
+    by = ["score", "second", "hparams_seed", "row"]
+    order = table.sort_values(by, ascending=[False, False, False, True])
     best = order.drop_duplicates(groups).sort_values("row")
-    chosen = records.iloc[best["row"]].assign(score=best["score"].to_numpy())
+    chosen = records.iloc[best["row"]].assign(
+        score=best["score"].to_numpy(), second=best["second"].to_numpy()
+    )
     more = [name for name in records.columns if name == F1 or name.startswith(CLASS)]
-    return chosen[[*GROUP, "hparams_seed", "step", "score", *METRICS, *more, "run"]]
+    return chosen[[*GROUP, "hparams_seed", "step", "score", "second", *METRICS, *more, "run"]]

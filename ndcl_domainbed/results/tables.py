@@ -17,6 +17,10 @@ SELECTION = "model selection method"
 """The key of the criterion in the title of a table."""
 
 NO_CLASS = "no class of the test domains is in this group, or the records lack the measure"
+LOST = "Lost to imbalance"
+"""The column of the control's accuracy minus the setting's; less is better."""
+
+NO_PAIR = "no trial has every test domain both here and under the control"
 NO_TRIAL = "no trial has every test domain; the table by domain says what is missing"
 
 
@@ -186,9 +190,7 @@ def measure_rows(
     A trial counts if it has all of ``envs``; a domain where no class is in a shot group does not
     count for that group.
     """
-    mine = selected[selected["test_env"].isin(envs)]
-    whole = mine[is_whole_trial(mine, envs)]
-    means = whole.groupby(["algorithm", "trial_seed"], observed=True)[list(metrics)].mean()
+    means = _trial_means(selected, envs, metrics)
     there = set(means.index.get_level_values("algorithm"))
     rows = []
     for algorithm in algorithms:
@@ -198,6 +200,31 @@ def measure_rows(
         none = Cell(reason=NO_CLASS if len(trials) else NO_TRIAL)
         rows.append((algorithm, [none if cell.mean is None else cell for cell in cells]))
     return rows
+
+
+def _trial_means(
+    selected: pd.DataFrame, envs: Sequence[int], metrics: Sequence[str]
+) -> pd.DataFrame:
+    """Return (algorithm, trial) x measures: means over ``envs``, of trials that have them all."""
+    mine = selected[selected["test_env"].isin(envs)]
+    whole = mine[is_whole_trial(mine, envs)].astype({"algorithm": str})
+    return whole.groupby(["algorithm", "trial_seed"], observed=True)[list(metrics)].mean()
+
+
+def lost_rows(
+    control: pd.DataFrame, selected: pd.DataFrame, algorithms: Sequence[str], envs: Sequence[int]
+) -> list[Row]:
+    """Return algorithms x one column: the overall accuracy under the control minus that selected.
+
+    Trials of one number have the same target images, so the differences are of pairs of trials.
+    """
+    under, here = (_trial_means(one, envs, ["overall"])["overall"] for one in (control, selected))
+    gaps = (under - here).dropna()
+    there = set(gaps.index.get_level_values("algorithm"))
+    return [
+        (name, [over_trials(gaps.loc[name]) if name in there else Cell(reason=NO_PAIR)])
+        for name in algorithms
+    ]
 
 
 def average_rows(by_dataset: Sequence[Sequence[Row]]) -> list[Row]:

@@ -43,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--html", metavar="FILE", help="write a report to look at, one page that needs no network "
         "and has the chosen hyper-parameters in it")  # fmt: skip
     add("--selection", nargs="+", metavar="NAME", help="criteria: training, leave_one_out, oracle, "
-        "balanced; by default all")  # fmt: skip
+        "balanced, worst_class; by default all")  # fmt: skip
     add(
         "--metrics",
         nargs="+",

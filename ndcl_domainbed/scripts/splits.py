@@ -83,6 +83,7 @@ _MEANINGS = {
     "middle": "size of the flat domain, to the mean of the others",
     "middle_range": "least and largest number of images of a scarce domain",
     "factor": "the largest count to the smallest",
+    "like": "the setting whose number of training images it has",
     "seed": "seed of the random draws",
 }
 """What the parameters of this package's settings mean."""

@@ -63,11 +63,13 @@ def count_hits(
 def accuracies(dataset: SplitDataset, count: Callable[[int], ClassCounts]) -> dict[str, Any]:
     """Return the accuracy of every split and of its shot groups.
 
-    Of the target also macro-F1 and the accuracy on each class.
+    Of the target also macro-F1 and the accuracy on each class; of the validation splits the
+    latter, under a key of its own, if there are any.
     ``count`` counts the hits in the split with the given index.
     """
     values: dict[str, Any] = {}
     per_class: dict[str, list[float | None]] = {}
+    of_validation: dict[str, list[float | None]] = {}
     for index, (env, split) in enumerate(dataset.evaluation_sets):
         name = f"env{env}_{split}"
         correct, total, predicted = count(index)
@@ -79,7 +81,10 @@ def accuracies(dataset: SplitDataset, count: Callable[[int], ClassCounts]) -> di
         if env in dataset.test_envs:
             values[f"{name}_macro_f1"] = shots.macro_f1(correct, total, predicted)
             per_class[name] = shots.class_accuracies(correct, total)
-    return values | {"class_acc": per_class}
+        elif split == "val":
+            of_validation[name] = shots.class_accuracies(correct, total)
+    validation = {"val_class_acc": of_validation} if of_validation else {}
+    return values | {"class_acc": per_class} | validation
 
 
 def validation_score(dataset: SplitDataset, record: Mapping[str, Any]) -> float | None:

@@ -30,7 +30,7 @@ from ndcl_domainbed.training.scalar_logs import LogRecord
 from ndcl_domainbed.training.stopping import Stopped, StopRequest
 
 _OWN_NAMES = re.compile(
-    "step|epoch|step_time|mem_gb|class_acc|hparams|args|backend|network"
+    "step|epoch|step_time|mem_gb|(val_)?class_acc|hparams|args|backend|network"
     rf"|env\d+_(in|out|val|uda)_(acc|macro_f1|{'|'.join(RECORD_SUFFIXES.values())})"
 )
 """What a record holds besides the values that updates return."""

@@ -6,9 +6,10 @@ import pytest
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.results import read_sweep, summary
+from ndcl_domainbed.results.cells import iterate_cells
 from ndcl_domainbed.results.formats import render
 from ndcl_domainbed.results.leaderboards import build
-from ndcl_domainbed.results.tables import NO_CLASS, NO_TRIAL
+from ndcl_domainbed.results.tables import LOST, NO_CLASS, NO_PAIR, NO_TRIAL
 from tests.results.builder import random_sweep, record, write_run
 
 SPLIT = {
@@ -242,3 +243,40 @@ def test_a_measure_that_no_run_has_is_no_column(by_hand):
     lines = text(by_hand, ["balanced"], metrics=["zero"])
     assert any(line.endswith("or the records lack the measure") for line in lines)
     assert not any("measures: shot groups" in line for line in lines)
+
+
+def overall(root, setting, algorithm, target, trial, share):
+    shares = {f"{target}_in": share, f"{1 - target}_val": 0.5}
+    made = record(
+        0, shares, test_envs=[target], algorithm=algorithm, trial_seed=trial, dataset="mine",
+        imbalance=setting,
+    )  # fmt: skip
+    write_run(root / f"{setting}{algorithm}{target}{trial}", [made])
+
+
+def test_what_is_lost_to_imbalance_is_a_difference_of_paired_trials(tmp_path):
+    control = "Balanced:like=Cross:middle=0.5"
+    for target in (0, 1):
+        for trial, (under, here) in enumerate([(0.9, 0.6), (0.8, 0.7)]):
+            overall(tmp_path, control, "ERM", target, trial, under + target / 10)
+            overall(tmp_path, "Cross:middle=0.5", "ERM", target, trial, here)
+        overall(tmp_path, "Cross:middle=0.5", "ERM", target, 2, 0.1)  # no such trial of the control
+        overall(tmp_path, "Cross:middle=0.5", "NDCL", target, 0, 0.5)
+        overall(tmp_path, control, "IRM", target, 0, 0.5)
+    (built,) = build(read_sweep(tmp_path), ["balanced"])
+    tables = {t.title["imbalance"]: t for t in built.tables if t.kind == "measures"}
+    table = tables["Cross:middle=0.5"]
+    assert table.columns[-1] == LOST
+    rows = dict(table.rows)
+    lost = rows["ERM"][-1]
+    assert (lost.mean, lost.error, lost.trials) == pytest.approx(((35 + 15) / 2, 10 / 2**0.5, 2))
+    assert rows["NDCL"][-1].reason == NO_PAIR
+    assert any(LOST in line and control in line for line in table.head)
+    assert LOST not in tables[control].columns
+    (few,) = [t for t in build(read_sweep(tmp_path), ["balanced"], metrics=["few"])[0].tables
+              if t.kind == "measures" and t.title["imbalance"] == "Cross:middle=0.5"]  # fmt: skip
+    assert LOST not in few.columns
+    page = render("markdown", [], [table])
+    assert "**25.0" not in page
+    ((*_, cells),) = iterate_cells([built], ["overall"])
+    assert set(cells.figures.index.get_level_values("setting")) == {"Cross:middle=0.5"}

@@ -318,3 +318,16 @@ def test_the_page_fits_a_phone_and_paper(html, tmp_path):
     for width, height in found["curves"]:
         assert width < 1
         assert width == pytest.approx(height, rel=0.02)
+
+
+def test_what_is_lost_to_imbalance_is_a_column_of_the_page(tmp_path):
+    for setting, share in (("Cross", 0.5), ("Balanced:like=Cross", 0.75)):
+        for target in range(2):
+            shares = {f"{target}_in": share, f"{1 - target}_val": 0.5}
+            made = record(0, shares, test_envs=[target], dataset="mine", imbalance=setting)
+            write_run(tmp_path / f"{setting}{target}", [made])
+    sweep = read_sweep(tmp_path)
+    figures = data_of(page(sweep, build(sweep, ["balanced"])))["figures"]["balanced"]
+    assert figures["mine / Cross"]["lost"] == [[[25.0, 0.0, 1]]]
+    assert "Balanced:like=Cross" in figures["mine / Cross"]["notes"][0]
+    assert figures["mine / Balanced:like=Cross"]["lost"] == []

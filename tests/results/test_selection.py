@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from imbalance_splits.errors import InputError
-from ndcl_domainbed.results import load, select
+from ndcl_domainbed.results import load, read_sweep, select
+from ndcl_domainbed.results.leaderboards import build
+from ndcl_domainbed.results.selection import best_of_each_draw
 from tests.results.builder import random_sweep, record, write_run
 
 
@@ -176,3 +178,45 @@ def test_an_unknown_criterion_names_the_near_one(tmp_path):
     records = load(random_sweep(tmp_path, draws=1, trials=1, pairs=False))
     with pytest.raises(InputError, match="did you mean 'oracle'"):
         select(records, "oracel")
+
+
+def validated(root, name, *steps, **args):
+    """Write a run of (target accuracy, by class of source 1, of source 2) per step."""
+    records = []
+    for step, (overall, *rows) in enumerate(steps):
+        means = {f"{env}_val": sum(row) / len(row) for env, row in enumerate(rows, 1)}
+        made = record(step, {"0_in": overall} | means, test_envs=[0], imbalance="Cross", **args)
+        by_class = {f"env{env}_val": row for env, row in enumerate(rows, 1)}
+        records.append(made | {"val_class_acc": by_class})
+    write_run(root / name, records)
+
+
+def test_worst_class_takes_the_highest_least_class_over_the_sources_together(tmp_path):
+    validated(
+        tmp_path,
+        "a",
+        (0.1, [1.0, 0.2], [1.0, 0.2]),  # worst 0.2, mean 0.6
+        (0.2, [0.0, 0.6], [0.6, 0.0]),  # worst 0.3, though each source has a class at 0
+        (0.3, [0.4, 0.2], [0.4, 0.2]),  # worst 0.2
+    )
+    assert chosen(tmp_path, "worst_class") == [[0, 0, 0, 1, 0.2]]
+    assert chosen(tmp_path, "balanced") == [[0, 0, 0, 0, 0.1]]
+
+
+def test_worst_class_breaks_ties_by_the_mean_then_as_the_others(tmp_path):
+    validated(tmp_path, "a", (0.1, [0.9, 0.1 + 0.2], [0.9, 0.3]), (0.2, [0.9, 0.3], [0.9, 0.3]))
+    validated(tmp_path, "b", (0.3, [0.8, 0.3], [0.8, 0.3]), hparams_seed=1)
+    assert chosen(tmp_path, "worst_class") == [[0, 0, 0, 0, 0.1]]
+    draws = best_of_each_draw(load(tmp_path), "worst_class")
+    assert draws["hparams_seed"].tolist() == [0, 1]
+    assert "second" not in draws
+
+
+def test_records_without_classes_of_validation_are_not_chosen_and_the_reason_is_given(tmp_path):
+    run(tmp_path, "a", {0: (0.1, 0.2), 1: (0.5, 0.6, 0.9)}, imbalance="Cross")
+    assert chosen(tmp_path, "worst_class") == []
+    validated(tmp_path, "b", (0.7, [0.1], [0.1]), hparams_seed=1)
+    assert chosen(tmp_path, "worst_class") == [[0, 0, 1, 0, 0.7]]
+    (tmp_path / "b" / "done").unlink()
+    (built,) = build(read_sweep(tmp_path), ["worst_class"])
+    assert "val_class_acc" in built.tables[0].rows[0][1][0].reason

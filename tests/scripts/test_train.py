@@ -88,6 +88,11 @@ def test_an_imbalanced_run_records_the_protocols_measures(folder, tmp_path):
     groups = [record[f"env0_in_{group}"] for group in ("0many", "1median", "2few", "3zero")]
     assert groups[3] is None
     assert any(group is not None for group in groups[:3])
+    of_validation = record["val_class_acc"]
+    assert sorted(of_validation) == ["env1_val", "env2_val"]
+    for name, row in of_validation.items():  # as many images of each class
+        assert sum(row) / len(row) == pytest.approx(record[f"{name}_acc"])
+    assert set(record["class_acc"]) == {"env0_in", "env0_out"}
     per_class = record["class_acc"]["env0_in"]
     assert len(per_class) == 3
     split = json.loads((tmp_path / "split.json").read_text())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ndcl_domainbed.results.tables import Cell, Table
+from ndcl_domainbed.results.tables import LOST, Cell, Table
 
 MISSING = "X"
 MAX_NAMES = 6
@@ -33,14 +33,16 @@ def title_line(table: Table) -> str:
 def best_and_second(table: Table) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
     """Return the places (row, column) of the best figures and of the second best.
 
-    Figures that read the same share their place; 0.0 has none. A table of one row has no best,
-    nor has one of statistics.
+    Figures that read the same share their place; 0.0 has none, nor what is lost to imbalance. A
+    table of one row has no best, nor has one of statistics.
     """
     best: set[tuple[int, int]] = set()
     second: set[tuple[int, int]] = set()
     if len(table.rows) < 2 or table.kind == "statistics":
         return best, second
-    for column in range(len(table.columns)):
+    for column, title in enumerate(table.columns):
+        if title == LOST:
+            continue
         means = {row: cells[column].mean for row, (_, cells) in enumerate(table.rows)}
         shown = {row: round(mean, 1) for row, mean in means.items() if mean is not None}
         for place, value in zip((best, second), sorted(set(shown.values()))[:-3:-1], strict=False):

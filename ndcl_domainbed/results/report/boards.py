@@ -87,6 +87,7 @@ def _pack_figures(board: Board, packer: Packer) -> dict[str, Any]:
         "metrics": metrics,
         "domains": {metric: packer.pack_rows(board.domain_rows(metric)) for metric in metrics},
         "measures": packer.pack_rows(board.measure_rows(metrics)),
+        "lost": packer.pack_rows(board.lost_rows()),
         "over": board.envs_text,
-        "notes": board.average_notes(),
+        "notes": [*board.lost_lines(), *board.average_notes()],
     }

@@ -5,6 +5,7 @@ const MEANINGS = {
   Few: "mean over the classes with few training images",
   Balanced: "mean over all classes, each counted alike",
   "Worst class": "the class with the lowest accuracy",
+  "Lost to imbalance": "with as many training images spread evenly, minus this; less is better",
 };
 const sorting = { column: null, descending: true };
 
@@ -22,6 +23,10 @@ function columnsOf(board, figures) {
       cells: figures.measures.map((row) => row[number]),
     });
   });
+  if (figures.lost.length) {
+    const cells = figures.lost.map(([cell]) => cell);
+    columns.push({ title: "Lost to imbalance", start: true, average: false, unmarked: true, cells });
+  }
   return columns;
 }
 
@@ -33,7 +38,7 @@ function places(column, rows) {
   }
   const values = [...new Set(read.values())].sort((a, b) => b - a);
   const marks = new Map();
-  if (rows.length < 2) return marks;
+  if (rows.length < 2 || column.unmarked) return marks;
   for (const [row, value] of read) {
     if (value > 0 && value === values[0]) marks.set(row, "b");
     else if (value > 0 && value === values[1]) marks.set(row, "u");

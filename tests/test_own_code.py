@@ -108,6 +108,8 @@ def test_a_launcher_of_a_file_has_its_flags(file, tmp_path):
     )
     assert outcome.status == 0, outcome.err
     assert sum(line.startswith("HEY ") for line in outcome.out.splitlines()) == 4
+    outcome = sweep(tmp_path, "--command_launcher", "shout")
+    assert sum(line.startswith("job ") for line in outcome.out.splitlines()) == 4
     outcome = sweep(tmp_path, "--command_launcher", "dummy", "--shout_word", "HEY")
     assert outcome.status == 2
     assert "--shout_word is for --command_launcher shout, not for dummy" in outcome.err
@@ -149,8 +151,10 @@ def test_splits_and_diagnose_know_it_too(file, tmp_path):
         "--output", tmp_path / "t.json",
     )  # fmt: skip
     assert outcome.status == 0, outcome.err
-    table = json.loads((tmp_path / "t.json").read_text())
-    assert table["train_counts"]["S"]["P"]["dog"] == (189 - 5) // 4
+    text = (tmp_path / "t.json").read_text()
+    assert json.loads(text)["train_counts"]["S"]["P"]["dog"] == (189 - 5) // 4
+    outcome = call("splits", "make", "PACS", "Thirds:parts=4", "--output", tmp_path / "u.json")
+    assert (outcome.status, (tmp_path / "u.json").read_text()) == (0, text)
     assert "  shout " in call("diagnose", "--help").out
 
 

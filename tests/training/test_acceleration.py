@@ -24,9 +24,9 @@ from tests.training.runs import lasting, records
 from tests.training.stops import stop_at
 
 CPU = torch.device("cpu")
-KINDS = ("ERM", "NDCL", "DANN", "Fishr", "GINIDG", "MLDG", "SagNet", "VREx")
-"""One algorithm of each kind: plain, paired, adversarial, with gradients by sample, with a loss
-that goes through a network twice, with copies of networks, with several heads, with penalties."""
+KINDS = ("NDCL", "DANN", "Fishr", "MLDG", "SagNet")
+"""One algorithm of each kind: paired, adversarial, with gradients by sample, with copies of
+networks, with several heads."""
 
 
 def _built(name, **options):
@@ -151,7 +151,7 @@ def test_a_compiled_run_is_the_run_without_and_can_be_stopped(tmp_path, monkeypa
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("name", ["ERM", "NDCL", "GINIDG"])
+@pytest.mark.parametrize("name", ["ERM", "GINIDG"])
 def test_algorithms_train_compiled_as_they_do_without(name, monkeypatch):
     torch._dynamo.reset()
     expected = _trained(_built(name, precision="bf16"))

@@ -166,8 +166,8 @@ for command in ("", *COMMANDS):
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
         dispatch([*command.split(), "--help"])
     found[command] = out.getvalue()
-heavy = {"torch", "torchvision", "pandas", "scipy", "matplotlib"} & set(sys.modules)
-print(json.dumps([found, sorted(heavy)]))
+heavy = {"torch", "pandas", "scipy", "matplotlib", "pyarrow", "gdown", "requests"}
+print(json.dumps([found, sorted(heavy & set(sys.modules))]))
 """
 
 

@@ -79,7 +79,7 @@ def test_holm_on_a_worked_example():
     assert statistics.holm([]) == []
 
 
-@settings(deadline=None, derandomize=True, max_examples=50)
+@settings(deadline=None, derandomize=True, max_examples=25)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_keeps_the_order_and_only_raises(p):
     corrected = statistics.holm(p)

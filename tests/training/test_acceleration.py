@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import nn
 
-from ndcl_domainbed import registry
 from ndcl_domainbed.errors import InputError, RunFailure
 from ndcl_domainbed.testbed import networks
 from ndcl_domainbed.training import acceleration
@@ -207,11 +206,6 @@ def test_a_network_that_cannot_be_compiled(tmp_path, monkeypatch):
     ]
     monkeypatch.undo()
     assert call(*FLAGS, "--output_dir", tmp_path).status == 0
-
-
-@pytest.mark.parametrize("name", registry.algorithm_names())
-def test_every_algorithm_has_a_network_to_compile(name):
-    assert acceleration._image_network(build(name)).training
 
 
 def test_without_a_compiler_the_error_says_so(monkeypatch):

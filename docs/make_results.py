@@ -33,10 +33,18 @@ from studies import (
 )
 
 from ndcl_domainbed.results import names, tables
+from ndcl_domainbed.results.cells import build_cells
 from ndcl_domainbed.results.formats import render
 from ndcl_domainbed.results.labels import base_algorithm, base_dataset
-from ndcl_domainbed.results.statistics import build_cells, compare, rank, warn_of_few_cells
-from ndcl_domainbed.results.tables import AVERAGE, Cell, CellSource, Table
+from ndcl_domainbed.results.rank_diagram import draw_on
+from ndcl_domainbed.results.statistics import average_ranks, compare, pairwise_p, summarize
+from ndcl_domainbed.results.statistics_tables import (
+    describe_cells,
+    statistics_rows,
+    text_row,
+    warn_of_few_cells,
+)
+from ndcl_domainbed.results.tables import AVERAGE, CellSource, Table
 
 ABLATION = DOCS / "results" / "ablation.csv"
 DIFFERENCE = ("_minus_ndcl", "_minus_ndcl_error")
@@ -71,7 +79,7 @@ def ablation_table() -> str:
                 f"{cell} ({gap:+.1f} ± {error:.1f})"
                 for cell, (gap, error) in zip(cells, gaps, strict=True)
             ]
-        rows.append(_text_row(str(variant), cells))
+        rows.append(text_row(str(variant), cells))
     return _strip_headings(render("markdown", [], [Table("statistics", {}, columns, rows)]))
 
 
@@ -129,10 +137,6 @@ def overview(rows: pd.DataFrame, algorithms: Sequence[str] | None = None) -> str
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *body])
 
 
-def _text_row(name: str, cells: list[str]) -> tuple[str, list[Cell]]:
-    return name, [Cell(mean=float("nan"), text=cell) for cell in cells]
-
-
 def _strip_headings(text: str) -> str:
     """Return rendered tables without what the page itself has: titles, and what bold means."""
     parts = [part for part in text.split("\n\n") if not part.startswith(("###", "Best in"))]
@@ -142,25 +146,10 @@ def _strip_headings(text: str) -> str:
 def statistics_table(rows: pd.DataFrame, measure: str) -> str:
     """Return ranks of all, and NDCL against each, over the (setting, target) cells."""
     cells = build_cells(rows, measure)
-    ranks = rank(cells.figures)
-    against = {one.algorithm: one for one in compare(cells.figures, REFERENCE)}
-    listed = []
-    for name in ranks.ranks.sort_values().index:
-        one = against.get(name)
-        row = [f"{ranks.ranks[name]:.2f}", f"{cells.figures[name].mean():.1f}"]
-        row += (
-            [f"{one.difference:+.1f}", f"[{one.low:+.1f}, {one.high:+.1f}]",
-             f"{one.wins}/{one.losses}", f"{one.p_holm:.2g}"]
-            if one else ["-"] * 4
-        )  # fmt: skip
-        listed.append(_text_row(name, row))
-    columns = ["Average rank", "Mean", "NDCL minus it", "95 % interval", "won/lost", "p (Holm)"]
-    lines = [
-        f"{ranks.n_cells} cells; Friedman p {ranks.p:.2g}; Nemenyi's critical difference of ranks "
-        f"{ranks.critical_difference:.2f}.",
-        *cells.dropped,
-        *warn_of_few_cells(ranks.n_cells, len(listed)),
-    ]
+    compared = compare(cells, REFERENCE, pairwise_p(cells.figures))
+    summaries = sorted(summarize(cells), key=lambda one: one.rank)
+    columns, listed = statistics_rows(summaries, compared, REFERENCE)
+    lines = [f"{describe_cells(cells)}.", *cells.dropped, *warn_of_few_cells(cells)]
     return _strip_headings(render("markdown", lines, [Table("statistics", {}, columns, listed)]))
 
 
@@ -250,21 +239,14 @@ def draw_groups(study: Study, rows: pd.DataFrame, path: Path) -> None:
 
 
 def draw_ranks(rows: pd.DataFrame, path: Path) -> None:
-    """Draw the average ranks, overall and on Few, with the critical difference."""
-    figure = Figure(figsize=(11, 5), layout="constrained")
-    for axes, measure in zip(figure.subplots(1, 2), ("overall", "few"), strict=True):
-        found = rank(build_cells(rows, measure).figures)
-        ranks = found.ranks.sort_values(ascending=False)
-        is_ours = [base_algorithm(name) == REFERENCE for name in ranks.index]
-        colors = ["#D55E00" if ours else "#0072B2" for ours in is_ours]
-        axes.scatter(ranks, range(len(ranks)), c=colors, zorder=2)
-        best = ranks.iloc[-1]
-        axes.axvspan(best, best + found.critical_difference, color="#999999", alpha=0.25, zorder=0)
-        axes.set_yticks(range(len(ranks)), ranks.index, fontsize=8)
-        axes.set_xlabel("average rank (gray: not significantly worse than the best)")
-        axes.set_title(f"{names.METRIC_TITLES[measure]}, {found.n_cells} cells", fontsize=10)
-        axes.grid(axis="x", alpha=0.3)
-    figure.savefig(path, dpi=90, metadata={"Software": None})
+    """Draw the average ranks, overall and on Few, with bars over what does not differ."""
+    figure = Figure(figsize=(9, 11), layout="constrained")
+    for axes, measure in zip(figure.subplots(2, 1), ("overall", "few"), strict=True):
+        figures = build_cells(rows, measure).figures
+        draw_on(axes, average_ranks(figures), pairwise_p(figures), REFERENCE)
+        title = f"{names.METRIC_TITLES[measure]}: average ranks over {len(figures)} cells"
+        axes.set_title(title, fontsize=10)
+    figure.savefig(path, dpi=80, metadata={"Software": None})
 
 
 def main() -> None:

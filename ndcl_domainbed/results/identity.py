@@ -49,10 +49,12 @@ def identity(args: dict[str, Any]) -> Identity:
     """Return what the run with these arguments is.
 
     A dataset named like ``PACS_Cross``, as DomainBed's own scripts know an imbalanced one, is
-    the dataset under that setting. Spellings of one path are one dataset.
+    the dataset under that setting. Spellings of one path are one dataset. The records of the
+    published implementation of NDCL name the setting ``type``.
     """
     test_envs = args["test_envs"]
-    dataset, setting = posixpath.normpath(args["dataset"]), args.get("imbalance") or NO_SETTING
+    dataset = posixpath.normpath(args["dataset"])
+    setting = args.get("imbalance") or args.get("type") or NO_SETTING
     if str(setting).endswith(TABLE_SUFFIXES):
         setting = posixpath.normpath(setting)
     if is_attached(args):

@@ -1,4 +1,4 @@
-"""The critical-difference diagram (Demsar, JMLR 7, 2006, figure 1), drawn with matplotlib."""
+"""The diagram of average ranks, with bars over algorithms that do not differ significantly."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from imbalance_splits.errors import InputError
-from ndcl_domainbed.results.statistics import Ranks, iterate_cells, rank
+from ndcl_domainbed.results.cells import iterate_cells
+from ndcl_domainbed.results.statistics import ALPHA, average_ranks, pairwise_p
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 
     from ndcl_domainbed.results.leaderboards import Leaderboards
 
@@ -29,25 +32,10 @@ _METADATA: dict[str, Any] = {
 }
 
 
-def find_groups(ranks: Sequence[float], difference: float) -> list[tuple[int, int]]:
-    """Return the bars, (first, last): the longest runs of sorted ranks within ``difference``.
-
-    >>> find_groups([1.0, 1.5, 2.0, 4.0], 0.9)
-    [(0, 1), (1, 2)]
-    """
-    bars: list[tuple[int, int]] = []
-    for first, best in enumerate(ranks):
-        last = max(i for i, one in enumerate(ranks) if i == first or one - best < difference)
-        if last > first and not any(start <= first and last <= end for start, end in bars):
-            bars.append((first, last))
-    return bars
-
-
-def draw(ranks: Ranks, reference: str, kind: str) -> bytes:
+def draw(ranks: pd.Series, p: pd.DataFrame, reference: str, kind: str) -> bytes:
     """Return the diagram as a file of the ``kind`` svg or pdf, the same for the same ranks.
 
-    Below an axis of average ranks, 1 is best, bars join algorithms that differ by less than the
-    critical difference. ``reference`` is bold. Raises InputError if matplotlib is missing.
+    ``p``: algorithms x algorithms, corrected. Raises InputError if a package is missing.
     """
     try:
         from matplotlib import rc_context
@@ -56,50 +44,41 @@ def draw(ranks: Ranks, reference: str, kind: str) -> bytes:
         raise InputError("the diagrams of ranks need matplotlib: pip install matplotlib") from error
     file = io.BytesIO()
     with rc_context(_STYLE):
-        figure = Figure()
-        _draw_on(figure, ranks, reference)
+        figure = Figure(figsize=(max(5.0, 0.3 * len(ranks)), 1))
+        axes = figure.add_axes((0, 0, 1, 1))
+        draw_on(axes, ranks, p, reference)
+        low, high = axes.get_ylim()
+        figure.set_figheight(0.2 * (high - low))
         figure.savefig(file, format=kind, bbox_inches="tight", metadata=_METADATA[kind])
     return file.getvalue()
 
 
-def _draw_on(figure: Figure, ranks: Ranks, reference: str) -> None:
-    found = ranks.ranks.sort_values()
-    count = len(found)
-    cd = 0.0 if math.isnan(ranks.critical_difference) else ranks.critical_difference
-    bars = find_groups(found.tolist(), cd)
-    half, lowest = math.ceil(count / 2), -1 - 0.5 * len(bars)
-    top, bottom = 2.2, lowest - half - 0.5
-    figure.set_size_inches(max(5.0, 0.4 * count), 0.26 * (top - bottom))
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(1, max(2, count)), ylim=(bottom, top))
-    axes.set_axis_off()
-    line: dict[str, Any] = {
-        "color": INK,
-        "linewidth": 1.0,
-        "clip_on": False,
-        "solid_capstyle": "butt",
-    }
-    axes.plot([1, max(2, count)], [0, 0], **line)
-    for number in range(1, count + 1):
-        axes.plot([number, number], [0, 0.3], **line)
-        axes.text(number, 0.45, str(number), ha="center")
-    if cd:
-        end = min(1 + cd, count)
-        axes.plot([1, end], [1.7, 1.7], **line | {"linewidth": 2.0})
-        axes.text(end, 1.7, f"  critical difference {cd:.2f}", va="center")
-    for number, (first, last) in enumerate(bars):
-        y = -0.6 - 0.5 * number
-        ends = [found.iloc[first] - 0.05, found.iloc[last] + 0.05]
-        axes.plot(ends, [y, y], **line | {"linewidth": 3.5})
-    for at, (name, value) in enumerate(found.items()):
-        is_left = at < half
-        y = lowest - (at if is_left else count - 1 - at)
-        edge = 1.0 if is_left else max(2.0, count)
-        own = name == reference
-        axes.plot([value, value, edge], [0, y, y], **line | {"color": BLUE if own else SOFT})
-        label = f"{name} {value:.2f}  " if is_left else f"  {value:.2f} {name}"
-        axes.text(edge, y, label, ha="right" if is_left else "left", va="center",
-                  fontweight="bold" if own else "normal", color=INK)  # fmt: skip
+def draw_on(axes: Axes, ranks: pd.Series, p: pd.DataFrame, reference: str) -> None:
+    """Draw on an axis of average ranks, 1 is best, with ``reference`` bold and blue.
+
+    Bars are the maximal cliques of algorithms whose corrected p is not below 5 % in any pair.
+    """
+    from scikit_posthocs import critical_difference_diagram
+
+    drawn = critical_difference_diagram(
+        ranks,
+        p,
+        alpha=ALPHA,
+        ax=axes,
+        label_fmt_left="{label} {rank:.2f} ",
+        label_fmt_right=" {rank:.2f} {label}",
+        color_palette={name: BLUE if name == reference else SOFT for name in ranks.index},
+        elbow_props={"linewidth": 1.0},
+        marker_props={"s": 12},
+        crossbar_props={"color": INK, "linewidth": 2.0, "marker": "o", "markersize": 4},
+        text_h_margin=0.02 * len(ranks),
+    )
+    rank = f"{ranks.get(reference, 0):.2f}"
+    own = (f"{reference} {rank} ", f" {rank} {reference}")
+    lowest = min(label.get_position()[1] for label in drawn["labels"])
+    axes.set(ylim=(lowest - 1, 2), xlim=(1, max(2, math.ceil(ranks.max()))))
+    for label in drawn["labels"]:
+        label.set(color=INK, fontweight="bold" if label.get_text() in own else "normal")
 
 
 def draw_all(
@@ -114,6 +93,7 @@ def draw_all(
         # "frozen_resnet18_128_px" for "frozen resnet18, 128 px"
         network = re.sub(r"\W+", "_", cells.network).strip("_")
         parts = [criterion, "" if metric == "overall" else metric, network]
+        figures = cells.figures
+        ranks, p = average_ranks(figures), pairwise_p(figures)
         for kind in _METADATA:
-            name = f"{'_'.join(filter(None, parts))}.{kind}"
-            yield name, draw(rank(cells.figures), reference, kind)
+            yield f"{'_'.join(filter(None, parts))}.{kind}", draw(ranks, p, reference, kind)

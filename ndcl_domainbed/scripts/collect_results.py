@@ -56,9 +56,9 @@ def build_parser() -> argparse.ArgumentParser:
     add("--datasets", nargs="+", metavar="NAME", help="only these: PACS with all its networks, "
         "'PACS [resnet18]' alone")  # fmt: skip
     add("--imbalance", nargs="+", metavar="SETTING", help="only these; none: the ordinary split")
-    add("--statistics", action="store_true", help="ranks and tests over all cells too; with "
-        "--output also their diagrams, FILE_ranks_CRITERION.svg and .pdf (they need "
-        "matplotlib)")  # fmt: skip
+    add("--statistics", action="store_true", help="ranks, tests, intervals and performance "
+        "profiles over all cells too; with --output also diagrams, FILE_ranks_CRITERION.svg and "
+        ".pdf (they need the extra 'report')")  # fmt: skip
     add(
         "--reference",
         metavar="NAME",
@@ -133,12 +133,12 @@ def _print_text(text: str) -> None:
 
 
 def _tables(args: argparse.Namespace, built: Sequence[Leaderboards]) -> list[Table]:
-    from ndcl_domainbed.results import statistics
+    from ndcl_domainbed.results.statistics_tables import build_tables
     from ndcl_domainbed.results.tables import best_first
 
     tables = [best_first(table) if args.sort else table for one in built for table in one.tables]
     if args.statistics:
-        tables += statistics.build_tables(built, _measures(args), args.reference)
+        tables += build_tables(built, _measures(args), args.reference)
     return tables
 
 
@@ -147,7 +147,7 @@ def _measures(args: argparse.Namespace) -> Sequence[str]:
 
 
 def _write_diagrams(args: argparse.Namespace, built: Sequence[Leaderboards]) -> None:
-    """Write the critical-difference diagrams beside the tables."""
+    """Write the diagrams of ranks beside the tables."""
     from ndcl_domainbed.results.rank_diagram import draw_all
 
     output = Path(args.output)

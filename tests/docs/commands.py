@@ -38,6 +38,7 @@ NOT_RUN = (
     ),
     ("ndcl-domainbed sweep launch --sweep sweeps/ablation.yaml ", "takes an hour"),
     ("ndcl-domainbed sweep launch --sweep sweeps/photographs.yaml ", "needs PACS and Office-31"),
+    ("ndcl-domainbed sweep launch --sweep sweeps/vit.yaml ", "needs the three datasets"),
     ("ndcl-domainbed collect_results --input_dir photographs ", "needs the sweep of photographs"),
     (
         "ndcl-domainbed export_dataset DigitsDG --data_dir data --output digits_jpeg ",

@@ -1,25 +1,28 @@
-"""The critical-difference diagram: its groups, and that both kinds of file show it."""
+"""The diagram of ranks: its bars, and that both kinds of file show it."""
 
 from __future__ import annotations
 
-import math
 import sys
 from xml.etree import ElementTree
 
+import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from imbalance_splits.errors import InputError
-from ndcl_domainbed.results.rank_diagram import draw, find_groups
-from ndcl_domainbed.results.statistics import Ranks
+from ndcl_domainbed.results.rank_diagram import draw, draw_on
 
-# Demsar (2006), table 6: four versions of C4.5 on 14 datasets
-DEMSAR = {"C4.5": 3.143, "C4.5+m": 2.000, "C4.5+cf": 2.893, "C4.5+m+cf": 1.964}
-NAME = 'Büro_%$&<"\\'
+RANKS = pd.Series({"ERM": 3.25, "MMD": 1.5, "NDCL": 2.0, "IRM": 3.25})
+NAME = 'Büro_%$&<"\\{x}'
 
 
-def ranks(figures, difference=1.25) -> Ranks:
-    return Ranks(pd.Series(figures), 14, math.nan, math.nan, difference)
+def p_of(ranks, differing=()) -> pd.DataFrame:
+    """Return p of 1, and of 0.01 for the pairs that differ."""
+    p = pd.DataFrame(1.0, ranks.index, ranks.index)
+    for one, other in differing:
+        p.loc[one, other] = p.loc[other, one] = 0.01
+    return p
 
 
 def texts(drawn: bytes) -> list[str]:
@@ -28,33 +31,39 @@ def texts(drawn: bytes) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    # section 3.2.2: at 5 % (1.25) no two differ; at 10 % (1.12) C4.5 is worse than the two best
-    ("difference", "expected"),
-    [(1.25, [(0, 3)]), (1.12, [(0, 2), (2, 3)]), (0.0, [])],
+    ("differing", "bars"),
+    [
+        ([], [[1.5, 2.0, 3.25, 3.25]]),
+        ([("MMD", "ERM")], [[1.5, 2.0, 3.25], [2.0, 3.25, 3.25]]),
+        # no bar where ranks are close but the pair differs
+        ([("MMD", name) for name in ("NDCL", "ERM", "IRM")], [[2.0, 3.25, 3.25]]),
+    ],
 )
-def test_bars_are_the_groups_of_the_published_example(difference, expected):
-    assert find_groups(sorted(DEMSAR.values()), difference) == expected
+def test_bars_join_what_does_not_differ_in_any_pair(differing, bars):
+    axes = Figure().add_subplot()
+    draw_on(axes, RANKS, p_of(RANKS, differing), "NDCL")
+    drawn = [sorted(line.get_xdata()) for line in axes.lines if np.ptp(line.get_ydata()) == 0]
+    assert sorted(drawn) == bars
 
 
 def test_every_name_stands_once_and_the_reference_in_bold():
-    drawn = draw(ranks(DEMSAR), "C4.5+m", "svg")
-    assert texts(drawn)[4:] == [
-        "critical difference 1.25", "C4.5+m+cf 1.96", "C4.5+m 2.00", "2.89 C4.5+cf", "3.14 C4.5",
-    ]  # fmt: skip
-    assert drawn.count(b"font-weight: 700") == 1
-    without = draw(ranks({"A": 1.0, "B": 2.0}, math.nan), "A", "svg")
-    assert not any("critical" in text for text in texts(without))
+    ranks = RANKS.rename({"IRM": "NDCL (beta=0)"})
+    drawn = draw(ranks, p_of(ranks), "NDCL", "svg")
+    labels = [text for text in texts(drawn) if " " in text]
+    assert sorted(labels) == ["3.25 ERM", "3.25 NDCL (beta=0)", "MMD 1.50", "NDCL 2.00"]
+    assert drawn.count(b"font-weight: 700") + drawn.count(b"bold") == 1
 
 
 @pytest.mark.parametrize(("kind", "start"), [("svg", b"<?xml"), ("pdf", b"%PDF")])
 def test_the_file_is_the_same_every_time_and_takes_any_name(kind, start):
-    drawn = draw(ranks({NAME: 1.0, "NDCL": 2.0}), "NDCL", kind)
+    ranks = pd.Series({NAME: 1.0, "NDCL": 2.0})
+    drawn = draw(ranks, p_of(ranks), "NDCL", kind)
     assert drawn.startswith(start)
-    assert draw(ranks({NAME: 1.0, "NDCL": 2.0}), "NDCL", kind) == drawn
+    assert draw(ranks, p_of(ranks), "NDCL", kind) == drawn
     assert kind == "pdf" or f"{NAME} 1.00" in texts(drawn)
 
 
 def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(InputError, match="pip install matplotlib"):
-        draw(ranks(DEMSAR), "NDCL", "svg")
+        draw(RANKS, p_of(RANKS), "NDCL", "svg")

@@ -106,3 +106,11 @@ def test_a_part_of_a_sweep_keeps_its_records(tmp_path):
     assert part.frame()["run"].astype(str).tolist() == [str(tmp_path / n) for n in "0222"]
     with pytest.raises(InputError, match="unknown algorithm 'NDCL'"):
         part.only(algorithm=["NDCL"])
+
+
+def test_the_setting_of_records_of_the_published_implementation_is_their_type(tmp_path):
+    made = record(0, {"0_in": 0.5}, test_envs=[0], type="GINIDG")
+    write_run(tmp_path / "theirs", [made])
+    made = record(0, {"0_in": 0.5}, test_envs=[0], type="GINIDG", imbalance="Duality")
+    write_run(tmp_path / "ours", [made])
+    assert sorted(load(tmp_path)["setting"]) == ["Duality", "GINIDG"]

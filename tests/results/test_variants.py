@@ -11,8 +11,8 @@ from imbalance_splits.errors import InputError
 from ndcl_domainbed import results
 from ndcl_domainbed.diagnostics.checks.contrast import read_variants, tabulate_variants
 from ndcl_domainbed.results import chosen, read_sweep, summary
+from ndcl_domainbed.results.cells import iterate_cells
 from ndcl_domainbed.results.leaderboards import build
-from ndcl_domainbed.results.statistics import iterate_cells
 from tests.results.builder import record, write_run
 
 FROZEN = {"frozen": True, "resnet18": True}

@@ -37,7 +37,7 @@ def test_every_file_is_known_here():
 
 
 COUNTS = {
-    "paper.yaml": 22 * (2 * 3 + 2) * 4 * 20 * 3,
+    "paper.yaml": (22 + 1) * (2 * 3 + 2) * 4 * 20 * 3,
     "domainnet.yaml": 22 * 2 * 6 * 20 * 3,
     "digits.yaml": 22 * 3 * 4 * 3,
     "smoke.yaml": 22 * 4,
@@ -57,12 +57,18 @@ def test_the_compared_algorithms_are_the_22(name):
 
 
 def test_the_paper_compares_three_settings_on_the_data_sets_that_have_them():
-    pairs = Counter(
-        (job.train_args["imbalance"], job.train_args["dataset"]) for job in jobs_of("paper.yaml")
-    )
+    jobs = jobs_of("paper.yaml")
+    pairs = Counter((job.train_args["imbalance"], job.train_args["dataset"]) for job in jobs)
     both = {(s, d) for s in ("TotalHeavyTail", "Duality") for d in ("VLCS", "PACS", "OfficeHome")}
     assert set(pairs) == both | {("GINIDG", "VLCS"), ("GINIDG", "PACS")}
-    assert set(pairs.values()) == {22 * 4 * 20 * 3}
+    assert set(pairs.values()) == {(22 + 1) * 4 * 20 * 3}
+    hparams = [json.loads(job.train_args["hparams"]) for job in jobs]
+    rows = {
+        (job.train_args["algorithm"], found.pop("class_prior", None))
+        for job, found in zip(jobs, hparams, strict=True)
+    }
+    assert rows == {*((name, None) for name in COMPARED), ("NDCL", "inverse")}
+    assert all(found == {"freeze_bn": True, "resnet50_augmix": False} for found in hparams)
 
 
 @pytest.mark.parametrize(
@@ -102,10 +108,12 @@ SMALL = {
 """A small stand-in for the network, which has random weights."""
 
 
-def test_the_sweep_of_transformers_trains(tmp_path):
+@pytest.mark.parametrize("more", [{}, {"frozen": True}], ids=["trained", "frozen"])
+def test_the_sweep_of_transformers_trains(tmp_path, more):
+    hparams = SMALL | more
     sweep = yaml.safe_load((SWEEPS / "vit.yaml").read_text())
     for block in [sweep, *sweep.get("blocks", [])]:
-        block["hparams"] = block.get("hparams", {}) | SMALL
+        block["hparams"] = block.get("hparams", {}) | hparams
     (tmp_path / "vit.yaml").write_text(yaml.safe_dump(sweep))
     data = write_images(tmp_path / "data", ["a", "b"], ["x", "y"], 7, size=224)
     outcome = call(
@@ -120,13 +128,12 @@ def test_the_sweep_of_transformers_trains(tmp_path):
     ]
     algorithms = sorted(one["args"]["algorithm"] for one in made)
     assert algorithms == ["BSoftmax", "CORAL", "ERM", "NDCL"]
-    assert all(one["step"] == 0 and SMALL.items() <= one["hparams"].items() for one in made)
+    assert all(one["step"] == 0 and hparams.items() <= one["hparams"].items() for one in made)
 
 
 def test_the_feature_space_is_compared_with_the_space_of_predictions():
-    hparams = [job.train_args.get("hparams", "{}") for job in jobs_of("feature_space.yaml")]
-    kinds = Counter(
-        (job.train_args["algorithm"], json.loads(text).get("space"))
-        for job, text in zip(jobs_of("feature_space.yaml"), hparams, strict=True)
-    )
-    assert set(kinds) == {("ERM", None), ("NDCL", None), ("NDCL", "feature")}
+    kinds = {
+        (args["algorithm"], json.loads(args.get("hparams", "{}")).get("space"))
+        for args in (job.train_args for job in jobs_of("feature_space.yaml"))
+    }
+    assert kinds == {("ERM", None), ("NDCL", None), ("NDCL", "feature")}

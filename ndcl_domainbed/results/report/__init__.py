@@ -16,6 +16,7 @@ from ndcl_domainbed.results.report.boards import board_key, boards_data
 from ndcl_domainbed.results.report.provenance import describe_provenance
 from ndcl_domainbed.results.report.ranks import ranks_data
 from ndcl_domainbed.results.report.runs import runs_data
+from ndcl_domainbed.results.statistics_tables import MEANINGS
 
 SCRIPTS = ("core", "leaderboard", "charts", "runs", "ranks", "hparams", "main")
 
@@ -41,6 +42,7 @@ def page(
         **boards_data(built),
         **runs_data(sweep, built),
         "ranks": ranks_data(built, reference),
+        "meanings": MEANINGS,
         "hparams": _hparams_data(sweep, built),
         "reference": reference,
         "made": describe_provenance(sweep, partial=partial),

@@ -1,4 +1,4 @@
-"""Ranks and comparisons for the page."""
+"""Ranks, comparisons and performance profiles for the page."""
 
 from __future__ import annotations
 
@@ -8,33 +8,47 @@ from dataclasses import asdict
 from typing import Any
 
 from ndcl_domainbed.results import names, statistics
+from ndcl_domainbed.results.cells import Cells, iterate_cells
 from ndcl_domainbed.results.leaderboards import Leaderboards
 from ndcl_domainbed.results.rank_diagram import draw
+from ndcl_domainbed.results.statistics_tables import describe_cells, warn_of_few_cells
+
+PROFILE_STEP = 2
 
 
 def ranks_data(built: Sequence[Leaderboards], reference: str) -> dict[str, Any]:
     """Return network -> criterion -> measure -> ranks, tests, the reference against the others."""
     found: dict[str, dict[str, dict[str, Any]]] = {}
-    for criterion, metric, cells in statistics.iterate_cells(built, names.METRICS):
+    for criterion, metric, cells in iterate_cells(built, names.METRICS):
         here = found.setdefault(cells.network, {}).setdefault(criterion, {})
         here[metric] = _pack_ranks(cells, reference)
     return found
 
 
-def _pack_ranks(cells: statistics.Cells, reference: str) -> dict[str, Any]:
-    figures = cells.figures
-    ranks = statistics.rank(figures)
-    compared = statistics.compare(figures, reference)
-    svg = draw(ranks, reference, "svg").decode()
+def _pack_ranks(cells: Cells, reference: str) -> dict[str, Any]:
+    p = statistics.pairwise_p(cells.figures)
+    svg = draw(statistics.average_ranks(cells.figures), p, reference, "svg").decode()
+    profile = statistics.performance_profile(cells.runs, range(0, 101, PROFILE_STEP))
     return {
         "diagram": svg[svg.index("<svg") :],
-        "cells": ranks.n_cells,
-        "p": _without_nan(ranks.p),
-        "notes": [*cells.dropped, *statistics.warn_of_few_cells(ranks.n_cells, figures.shape[1])],
-        "compared": [
-            {name: _without_nan(value) for name, value in asdict(comparison).items()}
-            for comparison in compared
-        ],
+        "cells": describe_cells(cells),
+        "notes": [*cells.dropped, *warn_of_few_cells(cells)],
+        "summaries": [_pack(one) for one in statistics.summarize(cells)],
+        "compared": [_pack(one) for one in statistics.compare(cells, reference, p)],
+        "profile": {
+            "thresholds": list(profile.index),
+            "shares": {name: profile[name].round(3).tolist() for name in profile},
+        },
+    }
+
+
+def _pack(one: Any) -> dict[str, Any]:
+    """Return a summary or comparison with null for NaN, an estimate as [value, low, high]."""
+    return {
+        name: [_without_nan(part) for part in value.values()]
+        if isinstance(value, dict)
+        else _without_nan(value)
+        for name, value in asdict(one).items()
     }
 
 

@@ -1,0 +1,102 @@
+"""Cells, over which algorithms are compared: a dataset, a setting and a target domain each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ndcl_domainbed.results import names
+from ndcl_domainbed.results.labels import base_dataset, network_in
+
+if TYPE_CHECKING:
+    from ndcl_domainbed.results.leaderboards import Leaderboards
+
+CELL = ["dataset", "setting", "test_env"]
+SAME_IMAGES = {"Office31": "Office", "OfficeCaltech10": "Office"}
+"""Datasets whose domains of one name hold the same photographs."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Figures in percent of the cells that every algorithm has.
+
+    ``runs``: (cell, trial) x algorithms; NaN where an algorithm lacks the trial. ``figures``:
+    cells x algorithms, the means over trials. ``dropped``: which cells and algorithms are left
+    out, and why. ``network``: what all their datasets have in brackets; empty for the usual one.
+    """
+
+    runs: pd.DataFrame
+    dropped: list[str] = field(default_factory=list)
+    network: str = ""
+
+    @property
+    def figures(self) -> pd.DataFrame:
+        """Return cells x algorithms: the means over trials."""
+        return self.runs.groupby(level=CELL, sort=False).mean()
+
+
+def build_cells(selected: pd.DataFrame, metric: str = "overall") -> Cells:
+    """Return the figures of all cells that every algorithm has.
+
+    An algorithm with no more than half of the cells is dropped first, so that the others keep
+    theirs.
+    """
+    groups = selected.groupby([*CELL, "trial_seed", "algorithm"], observed=True)[metric]
+    runs = (groups.mean() * 100).unstack("algorithm").dropna(how="all")
+    runs.columns = pd.Index([str(name) for name in runs.columns])
+    runs = runs[names.ordered_algorithms(runs.columns)]
+    trials = runs.groupby(level=CELL).count()
+    dropped = []
+    for name in list(trials.columns):
+        there = int((trials[name] > 0).sum())
+        if 2 * there <= len(trials):
+            dropped.append(f"{name} left out: it has {there} of {len(trials)} cells")
+            trials = trials.drop(columns=name)
+    complete = trials[(trials > 0).all(axis=1)]
+    if len(complete) < len(trials):
+        count = len(trials) - len(complete)
+        dropped.append(f"{count_cells(count)} left out: not every algorithm has them")
+    unequal = int((complete.nunique(axis=1) > 1).sum())
+    if unequal:
+        dropped.append(f"in {count_cells(unequal)} some algorithms have more trials than others")
+    is_kept = runs.reset_index("trial_seed").index.isin(complete.index)
+    return Cells(runs.loc[is_kept, complete.columns], dropped)
+
+
+def iterate_cells(
+    built: Sequence[Leaderboards], metrics: Sequence[str]
+) -> Iterator[tuple[str, str, Cells]]:
+    """Yield criterion, measure and the cells of one network, if several algorithms have some."""
+    for one in built:
+        networks = one.selected["dataset"].astype(str).map(network_in)
+        for metric in metrics:
+            for network in sorted(networks.unique()):
+                selected = one.selected[networks == network]
+                if selected[metric].notna().any():
+                    cells = replace(build_cells(selected, metric), network=network)
+                    if len(cells.runs) and cells.runs.shape[1] > 1:
+                        yield one.criterion, metric, cells
+
+
+def image_groups(cells: pd.Index) -> tuple[np.ndarray, np.ndarray]:
+    """Return of every cell the dataset that it is from, and the group of cells with its images.
+
+    All settings of a target domain share its images; so do the domains of one name in Office-31
+    and Office-Caltech-10, which count as one dataset here.
+    """
+    datasets, groups = [], []
+    for label, _, env in cells:
+        dataset = base_dataset(str(label))
+        known = names.ENVIRONMENTS.get(dataset, ())
+        datasets.append(SAME_IMAGES.get(dataset, dataset))
+        groups.append(f"{datasets[-1]}/{known[env] if 0 <= env < len(known) else env}")
+    return np.array(datasets), np.array(groups)
+
+
+def count_cells(count: int) -> str:
+    """Return "1 cell" or "5 cells"."""
+    return "1 cell" if count == 1 else f"{count} cells"

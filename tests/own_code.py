@@ -58,12 +58,12 @@ STARTS_JOBS = False
 
 
 def add_flags(group):
-    group.add_argument("--shout_word", metavar="WORD", help="printed before each job")
+    group.add_argument("--shout_word", metavar="WORD", default="job", help="printed first")
 
 
 def launch(jobs, options):
     for job in jobs:
-        print(getattr(options, "shout_word", "job"), *job.command())
+        print(options.shout_word, *job.command())
     return False
 """
 

@@ -42,7 +42,7 @@ def batches(draw):
 modes = st.sampled_from(BUDGETS)
 
 
-@settings(deadline=None, derandomize=True, max_examples=200)
+@settings(deadline=None, derandomize=True, max_examples=60)
 @given(batches(), modes, st.integers(1, 40))
 def test_selection_rounds_and_mixtures_are_those_of_the_plain_loops(batch, mode, per_class):
     mixed = mix(batch, budget=mode, per_class=per_class)
@@ -63,7 +63,7 @@ def test_selection_rounds_and_mixtures_are_those_of_the_plain_loops(batch, mode,
     torch.testing.assert_close(mixed.inputs, inputs)
 
 
-@settings(deadline=None, derandomize=True, max_examples=40)
+@settings(deadline=None, derandomize=True, max_examples=25)
 @given(batches(), modes)
 def test_a_lambda_per_pair_changes_no_pair_and_the_generator_decides(batch, mode):
     mixed = mix(batch, budget=mode, per_pair=True)
@@ -198,7 +198,7 @@ def test_budgets_by_hand():
         allocate_budget(counts, 10, "most", 8)
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(deadline=None, derandomize=True, max_examples=30)
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=400).filter(any), modes)
 def test_budgets_add_up_and_leave_no_class_out(counts, mode):
     budgets = allocate_budget(torch.tensor(counts), sum(counts), mode, 8).tolist()

@@ -11,7 +11,6 @@ from types import SimpleNamespace
 import pytest
 
 from ndcl_domainbed.diagnostics import saved_run
-from ndcl_domainbed.scripts.cli import COMMANDS
 from tests.command_line import call
 from tests.own_code import (
     ALGORITHM,
@@ -109,6 +108,8 @@ def test_a_launcher_of_a_file_has_its_flags(file, tmp_path):
     )
     assert outcome.status == 0, outcome.err
     assert sum(line.startswith("HEY ") for line in outcome.out.splitlines()) == 4
+    outcome = sweep(tmp_path, "--command_launcher", "shout")
+    assert sum(line.startswith("job ") for line in outcome.out.splitlines()) == 4
     outcome = sweep(tmp_path, "--command_launcher", "dummy", "--shout_word", "HEY")
     assert outcome.status == 2
     assert "--shout_word is for --command_launcher shout, not for dummy" in outcome.err
@@ -150,25 +151,37 @@ def test_splits_and_diagnose_know_it_too(file, tmp_path):
         "--output", tmp_path / "t.json",
     )  # fmt: skip
     assert outcome.status == 0, outcome.err
-    table = json.loads((tmp_path / "t.json").read_text())
-    assert table["train_counts"]["S"]["P"]["dog"] == (189 - 5) // 4
+    text = (tmp_path / "t.json").read_text()
+    assert json.loads(text)["train_counts"]["S"]["P"]["dog"] == (189 - 5) // 4
+    outcome = call("splits", "make", "PACS", "Thirds:parts=4", "--output", tmp_path / "u.json")
+    assert (outcome.status, (tmp_path / "u.json").read_text()) == (0, text)
     assert "  shout " in call("diagnose", "--help").out
 
 
-@pytest.mark.parametrize("command", ["", *COMMANDS])
-def test_help_tells_of_the_flag_and_does_not_import_torch(command, tmp_path):
+HELP = """
+import contextlib, io, json, sys
+from ndcl_domainbed.scripts.cli import COMMANDS, dispatch
+found = {}
+for command in ("", *COMMANDS):
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
+        dispatch([*command.split(), "--help"])
+    found[command] = out.getvalue()
+heavy = {"torch", "pandas", "scipy", "matplotlib", "pyarrow", "gdown", "requests"}
+print(json.dumps([found, sorted(heavy & set(sys.modules))]))
+"""
+
+
+def test_help_tells_of_the_flag_and_imports_no_heavy_package(tmp_path):
     (tmp_path / "own.py").write_text(ALGORITHM + SETTING + DATASET + DIAGNOSTIC)
-    code = (
-        "import sys\nfrom ndcl_domainbed.scripts.cli import dispatch, run\ntry:\n"
-        f"    run(dispatch, {[*command.split(), '--help']!r})\n"
-        "finally:\n    print('torch' in sys.modules)"
-    )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        [sys.executable, "-c", HELP], capture_output=True, text=True, check=True,
         env={**os.environ, "NDCL_OWN_CODE": str(tmp_path / "own.py")},
     )  # fmt: skip
-    assert done.stdout.splitlines()[-1] == "False"
-    assert ("--own_code" in done.stdout) == (command not in ("download", "export_results"))
+    found, heavy = json.loads(done.stdout)
+    assert heavy == []
+    assert all("usage" in text for text in found.values())
+    without = {command for command, text in found.items() if "--own_code" not in text}
+    assert without == {"download", "export_results"}
 
 
 @pytest.mark.parametrize(

@@ -55,11 +55,12 @@ def test_it_carries_its_data_and_types(installed, tmp_path):
 
 def test_it_trains_and_collects(installed, tmp_path):
     train = _python(
-        installed, tmp_path, "-m", "ndcl_domainbed", "train", "--dataset", "Debug28",
+        installed, tmp_path, "-m", "ndcl_domainbed.scripts.train", "--dataset", "Debug28",
         "--algorithm", "NDCL", "--steps", "2", "--output_dir", "sweep/run",
         "--hparams", '{"backbone": "small_cnn"}',
     )  # fmt: skip
     assert train.returncode == 0, train.stderr
+    assert (tmp_path / "sweep" / "run" / "out.txt").read_text() == train.stdout
     collect = _python(
         installed, tmp_path, "-m", "ndcl_domainbed", "collect_results", "--input_dir", "sweep"
     )

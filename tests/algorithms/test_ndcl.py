@@ -8,10 +8,8 @@ import math
 import pytest
 import torch
 
-from ndcl_domainbed.algorithms.ndcl import NDCL
-from ndcl_domainbed.backend import ERM, Algorithm
+from ndcl_domainbed.backend import ERM
 from ndcl_domainbed.losses import amplification_factor, negatives_contrast
-from ndcl_domainbed.registry import get_algorithm_class
 from tests.algorithms.ndcl_cases import (
     ORDINARY,
     WIDTH,
@@ -22,7 +20,6 @@ from tests.algorithms.ndcl_cases import (
     minibatches_of,
     plain_terms,
 )
-from tests.losses.watching import Watch
 
 
 @each_variant
@@ -97,19 +94,6 @@ def test_real_batch_first_and_a_second_pass_only_if_the_contrast_needs_it(change
     if passes == 2:
         assert seen[1].shape == seen[0].shape
         assert not seen[1].equal(seen[0])
-
-
-@pytest.mark.parametrize(("budget", "reads"), [("frequency", 1), ("equal", 1), ("fixed", 2)])
-def test_one_read_back_from_the_device_in_a_step(budget, reads, monkeypatch):
-    algorithm = make_algorithm(budget=budget, prototype_momentum=0.5, class_prior="inverse")
-    monkeypatch.setattr(algorithm.optimizer, "step", lambda: None)  # keeps its count on the host
-    calls = []
-    tolist = torch.Tensor.tolist
-    monkeypatch.setattr(torch.Tensor, "tolist", lambda self: calls.append(1) or tolist(self))
-    with Watch() as watch:
-        algorithm.update(minibatches_of(*ORDINARY))
-    assert len(watch.waits) + len(calls) == reads
-    assert len(calls) == 1
 
 
 def test_half_precision_networks_have_losses_in_full_precision():
@@ -210,11 +194,6 @@ def test_the_last_step_has_the_amplification_of_each_sample():
 
 
 # ---- Its place ----------------------------------------------------------------------------------
-
-
-def test_it_is_an_algorithm_of_the_backend_and_registered():
-    assert issubclass(NDCL, Algorithm)
-    assert get_algorithm_class("NDCL") is NDCL
 
 
 def test_predictions_use_plain_logits():

@@ -87,12 +87,6 @@ def test_update_walks_through_thirds_and_follows_the_principal_gradient():
         torch.testing.assert_close(found, moved, rtol=1e-6, atol=1e-8)
 
 
-def test_domains_of_less_than_three_samples_are_walked_in_fewer_parts():
-    algorithm = build("PGrad", backbone="mnist_cnn")
-    assert [len(y) for _, y in algorithm._walk(random_minibatches((1, 1, 1)))] == [1, 1, 1]
-    assert len(algorithm._walk(random_minibatches((2, 5, 1)))) == 6
-
-
 def test_state_dict_is_that_of_the_whole_network():
     keys = build("PGrad").state_dict()
     assert {".".join(key.split(".")[:3]) for key in keys} == {"network.net.0", "network.net.1"}

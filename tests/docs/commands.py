@@ -61,17 +61,17 @@ SHORTENED = (
     (
         "ndcl-domainbed train --dataset DigitsDG --imbalance TotalHeavyTail --algorithm NDCL "
         "--test_envs 0 --steps 101",
-        "--steps 3",
+        "--steps 3 --eval_images 60",
     ),
     (
         "ndcl-domainbed train --dataset DigitsDG --imbalance TotalHeavyTail --test_envs 0 --diag",
-        "--steps 3",
+        "--steps 3 --eval_images 60",
     ),
     ("ndcl-domainbed diagnose ", "--images 30"),
     (
         "ndcl-domainbed train --dataset faces --imbalance TotalHeavyTail --algorithm NDCL "
         '--test_envs 0 --hparams \'{"frozen"',
-        "--steps 3",
+        "--steps 3 --eval_images 60",
     ),
     (
         "ndcl-domainbed sweep launch --sweep sweeps/digits.yaml ",

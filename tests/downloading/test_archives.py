@@ -70,7 +70,7 @@ def test_no_path_leaves_the_folder(make, name, tmp_path):
 names = st.lists(st.sampled_from(["a", "..", ".", "", "\\", "C:", "~", "é", " "]), max_size=5)
 
 
-@settings(deadline=None, derandomize=True, max_examples=40)
+@settings(deadline=None, derandomize=True, max_examples=25)
 @given(st.lists(names.map("/".join).filter(bool), min_size=1, max_size=4), st.booleans())
 def test_whatever_the_names_nothing_is_written_elsewhere(tmp_path_factory, paths, is_zip):
     tmp_path = tmp_path_factory.mktemp("any")

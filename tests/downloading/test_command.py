@@ -99,15 +99,3 @@ def test_a_killed_download_is_resumed(host, tmp_path):
 def test_an_unknown_dataset():
     with pytest.raises(InputError, match="download 'Office-Home'; did you mean 'OfficeHome'"):
         main(["--dataset", "Office-Home"])
-
-
-def test_help_is_quick_and_imports_nothing_heavy():
-    code = (
-        "import sys; from ndcl_domainbed.scripts import download;"
-        "print(download.build_parser().format_help());"
-        "heavy = 'torch', 'pandas', 'scipy', 'PIL', 'pyarrow', 'gdown', 'requests';"
-        "print([m for m in heavy if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "TerraIncognita" in done.stdout
-    assert done.stdout.splitlines()[-1] == "[]"

@@ -80,17 +80,10 @@ def test_the_printed_lines_load_the_arrays(tmp_path, place):
     assert loaded["files"][3] == "hat/000.png"
 
 
-@pytest.mark.parametrize(
-    ("backbone", "size", "width"),
-    [
-        ("timm:vit_tiny_patch16_224", 32, 192),
-        ("timm:vit_small_patch14_dinov2.lvd142m", 28, 384),
-        ("timm:vit_base_patch16_clip_224.openai", 32, 768),
-    ],
-)
-def test_vision_transformers_see_small_images(tmp_path, backbone, size, width):
+def test_a_vision_transformer_sees_small_images(tmp_path):
     pytest.importorskip("timm")
     write_photos(tmp_path, per_class=1, size=32)
-    found = computed(tmp_path, backbone=backbone, image_size=size, views=1)["features"]
-    assert found.shape == (6, 2, width)
+    backbone = "timm:vit_small_patch14_dinov2.lvd142m"
+    found = computed(tmp_path, backbone=backbone, image_size=28, views=1)["features"]
+    assert found.shape == (6, 2, 384)
     assert (found.std(axis=0) > 0).any()  # the network does see a difference

@@ -5,25 +5,25 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from tests.command_line import call
 from tests.features.commands import folders, write_photos
 from tests.features.training import hparams_text
 from tests.training.runs import records
 
 
-def _launch(data_dir):
-    """Launch as a command: the features are computed in a process of its own."""
-    words = [
-        sys.executable, "-m", "ndcl_domainbed", "sweep", "launch", "--datasets", "photos",
-        "--algorithms", "ERM", "NDCL", "--data_dir", data_dir, "--output_dir", data_dir / "sweep",
-        "--hparams", hparams_text(), "--single_test_envs", "--n_hparams", "1", "--n_trials", "1",
-        "--steps", "2", "--jobs", "2", "--skip_model_save", "--skip_confirmation",
+def _words(data_dir):
+    return [
+        "sweep", "launch", "--datasets", "photos", "--algorithms", "ERM", "NDCL", "--data_dir",
+        data_dir, "--output_dir", data_dir / "sweep", "--hparams", hparams_text(),
+        "--single_test_envs", "--n_hparams", "1", "--n_trials", "1", "--steps", "2", "--jobs", "2",
+        "--skip_model_save", "--skip_confirmation",
     ]  # fmt: skip
-    return subprocess.run(words, capture_output=True, text=True, check=False)
 
 
 def test_a_launch_computes_the_features_once_before_its_jobs(tmp_path):
     write_photos(tmp_path)
-    outcome = _launch(tmp_path)
+    command = [sys.executable, "-m", "ndcl_domainbed", *_words(tmp_path)]
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False)
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
     assert outcome.stdout.count("18 of 18 images") == 1
     runs = [path.parent for path in tmp_path.glob("sweep/*/done")]
@@ -36,18 +36,19 @@ def test_a_launch_computes_the_features_once_before_its_jobs(tmp_path):
         (run / "out.txt").stat().st_ctime_ns for run in runs
     )
 
-    again = _launch(tmp_path)
-    assert again.returncode == 0
-    assert "About to launch 0 jobs." in again.stdout
-    assert "Features of photos" not in again.stdout
+    written = (folder / "features.json").stat().st_mtime_ns
+    again = call(*_words(tmp_path))
+    assert again.status == 0
+    assert "About to launch 0 jobs." in again.out
+    assert (folder / "features.json").stat().st_mtime_ns == written
 
 
 def test_a_launch_with_images_that_cannot_be_read_starts_no_job(tmp_path):
     photos = write_photos(tmp_path)
     broken = photos / "oil" / "hat" / "002.png"
     broken.write_bytes(b"no image")
-    outcome = _launch(tmp_path)
-    assert outcome.returncode == 2
-    assert outcome.stderr.startswith(f"error: cannot read the image {broken} ")
-    assert len(outcome.stderr.splitlines()) == 1
+    outcome = call(*_words(tmp_path))
+    assert outcome.status == 2
+    assert outcome.err.startswith(f"error: cannot read the image {broken} ")
+    assert len(outcome.err.splitlines()) == 1
     assert not list(tmp_path.glob("sweep/*/results.jsonl"))

@@ -59,16 +59,15 @@ def test_other_splits_train_too(tmp_path, more):
     assert records(tmp_path / "run")[-1]["step"] == 1
 
 
-@pytest.mark.parametrize("algorithm", ["ERM", "NDCL"])
-def test_kills_change_nothing(tmp_path, algorithm):
+def test_kills_change_nothing(tmp_path):
     write_photos(tmp_path)
     assert features(tmp_path).status == 0
     command = train_words(
-        tmp_path, "--algorithm", algorithm, "--steps", 120, "--checkpoint_freq", 3,
+        tmp_path, "--algorithm", "NDCL", "--steps", 90, "--checkpoint_freq", 3,
         adapter_dropout=0.1,
     )  # fmt: skip
     pace = undisturbed(tmp_path / "alone", *command)
-    killed_at_random(tmp_path / "killed", *command, pace=pace, kills=4, seed=algorithm)
+    killed_at_random(tmp_path / "killed", *command, pace=pace, kills=4, seed="NDCL")
     assert_same_run(tmp_path / "killed", tmp_path / "alone")
     assert "Resuming after step" in (tmp_path / "killed" / "out.txt").read_text()
 

@@ -35,7 +35,7 @@ def predicted(draw):
 
 
 @given(predicted())
-@settings(deadline=None, derandomize=True, max_examples=80)
+@settings(deadline=None, derandomize=True, max_examples=30)
 def test_as_restated_plainly(case):
     classes, labels, predictions, shots = case
     accuracies = []
@@ -56,7 +56,7 @@ def test_as_restated_plainly(case):
 
 
 @given(predicted())
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(deadline=None, derandomize=True, max_examples=30)
 def test_as_scikit_learn(case):
     classes, labels, predictions, _ = case
     counted = count_correct(labels, predictions, classes)
@@ -76,7 +76,7 @@ def test_as_scikit_learn(case):
     st.integers(0, 40),
     st.integers(0, 40),
 )
-@settings(deadline=None, derandomize=True, max_examples=80)
+@settings(deadline=None, derandomize=True, max_examples=30)
 def test_shot_groups_as_restated(counts, many, few):
     expected = []
     for k in range(4):
@@ -136,7 +136,7 @@ def test_labels_without_predictions_are_refused():
         count_correct([0, 1, 1], [0, 1], 2)
 
 
-@settings(deadline=None, derandomize=True, max_examples=50)
+@settings(deadline=None, derandomize=True, max_examples=25)
 @given(predicted())
 def test_macro_f1_is_scikit_learns_over_the_classes_that_occur(case):
     classes, labels, predictions, _ = case

@@ -34,7 +34,7 @@ def domains(draw):
 
 
 @given(domains())
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(deadline=None, derandomize=True, max_examples=30)
 def test_disjoint_complete_exact_and_as_restated(case):
     labels, counts, validation, seed = case
     parts = split_domain(labels, counts, validation, seed)
@@ -98,7 +98,7 @@ def test_arguments_that_make_no_sense(labels, counts, validation, message):
 
 
 @given(st.integers(0, 200), st.floats(0, 0.99), st.integers(0, 2**31 - 1))
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(deadline=None, derandomize=True, max_examples=30)
 def test_holdout_is_the_head_of_a_shuffled_list(size, fraction, seed):
     keys = list(range(size))
     np.random.RandomState(seed).shuffle(keys)

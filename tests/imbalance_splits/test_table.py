@@ -72,7 +72,7 @@ def test_a_table_that_cannot_be_written_leaves_nothing(tmp_path):
 
 
 @given(st.lists(st.integers(1, 10**6), min_size=3, max_size=40, unique=True), st.integers(1, 4))
-@settings(deadline=None, derandomize=True, max_examples=50)
+@settings(deadline=None, derandomize=True, max_examples=25)
 def test_default_thresholds_cut_thirds(row, sources):
     limits = default_thresholds(np.tile(row, (sources, 1)))
     third = max(1, round(len(row) / 3))
@@ -104,7 +104,7 @@ def test_default_thresholds_of_few_classes_and_of_ties():
 
 
 @given(st.lists(st.integers(1, 6), min_size=3, max_size=40), st.integers(1, 3))
-@settings(deadline=None, derandomize=True, max_examples=200)
+@settings(deadline=None, derandomize=True, max_examples=60)
 def test_ties_leave_no_group_empty_where_the_means_differ(row, sources):
     counts = np.tile(row, (sources, 1))
     groups = set(shot_groups(counts, default_thresholds(counts)))

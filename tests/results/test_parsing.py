@@ -47,7 +47,7 @@ def test_torn_corrupt_and_foreign_lines_are_counted_and_passed_over():
     assert [run.n_records for run in parsed.runs] == [2]
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(deadline=None, derandomize=True, max_examples=30)
 @given(st.integers(0, 10_000))
 def test_a_file_cut_anywhere_gives_its_whole_lines(cut):
     data = b"".join(line({**RECORD, "step": step}) for step in range(4))

@@ -294,12 +294,6 @@ def test_tables_are_made_without_torch(root):
     assert not {"torch", "torchvision"} & imported(code)
 
 
-def test_help_needs_neither_pandas_nor_torch():
-    for name in ("collect_results", "list_top_hparams", "export_results"):
-        code = f"from ndcl_domainbed.scripts import {name} as c; c.build_parser().format_help()"
-        assert not {"torch", "pandas", "scipy", "torchvision"} & imported(code)
-
-
 def test_runs_that_repeat_another_are_told(capsys, root):
     shutil.copytree(root / "run0000", root / "copy")
     assert "1 of them repeat" in collected(capsys, "--input_dir", root)

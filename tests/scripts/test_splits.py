@@ -84,40 +84,6 @@ def test_make_passes_the_parameter_of_one_setting(tmp_path, images, flag, value)
     assert table.provenance["parameters"][flag.strip("-")] == value
 
 
-OWN_SETTING = '''
-from dataclasses import dataclass
-from imbalance_splits.settings.base import GeneratedSetting
-
-@dataclass(frozen=True, kw_only=True)
-class PowerLaw(GeneratedSetting):
-    """A power law."""
-    exponent: float = 1.0
-    output: int = 0
-
-    def train_counts(self, usable):
-        return {t: {d: {k: max(1, int(n / (i + 1) ** self.exponent))
-                        for i, (k, n) in enumerate(row.items())}
-                    for d, row in usable.items() if d != t} for t in usable}
-'''
-
-
-def test_a_setting_of_ones_own_has_its_parameters_as_flags(tmp_path, images):
-    (tmp_path / "power.py").write_text(OWN_SETTING)
-    command = [sys.executable, "-m", "ndcl_domainbed.scripts.splits"]
-    own = ["--own_code", str(tmp_path / "power.py")]
-    tables = []
-    for name, flags in (("PowerLaw", ["--exponent", "2"]), ("PowerLaw:exponent=2,output=0", [])):
-        argv = [*command, "make", str(images), name, *flags, *own, "--output", "t.json"]
-        subprocess.run(argv, check=True, cwd=tmp_path, timeout=120)
-        tables.append((tmp_path / "t.json").read_text())
-    assert tables[0] == tables[1]
-    assert json.loads(tables[0])["parameters"]["exponent"] == 2.0
-    (tmp_path / "power.py").write_text("class PowerLaw(:\n")
-    done = subprocess.run([*command, "list", *own], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert f"Fix {tmp_path / 'power.py'}, line 1" in done.stderr
-
-
 def test_make_from_a_list_of_files_that_lies_where_training_looks_for_it(tmp_path, images):
     write_list(tmp_path / "mine.json", images)
     for name, flags in ((tmp_path / "mine.json", []), ("mine.json", ["--data_dir", tmp_path])):

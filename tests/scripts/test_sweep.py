@@ -3,7 +3,6 @@ from __future__ import annotations
 import io
 import json
 import shlex
-import subprocess
 import sys
 
 import pytest
@@ -255,28 +254,6 @@ def test_too_few_images_for_a_setting_are_an_error_before_any_job(run, tmp_path)
     assert not (tmp_path / "out").exists()
 
 
-LAUNCHER = """
-'''Prints jobs.'''
-STARTS_JOBS = False
-def add_flags(group):
-    group.add_argument("--colors", type=int, default=3)
-def launch(jobs, options):
-    print(len(jobs), options.colors)
-    return False
-"""
-
-
-def test_a_launcher_of_ones_own_may_have_defaults_and_disturbs_no_other(run, tmp_path, monkeypatch):
-    (tmp_path / "mine.py").write_text(LAUNCHER)
-    monkeypatch.setenv("NDCL_OWN_CODE", str(tmp_path / "mine.py"))
-    flags = [*GRID, "--algorithms", "ERM", "--command_launcher"]
-    assert run("launch", *flags, "mine")[1].out == "3 3\n"
-    assert run("launch", *flags, "mine", "--colors", "5")[1].out == "3 5\n"
-    assert run("launch", *flags, "dummy")[0] == 0
-    with pytest.raises(InputError, match="--colors is for --command_launcher mine, not for dummy"):
-        run("launch", *flags, "dummy", "--colors", "3")
-
-
 def test_a_sweep_leaves_out_the_domains_that_are_named(run, tmp_path):
     write_images(tmp_path / "images", ["ink", "oil", "pen"], ["0", "1"], 2)
     flags = [*CHEAP, "--algorithms", "ERM", "--datasets", "images", "--test_envs"]
@@ -326,13 +303,3 @@ def test_by_default_all_algorithms_and_all_real_data_sets(run):
     }
     assert named["--algorithm"] == set(algorithm_names()) >= {"NDCL", "ERM"}
     assert named["--dataset"] == {name for name in dataset_names() if "Debug" not in name}
-
-
-def test_help_does_not_import_torch():
-    code = (
-        "import sys\nfrom ndcl_domainbed.scripts import sweep\n"
-        "try: sweep.main(['--help'])\nexcept SystemExit: pass\n"
-        "print({'torch', 'pandas', 'scipy', 'torchvision'} & set(sys.modules))"
-    )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert answer.stdout.splitlines()[-1] == "set()"

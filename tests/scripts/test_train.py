@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -38,7 +34,7 @@ def _lasting(records):
     return [{k: v for k, v in record.items() if k not in volatile} for record in records]
 
 
-def test_a_run_leaves_domainbeds_files_and_records(folder, tmp_path):
+def test_a_run_leaves_domainbeds_files_and_records_safe_to_load(folder, tmp_path):
     assert _train(folder, tmp_path, "--test_envs", 1).status == 0
     assert {p.name for p in tmp_path.iterdir()} == {
         "done", "err.txt", "model.pkl", "model_best.pkl", "out.txt", "results.jsonl", "split.json",
@@ -55,25 +51,20 @@ def test_a_run_leaves_domainbeds_files_and_records(folder, tmp_path):
     assert last["backend"] == "embedded"
     assert last["hparams"]["backbone"] == "small_cnn"  # images of 28 x 28, as those of DigitsDG
     assert last["epoch"] == 6 / (int(48 * 0.8 + 1) / 4)
-
-
-def test_the_model_file_is_domainbeds_and_safe_to_load(folder, tmp_path):
-    _train(folder, tmp_path)
     model = torch.load(tmp_path / "model.pkl", weights_only=True)
     assert model["model_input_shape"] == (3, 28, 28)
     assert (model["model_num_classes"], model["model_num_domains"]) == (3, 2)
-    assert model["model_hparams"] == _records(tmp_path)[0]["hparams"]
+    assert model["model_hparams"] == last["hparams"]
     assert torch.equal(
         model["model_dict"]["network.1.weight"], model["model_dict"]["classifier.weight"]
     )
-    assert "label_counts" not in json.dumps(_records(tmp_path))
+    assert "label_counts" not in json.dumps(records)
 
 
 def test_the_same_arguments_give_the_same_numbers(folder, tmp_path):
-    for name in ("a", "b"):
-        _train(folder, tmp_path / name, "--seed", 3, algorithm="NDCL")
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        _train(folder, tmp_path / name, "--seed", seed, algorithm="NDCL", steps=4)
     assert _lasting(_records(tmp_path / "a")) == _lasting(_records(tmp_path / "b"))
-    _train(folder, tmp_path / "c", "--seed", 4, algorithm="NDCL")
     assert _lasting(_records(tmp_path / "a")) != _lasting(_records(tmp_path / "c"))
 
 
@@ -104,7 +95,7 @@ def test_an_imbalanced_run_records_the_protocols_measures(folder, tmp_path):
 
 
 def test_a_domain_with_fewer_images_than_the_batch_trains(folder, tmp_path):
-    outcome = _train(folder, tmp_path, "--hparams", '{"batch_size": 200}', steps=2)
+    outcome = _train(folder, tmp_path, "--hparams", '{"batch_size": 60}', steps=1)
     assert outcome.status == 0, outcome.err
 
 
@@ -124,15 +115,13 @@ def test_no_imbalance_has_a_name(folder, tmp_path):
     assert _records(tmp_path / "none")[0]["args"]["imbalance"] is None
 
 
-@pytest.mark.parametrize(
-    "mistake", [("--algorithm", "IRN"), ("--device", "abacus"), ("--test_envs", "7")]
-)
-def test_a_mistake_with_no_resume_loses_nothing(folder, tmp_path, mistake):
+def test_a_mistake_with_no_resume_loses_nothing(folder, tmp_path):
     _train(folder, tmp_path)
     before = {path: path.read_bytes() for path in sorted(tmp_path.iterdir()) if path.is_file()}
-    assert _train(folder, tmp_path, *mistake, "--no_resume").status == 2
-    for path, content in before.items():
-        assert path.read_bytes() == content, path
+    for mistake in (("--algorithm", "IRN"), ("--device", "abacus"), ("--test_envs", "7")):
+        assert _train(folder, tmp_path, *mistake, "--no_resume").status == 2
+        for path, content in before.items():
+            assert path.read_bytes() == content, path
 
 
 def test_an_epoch_is_a_pass_over_the_smallest_domain_the_target_included(tmp_path):
@@ -258,36 +247,3 @@ def test_a_loss_that_is_no_number_ends_the_run(folder, tmp_path):
     assert "Traceback" not in outcome.err
     assert not (tmp_path / "done").exists()
     assert "at step" in (tmp_path / "err.txt").read_text().splitlines()[-1]
-
-
-def test_it_runs_as_a_module_in_a_process_of_its_own(folder, tmp_path):
-    command = [
-        sys.executable, "-m", "ndcl_domainbed.scripts.train", "--dataset", str(folder),
-        "--algorithm", "NDCL", "--imbalance", "TotalHeavyTail", "--steps", "2",
-        "--output_dir", str(tmp_path),
-    ]  # fmt: skip
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert finished.returncode == 0, finished.stderr
-    assert (tmp_path / "out.txt").read_text() == finished.stdout
-    assert _records(tmp_path)[0]["args"]["output_dir"] == str(tmp_path)
-
-
-HELP = ["train", "sweep", "collect_results", "list_top_hparams", "splits", "export_dataset"]
-
-
-@pytest.mark.parametrize("command", HELP)
-def test_help_does_not_import_torch(command):
-    program = (
-        "import sys; from ndcl_domainbed.scripts.cli import dispatch\n"
-        f"try: dispatch([{command!r}, '--help'])\n"
-        "except SystemExit: pass\n"
-        "heavy = {'torch', 'torchvision', 'pandas', 'scipy', 'matplotlib'} & set(sys.modules)\n"
-        "sys.exit(f'imported {heavy}' if heavy else 0)"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    finished = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, env=environment,
-        check=False,
-    )  # fmt: skip
-    assert finished.returncode == 0, finished.stderr
-    assert "usage" in finished.stdout

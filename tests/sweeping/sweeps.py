@@ -55,7 +55,7 @@ def start(command, output_dir, *flags, within=(), **environment):
     """
     words = [
         *within,
-        sys.executable, "-m", "ndcl_domainbed.scripts.sweep", command, "--datasets", "Debug28",
+        sys.executable, str(STARTUP / "launch.py"), command, "--datasets", "Debug28",
         "--algorithms", "ERM", "--single_test_envs", "--n_hparams", "1", "--hparams",
         '{"batch_size": 2}', "--skip_model_save", "--skip_confirmation",
         "--data_dir", str(output_dir), "--output_dir", str(output_dir), *flags,

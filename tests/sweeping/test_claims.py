@@ -77,7 +77,7 @@ def _race(folder, number, start, results):
 
 def test_of_many_processes_one_gets_the_claim(tmp_path):
     fork = multiprocessing.get_context("fork")
-    for number in range(5):
+    for number in range(2):
         start, results = fork.Event(), fork.Queue()
         racers = [
             fork.Process(target=_race, args=(tmp_path, number, start, results)) for _ in range(8)

@@ -34,13 +34,6 @@ train.main(["--dataset", "Debug28", "--algorithm", "NDCL", "--steps", "2", "--im
 print(*sorted(set(sys.modules) - before), sep=",", file=sys.__stdout__)
 """
 
-SCRIPT = """
-import sys
-from ndcl_domainbed.scripts import sweep
-sweep.main(sys.argv[1:])
-"""
-"""What somebody may write: it has no guard against being imported."""
-
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
 def test_the_server_has_imported_all_a_run_needs_and_has_no_threads(tmp_path):
@@ -159,18 +152,6 @@ def test_a_call_raises_what_the_function_raised(tmp_path):
         fork_server.call(_fail, InputError, "no such folder", threads=1)
     with pytest.raises(RunFailure, match="broke down; see its message above"):
         fork_server.call(_fail, ValueError, "odd", threads=1)
-
-
-def test_a_script_that_launches_a_sweep_does_so_once(tmp_path):
-    (tmp_path / "script.py").write_text(SCRIPT)
-    flags = [
-        "launch", "--datasets", "Debug28", "--algorithms", "ERM", "--single_test_envs", "--steps",
-        "2", "--n_hparams", "1", "--n_trials", "1", "--hparams", '{"batch_size": 2}', "--data_dir",
-        str(tmp_path), "--output_dir", str(tmp_path / "out"), "--skip_confirmation",
-    ]  # fmt: skip
-    out = subprocess.check_output([sys.executable, str(tmp_path / "script.py"), *flags], text=True)
-    assert out.count("About to launch 3 jobs.") == 1
-    assert "3 jobs: 3 done" in out
 
 
 def _write_start_method(path):

@@ -39,6 +39,7 @@ def test_a_job_that_is_killed_resumes_and_one_that_keeps_dying_fails_alone(tmp_p
     os.kill(sweeps.wait_for(second_again, launcher)[0].owner.pid, signal.SIGKILL)
     out, err = launcher.communicate(timeout=sweeps.LIMIT)
     assert launcher.returncode == 1
+    assert out.count("About to launch 3 jobs.") == 1  # the script that launched has no guard
     assert "3 jobs: 2 done, 0 running, 1 failed, 0 waiting." in out
     assert err.count("failed: ") == 1
     assert str(second.path.parent) in err

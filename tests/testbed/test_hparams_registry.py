@@ -41,27 +41,19 @@ def test_domainbeds_functions_agree_with_the_backends(name):
     assert random(name, "PACS", 5) == backend.shared_hparams(name, "PACS", 5)
 
 
-@pytest.mark.parametrize("dataset", ["DigitsDG", "PACS", "DomainNet", "TerraIncognita", VECTORS])
 @pytest.mark.parametrize("name", CLASSES)
-def test_values_are_plain_and_repeatable(name, dataset):
-    for key, hparam in hparams_of(CLASSES[name]).items():
-        values = [hparam.default_for(dataset)]
-        values += [hparam.random_for(dataset, key, seed) for seed in (1, 2, 1)]
-        assert values[1] == values[3], key
-        for found in values:
-            assert type(found) in (bool, int, float, str), key
-        kinds = {type(found) for found in values}
-        assert len(kinds) == 1 or (key, kinds) == ("eqrm_burnin_iters", {int, float}), key
-
-
-@pytest.mark.parametrize("dataset", ["DigitsDG", "PACS", "DomainNet", "TerraIncognita", VECTORS])
-@pytest.mark.parametrize("name", CLASSES)
-def test_defaults_and_draws_are_values_that_may_be_given(name, dataset):
-    for key, hparam in hparams_of(CLASSES[name]).items():
-        usual = hparam.default_for(dataset)
-        assert hparam.check(key, usual, usual) == usual
-        for drawn in [hparam.random_for(dataset, key, seed) for seed in range(30)]:
-            assert hparam.check(key, drawn, drawn) == drawn
+def test_values_are_plain_repeatable_and_may_be_given(name):
+    """A safe loader reads plain values in a model file."""
+    for dataset in ("DigitsDG", "PACS", "DomainNet", "TerraIncognita", VECTORS):
+        for key, hparam in hparams_of(CLASSES[name]).items():
+            usual = hparam.default_for(dataset)
+            drawn = [hparam.random_for(dataset, key, seed) for seed in range(12)]
+            assert drawn[1] == hparam.random_for(dataset, key, 1), key
+            for value in (usual, *drawn):
+                assert type(value) in (bool, int, float, str), key
+                assert hparam.check(key, value, value) == value
+            kinds = {type(found) for found in (usual, *drawn)}
+            assert len(kinds) == 1 or (key, kinds) == ("eqrm_burnin_iters", {int, float}), key
 
 
 @pytest.mark.parametrize(
@@ -128,7 +120,7 @@ def test_on_frozen_features_one_rule_gives_all_algorithms_their_defaults(name):
         assert vectors[key] == IN_SHARE_OF_THE_RUN[name, key], key
 
 
-@pytest.mark.parametrize("seed", range(1, 6))
+@pytest.mark.parametrize("seed", [1, 2])
 def test_on_frozen_features_random_search_draws_updates_in_share_of_the_run(seed):
     drawn = value("IRM", "PACS", "irm_penalty_anneal_iters", seed)
     shorter = value("IRM", VECTORS, "irm_penalty_anneal_iters", seed)
@@ -193,7 +185,7 @@ def fresh(seed, name):
     return np.random.RandomState(seed_hash(seed, name))
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(3))
 def test_random_draws_of_the_additions(seed):
     def u(name, low, high):
         return fresh(seed, name).uniform(low, high)

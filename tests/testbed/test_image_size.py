@@ -77,7 +77,7 @@ def test_images_are_normalized_in_training_and_in_evaluation(backbone, tmp_path)
             assert (brightest > (0.7 * 0.95 - torch.tensor(mean)) / torch.tensor(std)).all()
 
 
-@pytest.mark.parametrize("asked", [None, 96, 224, 30])
+@pytest.mark.parametrize("asked", [None, 96])
 def test_large_images_have_the_size_asked_for(asked, tmp_path):
     hparams = AUGMENTED if asked is None else {**AUGMENTED, "image_size": asked}
     dataset = _folder(tmp_path, 60)("", [0], hparams)
@@ -164,12 +164,10 @@ RANDOM = {"pretrained": False}
 @pytest.mark.parametrize(
     ("name", "sizes", "width"),
     [
-        ("vit_tiny_patch16_224", (224, 128, 112), 192),
-        ("vit_small_patch14_dinov2.lvd142m", (224, 112), 384),
-        ("vit_base_patch16_clip_224.openai", (128,), 768),
-        ("swin_tiny_patch4_window7_224", (224, 128, 112), 768),
-        ("tf_efficientnet_lite0", (224, 70), 1280),
-        ("coatnet_nano_rw_224", (128,), 512),
+        ("vit_tiny_patch16_224", (224, 112), 192),
+        ("vit_small_patch14_dinov2.lvd142m", (112,), 384),
+        ("swin_tiny_patch4_window7_224", (128, 112), 768),
+        ("tf_efficientnet_lite0", (70,), 1280),
         ("mvitv2_tiny", (112,), 768),  # timm does not say that its size is fixed
     ],
 )

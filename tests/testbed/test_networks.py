@@ -119,10 +119,8 @@ def test_timm_backbone():
         networks.TimmBackbone((3, 28, 28), {"pretrained": False}, "vit_tiny_patch16_224")
 
 
-@pytest.mark.parametrize(
-    "name", ["vit_small_patch14_dinov2.lvd142m", "vit_tiny_patch16_384", "eva02_tiny_patch14_336"]
-)
-def test_a_network_of_timm_for_another_size_takes_images_of_224_pixels(name):
+def test_a_network_of_timm_for_another_size_takes_images_of_224_pixels():
+    name = "vit_tiny_patch16_384"
     network = networks.Featurizer((3, 224, 224), {"backbone": f"timm:{name}", "pretrained": False})
     assert network(torch.randn(1, 3, 224, 224)).shape == (1, network.n_outputs)
 

@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import nn
 
-from ndcl_domainbed import registry
 from ndcl_domainbed.errors import InputError, RunFailure
 from ndcl_domainbed.testbed import networks
 from ndcl_domainbed.training import acceleration
@@ -24,9 +23,9 @@ from tests.training.runs import lasting, records
 from tests.training.stops import stop_at
 
 CPU = torch.device("cpu")
-KINDS = ("ERM", "NDCL", "DANN", "Fishr", "GINIDG", "MLDG", "SagNet", "VREx")
-"""One algorithm of each kind: plain, paired, adversarial, with gradients by sample, with a loss
-that goes through a network twice, with copies of networks, with several heads, with penalties."""
+KINDS = ("NDCL", "DANN", "Fishr", "MLDG", "SagNet")
+"""One algorithm of each kind: paired, adversarial, with gradients by sample, with copies of
+networks, with several heads."""
 
 
 def _built(name, **options):
@@ -151,7 +150,7 @@ def test_a_compiled_run_is_the_run_without_and_can_be_stopped(tmp_path, monkeypa
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("name", ["ERM", "NDCL", "GINIDG"])
+@pytest.mark.parametrize("name", ["ERM", "GINIDG"])
 def test_algorithms_train_compiled_as_they_do_without(name, monkeypatch):
     torch._dynamo.reset()
     expected = _trained(_built(name, precision="bf16"))
@@ -207,11 +206,6 @@ def test_a_network_that_cannot_be_compiled(tmp_path, monkeypatch):
     ]
     monkeypatch.undo()
     assert call(*FLAGS, "--output_dir", tmp_path).status == 0
-
-
-@pytest.mark.parametrize("name", registry.algorithm_names())
-def test_every_algorithm_has_a_network_to_compile(name):
-    assert acceleration._image_network(build(name)).training
 
 
 def test_without_a_compiler_the_error_says_so(monkeypatch):

@@ -61,11 +61,3 @@ def test_stops_change_nothing(algorithm, tmp_path, monkeypatch):
     _assert_the_model_predicts_as_the_run_did(tmp_path / "stopped")
     assert steps == list(range(STEPS))  # no step was made twice
     assert_same_run(tmp_path / "stopped", tmp_path / "alone")
-
-
-@pytest.mark.parametrize("algorithm", registry.algorithm_names())
-def test_drawn_hyper_parameters_are_plain_values(algorithm):
-    """A safe loader reads them in a model file."""
-    drawn = registry.run_hparams(algorithm, "Debug28", 3, 0)
-    assert drawn != registry.run_hparams(algorithm, "Debug28", 0, 0)
-    assert all(type(value) in (bool, int, float, str) for value in drawn.values())

@@ -64,19 +64,19 @@ def test_at_least_one_job_on_a_gpu(monkeypatch, launched):
         multi_gpu.check(JOBS, sweeps.options(jobs_per_gpu=0))
 
 
-@pytest.mark.parametrize("per_gpu", [1, 2])
-def test_real_jobs_share_the_devices(tmp_path, monkeypatch, per_gpu):
+def test_real_jobs_share_the_devices(tmp_path, monkeypatch):
     """Jobs in processes of their own, on the CPU: they are told which device they have."""
     have_gpus(monkeypatch, 2)
-    flags = (
-        "launch --datasets Debug28 --algorithms ERM --single_test_envs --n_hparams 1 --n_trials 2 "
-        "--steps 2 --skip_model_save --skip_confirmation --device cpu "
-        f"--command_launcher multi_gpu --jobs_per_gpu {per_gpu} --data_dir data"
-    ).split()
+    flags = [
+        "launch", "--datasets", "Debug28", "--algorithms", "ERM", "--single_test_envs",
+        "--n_hparams", "1", "--n_trials", "1", "--steps", "2", "--skip_model_save",
+        "--skip_confirmation", "--device", "cpu", "--command_launcher", "multi_gpu", "--data_dir",
+        "data",
+    ]  # fmt: skip
     hparams = ["--hparams", '{"batch_size": 2}']
     assert sweep.main([*flags, *hparams, "--output_dir", str(tmp_path)]) == 0
     folders = sweeps.job_folders(tmp_path)
-    assert len(folders) == 6
+    assert len(folders) == 3
     for folder in folders:
         sweeps.assert_done_once(folder, 2, 300)
     started, now, most = Counter(), Counter(), Counter()
@@ -85,7 +85,6 @@ def test_real_jobs_share_the_devices(tmp_path, monkeypatch, per_gpu):
         now[event.device] += {"start": 1, "end": -1}.get(event.what, 0)
         most[event.device] = max(most[event.device], now[event.device])
     assert started.keys() == {"0", "1"}
-    assert started.total() == 6
-    assert min(started.values()) >= per_gpu  # all slots have a job at once
-    assert max(most.values()) <= per_gpu
+    assert started.total() == 3
+    assert max(most.values()) == 1
     assert now.total() == 0

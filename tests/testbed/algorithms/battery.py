@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import io
 import math
 
 import numpy as np
@@ -12,7 +11,6 @@ import torch
 from ndcl_domainbed import registry
 from ndcl_domainbed.hparams import VECTORS, Hparams
 from ndcl_domainbed.testbed import hparams_registry, networks
-from ndcl_domainbed.training import state
 from tests.testbed.algorithms.building import (
     CLASSES,
     VECTOR_SHAPE,
@@ -109,25 +107,6 @@ def check_classes_that_domains_lack(name):
     assert bool(logits.isfinite().all())
 
 
-def check_resume(name):
-    """Training that is interrupted, saved, loaded and continued ends where it would have."""
-    hparams = with_everything_on(hparams_for(name))
-    whole = build(name, hparams=hparams)
-    train(whole, random_minibatches(), 3)
-    file = io.BytesIO()
-    torch.save(state.capture(whole), file)
-    file.seek(0)
-    resumed = build(name, hparams=hparams, seed=1)
-    state.restore(resumed, torch.load(file, weights_only=True))
-    ends = []
-    for algorithm in (whole, resumed):
-        torch.manual_seed(2), np.random.seed(2)
-        ends.append(train(algorithm, random_minibatches(seed=1), 3))
-    assert ends[0] == ends[1]
-    for key, value in whole.state_dict().items():
-        assert torch.equal(value, resumed.state_dict()[key]), key
-
-
 class Recorded(Hparams):
     """Hyper-parameters that know which of them were read."""
 
@@ -177,6 +156,5 @@ CHECKS = [
     check_random_hparams,
     check_hard_minibatches,
     check_classes_that_domains_lack,
-    check_resume,
     check_hparams_are_read,
 ]

@@ -59,7 +59,7 @@ def test_update_minimizes_the_risk_of_the_masked_features(f_drop, b_drop, nonlin
     assert result["loss"] == pytest.approx(loss)
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
+@settings(deadline=None, derandomize=True, max_examples=40)
 @given(
     values=st.lists(st.floats(-10, 10), min_size=1, max_size=9),
     level=st.floats(0, 1, allow_subnormal=False),

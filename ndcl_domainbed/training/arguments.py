@@ -79,8 +79,8 @@ class TrainArguments:
     ``features`` in ``data_dir``), ``log`` one of ``LOGS``; with ``keep_resume`` the resume file
     stays when the run is done; with ``diagnostics`` it also records gradients and prototypes by
     class, for ``diagnose``; ``variants`` are further evaluations of the run, such as "swad" (see
-    :mod:`~ndcl_domainbed.training.variant_names`). ``eval_images`` limits evaluation to as many images of each split,
-    for a trial that is in no table; None means all.
+    :mod:`~ndcl_domainbed.training.variant_names`). ``eval_images`` limits evaluation to as many
+    images of each split, for a trial that is in no table; None means all.
     """
 
     data_dir: str = _argument(Role.PLACE, DEFAULT_DATA_DIR, "folder of the datasets", metavar="DIR")
@@ -164,9 +164,13 @@ class TrainArguments:
     diagnostics: bool = _argument(
         Role.RESULT, False, "record gradients and prototypes by class, for the command diagnose"
     )
-    variants: list[str] | None = _argument(
-        Role.RESULT, None, f"evaluate these as well: {', '.join(DEFAULTS)}; with parameters as "
-        "in ema:decay=0.99,start=0.2", nargs="+", metavar="NAME",
+    variants: list[str] | None = field(
+        default=None,
+        metadata={
+            "role": Role.RESULT, "nargs": "+", "metavar": "NAME",
+            "help": f"evaluate these as well: {', '.join(DEFAULTS)}; with parameters as in "
+            "ema:decay=0.99,start=0.2",
+        },
     )  # fmt: skip
 
     def __post_init__(self) -> None:

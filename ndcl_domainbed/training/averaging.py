@@ -11,13 +11,13 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 Weights = list[Tensor]
 State = dict[str, Any]
 """What a resumed run needs: plain values and tensors, changed in place."""
+
 
 def add_weights(mean: State, weights: Sequence[Tensor], count: int = 1) -> None:
     """Add ``weights``, the mean of ``count`` sets, to ``mean``: {"weights", "count"}, or empty."""
@@ -60,7 +60,7 @@ class MovingAverage:
 
 
 class PlainAverage:
-    """The mean of the weights after each update from a start step on (Izmailov et al., UAI 2018)."""
+    """The mean of the weights since a start step (SWA, Izmailov et al., UAI 2018)."""
 
     def __init__(self, state: State, steps: int, start: float) -> None:
         self.state = state

@@ -13,7 +13,6 @@ from imbalance_splits import shots
 from imbalance_splits.datasets import SplitDataset
 from ndcl_domainbed.training.batches import Batch
 
-
 PLAIN = ""
 """Names the algorithm's own predictions among those of its variants."""
 

@@ -62,14 +62,17 @@ class Item(NamedTuple):
 class Extra(NamedTuple):
     """What an evaluation reads before the splits, for the variants of a run.
 
-    ``splits``: splits that are read once more; ``batches``: how many steps of which minibatches,
-    by name; those named in ``at_end`` are read with the evaluation of step ``last`` alone.
+    ``splits``: splits that are read once more; ``batches``: by name, how many steps, and the
+    minibatches; those named in ``at_end`` are read with the evaluation of step ``last`` alone.
     """
 
     splits: Sequence[int] = ()
     batches: Mapping[str, tuple[int, StepBatches]] = {}
     at_end: Sequence[str] = ()
     last: int = -1
+
+
+NO_EXTRA = Extra()
 
 
 class RunReader(Dataset[Any]):
@@ -89,7 +92,7 @@ class RunReader(Dataset[Any]):
         splits: Sequence[Subset[Any]],
         batch_size: int,
         limit: int | None = None,
-        extra: Extra = Extra(),
+        extra: Extra = NO_EXTRA,
     ) -> None:
         self.extra = extra
         self.labeled = labeled

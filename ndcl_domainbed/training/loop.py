@@ -185,12 +185,13 @@ class Loop:
                 )
                 for split in range(len(parts))
             ]  # fmt: skip
-        record |= evaluation.accuracies(run.dataset, lambda i: counts[i][evaluation.PLAIN])
+        figures = {
+            name: evaluation.accuracies(run.dataset, [one[name] for one in counts].__getitem__)
+            for name in (evaluation.PLAIN, *variants)
+        }
+        record |= figures.pop(evaluation.PLAIN)
         if run.arguments.variants:
-            record["variants"] = {
-                name: evaluation.accuracies(run.dataset, lambda i, name=name: counts[i][name])
-                for name in variants
-            }
+            record["variants"] = figures
         return record | {
             "step": step,
             "epoch": step * run.hparams["batch_size"] / smallest,  # the target counts too

@@ -37,6 +37,7 @@ from ndcl_domainbed.training.checkpoints import Progress
 from ndcl_domainbed.training.data_reader import DataReader
 from ndcl_domainbed.training.environment import describe_environment, keep_freed_memory
 from ndcl_domainbed.training.feed import (
+    NO_EXTRA,
     BatchStream,
     Extra,
     RunReader,
@@ -184,7 +185,7 @@ def _repair_records(path: Path, progress: Progress) -> list[dict[str, Any]]:
     return repaired.kept
 
 
-def _open_reader(run: Run, extra: Extra = Extra()) -> RunReader:
+def _open_reader(run: Run, extra: Extra = NO_EXTRA) -> RunReader:
     """Return the reader of all that the run sees."""
     dataset, size = run.dataset, run.hparams["batch_size"]
     adapting = run.arguments.task == "domain_adaptation"

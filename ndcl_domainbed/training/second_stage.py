@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 from imbalance_splits.errors import InputError
 from imbalance_splits.seeds import seed_hash
 from ndcl_domainbed.training.batches import Batch
+from ndcl_domainbed.training.evaluation import evaluation_mode
 from ndcl_domainbed.training.seeding import generators_restored, seed_cpu
 
 
@@ -24,11 +26,10 @@ class SecondStage:
     from random weights that follow from ``seed``; ``steps`` updates of Adam on the mean
     cross-entropy, with a learning rate that falls from ``lr`` to 0 along a cosine.
 
-    Raises InputError for an algorithm whose predictions are not classifier(featurizer(x)).
+    ``algorithm`` predicts by classifier(featurizer(x)): see :func:`check_decoupled`.
     """
 
     def __init__(self, algorithm: Any, seed: int, steps: float, lr: float) -> None:
-        check_decoupled(algorithm)
         self.steps = int(steps)
         self._algorithm = algorithm
         self._seed = seed_hash(seed, "second stage")
@@ -46,9 +47,7 @@ class SecondStage:
                     reset()
             self._classifier.to(device).requires_grad_(True)
             self._optimizer = torch.optim.Adam(self._classifier.parameters(), lr=self._lr)
-            self._schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
-                self._optimizer, self.steps
-            )
+            self._schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self._optimizer, self.steps)
         self._made = 0
         return self
 
@@ -73,15 +72,19 @@ class SecondStage:
         return logits
 
 
-def check_decoupled(algorithm: Any) -> None:
-    """Raise InputError unless ``algorithm`` predicts by classifier(featurizer(x))."""
-    featurizer, classifier = (getattr(algorithm, n, None) for n in ("featurizer", "classifier"))
-    width = getattr(featurizer, "n_outputs", None)
-    inputs = [one for one in classifier.modules() if isinstance(one, nn.Linear)][:1] if isinstance(
-        classifier, nn.Module
-    ) else []
-    if not isinstance(featurizer, nn.Module) or not inputs or inputs[0].in_features != width:
+def check_decoupled(algorithm: Any, input_shape: Sequence[int]) -> None:
+    """Raise InputError unless ``algorithm`` predicts by classifier(featurizer(x)), as it is now."""
+    device = next(algorithm.parameters()).device
+    count = 2 * math.prod(input_shape)
+    x = torch.linspace(-1, 1, count, device=device).reshape(2, *input_shape)
+    try:
+        with generators_restored(), evaluation_mode(algorithm):
+            logits = algorithm.classifier(algorithm.featurizer(x))
+            is_decoupled = torch.equal(logits, algorithm.predict(x))
+    except (AttributeError, RuntimeError, TypeError):
+        is_decoupled = False
+    if not is_decoupled:
         raise InputError(
-            f"--variants crt: {type(algorithm).__name__} has no classifier on top of a featurizer "
-            "to train again; leave crt out for it."
+            f"--variants crt: {type(algorithm).__name__} does not predict by a classifier on top "
+            "of a featurizer, so there is none to train again; leave crt out for it."
         )

@@ -21,7 +21,7 @@ from ndcl_domainbed.training.averaging import KINDS
 from ndcl_domainbed.training.batches import Batch, PooledBalancedBatches, StepBatches
 from ndcl_domainbed.training.feed import Extra
 from ndcl_domainbed.training.preparation import Run
-from ndcl_domainbed.training.second_stage import SecondStage
+from ndcl_domainbed.training.second_stage import SecondStage, check_decoupled
 from ndcl_domainbed.training.variant_names import AVERAGES, Variant, parse_variants
 
 BATCH_NORM, CRT = "batch norm", "crt"
@@ -65,6 +65,8 @@ class Variants:
             for one in self._asked
             if one.name in AVERAGES
         }
+        if self._has("crt"):
+            check_decoupled(run.algorithm, run.dataset.input_shape)
         self._second_stages = {
             one.key: SecondStage(run.algorithm, run.arguments.seed, **one.parameters)
             for one in self._asked
@@ -97,7 +99,7 @@ class Variants:
     def after_update(self, step: int) -> None:
         """Take the weights after the update of ``step``."""
         if self._averages:
-            weights = _trained(self._run.algorithm)
+            weights = _list_trained(self._run.algorithm)
             for average in self._averages.values():
                 average.add(step, weights)
 
@@ -122,14 +124,14 @@ class Variants:
             if one.name in AVERAGES:
                 weights = self._averages[one.key].evaluate(loss)
                 if weights is not None:
-                    found[one.key] = self._averaged(weights, norm_batches)
+                    found[one.key] = self._predict_averaged(weights, norm_batches)
             elif one.name == "adjusted":
-                found[one.key] = self._adjusted(one)
+                found[one.key] = self._adjust(one)
             elif one.key in trained:
                 found[one.key] = trained[one.key]
         return found
 
-    def _averaged(
+    def _predict_averaged(
         self, weights: list[Tensor], norm_batches: list[list[Batch]]
     ) -> evaluation.Variant:
         """Return the predictor with averaged weights, and batch-norm statistics made for them.
@@ -138,7 +140,7 @@ class Variants:
         the averaged weights: they are computed again, as the mean over training minibatches.
         """
         algorithm = self._run.algorithm
-        pairs = list(zip(_trained(algorithm), weights, strict=True))
+        pairs = list(zip(_list_trained(algorithm), weights, strict=True))
         if norm_batches:
             fresh = [
                 (buffer, torch.full_like(buffer, float(name == "running_var")))
@@ -157,7 +159,7 @@ class Variants:
 
         return predict
 
-    def _adjusted(self, one: Variant) -> evaluation.Variant:
+    def _adjust(self, one: Variant) -> evaluation.Variant:
         """Return post-hoc logit adjustment: f - τ log π, π the class shares of the pooled sources.
 
         Menon, Jayasumana, Rawat, Jain, Veit & Kumar, "Long-Tail Learning via Logit Adjustment",
@@ -181,7 +183,7 @@ class Variants:
         return {key: stage.predict for key, stage in stages.items()}
 
 
-def _trained(algorithm: nn.Module) -> list[Tensor]:
+def _list_trained(algorithm: nn.Module) -> list[Tensor]:
     """Return the parameters that are trained, each once."""
     return [one for one in algorithm.parameters() if one.requires_grad]
 

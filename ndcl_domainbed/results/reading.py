@@ -31,7 +31,7 @@ from ndcl_domainbed.results.record_table import (
     join_tables,
     keep_runs,
     mark_evaluations,
-)
+)  # fmt: skip
 from ndcl_domainbed.results.splits import read_split
 from ndcl_domainbed.run_folder import DONE, ERR_FILE, RECORDS_FILE, State, read_state
 
@@ -54,8 +54,8 @@ class Sweep:
     runs of its dataset and setting share, as text), network (as its records have it, as JSON; or
     empty), variant (the evaluation that its figures are from; empty for the run's own), and
     meta: args, hparams and backend as JSON. Jobs that a sweep has listed and that have no record
-    come last. As in tables, ``dataset`` has the network behind it where ``--hparams`` changed it ("PACS [resnet18]"), and ``algorithm`` the other overrides ("NDCL
-    (class_prior=logit)").
+    come last. As in tables, ``dataset`` has the network behind it where ``--hparams`` changed it
+    ("PACS [resnet18]"), and ``algorithm`` the other overrides ("NDCL (class_prior=logit)").
     ``records``: a row per record; its column ``run`` is the row number in ``runs``.
     ``empty``: folders of runs that have no record and are on no list. ``bad_lines``: file ->
     lines that are no record; ``bad_records``: file -> records with an impossible accuracy.

@@ -63,16 +63,13 @@ def keep_runs(
 
 def mark_evaluations(column: pd.Series, variants: Sequence[str] | None) -> np.ndarray:
     """Return which evaluations are asked for, a run's own among them."""
-    names = column.astype(str)
-    bases = names.str.partition(":")[0]
-    there = sorted({*names, *bases} - {""})
+    names = [(str(name), str(name).partition(":")[0]) for name in column]
+    there = sorted({spelling for pair in names for spelling in pair} - {""})
     for name in variants or ():
         if name not in there:
             raise unknown_name("variant of the runs", name, there)
-    if variants is None:
-        return (names == "").to_numpy()
-    wanted = {"", *(variants or there)}
-    return (names.isin(wanted) | bases.isin(wanted)).to_numpy()
+    wanted = {""} if variants is None else {"", *(variants or there)}
+    return np.array([not wanted.isdisjoint(pair) for pair in names], dtype=bool)
 
 
 def join_tables(parts: Sequence[RecordTable]) -> RecordTable:

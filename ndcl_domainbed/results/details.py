@@ -97,12 +97,13 @@ def _unify_types(values: list[Any]) -> list[Any]:
 
 
 def class_accuracies(
-    folder: str, step: float, test_envs: Sequence[int]
+    folder: str, step: float, test_envs: Sequence[int], variant: str = ""
 ) -> list[float | None] | None:
     """Return the accuracies by class, shares, at ``step`` of the run in ``folder``.
 
-    On the "in" split of the test domain, or the means over several; None for a class without an
-    image there. None if the run has no such record, or no accuracies by class.
+    ``variant``: the evaluation of the run. On the "in" split of the test domain, or the means over
+    several; None for a class without an image there. None if the
+    run has no such record, or no accuracies by class.
     """
     try:
         runs = parse((Path(folder) / RECORDS_FILE).read_bytes(), details=True).runs
@@ -111,7 +112,12 @@ def class_accuracies(
     for run in runs:
         at = np.flatnonzero(run.columns["step"] == step)
         columns = [values for name, values in run.columns.items() if name.startswith(CLASS)]
-        if run.meta["args"]["test_envs"] == list(test_envs) and len(at) and columns:
+        if (
+            run.variant == variant
+            and run.meta["args"]["test_envs"] == list(test_envs)
+            and len(at)
+            and columns
+        ):
             values = np.array([column[at[0]] for column in columns])
             return (
                 None

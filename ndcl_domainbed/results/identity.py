@@ -9,7 +9,14 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from imbalance_splits.settings import setting_names
-from ndcl_domainbed.results.labels import SINGLE_SOURCE, Pair, dataset_label, pairs_text, row_label
+from ndcl_domainbed.results.labels import (
+    SINGLE_SOURCE,
+    Pair,
+    dataset_label,
+    pairs_text,
+    row_label,
+    variant_label,
+)
 from ndcl_domainbed.results.names import ENVIRONMENTS, NO_SETTING, SETTINGS
 from ndcl_domainbed.results.overrides import read_overrides
 
@@ -21,7 +28,8 @@ class Identity(NamedTuple):
 
     ``setting`` is the path of a table where one was given; ``network`` is what was overridden of
     the network, ``overrides`` are the other hyper-parameters of ``--hparams``. ``eval_images``:
-    the limit of images that each split is evaluated on; 0 for none.
+    the limit of images that each split is evaluated on; 0 for none. ``variant``: which of the
+    run's evaluations it is; empty for its own.
     """
 
     dataset: str
@@ -34,6 +42,7 @@ class Identity(NamedTuple):
     hparams_seed: int
     overrides: tuple[Pair, ...] = ()
     eval_images: int = 0
+    variant: str = ""
 
 
 class RowName(NamedTuple):
@@ -154,17 +163,17 @@ def name_rows(runs: Sequence[Identity]) -> list[RowName]:
         here = shared.setdefault((run.dataset, run.network, run.setting), set(run.overrides))
         here.intersection_update(run.overrides)
     for run in runs:
-        key = (*run[:4], run.overrides)
+        key = (*run[:4], run.overrides, run.variant)
         if key not in names:
             fixed = shared[run.dataset, run.network, run.setting]
             own = [pair for pair in run.overrides if pair not in fixed]
             names[key] = RowName(
                 dataset_label(datasets[run.dataset], run.network),
                 settings[run.setting],
-                row_label(run.algorithm, own),
+                row_label(run.algorithm, own) + variant_label(run.variant),
                 pairs_text(sorted(fixed)),
             )
-    return [names[(*run[:4], run.overrides)] for run in runs]
+    return [names[(*run[:4], run.overrides, run.variant)] for run in runs]
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:

@@ -79,6 +79,23 @@ def row_label(algorithm: str, pairs: Iterable[Pair]) -> str:
     return f"{algorithm} ({text})" if text else algorithm
 
 
+VARIANT_TITLES = {
+    "ema": "EMA", "average": "average", "swad": "SWAD", "adjusted": "LA", "crt": "cRT",
+}  # fmt: skip
+"""How rows name the variants of a run's evaluation."""
+
+
+def variant_label(variant: str) -> str:
+    """Return what stands behind an algorithm for a variant of its runs' evaluation.
+
+    >>> variant_label("swad"), variant_label("ema:decay=0.99"), variant_label("")
+    (' + SWAD', ' + EMA (decay=0.99)', '')
+    """
+    name, _, parameters = variant.partition(":")
+    title = VARIANT_TITLES.get(name, name) + (f" ({parameters})" if parameters else "")
+    return f" + {title}" if variant else ""
+
+
 def pairs_text(pairs: Iterable[Pair]) -> str:
     """Return "alpha=0, beta=0"."""
     return ", ".join(f"{name}={value}" for name, value in pairs)
@@ -87,8 +104,7 @@ def pairs_text(pairs: Iterable[Pair]) -> str:
 def base_algorithm(row: str) -> str:
     """Return the algorithm in the name of a row.
 
-    >>> base_algorithm("NDCL (alpha=0, beta=0)"), base_algorithm("NDCL")
+    >>> base_algorithm("NDCL (alpha=0, beta=0)"), base_algorithm("NDCL + SWAD")
     ('NDCL', 'NDCL')
     """
-    base, _, end = row.partition(" (")
-    return base if end.endswith(")") else row
+    return re.sub(r"( \(.*\))?( \+ [^+]*)?$", "", row)

@@ -39,11 +39,13 @@ class ParsedRun(NamedTuple):
     """The records of one run: what it was asked to do, and its columns, all of one length.
 
     ``bad_records``: how many have an accuracy that is NaN or outside [0, 1]; it counts as missing.
+    ``variant``: which of the run's evaluations (``--variants``) this is; empty for its own.
     """
 
     meta: dict[str, Any]
     columns: dict[str, np.ndarray]
     bad_records: int
+    variant: str = ""
 
     @property
     def n_records(self) -> int:
@@ -74,7 +76,7 @@ def parse(data: bytes, *, details: bool = False) -> ParsedFile:
     """
     parsed = ParsedFile()
     first: dict[str, Any] = {}
-    rows: list[_Row] = []
+    rows: dict[str, list[_Row]] = {}
     for line in data.split(b"\n"):
         if not line.strip():
             continue
@@ -87,10 +89,15 @@ def parse(data: bytes, *, details: bool = False) -> ParsedFile:
                 parsed.bad_lines += 1
                 continue
             _add_run(first, rows, parsed)
-            first, rows = record, []
+            first, rows = record, {}
             envs = tuple(record["args"]["test_envs"])
             attached = is_attached(record["args"])
-        rows.append(_read_row(record, envs, attached, details, is_strict))
+        variants = record.get("variants")
+        named = [*variants.items()] if isinstance(variants, dict) else []
+        for name, figures in [("", record), *named]:
+            shown = {**_without_figures(record), **figures} if name else record
+            row = _read_row(shown, envs, attached, details, is_strict)
+            rows.setdefault(name, []).append(row)
     _add_run(first, rows, parsed)
     return parsed
 
@@ -189,7 +196,21 @@ def _is_share(name: str) -> bool:
     return "@" in name or name == WORST_VALIDATION or _ACCURACY.fullmatch(name) is not None
 
 
-def _add_run(first: dict[str, Any], rows: list[_Row], parsed: ParsedFile) -> None:
+def _without_figures(record: dict[str, Any]) -> dict[str, Any]:
+    """Return what a record holds besides the figures of an evaluation."""
+    return {key: value for key, value in record.items()
+            if key != "class_acc" and not ENVIRONMENT.match(key)}  # fmt: skip
+
+
+def _add_run(first: dict[str, Any], rows: dict[str, list[_Row]], parsed: ParsedFile) -> None:
+    """Add a run, and each of its variants."""
+    for variant, its in rows.items():
+        _add_evaluation(first, its, parsed, variant)
+
+
+def _add_evaluation(
+    first: dict[str, Any], rows: list[_Row], parsed: ParsedFile, variant: str
+) -> None:
     """Turn the rows of a run into columns; where a record lacks one, it is NaN."""
     try:
         names, values = _stack(rows)
@@ -205,7 +226,7 @@ def _add_run(first: dict[str, Any], rows: list[_Row], parsed: ParsedFile) -> Non
     values[:, shares] = np.where(outside, np.nan, values[:, shares])
     bad = outside.any(axis=1) | np.array([row.is_bad for row in rows])
     columns = _average_targets(dict(zip(names, values.T, strict=True)))
-    parsed.runs.append(ParsedRun(_describe_run(first), columns, int(bad.sum())))
+    parsed.runs.append(ParsedRun(_describe_run(first), columns, int(bad.sum()), variant))
 
 
 def _describe_run(record: dict[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,12 @@ from ndcl_domainbed.results.labels import base_algorithm, base_dataset, without_
 from ndcl_domainbed.results.names import METRICS
 from ndcl_domainbed.results.parsing import ENVIRONMENT, PLAIN_KEYS
 from ndcl_domainbed.results.pending import pending_jobs
-from ndcl_domainbed.results.record_table import RecordTable, join_tables, keep_runs
+from ndcl_domainbed.results.record_table import (
+    RecordTable,
+    join_tables,
+    keep_runs,
+    mark_evaluations,
+)  # fmt: skip
 from ndcl_domainbed.results.splits import read_split
 from ndcl_domainbed.run_folder import DONE, ERR_FILE, RECORDS_FILE, State, read_state
 
@@ -47,10 +52,10 @@ class Sweep:
     -1 if there are several), trial_seed, hparams_seed, n_envs, state ("done", "tried out",
     "unfinished", "failed", "not started"), reason (why it failed), fixed (the overrides that all
     runs of its dataset and setting share, as text), network (as its records have it, as JSON; or
-    empty), and meta: args, hparams and backend as JSON. Jobs that a sweep has listed and that
-    have no record come last. As in tables, ``dataset`` has the network behind it where
-    ``--hparams`` changed it ("PACS [resnet18]"), and ``algorithm`` the other overrides ("NDCL
-    (class_prior=logit)").
+    empty), variant (the evaluation that its figures are from; empty for the run's own), and
+    meta: args, hparams and backend as JSON. Jobs that a sweep has listed and that have no record
+    come last. As in tables, ``dataset`` has the network behind it where ``--hparams`` changed it
+    ("PACS [resnet18]"), and ``algorithm`` the other overrides ("NDCL (class_prior=logit)").
     ``records``: a row per record; its column ``run`` is the row number in ``runs``.
     ``empty``: folders of runs that have no record and are on no list. ``bad_lines``: file ->
     lines that are no record; ``bad_records``: file -> records with an impossible accuracy.
@@ -125,10 +130,14 @@ def load(folders: Folders, *, details: bool = True) -> pd.DataFrame:
     return add_details(frame, sweep) if details else frame
 
 
-def read_sweep(folders: Folders, *, details: bool = False) -> Sweep:
+def read_sweep(
+    folders: Folders, *, details: bool = False, variants: Sequence[str] | None = None
+) -> Sweep:
     """Read every run under one or several folders; bad lines and empty runs never stop it.
 
-    ``details``: read losses and accuracies by class too, which no cache holds. Raises InputError
+    ``details``: read losses and accuracies by class too, which no cache holds. ``variants``: the
+    evaluations beside a run's own that are rows as well, "NDCL + SWAD"; an empty list means all.
+    Raises InputError for a variant that no run has. Raises InputError
     for a folder that does not exist, if there is no run at all, or if no run is known: no record
     can be read, and no sweep lists one.
     """
@@ -139,6 +148,7 @@ def read_sweep(folders: Folders, *, details: bool = False) -> Sweep:
         one.files = [file for file in one.files if file.folder not in seen]
         seen.update(file.folder for file in one.files)
     table = join_tables([read_files(one, details=details) for one in found])
+    table = table.keep(mark_evaluations(table.runs["variant"], variants))
     known = table.keep((table.runs["meta"] != "").to_numpy())
     runs = _build_runs(known, found)
     without = {folder for one in found for folder in one.empty}.union(table.runs["folder"])
@@ -182,9 +192,9 @@ def _build_runs(table: RecordTable, found: Sequence[Found]) -> pd.DataFrame:
     is_done = {file.folder: file.is_done for one in found for file in one.files}
     identities: list[Identity] = []
     rows: list[tuple[str, ...]] = []
-    for folder, meta in zip(table.runs["folder"], table.runs["meta"], strict=True):
+    for folder, meta, variant in table.runs[["folder", "meta", "variant"]].itertuples(index=False):
         content = orjson.loads(meta)
-        run = identity(content["args"])
+        run = identity(content["args"])._replace(variant=variant)
         identities.append(run)
         network = orjson.dumps(content["network"]).decode() if content.get("network") else ""
         state = State(DONE) if is_done[folder] else read_state(Path(folder))
@@ -203,7 +213,16 @@ def _build_runs(table: RecordTable, found: Sequence[Found]) -> pd.DataFrame:
         contents = [_describe_table(run, row[0]) for run, row in zip(identities, rows, strict=True)]
         identities = merge_equal_tables(identities, contents)
     runs = _name_runs(identities).join(pd.DataFrame.from_records(rows, columns=columns))
-    for name in ("dataset", "setting", "algorithm", "test_envs", "state", "fixed", "network"):
+    for name in (
+        "dataset",
+        "setting",
+        "algorithm",
+        "test_envs",
+        "state",
+        "fixed",
+        "network",
+        "variant",
+    ):
         runs[name] = runs[name].astype("category")
     return runs.assign(n_envs=n_envs)
 

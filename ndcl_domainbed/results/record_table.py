@@ -11,13 +11,14 @@ import numpy as np
 import orjson
 import pandas as pd
 
+from imbalance_splits.errors import unknown_name
 from ndcl_domainbed.results.folders import RunFile
 from ndcl_domainbed.results.parsing import ParsedFile, ParsedRun, parse
 
 PROGRESS_BYTES = 100 * 2**20
 """A smaller amount is read before one would look at a progress bar."""
 
-RUN_COLUMNS = ("folder", "size", "mtime_ns", "inode", "bad_lines", "bad_records", "meta")
+RUN_COLUMNS = ("folder", "size", "mtime_ns", "inode", "bad_lines", "bad_records", "variant", "meta")
 
 
 class RecordTable(NamedTuple):
@@ -60,6 +61,17 @@ def keep_runs(
     return runs[wanted].reset_index(drop=True), kept.reset_index(drop=True)
 
 
+def mark_evaluations(column: pd.Series, variants: Sequence[str] | None) -> np.ndarray:
+    """Return which evaluations are asked for, a run's own among them."""
+    names = [(str(name), str(name).partition(":")[0]) for name in column]
+    there = sorted({spelling for pair in names for spelling in pair} - {""})
+    for name in variants or ():
+        if name not in there:
+            raise unknown_name("variant of the runs", name, there)
+    wanted = {""} if variants is None else {"", *(variants or there)}
+    return np.array([not wanted.isdisjoint(pair) for pair in names], dtype=bool)
+
+
 def join_tables(parts: Sequence[RecordTable]) -> RecordTable:
     """Return one table with the runs of all ``parts``, in their order."""
     parts = [part for part in parts if len(part.runs)] or list(parts[:1])
@@ -88,9 +100,9 @@ def parse_files(files: Sequence[RunFile], *, details: bool = False) -> RecordTab
         for run in parsed.runs:
             numbers.append(len(rows))
             parsed_runs.append(run)
-            rows.append((*about, run.bad_records, orjson.dumps(run.meta).decode()))
+            rows.append((*about, run.bad_records, run.variant, orjson.dumps(run.meta).decode()))
         if not parsed.runs:
-            rows.append((*about, 0, ""))
+            rows.append((*about, 0, "", ""))
     counts = [run.n_records for run in parsed_runs]
     run_of = np.repeat(np.array(numbers, dtype=np.int32), counts)
     records = pd.DataFrame({"run": run_of, **_join_columns(parsed_runs, len(run_of))}, copy=False)

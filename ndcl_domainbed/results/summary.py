@@ -21,7 +21,8 @@ MEANING = (
 
 def head(sweep: Sweep, *, partial: bool = False) -> list[str]:
     """Return the lines above the tables: counts of records and runs, what names mean."""
-    lines = [f"Total records: {len(sweep.records)}", runs_line(sweep, partial=partial)]
+    records = (_own(sweep.runs)).to_numpy()[sweep.records["run"]].sum()
+    lines = [f"Total records: {records}", runs_line(sweep, partial=partial)]
     repeated = _count_repeated(sweep)
     if repeated:
         lines.append(
@@ -45,9 +46,15 @@ def no_record(sweep: Sweep) -> list[str]:
     return [f"No record yet: {', '.join(parts) or 'there is no such run'}."]
 
 
+def _own(runs: pd.DataFrame) -> pd.Series:
+    """Return which rows are runs with their own figures, not variants of them."""
+    own: pd.Series = runs["variant"] == ""
+    return own
+
+
 def _count_repeated(sweep: Sweep) -> int:
     keys = ["dataset", "setting", "algorithm", "test_envs", "trial_seed", "hparams_seed"]
-    done = sweep.runs[sweep.runs["state"] == DONE]
+    done = sweep.runs[(sweep.runs["state"] == DONE) & _own(sweep.runs)]
     return int(done.duplicated(keys).sum())
 
 
@@ -59,8 +66,9 @@ def _is_counted(sweep: Sweep, partial: bool) -> np.ndarray:
 
 def runs_line(sweep: Sweep, *, partial: bool = False) -> str:
     """Return how many runs are done, and how many others are counted or left out."""
-    states = Counter(map(str, sweep.runs["state"]))
-    counted = Counter(map(str, sweep.runs["state"][_is_counted(sweep, partial)]))
+    own = _own(sweep.runs)
+    states = Counter(map(str, sweep.runs["state"][own]))
+    counted = Counter(map(str, sweep.runs["state"][own & _is_counted(sweep, partial)]))
     parts = [f"{states[DONE]} done"]
     for state in (TRIED_OUT, UNFINISHED, FAILED):
         if states[state]:
@@ -98,7 +106,7 @@ def left_out(sweep: Sweep, *, partial: bool = False) -> list[str]:
     lines = [f"{path}: {_count_unreadable(count)}" for path, count in sweep.bad_lines.items()]
     lines += [f"{path}: {_count_impossible(n)}" for path, n in sweep.bad_records.items()]
     lines += [f"{folder}: no record" for folder in sweep.empty]
-    others = sweep.runs[~_is_counted(sweep, partial)]
+    others = sweep.runs[~_is_counted(sweep, partial) & _own(sweep.runs)]
     waiting = others["state"] == NOT_STARTED
     lines += _list_not_started(others[waiting])
     others = others[~waiting]

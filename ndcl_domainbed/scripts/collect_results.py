@@ -56,6 +56,9 @@ def build_parser() -> argparse.ArgumentParser:
     add("--datasets", nargs="+", metavar="NAME", help="only these: PACS with all its networks, "
         "'PACS [resnet18]' alone")  # fmt: skip
     add("--imbalance", nargs="+", metavar="SETTING", help="only these; none: the ordinary split")
+    add("--variants", nargs="*", metavar="NAME", help="rows for variants of the runs' evaluation "
+        "too, such as 'NDCL + SWAD' (ema, average, swad, adjusted, crt; without a name: all that "
+        "the runs have)")  # fmt: skip
     add("--statistics", action="store_true", help="ranks, tests, intervals and performance "
         "profiles over all cells too; with --output also diagrams, FILE_ranks_CRITERION.svg and "
         ".pdf (they need the extra 'report')")  # fmt: skip
@@ -81,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise InputError(f"--latex and --format {args.format} contradict each other; give one")
     name = formats.choose_format("latex" if args.latex else args.format, args.output)
     hparams = _hparams_path(args.hparams_out, args.output)
-    whole = read_sweep(args.input_dir)
+    whole = read_sweep(args.input_dir, variants=args.variants)
     sweep = whole.only(algorithm=args.algorithms, dataset=args.datasets, setting=args.imbalance)
     args.reference = _reference(args.reference, sweep)
     if args.verbose:

@@ -16,6 +16,7 @@ from dataclasses import field
 from typing import Any
 
 from imbalance_splits.errors import InputError, unknown_name
+from ndcl_domainbed.training.variant_names import AVERAGES, DEFAULTS, parse_variants
 
 TASKS = ("domain_generalization", "domain_adaptation")
 PRECISIONS = ("fp32", "bf16")
@@ -77,8 +78,9 @@ class TrainArguments:
     changes which images a step sees. ``feature_cache`` is a folder for frozen features (None:
     ``features`` in ``data_dir``), ``log`` one of ``LOGS``; with ``keep_resume`` the resume file
     stays when the run is done; with ``diagnostics`` it also records gradients and prototypes by
-    class, for ``diagnose``. ``eval_images`` limits evaluation to as many images of each split,
-    for a trial that is in no table; None means all.
+    class, for ``diagnose``; ``variants`` are further evaluations of the run, such as "swad" (see
+    :mod:`~ndcl_domainbed.training.variant_names`). ``eval_images`` limits evaluation to as many
+    images of each split, for a trial that is in no table; None means all.
     """
 
     data_dir: str = _argument(Role.PLACE, DEFAULT_DATA_DIR, "folder of the datasets", metavar="DIR")
@@ -162,6 +164,14 @@ class TrainArguments:
     diagnostics: bool = _argument(
         Role.RESULT, False, "record gradients and prototypes by class, for the command diagnose"
     )
+    variants: list[str] | None = field(
+        default=None,
+        metadata={
+            "role": Role.RESULT, "nargs": "+", "metavar": "NAME",
+            "help": f"evaluate these as well: {', '.join(DEFAULTS)}; with parameters as in "
+            "ema:decay=0.99,start=0.2",
+        },
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         self.dataset = plain_path(self.dataset)
@@ -175,6 +185,7 @@ class TrainArguments:
                 "--diagnostics and --compile exclude each other: "
                 "a compiled network cannot be watched"
             )
+        self._check_variants()
         for name, least in _LEAST.items():
             check_at_least(f"--{name}", getattr(self, name), least)
         for name in ("holdout_fraction", "uda_holdout_fraction"):
@@ -198,6 +209,15 @@ class TrainArguments:
             if not -(2**63) <= value < 2**64:  # what torch takes
                 raise InputError(f"--{name} must fit into 64 bits; it was given {value}")
         self.hparam_overrides()
+
+    def _check_variants(self) -> None:
+        asked = parse_variants(self.variants or ())
+        averages = [one.name for one in asked if one.name in AVERAGES]
+        if averages and self.compile:
+            raise InputError(
+                f"--variants {averages[0]} and --compile exclude each other: "
+                "a compiled network keeps its weights"
+            )
 
     def hparam_overrides(self) -> dict[str, Any]:
         """Return ``--hparams`` as a dict. Raises InputError if it is not a JSON object."""

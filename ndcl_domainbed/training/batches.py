@@ -99,8 +99,41 @@ class StepBatches(Dataset[list[Batch]]):
         if in_memory(subset):
             seed = seed_hash(self.seed, step, domain, "view")
             return take(subset.dataset, self._indices[domain][positions], seed)
-        seeds = [seed_hash(self.seed, step, domain, j) for j in range(self.batch_size)]
+        seeds = [seed_hash(self.seed, step, domain, j) for j in range(len(positions))]
         return fetch(subset, positions, seeds)
+
+
+class PooledBalancedBatches(StepBatches):
+    """Minibatches in which all classes of the sources, pooled, are equally likely.
+
+    Of each of a step's D·B images the class is drawn first, then one of all images of the class,
+    whatever their domain (class-balanced sampling: Kang et al., ICLR 2020, section 4.1). Item
+    ``step`` lists the minibatches of the domains that have an image in it.
+    """
+
+    def __init__(self, subsets: Sequence[Subset[Any]], batch_size: int, seed: int) -> None:
+        super().__init__(subsets, batch_size, seed)
+        found: dict[int, list[np.ndarray]] = {}
+        for domain, subset in enumerate(subsets):
+            labels = labels_of(subset.dataset)[np.asarray(subset.indices)]
+            for k in np.unique(labels):
+                places = np.flatnonzero(labels == k)
+                pairs = np.stack([np.full_like(places, domain), places], axis=1)
+                found.setdefault(int(k), []).append(pairs)
+        self._images = [np.concatenate(found[k]) for k in sorted(found)]
+
+    def __getitem__(self, step: int) -> list[Batch]:
+        """Return the minibatches of ``step``, in domain order."""
+        domains = range(len(self.subsets))
+        return [self._batch(step, d) for d in domains if len(self.positions(step, d))]
+
+    def positions(self, step: int, domain: int) -> np.ndarray:
+        """Return which images of the domain's training set step ``step`` sees, (n,)."""
+        rng = self._generator
+        rng.seed(seed_hash(self.seed, step))
+        drawn = rng.randint(len(self._images), size=self.batch_size * len(self.subsets))
+        pairs = [self._images[k][rng.randint(len(self._images[k]))] for k in drawn]
+        return np.array([place for d, place in pairs if d == domain], dtype=np.int64)
 
 
 def _positions_by_class(subset: Subset[Any]) -> list[np.ndarray]:

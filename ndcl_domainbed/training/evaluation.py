@@ -13,6 +13,12 @@ from imbalance_splits import shots
 from imbalance_splits.datasets import SplitDataset
 from ndcl_domainbed.training.batches import Batch
 
+PLAIN = ""
+"""Names the algorithm's own predictions among those of its variants."""
+
+Variant = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""From inputs, and the algorithm's logits (N, K) of them, to other logits (N, K)."""
+
 
 class Predictor(Protocol):
     """What evaluation needs of an algorithm."""
@@ -50,14 +56,37 @@ def count_hits(
     algorithm: Predictor, batches: Iterable[Batch], num_classes: int, device: torch.device
 ) -> ClassCounts:
     """Count the hits of ``algorithm.predict`` per class; ``device`` is read once, at the end."""
-    correct = torch.zeros(num_classes, dtype=torch.int64, device=device)
-    total, predicted = torch.zeros_like(correct), torch.zeros_like(correct)
+    return count_all_hits(algorithm, {}, batches, num_classes, device)[PLAIN]
+
+
+def count_all_hits(
+    algorithm: Predictor,
+    variants: Mapping[str, Variant],
+    batches: Iterable[Batch],
+    num_classes: int,
+    device: torch.device,
+) -> dict[str, ClassCounts]:
+    """Count the hits of ``algorithm.predict``, under the name PLAIN, and of its ``variants``.
+
+    A variant gives its logits (N, K) from the inputs and the algorithm's own logits.
+    """
+    zeros = torch.zeros(num_classes, dtype=torch.int64, device=device)
+    total = zeros.clone()
+    correct = {name: zeros.clone() for name in (PLAIN, *variants)}
+    predicted = {name: zeros.clone() for name in correct}
     for x, y in batches:
-        found = algorithm.predict(x).argmax(1)
-        correct.index_add_(0, y, (found == y).to(torch.int64))
+        plain = algorithm.predict(x)
         total.index_add_(0, y, torch.ones_like(y))
-        predicted.index_add_(0, found, torch.ones_like(found))
-    return ClassCounts(correct.cpu().numpy(), total.cpu().numpy(), predicted.cpu().numpy())
+        for name in correct:
+            logits = plain if name == PLAIN else variants[name](x, plain)
+            found = logits.argmax(1)
+            correct[name].index_add_(0, y, (found == y).to(torch.int64))
+            predicted[name].index_add_(0, found, torch.ones_like(found))
+    taken = total.cpu().numpy()
+    return {
+        name: ClassCounts(correct[name].cpu().numpy(), taken, predicted[name].cpu().numpy())
+        for name in correct
+    }
 
 
 def accuracies(dataset: SplitDataset, count: Callable[[int], ClassCounts]) -> dict[str, Any]:
@@ -87,6 +116,12 @@ def accuracies(dataset: SplitDataset, count: Callable[[int], ClassCounts]) -> di
     return values | {"class_acc": per_class} | validation
 
 
+def validation_split(dataset: SplitDataset) -> str:
+    """Return which split of the sources validates: the balanced "val", or else "out"."""
+    balanced = all((env, "val") in dataset.evaluation_sets for env in dataset.sources)
+    return "val" if balanced else "out"
+
+
 def validation_score(dataset: SplitDataset, record: Mapping[str, Any]) -> float | None:
     """Return the score of a record by which a step is selected; None if an accuracy is missing.
 
@@ -94,10 +129,9 @@ def validation_score(dataset: SplitDataset, record: Mapping[str, Any]) -> float 
     split, on what is held out: what :mod:`ndcl_domainbed.results.selection` calls balanced and
     training.
     """
-    balanced = all((env, "val") in dataset.evaluation_sets for env in dataset.sources)
-    split = "val" if balanced else "out"
+    split = validation_split(dataset)
     found: list[Any] = [record.get(f"env{env}_{split}_acc") for env in dataset.sources]
     if None in found:
         return None
     score = float(np.mean(found))
-    return round(score, shots.SCORE_DECIMALS) if balanced else score
+    return round(score, shots.SCORE_DECIMALS) if split == "val" else score

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -50,10 +50,29 @@ def plan_tasks(
 
 
 class Item(NamedTuple):
-    """What is read at once: the minibatches of step ``at`` or, of a split, a batch from ``at``."""
+    """What is read at once: the minibatches of step ``at`` or, of a split, a batch from ``at``.
 
-    split: int | None
+    ``split`` may also name one of the reader's ``extra`` batches; then ``at`` is their step.
+    """
+
+    split: int | str | None
     at: int
+
+
+class Extra(NamedTuple):
+    """What an evaluation reads before the splits, for the variants of a run.
+
+    ``splits``: splits that are read once more; ``batches``: by name, how many steps, and the
+    minibatches; those named in ``at_end`` are read with the evaluation of step ``last`` alone.
+    """
+
+    splits: Sequence[int] = ()
+    batches: Mapping[str, tuple[int, StepBatches]] = {}
+    at_end: Sequence[str] = ()
+    last: int = -1
+
+
+NO_EXTRA = Extra()
 
 
 class RunReader(Dataset[Any]):
@@ -73,7 +92,9 @@ class RunReader(Dataset[Any]):
         splits: Sequence[Subset[Any]],
         batch_size: int,
         limit: int | None = None,
+        extra: Extra = NO_EXTRA,
     ) -> None:
+        self.extra = extra
         self.labeled = labeled
         self.unlabeled = unlabeled
         self.splits = splits
@@ -86,6 +107,8 @@ class RunReader(Dataset[Any]):
         """Return what ``item`` stands for."""
         if item.split is None:
             return self.labeled[item.at], self.unlabeled[item.at]
+        if isinstance(item.split, str):
+            return self.extra.batches[item.split][1][item.at]
         if item in self._kept:
             return self._kept[item]
         subset = self.splits[item.split]
@@ -109,7 +132,15 @@ class RunReader(Dataset[Any]):
         """Return what ``task`` reads, in order."""
         if not task.is_evaluation:
             return [Item(None, task.step)]
-        return [item for split in range(len(self.splits)) for item in self.items_of_split(split)]
+        splits = [*self.extra.splits, *range(len(self.splits))]
+        before = [item for name in self.extra.batches for item in self.items_of_extra(name, task)]
+        return before + [item for split in splits for item in self.items_of_split(split)]
+
+    def items_of_extra(self, name: str, task: Task) -> list[Item]:
+        """Return the items of the extra minibatches ``name`` in an evaluation."""
+        if name in self.extra.at_end and task.step != self.extra.last:
+            return []
+        return [Item(name, at) for at in range(self.extra.batches[name][0])]
 
 
 def evaluation_batch_size(input_shape: Sequence[int]) -> int:
@@ -184,6 +215,11 @@ class BatchStream:
         for _ in self._reader.items_of_split(index):
             x, y = self._next()
             yield self._to_device(x), self._to_device(y)
+
+    def extra(self, name: str, step: int) -> Iterator[list[Batch]]:
+        """Yield the extra minibatches ``name`` of the evaluation after ``step``."""
+        for _ in self._reader.items_of_extra(name, Task(step, is_evaluation=True)):
+            yield [(self._to_device(x), self._to_device(y)) for x, y in self._next()]
 
     def _next(self) -> Any:
         """Return the next item; an InputError of a loader process keeps its own message only.

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from numbers import Real
 from textwrap import shorten
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import torch
 
@@ -28,9 +28,12 @@ from ndcl_domainbed.training.output import report_write_errors
 from ndcl_domainbed.training.preparation import Run
 from ndcl_domainbed.training.scalar_logs import LogRecord
 from ndcl_domainbed.training.stopping import Stopped, StopRequest
+from ndcl_domainbed.training.variants import Variants
+
+T = TypeVar("T")
 
 _OWN_NAMES = re.compile(
-    "step|epoch|step_time|mem_gb|(val_)?class_acc|hparams|args|backend|network"
+    "step|epoch|step_time|mem_gb|(val_)?class_acc|variants|hparams|args|backend|network"
     rf"|env\d+_(in|out|val|uda)_(acc|macro_f1|{'|'.join(RECORD_SUFFIXES.values())})"
 )
 """What a record holds besides the values that updates return."""
@@ -57,9 +60,10 @@ class Loop:
 
     def __init__(
         self, run: Run, progress: Progress, made: Iterable[dict[str, Any]], stream: BatchStream,
-        log: LogRecord, stop: StopRequest,
+        log: LogRecord, stop: StopRequest, variants: Variants,
     ) -> None:  # fmt: skip
         self._run = run
+        self._variants = variants
         self._progress = progress
         self._stream = stream
         self._log = log
@@ -117,6 +121,7 @@ class Loop:
                     f"at step {step}. Try a smaller learning rate (now {run.hparams.get('lr')})."
                 )
             means.setdefault(name, []).append(value)
+        self._variants.after_update(step)
         self._progress.step = step
         self._progress.recorded = not run.is_checkpoint(step)
 
@@ -167,14 +172,26 @@ class Loop:
         self._evaluated = 0
         self._display.start_evaluation()
 
-        def count(split: int) -> evaluation.ClassCounts:
-            batches = self._batches_of(split, generators)
-            return evaluation.count_hits(
-                run.algorithm, batches, run.dataset.num_classes, run.device
-            )
-
         with evaluation.evaluation_mode(run.algorithm):
-            record |= evaluation.accuracies(run.dataset, count)
+            variants = self._variants.prepare(
+                step,
+                lambda split: self._unless_stopped(self._stream.split(split), generators),
+                lambda name: self._unless_stopped(self._stream.extra(name, step), generators),
+            )
+            counts = [
+                evaluation.count_all_hits(
+                    run.algorithm, variants, self._batches_of(split, generators),
+                    run.dataset.num_classes, run.device,
+                )
+                for split in range(len(parts))
+            ]  # fmt: skip
+        figures = {
+            name: evaluation.accuracies(run.dataset, [one[name] for one in counts].__getitem__)
+            for name in (evaluation.PLAIN, *variants)
+        }
+        record |= figures.pop(evaluation.PLAIN)
+        if run.arguments.variants:
+            record["variants"] = figures
         return record | {
             "step": step,
             "epoch": step * run.hparams["batch_size"] / smallest,  # the target counts too
@@ -183,12 +200,17 @@ class Loop:
 
     def _batches_of(self, split: int, generators: dict[str, Any]) -> Iterator[Batch]:
         """Yield the batches of a split; if asked to stop, leave: it is evaluated again then."""
-        for x, y in self._stream.split(split):
-            if self._stop.signal is not None:
-                self._leave(self._stop.signal, generators)
+        for x, y in self._unless_stopped(self._stream.split(split), generators):
             yield x, y
             self._evaluated += len(y)
             self._display.show_evaluation(self._evaluated, self._stream.images_of_evaluation)
+
+    def _unless_stopped(self, items: Iterable[T], generators: dict[str, Any]) -> Iterator[T]:
+        """Yield ``items``; if asked to stop, save the progress and leave."""
+        for item in items:
+            if self._stop.signal is not None:
+                self._leave(self._stop.signal, generators)
+            yield item
 
     def _print_row(self, record: dict[str, Any]) -> None:
         shown = output.shown_columns(record)

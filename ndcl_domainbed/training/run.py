@@ -37,7 +37,9 @@ from ndcl_domainbed.training.checkpoints import Progress
 from ndcl_domainbed.training.data_reader import DataReader
 from ndcl_domainbed.training.environment import describe_environment, keep_freed_memory
 from ndcl_domainbed.training.feed import (
+    NO_EXTRA,
     BatchStream,
+    Extra,
     RunReader,
     Task,
     evaluation_batch_size,
@@ -48,6 +50,7 @@ from ndcl_domainbed.training.output import report_write_errors
 from ndcl_domainbed.training.preparation import Run, prepare
 from ndcl_domainbed.training.scalar_logs import SCALARS_FOLDER, open_log
 from ndcl_domainbed.training.stopping import StopRequest
+from ndcl_domainbed.training.variants import Variants
 
 
 def train(arguments: TrainArguments, callbacks: Sequence[Callback] = ()) -> None:
@@ -125,8 +128,10 @@ def _train(run: Run) -> None:
     """Train to the end and save the model."""
     folder, last = run.folder, run.steps - 1
     remove_partial_files(folder)
-    reader = _open_reader(run)
-    progress = _restore_progress(run, reader)
+    progress = _restore_progress(run, _open_reader(run))
+    state = progress.callbacks.setdefault("variants", {}) if run.arguments.variants else {}
+    variants = Variants(run, state)
+    reader = _open_reader(run, variants.extra())
     _write_text(folder / SPLIT_FILE, _describe_split(run), "before the first step")
     if progress.step >= 0:
         print(f"Resuming after step {progress.step}.")
@@ -140,7 +145,7 @@ def _train(run: Run) -> None:
         open_log(run.arguments, folder, progress.first_unrecorded) as log,
         BatchStream(reader, tasks, run.workers, run.device) as stream,
     ):
-        Loop(run, progress, made, stream, log, stop).run()
+        Loop(run, progress, made, stream, log, stop, variants).run()
         save_model(run, MODEL_FILE, last)
         _write_text(folder / DONE_FILE, "done", f"after step {last}")
         if not run.arguments.keep_resume:
@@ -180,7 +185,7 @@ def _repair_records(path: Path, progress: Progress) -> list[dict[str, Any]]:
     return repaired.kept
 
 
-def _open_reader(run: Run) -> RunReader:
+def _open_reader(run: Run, extra: Extra = NO_EXTRA) -> RunReader:
     """Return the reader of all that the run sees."""
     dataset, size = run.dataset, run.hparams["batch_size"]
     adapting = run.arguments.task == "domain_adaptation"
@@ -193,6 +198,7 @@ def _open_reader(run: Run) -> RunReader:
         list(dataset.evaluation_sets.values()),
         evaluation_batch_size(dataset.input_shape),
         run.arguments.eval_images,
+        extra,
     )  # fmt: skip
 
 

@@ -10,7 +10,9 @@ from ndcl_domainbed.results.record_table import RUN_COLUMNS, RecordTable, join_t
 
 def make(counts: list[int], columns=("step", "env0_in_acc"), start=0.0) -> RecordTable:
     """Return a table: for each run its number of records; values count up."""
-    rows = [(f"folder {start:g}/{run}", run, run, run, 0, 0, "{}") for run in range(len(counts))]
+    rows = [
+        (f"folder {start:g}/{run}", run, run, run, 0, 0, "", "{}") for run in range(len(counts))
+    ]
     total = sum(counts)
     records = {name: start + i + 10.0 * np.arange(total) for i, name in enumerate(columns)}
     run = np.repeat(np.arange(len(counts), dtype=np.int32), counts)

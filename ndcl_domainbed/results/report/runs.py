@@ -55,7 +55,9 @@ class _RunFinder:
         for row in firsts.to_dict("records"):
             number = self._numbers[tuple(row[name] for name in _KEYS)]
             targets = [int(env) for env in self._sweep.runs["test_envs"].iloc[number].split()]
-            per_class = class_accuracies(row["run"], row["step"], targets)
+            per_class = class_accuracies(
+                row["run"], row["step"], targets, str(self._sweep.runs["variant"].iloc[number])
+            )
             if per_class is not None:
                 self._keep_classes(key_of(board), str(row["test_env"]), row["run"])
             if number not in self._curve_numbers:

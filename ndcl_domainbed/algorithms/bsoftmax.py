@@ -36,7 +36,7 @@ class BSoftmax(ERM):
         self, input_shape: Shape, num_classes: int, num_domains: int, hparams: Mapping[str, Any]
     ) -> None:
         super().__init__(input_shape, num_classes, num_domains, hparams)
-        counts = torch.from_numpy(required_label_counts(hparams, "BSoftmax"))
+        counts = torch.from_numpy(required_label_counts(hparams, type(self).__name__))
         self.register_buffer("log_counts", counts.clamp(min=1).log().float(), persistent=False)
 
     def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:

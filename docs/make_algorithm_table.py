@@ -41,6 +41,7 @@ FAMILIES = {
     "fishr": "gradient alignment",
     "focal": "re-weighting, imbalance",
     "ginidg": "generation, imbalance",
+    "la": "logit adjustment, imbalance",
     "ldam": "margins, imbalance",
     "ldam_drw": "margins, re-weighting, imbalance",
     "miro": "regularization by the pretrained network",

@@ -70,11 +70,11 @@ class BCL(BSoftmax):
     ``projection_width``   128      dimensions in which samples are compared
     =====================  =======  =======================================================
 
-    L = L_LC + μ L_BCL. The cross-entropy with logit compensation, L_LC, is
-    :class:`~ndcl_domainbed.algorithms.bsoftmax.BSoftmax`, each domain with its own counts; L_BCL is
+    L = L_LC + μ L_BCL. The cross-entropy with logit compensation, L_LC, is that of
+    :class:`~ndcl_domainbed.algorithms.bsoftmax.BSoftmax`, with its ``prior_strength``; L_BCL is
     :func:`balanced_contrast` of the samples of all domains. An MLP projects features, another one
-    the classifier's weights of each class, which are the centers. The defaults are the published
-    ones for ImageNet-LT.
+    the classifier's weights of each class, which are the centers. μ is the authors' for
+    ImageNet-LT, τ that of supervised contrasts (Khosla et al., NeurIPS 2020).
 
     The paper contrasts two augmented views of each image. A minibatch here has one: the other
     samples of the class, from all domains, and the learned center, which every sample has as a
@@ -85,6 +85,7 @@ class BCL(BSoftmax):
         "contrast_weight": Hparam(0.35, power_uniform(10, -1.5, 0), within=NOT_NEGATIVE),
         "temperature": Hparam(0.1, power_uniform(10, -1.5, 0), within=POSITIVE),
         "projection_width": Hparam(128, within=AT_LEAST_ONE),
+        **BSoftmax.HPARAMS,
     }
 
     def __init__(

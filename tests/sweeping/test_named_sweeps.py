@@ -35,7 +35,7 @@ def test_every_file_is_known_here():
 
 
 COUNTS = {
-    "paper.yaml": 22 * (2 * 3 + 2) * 4 * 20 * 3,
+    "paper.yaml": (22 + 1) * (2 * 3 + 2) * 4 * 20 * 3,
     "domainnet.yaml": 22 * 2 * 6 * 20 * 3,
     "digits.yaml": 22 * 3 * 4 * 3,
     "smoke.yaml": 22 * 4,
@@ -44,7 +44,7 @@ COUNTS = {
     "vit.yaml": 4 * 2 * 3 * 4 * 3,
     "feature_space.yaml": 3 * 2 * 3 * 4 * 3,
     "photographs.yaml": (22 + 1) * (4 * 4 + 3 * 3) * 3,
-    "extended.yaml": (3 + 7) * (4 * 4 + 3 * 3) * 3,
+    "extended.yaml": (3 + 8) * (4 * 4 + 3 * 3) * 3,
 }
 
 
@@ -56,12 +56,18 @@ def test_the_compared_algorithms_are_the_22(name):
 
 
 def test_the_paper_compares_three_settings_on_the_data_sets_that_have_them():
-    pairs = Counter(
-        (job.train_args["imbalance"], job.train_args["dataset"]) for job in jobs_of("paper.yaml")
-    )
+    jobs = jobs_of("paper.yaml")
+    pairs = Counter((job.train_args["imbalance"], job.train_args["dataset"]) for job in jobs)
     both = {(s, d) for s in ("TotalHeavyTail", "Duality") for d in ("VLCS", "PACS", "OfficeHome")}
     assert set(pairs) == both | {("GINIDG", "VLCS"), ("GINIDG", "PACS")}
-    assert set(pairs.values()) == {22 * 4 * 20 * 3}
+    assert set(pairs.values()) == {(22 + 1) * 4 * 20 * 3}
+    hparams = [json.loads(job.train_args["hparams"]) for job in jobs]
+    rows = {
+        (job.train_args["algorithm"], found.pop("class_prior", None))
+        for job, found in zip(jobs, hparams, strict=True)
+    }
+    assert rows == {*((name, None) for name in COMPARED), ("NDCL", "inverse")}
+    assert all(found == {"freeze_bn": True, "resnet50_augmix": False} for found in hparams)
 
 
 @pytest.mark.parametrize(
@@ -91,10 +97,10 @@ def test_photographs_are_seen_by_a_frozen_network_and_ndcl_has_a_row_with_a_prio
 
 def test_extended_rows_join_those_of_photographs():
     jobs, others = jobs_of("extended.yaml"), jobs_of("photographs.yaml")
-    assert len(jobs) == COUNTS["extended.yaml"] == 750
+    assert len(jobs) == COUNTS["extended.yaml"] == 825
     rows = Counter(job.train_args["algorithm"] for job in jobs)
     compared = {"NDCL", "ERM", "BSoftmax"}
-    new = {"CBLoss", "SqrtReWeight", "ReSample", "LDAM_DRW", "BCL", "TALLY", "MIRO"}
+    new = {"CBLoss", "SqrtReWeight", "ReSample", "LDAM_DRW", "LA", "BCL", "TALLY", "MIRO"}
     assert rows == dict.fromkeys(compared | new, 75)
     known = {job.folder for job in others}
     done = [job for job in jobs if job.folder in known]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from ndcl_domainbed.backend import ERM
@@ -41,10 +43,14 @@ class BSoftmax(ERM):
         self, input_shape: Shape, num_classes: int, num_domains: int, hparams: Mapping[str, Any]
     ) -> None:
         super().__init__(input_shape, num_classes, num_domains, hparams)
-        counts = torch.from_numpy(required_label_counts(hparams, "BSoftmax"))
-        counts = smooth_counts(counts, hparams.get("prior_strength", 0.0))
-        log_counts = torch.where(counts > 0, counts, 1.0).log().float()
-        self.register_buffer("log_counts", log_counts, persistent=False)
+        log_counts = self.log_prior(required_label_counts(hparams, type(self).__name__))
+        self.register_buffer("log_counts", log_counts.float(), persistent=False)
+
+    def log_prior(self, counts: np.ndarray) -> Tensor:
+        """Return what shifts the logits of each domain, (M, K), with ``counts`` (M, K)."""
+        strength = self.hparams.get("prior_strength", 0.0)
+        smoothed = smooth_counts(torch.from_numpy(counts), strength)
+        return torch.where(smoothed > 0, smoothed, 1.0).log()
 
     def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step on the mean of the domains' balanced cross-entropies."""

@@ -33,13 +33,12 @@ def class_margins(counts: np.ndarray, largest: float) -> np.ndarray:
     return largest * margins / tops
 
 
-def margin_cross_entropy(logits: Tensor, y: Tensor, margins: Tensor, scale: float) -> Tensor:
-    """Return the mean CE of scale·(f - m_y e_y): the true class is handicapped by its margin.
+def subtract_margins(logits: Tensor, y: Tensor, margins: Tensor) -> Tensor:
+    """Return f - m_y e_y, (B, K): the true class is handicapped by its margin.
 
     ``logits`` f are (B, K), ``y`` (B,), ``margins`` m (K,).
     """
-    handicap = torch.zeros_like(logits).scatter(1, y[:, None], margins[y][:, None])
-    return F.cross_entropy(scale * (logits - handicap), y)
+    return logits - torch.zeros_like(logits).scatter(1, y[:, None], margins[y][:, None])
 
 
 class LDAM(ERM):
@@ -62,16 +61,20 @@ class LDAM(ERM):
         self, input_shape: Shape, num_classes: int, num_domains: int, hparams: Mapping[str, Any]
     ) -> None:
         super().__init__(input_shape, num_classes, num_domains, hparams)
-        margins = class_margins(required_label_counts(hparams, "LDAM"), hparams["max_m"])
+        counts = required_label_counts(hparams, type(self).__name__)
+        margins = class_margins(counts, hparams["max_m"])
         self.register_buffer("margins", torch.from_numpy(margins).float(), persistent=False)
 
     def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step on the mean of the domains' losses, each with its own margins."""
-        loss = mean(
-            [
-                margin_cross_entropy(self.predict(x), y, margins, self.hparams["scale"])
-                for (x, y), margins in zip(minibatches, self.margins, strict=True)
-            ]
-        )
+        logits = self.scale_with_margins(minibatches)
+        loss = mean([F.cross_entropy(f, y) for f, (_, y) in zip(logits, minibatches, strict=True)])
         step(self.optimizer, loss)
         return to_floats(loss=loss)
+
+    def scale_with_margins(self, minibatches: Minibatches) -> list[Tensor]:
+        """Return scale·(f - m_y e_y) of each domain's minibatch, (n_d, K)."""
+        return [
+            self.hparams["scale"] * subtract_margins(self.predict(x), y, margins)
+            for (x, y), margins in zip(minibatches, self.margins, strict=True)
+        ]

@@ -59,8 +59,12 @@ class ReWeight(ERM):
         self, input_shape: Shape, num_classes: int, num_domains: int, hparams: Mapping[str, Any]
     ) -> None:
         super().__init__(input_shape, num_classes, num_domains, hparams)
-        weights = inverse_frequencies(required_label_counts(hparams, "ReWeight"))
+        weights = self.weigh_classes(required_label_counts(hparams, type(self).__name__))
         self.register_buffer("class_weights", torch.from_numpy(weights).float(), persistent=False)
+
+    def weigh_classes(self, counts: np.ndarray) -> np.ndarray:
+        """Return the weights (M, K) of classes with ``counts`` (M, K) training images."""
+        return inverse_frequencies(counts)
 
     def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step on the mean of the domains' weighted cross-entropies."""

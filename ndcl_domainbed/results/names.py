@@ -50,6 +50,7 @@ ALGORITHMS = (
     *("ERM", "IRM", "GroupDRO", "Mixup", "MLDG", "CORAL", "MMD", "DANN", "SagNet", "VREx"),
     *("RSC", "Fishr", "RDM", "Focal", "ReWeight", "BSoftmax", "LDAM", "BoDA", "GINIDG"),
     *("PGrad", "TCRI_HSIC"),
+    *("CBLoss", "SqrtReWeight", "ReSample", "LDAM_DRW", "LA", "BCL", "TALLY", "MIRO"),
 )
 """The order of rows. Others follow as they are met; NDCL is last."""
 

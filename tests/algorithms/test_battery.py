@@ -51,4 +51,5 @@ def test_all_algorithms_are_there():
         *("ERM", "IRM", "GroupDRO", "Mixup", "MLDG", "CORAL", "MMD", "DANN", "CDANN", "SagNet"),
         *("VREx", "RSC", "Fishr", "RDM", "SelfReg", "EQRM", "Fish", "SD", "MTL", "ARM"),
         *("NDCL", "Focal", "ReWeight", "BSoftmax", "LDAM", "BoDA", "GINIDG", "PGrad", "TCRI_HSIC"),
+        *("CBLoss", "SqrtReWeight", "ReSample", "LDAM_DRW", "LA", "BCL", "TALLY", "MIRO"),
     }

@@ -46,6 +46,7 @@ COUNTS = {
     "vit.yaml": 4 * 2 * 3 * 4 * 3,
     "feature_space.yaml": 3 * 2 * 3 * 4 * 3,
     "photographs.yaml": (22 + 1) * (4 * 4 + 3 * 3) * 3,
+    "extended.yaml": (3 + 8) * (4 * 4 + 3 * 3) * 3,
 }
 
 
@@ -94,6 +95,18 @@ def test_photographs_are_seen_by_a_frozen_network_and_ndcl_has_a_row_with_a_prio
                 "Office31": ["TotalHeavyTail", "Duality", "Cross"]}  # fmt: skip
     assert pairs == {(name, setting) for name, each in settings.items() for setting in each}
     assert {job.n_steps for job in jobs} == {301}
+
+
+def test_extended_rows_join_those_of_photographs():
+    jobs, others = jobs_of("extended.yaml"), jobs_of("photographs.yaml")
+    assert len(jobs) == COUNTS["extended.yaml"] == 825
+    rows = Counter(job.train_args["algorithm"] for job in jobs)
+    compared = {"NDCL", "ERM", "BSoftmax"}
+    new = {"CBLoss", "SqrtReWeight", "ReSample", "LDAM_DRW", "LA", "BCL", "TALLY", "MIRO"}
+    assert rows == dict.fromkeys(compared | new, 75)
+    known = {job.folder for job in others}
+    done = [job for job in jobs if job.folder in known]
+    assert Counter(job.train_args["algorithm"] for job in done) == dict.fromkeys(compared, 75)
 
 
 def test_an_ablation_changes_one_choice_at_a_time():

@@ -47,7 +47,10 @@ HARD_ON_IMAGES = ("an absent class", "single-sample domains", "unequal sizes")
 LACKING = [[9, 5, 3, 0], [4, 0, 6, 0], [2, 8, 1, 0]]
 """Counts of a split in which one domain lacks class 1, and all of them class 3."""
 
-_NOW = {"boda_start_step", "feat_update_freq", "eqrm_burnin_iters", "warm_up_steps"}
+_NOW = {
+    *("boda_start_step", "feat_update_freq", "eqrm_burnin_iters", "warm_up_steps"),
+    *("drw_start_step", "tally_start_step"),
+}
 
 
 def with_everything_on(hparams):

@@ -45,7 +45,7 @@ def test_variants_stand_beside_figures_that_stay_as_they_are(tmp_path):
         figures = other.pop("variants")
         del record["args"], other["args"]
         assert record == other
-        own = {k for k in record if k.startswith("env")} | {"class_acc"}
+        own = {k for k in record if k.startswith("env")} | {"class_acc", "val_class_acc"}
         assert all(set(one) == own for one in figures.values())
     assert set(figures) == set(ALL)
 

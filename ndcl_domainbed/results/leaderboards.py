@@ -83,8 +83,11 @@ def _board_tables(board: Board, metrics: Sequence[str] | None) -> list[Table]:
 
 
 def _applies(board: Board, frame: pd.DataFrame, criterion: str) -> bool:
-    """Whether a table is worth showing: the balanced criterion is for imbalanced splits only."""
-    if criterion != "balanced" or board.setting != names.NO_SETTING:
+    """Whether a table is worth showing: an ordinary split has no balanced validation.
+
+    Neither may a list's own.
+    """
+    if criterion != "balanced" or board.setting not in (names.NO_SETTING, names.OWN_SPLIT):
         return True
     columns = [name for name in frame.columns if name.endswith("_val_acc")]
     rows = board_rows(frame, board.dataset, board.setting)

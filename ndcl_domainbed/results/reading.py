@@ -22,12 +22,12 @@ from ndcl_domainbed.results.identity import (
     merge_equal_tables,
     name_rows,
 )
-from ndcl_domainbed.results.labels import base_algorithm, base_dataset, without_folders
+from ndcl_domainbed.results.labels import base_algorithm, base_dataset
 from ndcl_domainbed.results.names import METRICS
 from ndcl_domainbed.results.parsing import ENVIRONMENT, PLAIN_KEYS
 from ndcl_domainbed.results.pending import pending_jobs
 from ndcl_domainbed.results.record_table import RecordTable, join_tables, keep_runs
-from ndcl_domainbed.results.splits import read_split
+from ndcl_domainbed.results.splits import mark_own_splits, read_split
 from ndcl_domainbed.run_folder import DONE, ERR_FILE, RECORDS_FILE, State, read_state
 
 Folders = str | Path | Iterable[str | Path]
@@ -97,8 +97,9 @@ def load(folders: Folders, *, details: bool = True) -> pd.DataFrame:
 
     Accuracies are shares in [0, 1]; what is missing is NaN. Columns:
 
-    - run, dataset, setting ("none" on the ordinary split), algorithm, test_envs, test_env,
-      domain (the name of the test domain), trial_seed, hparams_seed, n_envs, done;
+    - run, dataset, setting ("none" on the ordinary split, "own split" on that of a list),
+      algorithm, test_envs, test_env, domain (the name of the test domain), trial_seed,
+      hparams_seed, n_envs, done;
     - step, epoch, step_time, mem_gb; every ``env{i}_{split}_acc``;
     - on the "in" split of the test domain: overall, many, medium, few, zero, balanced, worst,
       and macro_f1 where the records have it. Over several test domains of a run that trains on
@@ -187,14 +188,15 @@ def _build_runs(table: RecordTable, found: Sequence[Found]) -> pd.DataFrame:
         network = orjson.dumps(content["network"]).decode() if content.get("network") else ""
         state = State(DONE) if is_done[folder] else read_state(Path(folder))
         name = TRIED_OUT if state.name == DONE and run.eval_images else state.name
-        rows.append((folder, name, without_folders(state.reason), network, meta))
+        rows.append((folder, name, state.reason, network, meta))
     manifests = [path for one in found for path in one.manifests]
     for folder, job, state in pending_jobs(manifests, set(identities)):
         identities.append(job)
-        rows.append((folder, state.name, without_folders(state.reason), "", "{}"))
+        rows.append((folder, state.name, state.reason, "", "{}"))
     columns = ["run", "state", "reason", "network", "meta"]
     counts = _count_environments(table)
     n_envs = np.pad(counts, (0, len(rows) - len(counts)))
+    identities = mark_own_splits(identities, [row[0] for row in rows])
     identities = mark_single_source(identities, n_envs.tolist())
     tables = {run.setting for run in identities if run.setting.endswith(TABLE_SUFFIXES)}
     if len(tables) > 1:  # only then their contents matter

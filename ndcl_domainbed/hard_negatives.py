@@ -10,9 +10,9 @@ The *positives* of k are its samples in ascending order of p[k], the most uncert
 *negatives* of k are all other samples in descending order of p[k], the most confident first. Ties
 go to the earlier sample. n_strong negatives have p[k] >= 2/K and n_weak have p[k] >= 1/K.
 
-**Budget.** Class k gets b_k mixed samples. 'frequency' gives it the share exp(n_k/N) of N, 'equal'
-an equal share; shares are rounded down, and the largest remainders (the lower class on a tie) are
-rounded up, so that they add up to N. 'fixed' gives each class ``per_class``.
+**Budget.** Class k gets b_k mixed samples. 'frequency' gives it the share exp(n_k/N) of N (times
+``scale``), 'equal' an equal share; shares are rounded down, and the largest remainders (the lower
+class on a tie) are rounded up, so that they add up. 'fixed' gives each class ``per_class``.
 
 **A class with n_k > 1.** Its ``n_pool`` most uncertain positives are paired with its ``n_reach``
 most confident negatives:
@@ -93,6 +93,7 @@ def hard_negatives(
     *,
     budget: str = "frequency",
     per_class: int = LARGEST_FIXED_BUDGET,
+    scale: float = 1.0,
     per_pair: bool = False,
 ) -> HardNegatives:
     """Mix uncertain positives with confident negatives, as described at the top of this module.
@@ -101,18 +102,20 @@ def hard_negatives(
     ``probabilities`` (N, K) the predictions for it, ``rho`` > 0 the parameter of Beta(ρ, ρ) and
     ``generator`` a CPU generator, from which 4 M numbers are drawn whatever the batch holds.
 
-    The budgets 'frequency' and 'equal' make M = N samples without synchronizing with the device;
-    'fixed' makes ``per_class`` for each class in the batch, and reads back how many classes there
-    are. A batch of one class has no negatives: its N samples get the class -1 (checking for this
-    case would cost a synchronization), and 'fixed' makes none. Raises ValueError for an unknown
-    budget.
+    The budgets 'frequency' and 'equal' make M = ``scale`` N samples, rounded, without synchronizing
+    with the device; 'fixed' makes ``per_class`` for each class in the batch, and reads back how
+    many classes there are. A batch of one class has no negatives: its N samples get the class -1
+    (checking for this case would cost a synchronization), and 'fixed' makes none. Raises ValueError
+    for an unknown budget.
     """
     classes = torch.arange(probabilities.shape[1], device=labels.device)
     is_positive = labels == classes[:, None]
     counts = is_positive.sum(dim=1)
     negatives = len(labels) - counts
-    budgets = allocate_budget(counts, len(labels), budget, per_class)
-    total = int(budgets.sum()) if budget == "fixed" else len(labels)
+    total = round(scale * len(labels))
+    budgets = allocate_budget(counts, len(labels), budget, per_class, total)
+    if budget == "fixed":
+        total = int(budgets.sum())
     order, strong, weak = _rank(probabilities, is_positive)
     pool, reach = _choose_pool_and_reach(counts, negatives, budgets, strong, weak)
     pairs = _pair(counts, negatives, budgets, pool, reach, total)
@@ -135,11 +138,14 @@ def fixed_class_budget(samples_per_domain: int) -> int:
     return min(max(samples_per_domain // 2, SMALLEST_FIXED_BUDGET), LARGEST_FIXED_BUDGET)
 
 
-def allocate_budget(counts: Tensor, number: int, budget: str, per_class: int) -> Tensor:
+def allocate_budget(
+    counts: Tensor, number: int, budget: str, per_class: int, total: int | None = None
+) -> Tensor:
     """Return b_k, the number of samples to mix for each class, int64 (K,).
 
     ``counts`` (K,), int64, holds the samples of each class in the batch of ``number``; 0 gets 0.
-    The sum is ``number`` for 'frequency' and 'equal'; with 'fixed' a class that is alone gets 0.
+    The sum is ``total`` (None: ``number``) for 'frequency' and 'equal'; with 'fixed' a class that
+    is alone gets 0.
 
     >>> allocate_budget(torch.tensor([8, 1, 0, 1]), 10, "frequency", 24)  # of 5.02, 2.49, 0, 2.49
     tensor([5, 3, 0, 2])
@@ -154,10 +160,11 @@ def allocate_budget(counts: Tensor, number: int, budget: str, per_class: int) ->
         # From a table, so that classes of one size have one share to the last digit.
         sizes = torch.arange(number + 1, dtype=shares.dtype, device=counts.device)
         shares = shares * (sizes / number).exp()[counts]
-    shares = shares / shares.sum() * number
+    total = number if total is None else total
+    shares = shares / shares.sum() * total
     whole = shares.floor()
     by_remainder = torch.argsort(whole - shares, stable=True)
-    missing = number - whole.sum()
+    missing = total - whole.sum()
     rounded_up = torch.arange(len(counts), device=counts.device) < missing
     return whole.scatter_add(0, by_remainder, rounded_up.to(whole.dtype)).long()
 

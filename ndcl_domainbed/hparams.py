@@ -75,8 +75,9 @@ class Hparam:
     ``default`` and ``draw`` may depend on the dataset: see :func:`by_dataset`. Without ``draw``
     random search does not vary it. A value that is given is checked (:meth:`check`); ``within``
     is taken from the declaration that this one overrides if it has none itself; ``choices`` lists
-    the allowed strings; empty allows any. ``in_steps`` marks a number of updates: on frozen
-    features, where runs are shorter, it keeps its share of the run.
+    the allowed strings (beside numbers, if the default is one); empty allows any. ``in_steps``
+    marks a number of updates: on frozen features, where runs are shorter, it keeps its share of
+    the run.
     """
 
     default: Value | Callable[[str], Value]
@@ -115,7 +116,9 @@ class Hparam:
 
         Raises InputError if it is of another type, no finite number, or none that makes sense.
         """
-        if self.choices and value not in self.choices:
+        if isinstance(value, str) and value in self.choices:
+            return value
+        if self.choices and isinstance(usual, str):
             raise unknown_name(f"value of {name}", value, self.choices)
         if isinstance(usual, bool | str):
             if type(value) is type(usual):
@@ -143,7 +146,8 @@ class Hparam:
         if isinstance(usual, str):
             return f"a string such as {usual!r}"
         number = "a whole number" if _is_count(usual) else "a number"
-        return f"{number} {self.within}" if self.within else f"{number} such as {usual!r}"
+        numbers = f"{number} {self.within}" if self.within else f"{number} such as {usual!r}"
+        return " or ".join([numbers, *map(repr, self.choices)])
 
 
 def _is_count(usual: Value) -> bool:
@@ -175,6 +179,10 @@ class ByDataset:
         if dataset == VECTORS and self.vectors is not None:
             return self.vectors
         return self.small if dataset in SMALL_IMAGES else self.other
+
+
+PRIOR_STRENGTH = Hparam(0.0, within=NOT_NEGATIVE, choices=("auto", "pooled"))
+"""The ``strength`` of :func:`~ndcl_domainbed.losses.smooth_counts`, for all with class priors."""
 
 
 def by_dataset(*, small: Any, other: Any, vectors: Any = None, **named: Any) -> ByDataset:

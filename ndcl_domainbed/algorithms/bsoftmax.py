@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch.nn import functional as F
 
 from ndcl_domainbed.backend import ERM
-from ndcl_domainbed.hparams import required_label_counts
+from ndcl_domainbed.hparams import PRIOR_STRENGTH, Hparam, required_label_counts
+from ndcl_domainbed.losses import smooth_counts
 from ndcl_domainbed.testbed.algorithms.base import (
     Minibatches,
     Shape,
@@ -29,15 +30,21 @@ class BSoftmax(ERM):
     Each domain d shifts by its own counts: CE(f + log N_d, y), averaged over domains. A class
     that a domain lacks is shifted by log 1 = 0, as Yang et al. (ECCV 2022, arXiv:2203.09513) have
     it, so the loss is finite whatever the labels. Predictions use the logits without shift.
+    ``prior_strength`` (0; or 'auto', 'pooled') draws the counts of a domain towards those of all
+    (:func:`~ndcl_domainbed.losses.smooth_counts`; an addition of this package).
     Raises InputError if ``hparams`` carry no label counts.
     """
+
+    HPARAMS: ClassVar[dict[str, Hparam]] = {"prior_strength": PRIOR_STRENGTH}
 
     def __init__(
         self, input_shape: Shape, num_classes: int, num_domains: int, hparams: Mapping[str, Any]
     ) -> None:
         super().__init__(input_shape, num_classes, num_domains, hparams)
         counts = torch.from_numpy(required_label_counts(hparams, "BSoftmax"))
-        self.register_buffer("log_counts", counts.clamp(min=1).log().float(), persistent=False)
+        counts = smooth_counts(counts, hparams.get("prior_strength", 0.0))
+        log_counts = torch.where(counts > 0, counts, 1.0).log().float()
+        self.register_buffer("log_counts", log_counts, persistent=False)
 
     def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step on the mean of the domains' balanced cross-entropies."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -11,17 +12,12 @@ from torch import Tensor
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed import losses
+from ndcl_domainbed.algorithms.ndcl_settings import HPARAMS, Settings
 from ndcl_domainbed.backend import ERM
-from ndcl_domainbed.hard_negatives import BUDGETS, fixed_class_budget, hard_negatives
+from ndcl_domainbed.hard_negatives import fixed_class_budget, hard_negatives
 from ndcl_domainbed.hparams import (
-    AT_LEAST_ONE,
-    BELOW_ONE,
-    NOT_NEGATIVE,
-    POSITIVE,
     Hparam,
-    power_uniform,
     required_label_counts,
-    uniform,
 )
 from ndcl_domainbed.losses.cosines import unit_rows
 from ndcl_domainbed.losses.masks import zero_with_gradient
@@ -35,42 +31,7 @@ from ndcl_domainbed.testbed.algorithms.base import (
     step,
     to_floats,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """The hyper-parameters of NDCL, checked: see the table in :class:`NDCL`."""
-
-    alpha: float
-    beta: float
-    mixup: float
-    contrast: str
-    kernel: str
-    budget: str
-    mixup_per_pair: bool
-    space: str
-    class_prior: str
-    tau: float
-    tau_align: float
-    prototype_momentum: float
-    prototype_min_count: int
-    ce_weight: float = 1.0
-
-    @classmethod
-    def from_hparams(cls, hparams: Mapping[str, Any]) -> Settings:
-        """Return the settings in ``hparams``; InputError for one that is missing or unusable."""
-        required = [field.name for field in fields(cls) if field.default is MISSING]
-        missing = ", ".join(name for name in required if name not in hparams)
-        if missing:
-            raise InputError(
-                f"NDCL lacks the hyper-parameters {missing}; "
-                "registry.default_hparams('NDCL', dataset) has them."
-            )
-        return cls(**{f.name: hparams[f.name] for f in fields(cls) if f.name in hparams})
-
-    def __post_init__(self) -> None:
-        for name, hparam in NDCL.HPARAMS.items():
-            hparam.check(name, getattr(self, name), hparam.default_for(""))
+from ndcl_domainbed.testbed.networks.batch_norm import running_statistics_kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,22 +89,25 @@ class NDCL(ERM):
     hard samples count more, a contrast dominated by hard negatives from mixup, and the
     alignment of class prototypes between domains. All three live in prediction space.
 
-    ========================  ============  =====================================================
-    hyper-parameter           default       meaning
-    ========================  ============  =====================================================
-    ``alpha``, ``beta``       0.1           weights of L_con and L_const
-    ``mixup``                 0.2           ρ of the Beta(ρ, ρ) that hard negatives are mixed by
-    ``mixup_per_pair``        False         a mixing weight per pair, not one for the first round
-    ``contrast``              'negatives'   'infonce', 'supcon' or 'none' in its place
-    ``kernel``, ``tau``       'exp', 1      kernel ('exp', 'linear') and temperature of L_con
-    ``budget``                'frequency'   hard negatives per class: 'equal' or 'fixed' instead
-    ``class_prior``           'none'        'inverse' frequency or 'logit' adjustment in L_ce
-    ``space``                 'prediction'  'feature': L_con and L_const on unit features
-    ``tau_align``             1             temperature of L_const
-    ``prototype_momentum``    0             share of the earlier prototypes that is kept
-    ``prototype_min_count``   1             fewest samples of a pair that makes a prototype
-    ``ce_weight``             1             weight of L_ce; 0 leaves it out (not in the paper)
-    ========================  ============  =====================================================
+    =========================  ============  =====================================================
+    hyper-parameter            default       meaning
+    =========================  ============  =====================================================
+    ``alpha``, ``beta``        0.1           weights of L_con and L_const
+    ``mixup``                  0.2           ρ of the Beta(ρ, ρ) that hard negatives are mixed by
+    ``mixup_per_pair``         False         a mixing weight per pair, not one for the first round
+    ``contrast``               'negatives'   'infonce', 'supcon' or 'none' in its place
+    ``kernel``, ``tau``        'exp', 1      kernel ('exp', 'linear') and temperature of L_con
+    ``budget``                 'frequency'   hard negatives per class: 'equal' or 'fixed' instead
+    ``budget_scale``           1             mixed samples per sample of the batch
+    ``class_prior``            'none'        'inverse' frequency or 'logit' adjustment in L_ce
+    ``prior_strength``         0             κ that smooths the prior of 'logit'; 'auto', 'pooled'
+    ``space``                  'prediction'  'feature': L_con and L_const on unit features
+    ``tau_align``              1             temperature of L_const
+    ``prototype_momentum``     0             share of the earlier prototypes that is kept
+    ``prototype_min_count``    1             fewest samples of a pair that makes a prototype
+    ``mixed_pass_updates_bn``  False         let the second pass move the statistics of batch norm
+    ``ce_weight``              1             weight of L_ce; 0 leaves it out (not in the paper)
+    =========================  ============  =====================================================
 
     An update passes the real batch and then the hard negatives through the network, and reads back
     from the device once (twice with ``budget`` 'fixed': how many there are is up to the batch).
@@ -158,28 +122,13 @@ class NDCL(ERM):
     prototype_vectors: Tensor
     prototype_seen: Tensor
 
-    HPARAMS: ClassVar[dict[str, Hparam]] = {
-        "alpha": Hparam(0.1, power_uniform(10, -3, 0), within=NOT_NEGATIVE),
-        "beta": Hparam(0.1, power_uniform(10, -3, 0), within=NOT_NEGATIVE),
-        "mixup": Hparam(0.2, uniform(0.1, 0.3), within=POSITIVE),
-        "contrast": Hparam("negatives", choices=("negatives", "infonce", "supcon", "none")),
-        "kernel": Hparam("exp", choices=losses.KERNELS),
-        "budget": Hparam("frequency", choices=BUDGETS),
-        "mixup_per_pair": Hparam(False),
-        "space": Hparam("prediction", choices=("prediction", "feature")),
-        "class_prior": Hparam("none", choices=("none", "inverse", "logit")),
-        "tau": Hparam(1.0, within=POSITIVE),
-        "tau_align": Hparam(1.0, within=POSITIVE),
-        "prototype_momentum": Hparam(0.0, within=BELOW_ONE),
-        "prototype_min_count": Hparam(1, within=AT_LEAST_ONE),
-        "ce_weight": Hparam(1.0, within=NOT_NEGATIVE),
-    }
+    HPARAMS: ClassVar[dict[str, Hparam]] = HPARAMS
 
     def __init__(
         self, input_shape: Shape, num_classes: int, num_domains: int, hparams: Mapping[str, Any]
     ) -> None:
         settings = Settings.from_hparams(hparams)
-        prior = _make_prior(settings.class_prior, num_domains, num_classes, hparams)
+        prior = _make_prior(settings, num_domains, num_classes, hparams)
         super().__init__(input_shape, num_classes, num_domains, hparams)
         self.settings = settings
         self.last_step: LastStep | None = None
@@ -255,10 +204,14 @@ class NDCL(ERM):
         negatives = hard_negatives(
             x, y, posterior.detach(), settings.mixup, self.generator, budget=settings.budget,
             per_class=fixed_class_budget(largest), per_pair=settings.mixup_per_pair,
+            scale=settings.budget_scale,
         )  # fmt: skip
         if len(negatives.classes) == 0:
             return none
-        return self._embed(negatives.inputs)[1], negatives.classes
+        with ExitStack() as contexts:
+            if not settings.mixed_pass_updates_bn:
+                contexts.enter_context(running_statistics_kept(self.network))
+            return self._embed(negatives.inputs)[1], negatives.classes
 
     def _compute_contrast(
         self, anchors: Tensor, y: Tensor, mixed: Tensor, classes: Tensor
@@ -285,17 +238,19 @@ class NDCL(ERM):
 
 
 def _make_prior(
-    name: str, num_domains: int, num_classes: int, hparams: Mapping[str, Any]
+    settings: Settings, num_domains: int, num_classes: int, hparams: Mapping[str, Any]
 ) -> losses.DomainClassPrior:
     """Return the domain-class prior of the training counts that ``hparams`` carry."""
-    if name == "none":
+    if settings.class_prior == "none":
         return losses.DomainClassPrior()
-    counts = required_label_counts(hparams, f"NDCL with class_prior {name!r}")
+    counts = required_label_counts(hparams, f"NDCL with class_prior {settings.class_prior!r}")
     if counts.shape != (num_domains, num_classes):
         expected = f"there are {num_domains} training domains and {num_classes} classes"
         raise InputError(f"NDCL got label counts of shape {counts.shape}, but {expected}.")
-    make = losses.inverse_prior if name == "inverse" else losses.logit_prior
-    return make(torch.as_tensor(counts, dtype=torch.get_default_dtype()))
+    table = torch.as_tensor(counts, dtype=torch.get_default_dtype())
+    if settings.class_prior == "inverse":
+        return losses.inverse_prior(table)
+    return losses.logit_prior(losses.smooth_counts(table, settings.prior_strength))
 
 
 def _to_full_precision(values: Tensor) -> Tensor:

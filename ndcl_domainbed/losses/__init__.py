@@ -12,7 +12,13 @@ from ndcl_domainbed.losses.alignment import prototype_alignment
 from ndcl_domainbed.losses.contrasts import infonce_contrast, supcon_contrast
 from ndcl_domainbed.losses.cross_entropy import reweighted_cross_entropy
 from ndcl_domainbed.losses.negatives import KERNELS, amplification_factor, negatives_contrast
-from ndcl_domainbed.losses.priors import DomainClassPrior, inverse_prior, logit_prior
+from ndcl_domainbed.losses.priors import (
+    DomainClassPrior,
+    fit_strength,
+    inverse_prior,
+    logit_prior,
+    smooth_counts,
+)
 from ndcl_domainbed.losses.prototypes import (
     Prototypes,
     batch_prototypes,
@@ -27,6 +33,7 @@ __all__ = [
     "Prototypes",
     "amplification_factor",
     "batch_prototypes",
+    "fit_strength",
     "infonce_contrast",
     "inverse_prior",
     "kept_prototypes",
@@ -36,5 +43,6 @@ __all__ = [
     "prototype_distances",
     "prototype_table",
     "reweighted_cross_entropy",
+    "smooth_counts",
     "supcon_contrast",
 ]

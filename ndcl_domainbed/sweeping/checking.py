@@ -45,16 +45,21 @@ def check_options(options: Namespace) -> None:
     check_at_least("--retries", options.retries, 0)
 
 
+def _check_seeds(flag: str, first: int, end: int) -> None:
+    check_at_least(f"{flag}_from", first, 0)
+    if end <= first:
+        raise InputError(
+            f"{flag} {end} leaves nothing to run: the seeds go from {flag}_from {first} to {flag}, "
+            "without it."
+        )
+
+
 def check_grids(grids: Sequence[Grid], free_args: Mapping[str, Any]) -> None:
     """Raise InputError, with the nearest name, for what a grid names and nobody has."""
     for grid in grids:
         check_at_least("--n_trials", grid.n_trials, 1)
-        check_at_least("--n_hparams_from", grid.n_hparams_from, 0)
-        if grid.n_hparams <= grid.n_hparams_from:
-            raise InputError(
-                f"--n_hparams {grid.n_hparams} leaves nothing to run: the seeds go from "
-                f"--n_hparams_from {grid.n_hparams_from} to --n_hparams, without it."
-            )
+        _check_seeds("--n_hparams", grid.n_hparams_from, grid.n_hparams)
+        _check_seeds("--n_trials", grid.n_trials_from, grid.n_trials)
         if grid.run_args.get("diagnostics"):
             _check_watched(grid.algorithms)
         for setting, dataset in itertools.product(filter(None, grid.settings()), grid.datasets):

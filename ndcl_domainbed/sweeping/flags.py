@@ -100,7 +100,9 @@ def _add_grid_flags(group: argparse._ArgumentGroup) -> list[str]:
         help="first seed of the hparams (default: 0)")  # fmt: skip
     add("--n_hparams", type=int, default=20, metavar="N",
         help="seeds of the hparams end before this; 0 is the defaults (default: 20)")  # fmt: skip
-    add("--n_trials", type=int, default=3, metavar="N", help="number of split seeds (default: 3)")
+    add("--n_trials_from", type=int, default=0, metavar="N", help="first split seed (default: 0)")
+    add("--n_trials", type=int, default=3, metavar="N",
+        help="split seeds end before this (default: 3)")  # fmt: skip
     add("--data_dir", metavar="DIR", help="folder of the datasets")
     add("--test_envs", nargs="+", type=domain_word, metavar="DOMAIN",
         help="leave out these domains only, by index or name (default: each in turn)")  # fmt: skip

@@ -27,7 +27,8 @@ class Grid:
     """The values of a sweep's flags, by their names.
 
     ``test_envs`` are the domains that are left out, by index or name; None for all of them.
-    ``hparams_seed`` runs from ``n_hparams_from`` to ``n_hparams`` - 1. ``imbalance`` holds
+    ``hparams_seed`` runs from ``n_hparams_from`` to ``n_hparams`` - 1, and ``trial_seed`` from
+    ``n_trials_from`` to ``n_trials`` - 1. ``imbalance`` holds
     settings, table files or "none"; with None the datasets are split as DomainBed does.
     ``run_args`` are the arguments that all runs share, as far as they were given.
     """
@@ -37,6 +38,7 @@ class Grid:
     data_dir: str
     n_hparams_from: int = 0
     n_hparams: int = 20
+    n_trials_from: int = 0
     n_trials: int = 3
     test_envs: Sequence[int | str] | None = None
     single_test_envs: bool = False
@@ -70,7 +72,8 @@ class Grid:
         """
         datasets = list(dict.fromkeys(map(plain_path, self.datasets)))
         choices = {dataset: self.test_env_choices(dataset) for dataset in datasets}
-        blocks = itertools.product(range(self.n_trials), self.settings(), datasets, self.algorithms)
+        trials = range(self.n_trials_from, self.n_trials)
+        blocks = itertools.product(trials, self.settings(), datasets, self.algorithms)
         for trial_seed, setting, dataset, algorithm in blocks:
             for test_envs in choices[dataset]:
                 for hparams_seed in range(self.n_hparams_from, self.n_hparams):

@@ -35,6 +35,8 @@ VARIANTS = [
     {"space": "feature", "contrast": "supcon", "prototype_momentum": 0.5},
     {"class_prior": "inverse"},
     {"class_prior": "logit"},
+    {"class_prior": "logit", "prior_strength": 3.0},
+    {"budget_scale": 1.5},
     {"tau_align": 0.3, "prototype_min_count": 2},
     {"prototype_momentum": 0.9, "prototype_min_count": 2},
     {"alpha": 0.0, "beta": 1.0},
@@ -86,7 +88,11 @@ def plain_terms(algorithm, generator, minibatches, old=None):
 
     logits, anchors = algorithm.predict(x), embed(x)
     batch = Batch(logits, y, domains, logits, y)
-    counts = torch.from_numpy(COUNTS).double()
+    shares = [sum(row[k] for row in COUNTS) / COUNTS.sum() for k in range(K)]
+    counts = torch.tensor(
+        [[n + settings.prior_strength * shares[k] for k, n in enumerate(row)] for row in COUNTS],
+        dtype=torch.float64,
+    )
     cross_entropy = plain_cross_entropy(batch, settings.class_prior, counts)
     contrast = torch.zeros(())
     if settings.contrast != "none" and settings.alpha > 0:
@@ -98,6 +104,7 @@ def plain_terms(algorithm, generator, minibatches, old=None):
             generator,
             budget=settings.budget,
             per_class=8,
+            scale=settings.budget_scale,
             per_pair=settings.mixup_per_pair,
         )
         pairs = (anchors, y, embed(made.inputs), made.classes)

@@ -14,14 +14,17 @@ from tests.testbed.algorithms.building import (
 COUNTS = [[8, 4, 2, 1], [1, 1, 0, 2], [3, 0, 0, 0]]
 
 
-def test_update_minimizes_the_balanced_risks():
-    algorithm = build_double("BSoftmax", counts=COUNTS)
+@pytest.mark.parametrize("strength", [0.0, 4.0])
+def test_update_minimizes_the_balanced_risks(strength):
+    algorithm = build_double("BSoftmax", counts=COUNTS, prior_strength=strength)
     minibatches = minibatches_of([[0, 1, 2, 3, 0], [0, 2, 3], [0, 1]], dtype=torch.float64)
 
     def objective(twin):
         total = 0.0
         for (x, y), counts in zip(minibatches, COUNTS, strict=True):
-            present = torch.tensor([max(count, 1) for count in counts])  # an absent class: shift 0
+            shares = [sum(row[k] for row in COUNTS) / sum(map(sum, COUNTS)) for k in range(4)]
+            smooth = [n + strength * share for n, share in zip(counts, shares, strict=True)]
+            present = torch.tensor([n or 1.0 for n in smooth])  # an absent class: shift 0
             logits = twin.network(x)
             terms = [
                 -torch.log(present[k] * torch.exp(f[k]) / (present * torch.exp(f)).sum())

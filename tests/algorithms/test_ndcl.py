@@ -146,6 +146,20 @@ def test_updates_leave_the_global_generator_alone():
     assert torch.get_rng_state().equal(state)
 
 
+@pytest.mark.parametrize("moves", [False, True])
+def test_the_pass_of_hard_negatives_moves_running_statistics_only_on_request(moves):
+    """With one update from the initial statistics, those of the real batch are known."""
+    algorithm = make_algorithm(mixed_pass_updates_bn=moves)
+    layer = torch.nn.BatchNorm1d(WIDTH, momentum=1.0).double()
+    algorithm.network = torch.nn.Sequential(layer, *algorithm.network)
+    minibatches = minibatches_of(*ORDINARY)
+    algorithm.update(minibatches)
+    real = torch.cat([x for x, _ in minibatches]).mean(dim=0)
+    assert torch.allclose(layer.running_mean, real) is not moves
+    assert layer.num_batches_tracked == 1 + moves
+    assert layer.track_running_stats
+
+
 def test_state_dict_is_that_of_erm_unless_prototypes_are_kept():
     torch.manual_seed(0)
     erm = ERM((WIDTH,), K, 3, make_hparams())

@@ -25,11 +25,14 @@ def test_defaults_and_random_ranges():
         "budget": "frequency",
         "mixup_per_pair": False,
         "space": "prediction",
+        "budget_scale": 1.0,
         "class_prior": "none",
+        "prior_strength": 0.0,
         "tau": 1.0,
         "tau_align": 1.0,
         "prototype_momentum": 0.0,
         "prototype_min_count": 1,
+        "mixed_pass_updates_bn": False,
         "ce_weight": 1.0,
     }
     assert {name: hparams[name] for name in wanted} == wanted
@@ -59,6 +62,9 @@ def test_defaults_and_random_ranges():
         ("contrast", "negative", "did you mean 'negatives'"),
         ("contrast", None, "There are: negatives, infonce, supcon, none"),
         ("class_prior", "logits", "did you mean 'logit'"),
+        ("prior_strength", -1, "takes a number >= 0 or 'auto' or 'pooled'; it was given -1"),
+        ("prior_strength", "most", "takes a number >= 0 or 'auto' or 'pooled'"),
+        ("prior_strength", "auto", "set class_prior to 'logit' as well"),
     ],
 )
 def test_unusable_hyper_parameters_are_refused_at_construction(name, value, message):

@@ -116,8 +116,10 @@ def test_confidence_measures_every_domain_in_both_spaces(small):
     table = small["confidence"]
     assert len(table) == 2 * 3 * 2  # runs, domains, spaces
     assert table.groupby("domain")["unseen"].all().to_dict() == {"a": True, "b": False, "c": False}
-    assert (table["low"] <= table["spearman"]).all()
-    assert (table["spearman"] <= table["high"]).all()
+    known = table[table["spearman"].notna()]  # it is unknown where all images are as far away
+    assert len(known) >= len(table) / 2
+    assert (known["low"] <= known["spearman"]).all()
+    assert (known["spearman"] <= known["high"]).all()
     assert (table["images"] + table["not_crossed"] <= 20).all()
 
 

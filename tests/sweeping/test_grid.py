@@ -45,6 +45,15 @@ def test_the_folders_are_those_of_domainbed(changes, count, expected):
     assert digest(jobs) == expected
 
 
+def test_trials_may_start_later():
+    early, all_trials, late = (
+        {job.folder.name for job in expand([dataclasses.replace(GRID, **seeds)], "out")}
+        for seeds in ({"n_trials": 1}, {"n_trials": 3}, {"n_trials_from": 1, "n_trials": 3})
+    )
+    assert early | late == all_trials
+    assert not early & late
+
+
 def test_a_job_by_hand():
     grid = dataclasses.replace(
         GRID, datasets=["PACS"], algorithms=["ERM"], n_hparams=1, n_trials=1, imbalance=["Duality"],

@@ -35,7 +35,7 @@ def test_every_file_is_known_here():
 
 
 COUNTS = {
-    "paper.yaml": 22 * (2 * 3 + 2) * 4 * 20 * 3,
+    "paper.yaml": (22 + 1) * (2 * 3 + 2) * 4 * 20 * 3,
     "domainnet.yaml": 22 * 2 * 6 * 20 * 3,
     "digits.yaml": 22 * 3 * 4 * 3,
     "smoke.yaml": 22 * 4,
@@ -55,12 +55,18 @@ def test_the_compared_algorithms_are_the_22(name):
 
 
 def test_the_paper_compares_three_settings_on_the_data_sets_that_have_them():
-    pairs = Counter(
-        (job.train_args["imbalance"], job.train_args["dataset"]) for job in jobs_of("paper.yaml")
-    )
+    jobs = jobs_of("paper.yaml")
+    pairs = Counter((job.train_args["imbalance"], job.train_args["dataset"]) for job in jobs)
     both = {(s, d) for s in ("TotalHeavyTail", "Duality") for d in ("VLCS", "PACS", "OfficeHome")}
     assert set(pairs) == both | {("GINIDG", "VLCS"), ("GINIDG", "PACS")}
-    assert set(pairs.values()) == {22 * 4 * 20 * 3}
+    assert set(pairs.values()) == {(22 + 1) * 4 * 20 * 3}
+    hparams = [json.loads(job.train_args["hparams"]) for job in jobs]
+    rows = {
+        (job.train_args["algorithm"], found.pop("class_prior", None))
+        for job, found in zip(jobs, hparams, strict=True)
+    }
+    assert rows == {*((name, None) for name in COMPARED), ("NDCL", "inverse")}
+    assert all(found == {"freeze_bn": True, "resnet50_augmix": False} for found in hparams)
 
 
 @pytest.mark.parametrize(

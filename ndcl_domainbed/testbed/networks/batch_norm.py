@@ -1,11 +1,13 @@
-"""Batch normalization with frozen running statistics."""
+"""Batch normalization whose running statistics do not move."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 ModuleT = TypeVar("ModuleT", bound="FreezableBatchNorm")
 
@@ -29,3 +31,23 @@ class FreezableBatchNorm(nn.Module):
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
         return self
+
+
+@contextmanager
+def running_statistics_kept(network: nn.Module) -> Iterator[None]:
+    """Let ``network`` normalize by its own batches without moving running statistics.
+
+    Layers in eval mode are not touched: they use their running statistics as ever.
+    """
+    layers = [
+        module
+        for module in network.modules()
+        if isinstance(module, _BatchNorm) and module.training and module.track_running_stats
+    ]
+    for layer in layers:
+        layer.track_running_stats = False
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.track_running_stats = True

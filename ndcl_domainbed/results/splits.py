@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +40,41 @@ class SplitInfo:
 
 
 def read_split(folder: str) -> dict[str, Any] | None:
-    """Return the content of a run's ``split.json``; None if there is none that can be read."""
+    """Return the content of a run's ``split.json``; None if there is none that can be read.
+
+    A file with values of other types than a run writes cannot be read.
+    """
     try:
         content = orjson.loads((Path(folder) / SPLIT_FILE).read_bytes())
     except (OSError, orjson.JSONDecodeError):
         return None
-    return content if isinstance(content, dict) else None
+    is_sound = isinstance(content, dict) and all(
+        check(content[name]) for name, check in _CHECKS.items() if name in content
+    )
+    return content if is_sound else None
+
+
+def _is_list_of(kind: type, value: Any) -> bool:
+    return isinstance(value, list) and all(type(one) is kind for one in value)
+
+
+def _are_counts(value: Any) -> bool:
+    rows = list(value.values()) if isinstance(value, dict) else [None]
+    return all(_is_list_of(int, row) and len(row) == len(rows[0]) for row in rows)
+
+
+def _are_limits(value: Any) -> bool:
+    limits = value.values() if isinstance(value, dict) else [None]
+    return value is None or all(type(one) in (int, float) for one in limits)
+
+
+_CHECKS: dict[str, Callable[[Any], bool]] = {
+    "environments": partial(_is_list_of, str),
+    "classes": partial(_is_list_of, str),
+    "train_counts": _are_counts,
+    "thresholds": _are_limits,
+    "shots": lambda value: value is None or _is_list_of(str, value),
+}
 
 
 def mark_own_splits(runs: Sequence[Identity], folders: Sequence[str]) -> list[Identity]:

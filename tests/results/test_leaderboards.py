@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.results import read_sweep, summary
 from ndcl_domainbed.results.formats import render
 from ndcl_domainbed.results.leaderboards import build
+from ndcl_domainbed.results.splits import read_split
 from ndcl_domainbed.results.tables import NO_CLASS, NO_TRIAL
 from tests.results.builder import random_sweep, record, write_run
 
@@ -242,3 +245,16 @@ def test_a_measure_that_no_run_has_is_no_column(by_hand):
     lines = text(by_hand, ["balanced"], metrics=["zero"])
     assert any(line.endswith("or the records lack the measure") for line in lines)
     assert not any("measures: shot groups" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("environments", 3), ("classes", "abc"), ("train_counts", {"a": [1], "b": [1, 2]}),
+     ("train_counts", None), ("thresholds", [1]), ("thresholds", {"many": "4"}), ("shots", [1])],
+)  # fmt: skip
+def test_a_damaged_split_is_as_none(tmp_path, name, value):
+    sound = {"environments": ["a"], "classes": ["x"], "train_counts": {"a": [1]}, "shots": None,
+             "thresholds": {"many": 4, "few": 2.5}, "data": None}  # fmt: skip
+    for content, wanted in ((sound, sound), ({**sound, name: value}, None), ([], None)):
+        (tmp_path / "split.json").write_text(json.dumps(content))
+        assert read_split(str(tmp_path)) == wanted

@@ -25,6 +25,7 @@ from imbalance_splits.labels import (
     label_counts_of,
     labels_of,
 )
+from imbalance_splits.published import check_domains
 from imbalance_splits.seeds import seed_hash
 from imbalance_splits.shots import describe_empty_groups, shot_groups
 from imbalance_splits.splitting import holdout_split, split_domain
@@ -60,10 +61,10 @@ class SplitDataset:
         self.test_envs = [int(env) for env in test_envs]
         known = getattr(dataset_class, "ENVIRONMENTS", None)
         if known:
-            _check_test_envs(self.test_envs, list(known))
+            _check_test_envs(self.test_envs, dataset_class.__name__, list(known))
         self._augmented = dataset_class(root, self.test_envs, hparams)
         self.environments = environment_names(self._augmented)
-        _check_test_envs(self.test_envs, self.environments)
+        _check_test_envs(self.test_envs, type(self._augmented).__name__, self.environments)
         self.input_shape = self._augmented.input_shape
         self.feature_info = getattr(self._augmented, "feature_info", None)
         self.preprocessing = getattr(self._augmented, "preprocessing", None)
@@ -276,16 +277,10 @@ class FixedSplitDataset(SplitDataset):
         self.notes += describe_empty_groups(self.label_counts, self.thresholds)
 
 
-def _check_test_envs(test_envs: list[int], environments: list[str]) -> None:
+def _check_test_envs(test_envs: list[int], dataset: str, environments: list[str]) -> None:
     """Raise InputError unless the test domains exist, differ, and leave a source."""
-    size = len(environments)
-    for env in test_envs:
-        if not 0 <= env < size:
-            raise InputError(
-                f"test domain {env} does not exist; there are 0 to {size - 1}: "
-                f"{', '.join(environments)}."
-            )
+    check_domains(test_envs, dataset, environments)
     if len(set(test_envs)) < len(test_envs):
         raise InputError(f"test domains {test_envs}: one is named twice.")
-    if len(test_envs) >= size:
+    if len(test_envs) >= len(environments):
         raise InputError(f"test domains {test_envs}: no source domain is left to train on.")

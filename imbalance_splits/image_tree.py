@@ -44,8 +44,8 @@ class ImageTree:
     in the order of torchvision's ImageFolder, which the seeds of DomainBed's splits refer to. The
     others are paths relative to ``root``: ``skipped``, the folders between a domain and its
     classes; ``stray``, files in a class folder that are no images, and files outside the class
-    folders; ``left_out``, hidden files and folders; ``broken``, links that lead nowhere or to a
-    folder that contains them; ``has_links``, whether there are others.
+    folders; ``left_out``, hidden files and folders, pipes and the like; ``broken``, links that lead
+    nowhere or to a folder that contains them; ``has_links``, whether there are others.
     """
 
     root: Path
@@ -79,6 +79,8 @@ class ImageTree:
                     self.left_out.append(self._relative_name(entry.path))
                 elif entry.is_symlink() and not _leads_on(Path(entry.path)):
                     self.broken.append(self._relative_name(entry.path))
+                elif not (entry.is_dir() or entry.is_file()):  # a pipe, say: to read it would hang
+                    self.left_out.append(self._relative_name(entry.path))
                 else:
                     self.has_links |= entry.is_symlink()
                     (folders if entry.is_dir() else files).append(entry.name)

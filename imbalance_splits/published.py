@@ -175,9 +175,16 @@ def find_domains(words: Sequence[int | str], dataset: str, names: Sequence[str])
     for env in found:
         if isinstance(env, str):
             raise unknown_name(f"domain of {dataset}", env, list(dict.fromkeys([*names, *folders])))
+    indices = [int(env) for env in found]
+    check_domains(indices, dataset, names)
+    return indices
+
+
+def check_domains(envs: Sequence[int], dataset: str, names: Sequence[str]) -> None:
+    """Raise InputError unless every one of ``envs`` is an index of ``names``."""
+    for env in envs:
         if not 0 <= env < len(names):
             raise InputError(
                 f"{dataset} has no domain {env}; its domains are "
                 + ", ".join(f"{i} ({name})" for i, name in enumerate(names))
             )
-    return [int(env) for env in found]

@@ -26,7 +26,13 @@ def whole_file(path: Path) -> Iterator[Path]:
     The written file reaches the disk before the rename, so ``path`` holds the old content or the
     new one whatever happens in between. On an error the partial file is removed. Its name is its
     own: two machines that share a folder may have processes of the same number.
+
+    What is there and no file (a pipe, ``/dev/stdout``) is written to as it stands: renaming would
+    put a file in its place.
     """
+    if path.exists() and not path.is_file():
+        yield path
+        return
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     try:
         yield partial
@@ -44,16 +50,12 @@ def remove_partial_files(folder: Path) -> None:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write ``content`` beside ``path`` and rename it into place.
+    """Write ``content`` to ``path`` as :func:`whole_file` does.
 
-    What is there and no file (a pipe, ``/dev/stdout``) is written to as it stands: renaming would
-    put a file in its place. Raises InputError if the folder does not exist or cannot be written.
+    Raises InputError if the folder does not exist or cannot be written.
     """
     data = content.encode() if isinstance(content, str) else content
     try:
-        if path.exists() and not path.is_file():
-            path.write_bytes(data)
-            return
         with whole_file(path) as partial:
             partial.write_bytes(data)
     except OSError as error:

@@ -218,7 +218,8 @@ def read_data_digest(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     digest = content.get("data") if isinstance(content, dict) else None
-    return digest if isinstance(digest, dict) else None
+    whole = isinstance(digest, dict) and digest.keys() >= {"images", "files", "labels", "table"}
+    return digest if whole else None
 
 
 def describe_data_change(then: dict[str, Any], now: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from imbalance_splits.settings import parse_setting
 from ndcl_domainbed.results import names, tables
-from ndcl_domainbed.results.labels import is_single_source
+from ndcl_domainbed.results.labels import is_single_source, without_folders
 from ndcl_domainbed.results.reading import TRIED_OUT
 from ndcl_domainbed.results.selection import CRITERIA
 from ndcl_domainbed.results.splits import SplitInfo, domain_names, split_info
@@ -30,7 +30,8 @@ class RunIndex:
             self._states.setdefault((algorithm, env, text), Counter())[state] += count
         failed = runs[runs["state"] == FAILED]
         self._failures = {
-            (row.algorithm, row.test_env): str(row.reason) for row in failed.itertuples()
+            (row.algorithm, row.test_env): without_folders(str(row.reason))
+            for row in failed.itertuples()
         }
 
     def count_states(self, algorithm: str, env: int) -> Counter[str]:

@@ -82,8 +82,12 @@ def _board_tables(board: Board, metrics: Sequence[str] | None) -> list[Table]:
 
 
 def _applies(board: Board, frame: pd.DataFrame, criterion: str) -> bool:
-    """Whether a table is worth showing: two criteria are for imbalanced splits only."""
-    if criterion not in ("balanced", "worst_class") or board.setting != names.NO_SETTING:
+    """Whether a table is worth showing: an ordinary split has no balanced validation.
+
+    Neither may a list's own. Two criteria need one.
+    """
+    plain = (names.NO_SETTING, names.OWN_SPLIT)
+    if criterion not in ("balanced", "worst_class") or board.setting not in plain:
         return True
     columns = [name for name in frame.columns if name.endswith("_val_acc")]
     rows = board_rows(frame, board.dataset, board.setting)

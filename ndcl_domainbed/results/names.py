@@ -14,6 +14,9 @@ from ndcl_domainbed.results.labels import base_algorithm, base_dataset
 NO_SETTING = "none"
 """The name under which runs on DomainBed's ordinary split appear among the settings."""
 
+OWN_SPLIT = "own split"
+"""The name under which runs on a split that the dataset itself fixes appear among the settings."""
+
 _SPAWRIOUS = ("Test", "SC_group_1", "SC_group_2")
 
 ENVIRONMENTS: dict[str, tuple[str, ...]] = {

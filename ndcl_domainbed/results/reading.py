@@ -22,7 +22,7 @@ from ndcl_domainbed.results.identity import (
     merge_equal_tables,
     name_rows,
 )
-from ndcl_domainbed.results.labels import base_algorithm, base_dataset, without_folders
+from ndcl_domainbed.results.labels import base_algorithm, base_dataset
 from ndcl_domainbed.results.names import METRICS
 from ndcl_domainbed.results.parsing import ENVIRONMENT, PLAIN_KEYS
 from ndcl_domainbed.results.pending import pending_jobs
@@ -31,8 +31,9 @@ from ndcl_domainbed.results.record_table import (
     join_tables,
     keep_runs,
     mark_evaluations,
-)  # fmt: skip
-from ndcl_domainbed.results.splits import read_split
+    target_accuracy,
+)
+from ndcl_domainbed.results.splits import mark_own_splits, read_split
 from ndcl_domainbed.run_folder import DONE, ERR_FILE, RECORDS_FILE, State, read_state
 
 Folders = str | Path | Iterable[str | Path]
@@ -102,8 +103,9 @@ def load(folders: Folders, *, details: bool = True) -> pd.DataFrame:
 
     Accuracies are shares in [0, 1]; what is missing is NaN. Columns:
 
-    - run, dataset, setting ("none" on the ordinary split), algorithm, test_envs, test_env,
-      domain (the name of the test domain), trial_seed, hparams_seed, n_envs, done;
+    - run, dataset, setting ("none" on the ordinary split, "own split" on that of a list),
+      algorithm, test_envs, test_env, domain (the name of the test domain), trial_seed,
+      hparams_seed, n_envs, done;
     - step, epoch, step_time, mem_gb; every ``env{i}_{split}_acc``;
     - on the "in" split of the test domain: overall, many, medium, few, zero, balanced, worst,
       and macro_f1 where the records have it. Over several test domains of a run that trains on
@@ -199,14 +201,15 @@ def _build_runs(table: RecordTable, found: Sequence[Found]) -> pd.DataFrame:
         network = orjson.dumps(content["network"]).decode() if content.get("network") else ""
         state = State(DONE) if is_done[folder] else read_state(Path(folder))
         name = TRIED_OUT if state.name == DONE and run.eval_images else state.name
-        rows.append((folder, name, without_folders(state.reason), network, meta))
+        rows.append((folder, name, state.reason, network, meta))
     manifests = [path for one in found for path in one.manifests]
     for folder, job, state in pending_jobs(manifests, set(identities)):
         identities.append(job)
-        rows.append((folder, state.name, without_folders(state.reason), "", "{}"))
+        rows.append((folder, state.name, state.reason, "", "{}"))
     columns = ["run", "state", "reason", "network", "meta"]
     counts = _count_environments(table)
     n_envs = np.pad(counts, (0, len(rows) - len(counts)))
+    identities = mark_own_splits(identities, [row[0] for row in rows])
     identities = mark_single_source(identities, n_envs.tolist())
     tables = {run.setting for run in identities if run.setting.endswith(TABLE_SUFFIXES)}
     if len(tables) > 1:  # only then their contents matter
@@ -282,22 +285,3 @@ def _join(runs: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
     for name in METRICS:
         columns.setdefault(name, np.full(len(records), np.nan))
     return pd.DataFrame(columns, copy=False)
-
-
-def target_accuracy(columns: Any, split: str, rows: np.ndarray | None = None) -> np.ndarray:
-    """Return the accuracy on ``split`` of each row's test domain; NaN where there is none.
-
-    The mean over the test domains, if the run trains on one domain and is tested on all others.
-    ``rows``: the numbers of the rows that are asked for; by default all.
-    """
-    at = np.arange(len(columns["test_env"])) if rows is None else rows
-    test_envs = pd.Categorical(columns["test_envs"])
-    is_cell = np.asarray(columns["test_env"])[at] >= 0
-    result = np.full(len(at), np.nan)
-    for code, text in enumerate(test_envs.categories):
-        here = is_cell & (test_envs.codes[at] == code)
-        names = [f"env{env}_{split}_acc" for env in str(text).split()]
-        if here.any() and all(name in columns for name in names):
-            values = [np.asarray(columns[name])[at[here]] for name in names]
-            result[here] = values[0] if len(values) == 1 else np.mean(values, axis=0)
-    return result

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -131,3 +131,22 @@ def _with_progress(files: Sequence[RunFile]) -> Iterator[RunFile]:
     from rich.progress import track
 
     yield from track(files, "reading runs", console=Console(stderr=True), transient=True)
+
+
+def target_accuracy(columns: Any, split: str, rows: np.ndarray | None = None) -> np.ndarray:
+    """Return the accuracy on ``split`` of each row's test domain; NaN where there is none.
+
+    The mean over the test domains, if the run trains on one domain and is tested on all others.
+    ``rows``: the numbers of the rows that are asked for; by default all.
+    """
+    at = np.arange(len(columns["test_env"])) if rows is None else rows
+    test_envs = pd.Categorical(columns["test_envs"])
+    is_cell = np.asarray(columns["test_env"])[at] >= 0
+    result = np.full(len(at), np.nan)
+    for code, text in enumerate(test_envs.categories):
+        here = is_cell & (test_envs.codes[at] == code)
+        names = [f"env{env}_{split}_acc" for env in str(text).split()]
+        if here.any() and all(name in columns for name in names):
+            values = [np.asarray(columns[name])[at[here]] for name in names]
+            result[here] = values[0] if len(values) == 1 else np.mean(values, axis=0)
+    return result

@@ -25,7 +25,7 @@ from imbalance_splits.errors import unknown_name
 from imbalance_splits.shots import SCORE_DECIMALS
 from ndcl_domainbed.results.names import METRICS
 from ndcl_domainbed.results.parsing import CLASS, F1, WORST_VALIDATION
-from ndcl_domainbed.results.reading import target_accuracy
+from ndcl_domainbed.results.record_table import target_accuracy
 
 CELL = ["dataset", "setting", "algorithm", "test_env"]
 GROUP = [*CELL, "trial_seed"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import orjson
 import pandas as pd
 
+from ndcl_domainbed.results.identity import Identity
 from ndcl_domainbed.results.labels import is_single_source
-from ndcl_domainbed.results.names import environment_names
+from ndcl_domainbed.results.names import ENVIRONMENTS, NO_SETTING, OWN_SPLIT, environment_names
 from ndcl_domainbed.run_folder import SPLIT_FILE
 
 
@@ -43,6 +45,24 @@ def read_split(folder: str) -> dict[str, Any] | None:
     except (OSError, orjson.JSONDecodeError):
         return None
     return content if isinstance(content, dict) else None
+
+
+def mark_own_splits(runs: Sequence[Identity], folders: Sequence[str]) -> list[Identity]:
+    """Return ``runs`` with the setting "own split" where the dataset itself fixes the split.
+
+    Their arguments do not say so; but of all runs without a setting, only these have shot groups.
+    ``folders``: the folder of each run. A run without a ``split.json`` is as its dataset's others.
+    """
+    plain = [run.setting == NO_SETTING and run.dataset not in ENVIRONMENTS for run in runs]
+    own = {
+        run.dataset
+        for run, is_plain, folder in zip(runs, plain, folders, strict=True)
+        if is_plain and (read_split(folder) or {}).get("thresholds")
+    }
+    return [
+        run._replace(setting=OWN_SPLIT) if is_plain and run.dataset in own else run
+        for run, is_plain in zip(runs, plain, strict=True)
+    ]
 
 
 def split_info(runs: pd.DataFrame) -> SplitInfo:

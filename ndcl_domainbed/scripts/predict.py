@@ -80,6 +80,8 @@ def open_output(path: str | None) -> Iterator[TextIO]:
         ):
             yield file
     except OSError as error:
+        if error.filename not in (None, str(partial)):  # of an image, not of the output
+            raise
         raise InputError(f"cannot write {path} ({error.strerror or error}).") from error
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from imbalance_splits.discovery import own_files
 from ndcl_domainbed.own_code import FLAG
+from ndcl_domainbed.results.labels import dataset_label, row_label
+from ndcl_domainbed.results.overrides import read_overrides
 from ndcl_domainbed.run_folder import folder_name
 from ndcl_domainbed.training.arguments import TrainArguments
 
@@ -53,13 +55,24 @@ class Job:
                 command += [f"--{name}", *_words(value)]
         return command + [word for file in self.own_code for word in (FLAG, file)]
 
+    def row(self) -> tuple[str, str]:
+        """Return the row and the data of the job, named as in tables: "NDCL (tau=2)", "PACS/Cross".
+
+        Here every override of ``--hparams`` is named, those that all jobs share too.
+        """
+        args = self.train_args
+        network, others = read_overrides(args["dataset"], args.get("hparams"))
+        data = dataset_label(args["dataset"], network)
+        data = "/".join(filter(None, (data, args.get("imbalance"))))
+        return row_label(args["algorithm"], others), data
+
     def title(self) -> str:
         """Return dataset, algorithm and so on in a few words."""
         args = self.train_args
-        data = "/".join(filter(None, (args["dataset"], args.get("imbalance"))))
+        row, data = self.row()
         tests = ",".join(self.test_domains or map(str, args["test_envs"]))
         seeds = f"hparams {args['hparams_seed']} trial {args['trial_seed']}"
-        return f"{args['algorithm']} on {data}, test {tests}, {seeds}"
+        return f"{row} on {data}, test {tests}, {seeds}"
 
 
 def make_job(

@@ -99,12 +99,11 @@ def progress_line(found: Mapping[Job, State], steps: Mapping[Job, int]) -> str:
 
 
 def table(found: Mapping[Job, State]) -> list[str]:
-    """Return the number of jobs in each state by dataset, setting and algorithm."""
+    """Return the number of jobs in each state by dataset, setting and row of the tables."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for job, state in found.items():
-        args = job.train_args
-        data = "/".join(filter(None, (args["dataset"], args.get("imbalance"))))
-        counts[f"{data} {args['algorithm']}"][state.name] += 1
+        row, data = job.row()
+        counts[f"{data} {row}"][state.name] += 1
     width = max(map(len, counts), default=0)
     head = "  ".join(f"{name:>7}" for name in states.STATES)
     lines = [f"{'':<{width}}  {head}"]

@@ -69,8 +69,8 @@ def _train(job: Job, claim: Claim) -> str:
         append_error(job.folder, f"error: {error}")
         claim.finish(FAILED, str(error))
     except Exception as error:
-        append_error(job.folder, traceback.format_exc())
         reason = traceback.format_exception_only(error)[-1].strip()
+        append_error(job.folder, traceback.format_exc(), reason)
         claim.finish(FAILED, reason, crashed=True)
     except BaseException:
         claim.finish(INTERRUPTED)
@@ -81,11 +81,16 @@ def _train(job: Job, claim: Claim) -> str:
     return FAILED
 
 
-def append_error(folder: Path, text: str) -> None:
-    """Add ``text`` to the job's ``err.txt``, unless the run has ended it with that itself."""
+def append_error(folder: Path, text: str, ending: str | None = None) -> None:
+    """Add ``text`` to the job's ``err.txt``, unless the run has ended it with that itself.
+
+    ``ending``: its last lines, where the run may have written the others differently: a traceback
+    begins where the error is caught.
+    """
+    ending = (ending or text).rstrip() + "\n"
     with (folder / ERR_FILE).open("a+", encoding="utf-8", errors="replace") as file:
         file.seek(0)
-        if not file.read().endswith(text.rstrip() + "\n"):
+        if not file.read().endswith(ending):
             file.write(text.rstrip() + "\n")
 
 

@@ -202,8 +202,8 @@ def test_too_few_images_name_domain_class_and_numbers():
 @pytest.mark.parametrize(
     ("test_envs", "message"),
     [
-        ([3], "test domain 3 does not exist; there are 0 to 2: a, b, c"),
-        ([-1], "test domain -1 does not exist"),
+        ([3], r"InMemory has no domain 3; its domains are 0 \(a\), 1 \(b\), 2 \(c\)"),
+        ([-1], "InMemory has no domain -1"),
         ([1, 1], r"test domains \[1, 1\]: one is named twice"),
         ([0, 1, 2], "no source domain is left"),
     ],

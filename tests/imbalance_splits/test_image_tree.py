@@ -68,6 +68,15 @@ def test_what_editors_and_systems_leave_behind_is_left_out(tmp_path, leftover):
     assert leftover.startswith(tree.left_out[0])
 
 
+def test_a_pipe_is_left_out_and_not_read(tmp_path):
+    root = made(tmp_path, "a/cat/1.png", "b/cat/1.png")
+    os.mkfifo(root / "a" / "cat" / "2.png")
+    (root / "b" / "cat" / "2.png").symlink_to(root / "a" / "cat" / "2.png")
+    tree = scan_images(root)
+    assert tree.label_counts() == {"a": {"cat": 1}, "b": {"cat": 1}}
+    assert tree.left_out == ["a/cat/2.png", "b/cat/2.png"]
+
+
 def test_links_are_followed_unless_they_lead_nowhere_or_round_in_circles(tmp_path):
     root = made(tmp_path / "set", "a/cat/1.png", "b/cat/1.png", "b/dog/1.png")
     made(tmp_path, "elsewhere/2.png")

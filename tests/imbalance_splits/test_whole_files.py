@@ -51,7 +51,9 @@ def test_what_is_no_file_is_written_to_as_it_stands(tmp_path):
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     write_in_folder(pipe, "content")
-    assert os.read(reader, 100) == b"content"
+    with whole_file(pipe) as path:
+        path.write_text(", more")
+    assert os.read(reader, 100) == b"content, more"
     os.close(reader)
     assert pipe.is_fifo()
 

@@ -39,6 +39,18 @@ def test_copies_of_one_table_are_one_setting(tmp_path):
     assert settings[4:] == ["b/mild"] * 2
 
 
+def test_a_split_that_the_list_fixes_is_no_ordinary_split(tmp_path):
+    limits = {"many": 4, "few": 2}
+    write(tmp_path, dataset="faces.csv", split={"thresholds": limits})
+    write(tmp_path, dataset="faces.csv", test_envs=[1])  # its split.json is lost
+    write(tmp_path, dataset="plain.csv", split={"thresholds": None})
+    assert read_sweep(tmp_path).runs["setting"].tolist() == ["own split"] * 2 + ["none"]
+    (built,) = build(read_sweep(tmp_path), ["training"])
+    titles = [table.title for table in built.tables if table.kind == "domains"]
+    shown = {title["Dataset"]: title.get("imbalance") for title in titles}
+    assert shown == {"plain": None, "faces": "own split"}
+
+
 @pytest.mark.parametrize(
     ("texts", "names"),
     [

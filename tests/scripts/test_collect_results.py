@@ -178,6 +178,19 @@ def test_what_is_left_out_is_named_if_asked(capsys, root):
     assert "39 done, 1 unfinished (left out), 1 without a record, 1 unreadable line" in captured.out
 
 
+def test_whole_paths_of_reasons_are_for_those_who_ask_and_not_for_the_report(
+    capsys, root, tmp_path
+):
+    (root / "run0000" / "done").unlink()
+    (root / "run0000" / "err.txt").write_text("error: cannot read /home/me/faces/cat.png\n")
+    page = tmp_path / "report.html"
+    assert collect_results.main(["--input_dir", str(root), "--verbose", "--html", str(page)]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == f"{root}/run0000: failed (cannot read /home/me/faces/cat.png)\n"
+    assert "failed (cannot read cat.png)" in page.read_text()
+    assert "/home/me" not in page.read_text() + captured.out
+
+
 def test_with_partial_the_report_and_the_names_tell_what_is_counted(capsys, root, tmp_path):
     (root / "run0000" / "done").unlink()
     write_run(root / "none", [], done=False, err="error: disk full\n")

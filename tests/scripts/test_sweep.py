@@ -90,8 +90,10 @@ def test_data_that_changed_are_an_error_and_not_a_sweep_that_is_done(run, tmp_pa
              "--imbalance", "none", "mild.csv", "other/mild.csv"]  # fmt: skip
     _, printed = run("launch", *flags)
     assert "3 jobs: 3 done" in printed.out
-    titles = [line.split()[4] for line in printed.out.splitlines() if " done " in line]
-    assert sorted(titles) == ["images,", "images/mild.csv,", "images/other/mild.csv,"]
+    lines = [line.partition(" on ")[2] for line in printed.out.splitlines() if " done " in line]
+    assert sorted(line.partition(",")[0] for line in lines) == [
+        f"images [small_cnn]{table}" for table in ("", "/mild.csv", "/other/mild.csv")
+    ]
 
     (tmp_path / "mild.csv").write_text("\n".join(TABLE).replace("a,b,0,1", "a,b,0,2"))
     changed = r"runs of images/mild\.csv on other data: the training counts of --imbalance"
@@ -122,7 +124,7 @@ def test_a_job_that_fails_does_so_alone_and_says_why(run, tmp_path):
     status, printed = run("launch", *flags)
     assert status == 1
     assert "6 jobs: 3 done, 0 running, 3 failed, 0 waiting." in printed.out
-    assert printed.err.count("failed: ERM on ") == 3
+    assert printed.err.count("failed: ERM (batch_size=2) on ") == 3
     failed = [folder for folder in job_folders(tmp_path) if not (folder / "done").exists()]
     for folder in failed:
         assert str(folder) in printed.err

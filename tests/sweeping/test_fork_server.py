@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -103,6 +104,26 @@ def test_statuses_tell_how_jobs_end(tmp_path):
     assert "error: unknown dataset 'None'" in (bad.folder / "err.txt").read_text()
     ends = [latest_claim(each.folder).end.outcome for each in (good, bad)]
     assert ends == [DONE, FAILED]
+
+
+CRASH = """
+from ndcl_domainbed.backend import ERM
+class Crash(ERM):
+    def update(self, minibatches, unlabeled=None):
+        raise ValueError("on two\\nlines")
+"""
+
+
+def test_the_traceback_of_a_crash_is_written_once(tmp_path):
+    (tmp_path / "crash.py").write_text(CRASH)
+    crashing = dataclasses.replace(
+        job(tmp_path, algorithm="Crash"), own_code=[str(tmp_path / "crash.py")]
+    )
+    fork_server.start(worker.run_and_exit, crashing, 0, threads=1).join()
+    written = (crashing.folder / "err.txt").read_text()
+    assert written.count("Traceback") == 1
+    assert written.endswith("ValueError: on two\nlines\n")
+    assert latest_claim(crashing.folder).end.reason == "ValueError: on two\nlines"
 
 
 def test_a_server_that_died_is_replaced(tmp_path):

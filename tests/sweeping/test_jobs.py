@@ -41,7 +41,13 @@ def test_jobs_are_equal_when_their_folders_are():
 
 def test_title_tells_what_is_special():
     title = make_job({**ARGS, "imbalance": "Duality"}, "out", 1).title()
-    assert title == "ERM on PACS/Duality, test 0,2, hparams 3 trial 1"
+    assert title == "ERM (lr=0.001) on PACS/Duality, test 0,2, hparams 3 trial 1"
+
+
+def test_title_tells_variants_and_networks_apart_as_tables_do():
+    given = '{"resnet18": true, "class_prior": "logit"}'
+    title = make_job({**ARGS, "algorithm": "NDCL", "hparams": given}, "out", 1).title()
+    assert title.startswith("NDCL (class_prior=logit) on PACS [resnet18], test 0,2,")
 
 
 def test_what_does_not_change_the_results_does_not_change_the_folder():

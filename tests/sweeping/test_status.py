@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from ndcl_domainbed.errors import InputError, RunFailure
-from ndcl_domainbed.run_folder import DONE, FAILED, INTERRUPTED, latest_claim
+from ndcl_domainbed.run_folder import DONE, FAILED, INTERRUPTED, WAITING, State, latest_claim
 from ndcl_domainbed.scripts import sweep
 from ndcl_domainbed.sweeping import claims, manifest, slurm_queue, status
 from ndcl_domainbed.sweeping.jobs import make_job
@@ -52,6 +52,15 @@ def test_it_tells_counts_progress_and_time_to_go(jobs):
     erm, ndcl = (line.split() for line in lines[-2:])
     assert erm == ["PACS/Duality", "ERM", "1", "1", "1", "1"]
     assert ndcl == ["PACS/Duality", "NDCL", "2"]
+
+
+def test_variants_of_an_algorithm_have_lines_of_their_own():
+    both = [{}, {"hparams": '{"class_prior": "logit"}'}]
+    jobs = [make_job({**ARGS, **one, "algorithm": "NDCL", "trial_seed": 0}, "", 1) for one in both]
+    lines = status.table({job: State(WAITING) for job in jobs})
+    assert [line.split()[:-1] for line in lines[1:]] == [
+        ["PACS/Duality", "NDCL"], ["PACS/Duality", "NDCL", "(class_prior=logit)"],
+    ]  # fmt: skip
 
 
 def test_before_a_job_is_done_the_time_is_not_known(jobs):

@@ -90,7 +90,9 @@ def test_a_new_dataset_is_one_new_file(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("env", [-1, 3])
 def test_a_test_domain_out_of_range_is_refused(env):
-    with pytest.raises(InputError, match=rf"Debug28 has no domain {env} .*0 = 0, 1 = 1, 2 = 2"):
+    with pytest.raises(
+        InputError, match=rf"Debug28 has no domain {env}; .*0 \(0\), 1 \(1\), 2 \(2\)"
+    ):
         get_dataset_class("Debug28")("", [0, env], PLAIN)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import ndcl_domainbed
 from imbalance_splits.errors import InputError
 from ndcl_domainbed import registry
 from ndcl_domainbed.diagnostics.saved_run import load_run
+from ndcl_domainbed.scripts import predict
 from tests.command_line import call
 from tests.features.commands import CLASSES, write_photos
 from tests.features.training import train_words
@@ -107,6 +109,19 @@ def test_predictions_are_a_csv_of_classes_and_probabilities(run, tmp_path, to_fi
     assert [row["class"] for row in rows] == [CLASSES[k] for k in predictions.labels]
     for row, wanted in zip(rows, predictions.probabilities.tolist(), strict=True):
         assert [float(row[name]) for name in CLASSES] == pytest.approx(wanted, abs=1e-6)
+
+
+def test_only_the_output_is_said_not_to_be_writable(tmp_path):
+    image = tmp_path / "image.png"
+    with pytest.raises(OSError, match=r"image\.png"), predict.open_output(str(tmp_path / "a")):
+        raise OSError(errno.EMFILE, "Too many open files", str(image))
+    for path in (tmp_path, image / "found.csv"):
+        image.touch()
+        with (
+            pytest.raises(InputError, match=f"cannot write {path}"),
+            predict.open_output(str(path)),
+        ):
+            pass
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from ndcl_domainbed import version
 from ndcl_domainbed.git import NoAnswer, ask_git, short_commit
 from ndcl_domainbed.results import summary
 from ndcl_domainbed.results.chosen import hide_parents
+from ndcl_domainbed.results.labels import without_folders
 from ndcl_domainbed.results.legend import mixed_networks, networks_of
 from ndcl_domainbed.results.reading import Sweep
 from ndcl_domainbed.run_folder import DONE, OUT_FILE
@@ -31,7 +32,8 @@ MAX_LEFT_OUT = 30
 def describe_provenance(sweep: Sweep, *, partial: bool = False) -> dict[str, Any]:
     """Return the last section of the page; ``partial``: unfinished runs count."""
     left_out = [
-        hide_parents(line, sweep.roots) for line in summary.left_out(sweep, partial=partial)
+        without_folders(hide_parents(line, sweep.roots))
+        for line in summary.left_out(sweep, partial=partial)
     ]
     checkout = find_commit()
     return {

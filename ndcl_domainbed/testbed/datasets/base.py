@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from imbalance_splits.errors import InputError
+from imbalance_splits.published import check_domains
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,8 +65,7 @@ class MultiDomainDataset:
         there. Raises InputError if a test domain does not exist, and for a size that a dataset
         which cannot resize its images does not have.
         """
-        for env in test_envs:
-            check_environment(env, self.ENVIRONMENTS, type(self).__name__)
+        check_domains(test_envs, type(self).__name__, self.ENVIRONMENTS)
         size = int(hparams.get("image_size", self.IMAGE_SIZE))
         if size != self.IMAGE_SIZE and not self.RESIZES:
             raise InputError(
@@ -89,13 +89,6 @@ class MultiDomainDataset:
         Raises InputError for a dataset that is not made by this package.
         """
         raise InputError(f"{cls.__name__} is not made by this package: nothing can be exported.")
-
-
-def check_environment(env: int, environments: Sequence[str], dataset: str) -> None:
-    """Raise InputError unless ``env`` is an index of ``environments``."""
-    if not 0 <= env < len(environments):
-        numbered = ", ".join(f"{index} = {name}" for index, name in enumerate(environments))
-        raise InputError(f"{dataset} has no domain {env} to test on. There are: {numbered}")
 
 
 def preprocessing(size: int, mean: Sequence[float], std: Sequence[float]) -> dict[str, Any]:

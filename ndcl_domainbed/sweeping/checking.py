@@ -57,7 +57,6 @@ def _check_seeds(flag: str, first: int, end: int) -> None:
 def check_grids(grids: Sequence[Grid], free_args: Mapping[str, Any]) -> None:
     """Raise InputError, with the nearest name, for what a grid names and nobody has."""
     for grid in grids:
-        check_at_least("--n_trials", grid.n_trials, 1)
         _check_seeds("--n_hparams", grid.n_hparams_from, grid.n_hparams)
         _check_seeds("--n_trials", grid.n_trials_from, grid.n_trials)
         if grid.run_args.get("diagnostics"):

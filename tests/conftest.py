@@ -13,6 +13,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+collect_ignore_glob = ["sweeping/startup/*"]
+"""Scripts that processes of the tests run, and that do something when they are imported."""
+
+
 def pytest_collection_modifyitems(items):
     """Skip the tests marked ``domainbed`` where no checkout is named."""
     if os.environ.get("DOMAINBED_HOME"):

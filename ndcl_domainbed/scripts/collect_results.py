@@ -67,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="which algorithm to compare with the others; by default NDCL",
     )
+    add("--cost", action="store_true", help="seconds of training and draws behind a figure too")
     add("--sort", action="store_true", help="sort the rows, the best on top")
     add("--counts", action="store_true", help="show (trials/runs) behind each figure")
     add("--partial", action="store_true", help="let runs count that are not done")
@@ -96,7 +97,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         metrics=args.metrics,
     )
     head = summary.head(sweep, partial=args.partial)
-    text = formats.render(name, head, _tables(args, built), counts=args.counts)
+    shown = _tables(args, built)
+    if args.cost:
+        from ndcl_domainbed.results.cost import build_cost_tables
+
+        boards = {(b.dataset, b.setting): b for one in built for b in one.boards}
+        shown += build_cost_tables(sweep, list(boards.values()))
+    text = formats.render(name, head, shown, counts=args.counts)
     _print_text(text)
     if args.output:
         write_in_folder(Path(args.output), text)

@@ -16,6 +16,7 @@ from ndcl_domainbed import version
 from ndcl_domainbed.git import NoAnswer, ask_git, short_commit
 from ndcl_domainbed.results import summary
 from ndcl_domainbed.results.chosen import hide_parents
+from ndcl_domainbed.results.cost import run_seconds
 from ndcl_domainbed.results.labels import without_folders
 from ndcl_domainbed.results.legend import mixed_networks, networks_of
 from ndcl_domainbed.results.reading import Sweep
@@ -55,13 +56,7 @@ def describe_provenance(sweep: Sweep, *, partial: bool = False) -> dict[str, Any
 
 def training_hours(sweep: Sweep) -> float:
     """Return the hours that all recorded training steps took; evaluation is not in them."""
-    records = sweep.records
-    if "step_time" not in records or records.empty:
-        return 0.0
-    step = records["step"].to_numpy()
-    before = np.where(np.diff(records["run"].to_numpy(), prepend=-1) != 0, -1, np.roll(step, 1))
-    seconds = records["step_time"].to_numpy() * np.maximum(step - before, 0)
-    return float(np.nansum(seconds)) / 3600
+    return float(run_seconds(sweep.records).sum()) / 3600
 
 
 def _count_backends(sweep: Sweep) -> dict[str, int]:

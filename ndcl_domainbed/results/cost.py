@@ -1,0 +1,52 @@
+"""What a figure costs: seconds of training, and the draws that it was chosen among."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from ndcl_domainbed.results.boards import Board, board_rows
+from ndcl_domainbed.results.reading import Sweep
+from ndcl_domainbed.results.statistics_tables import text_row
+from ndcl_domainbed.results.tables import SELECTION, Table
+from ndcl_domainbed.run_folder import DONE
+
+COLUMNS = ["Seconds a run", "Draws a figure", "Seconds a figure"]
+MEANING = (
+    "Seconds of training, without evaluation, means over finished runs, trials and test domains; "
+    "a figure of one trial is chosen among its draws"
+)
+
+
+def run_seconds(records: pd.DataFrame) -> pd.Series:
+    """Return the seconds that the updates of each run took, by the run's number in ``records``.
+
+    A record has the mean time of the updates since the one before.
+    """
+    if "step_time" not in records or records.empty:
+        return pd.Series(dtype=float)
+    run, step = records["run"].to_numpy(), records["step"].to_numpy()
+    before = np.where(np.diff(run, prepend=-1) != 0, -1, np.roll(step, 1))
+    seconds = records["step_time"] * np.maximum(step - before, 0)
+    return seconds.fillna(0.0).groupby(records["run"]).sum()
+
+
+def build_cost_tables(sweep: Sweep, boards: Sequence[Board]) -> list[Table]:
+    """Return a table of costs for each of ``boards`` that has finished runs with their times."""
+    runs = sweep.runs.assign(seconds=run_seconds(sweep.records))
+    runs = runs[(runs["state"] == DONE) & (runs["test_env"] >= 0) & (runs["seconds"] > 0)]
+    tables = []
+    for board in boards:
+        mine = board_rows(runs, board.dataset, board.setting)
+        cells = mine.groupby(["algorithm", "test_env", "trial_seed"], observed=True)["seconds"]
+        costs = cells.agg(["mean", "count", "sum"]).groupby("algorithm").mean()
+        rows = [
+            text_row(name, [f"{run:.1f}", f"{draws:.4g}", f"{figure:.1f}"])
+            for name, run, draws, figure in costs.reindex(board.algorithms).dropna().itertuples()
+        ]
+        if rows:
+            about = {name: value for name, value in board.title.items() if name != SELECTION}
+            tables.append(Table("statistics", {"Cost": "", **about}, COLUMNS, rows, [MEANING]))
+    return tables

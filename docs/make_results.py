@@ -16,6 +16,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import beyond_tables
 import pandas as pd
 from matplotlib.figure import Figure
 from studies import (
@@ -190,7 +191,11 @@ def build_parts(study: Study) -> dict[str, str]:
 def pages() -> dict[Path, dict[str, str]]:
     """Return the parts that the files determine, by page."""
     parts = {name: part for study in STUDIES.values() for name, part in build_parts(study).items()}
-    return {PAGE: parts | {"ablation": ablation_table()}, README: {"leaderboard": leaderboard()}}
+    return {
+        PAGE: parts | {"ablation": ablation_table()},
+        README: {"leaderboard": leaderboard()},
+        beyond_tables.PAGE: beyond_tables.build_parts(),
+    }
 
 
 def leaderboard() -> str:

@@ -49,11 +49,14 @@ def csv_rows(
 def check_names(
     names: Sequence[str], needed: Sequence[str], optional: Sequence[str], where: str, what: str
 ) -> None:
-    """Raise InputError unless ``names`` are all of ``needed``, and none but those or ``optional``.
+    """Raise InputError unless ``names`` are all of ``needed``, each once, and else ``optional``.
 
     ``what`` is what they are the names of, such as 'column'. Nothing is ignored: a column called
     'fold' may be meant as the split.
     """
+    twice = [str(name) for name in dict.fromkeys(names) if list(names).count(name) > 1]
+    if twice:
+        raise InputError(f"{where}: {what}s that occur twice: {join_names(twice)}.")
     missing = [name for name in needed if name not in names]
     unknown = [str(name) for name in names if name not in (*needed, *optional)]
     if missing or unknown:

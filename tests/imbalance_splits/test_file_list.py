@@ -98,6 +98,7 @@ def test_absent_files_may_be_left_out_and_named(folder):
         ("domain,class\n", "line 1: missing columns: file; unknown columns: -"),
         ("domain,class,file,fold\n", "unknown columns: fold.\n.*are domain, class, file, split"),
         ("domain,class,file,Split\n", "unknown columns: Split"),
+        ("domain,class,file,split,split\n", "columns that occur twice: split"),
         ("domain,class,file\nart,dog,a,9.png\n", "line 2: more fields than columns"),
         ("domain,class,file\n", "no images in the list"),
         ("domain,class,file\nart,dog\n", "line 2: it needs a domain, a class and a file"),

@@ -103,6 +103,8 @@ IN_SHARE_OF_THE_RUN = {
     ("BoDA", "boda_start_step"): 30,
     ("BoDA", "feat_update_freq"): 7,
     ("TCRI_HSIC", "tcri_beta_anneal_iters"): 30,
+    ("LDAM_DRW", "drw_start_step"): 241,
+    ("TALLY", "tally_start_step"): 60,
 }
 """Of 301 updates on frozen features, instead of 5,001."""
 

@@ -161,7 +161,10 @@ def test_wrong_names_are_plain_errors_before_the_script_starts(python, tmp_path,
     [
         ("--dataset PACS_Cross", "PACS_Cross needs --data_dir."),
         ("--dataset PACS_Cross --data_dir d", "PACS_Cross cannot be read (No such file or direc"),
-        ("--dataset Tiny28_Cross --data_dir . --test_envs 3", "test domain 3 does not exist; th"),
+        (
+            "--dataset Tiny28_Cross --data_dir . --test_envs 3",
+            "Tiny28_Cross has no domain 3; its domains are 0 (one)",
+        ),
         ("--dataset ab_Balanced --data_dir .", "Balanced of ab: domain a, class x has 3 images; 5"),
     ],
 )

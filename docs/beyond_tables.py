@@ -11,12 +11,10 @@ import argparse
 from pathlib import Path
 
 import pandas as pd
-from studies import BOARD, MEASURES, RUN
+from studies import BOARD, read_finished, replace_runs
 
 from ndcl_domainbed.results import names
-from ndcl_domainbed.results.chosen import every_run
 from ndcl_domainbed.results.labels import base_dataset
-from ndcl_domainbed.results.reading import read_sweep
 
 DOCS = Path(__file__).parent
 PAGE = DOCS / "beyond.md"
@@ -39,10 +37,9 @@ def file_of(part: str) -> Path:
 
 def import_runs(part: str, folder: Path) -> None:
     """Add the finished runs of the sweep in ``folder`` to the file, instead of those it has."""
-    found = every_run(read_sweep([str(folder)]), ["balanced"])[[*RUN, "step", *MEASURES]]
-    found = found.astype({"dataset": str, "setting": str, "algorithm": str})
-    there = [pd.read_csv(file_of(part))] if file_of(part).exists() else []
-    rows = pd.concat([*there, found]).drop_duplicates(RUN, keep="last").sort_values(RUN)
+    found = read_finished(folder)
+    there = pd.read_csv(file_of(part)) if file_of(part).exists() else found[:0]
+    rows = replace_runs(there, found)
     rows.to_csv(file_of(part), index=False, float_format="%.6f")
 
 

@@ -82,16 +82,26 @@ class Study:
         They replace those that the file has. All runs in a file come from one kind of machine,
         since another may give other numbers: runs from another machine start the file over.
         """
-        found = every_run(read_sweep([str(folder)]), ["balanced"])[[*RUN, "step", *MEASURES]]
+        found = read_finished(folder)
         found = found[[tuple(row) in self.jobs for row in found[RUN].itertuples(index=False)]]
-        found = found.astype({"step": int, "dataset": str, "setting": str, "algorithm": str})
         here, machines = this_machine(), read_machines()
         is_same = machines.get(self.name) == here and self.file.exists()
-        rows = pd.concat([self.runs() if is_same else found[:0], found])
-        rows = rows.drop_duplicates(RUN, keep="last").sort_values(RUN)
+        rows = replace_runs(self.runs() if is_same else found[:0], found)
         rows.to_csv(self.file, index=False, float_format="%.15g")  # equal means stay equal
         text = json.dumps({**machines, self.name: here}, indent=2)
         MACHINES.write_text(text + "\n", encoding="utf-8")
+
+
+def read_finished(folder: Path) -> pd.DataFrame:
+    """Return the finished runs of the sweep in ``folder``, each at the step that is selected."""
+    found = every_run(read_sweep([str(folder)]), ["balanced"])[[*RUN, "step", *MEASURES]]
+    return found.astype({"step": int, "dataset": str, "setting": str, "algorithm": str})
+
+
+def replace_runs(there: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs ``there`` and those ``found``, which replace the same ones, in order."""
+    rows = pd.concat([there, found])
+    return rows.drop_duplicates(RUN, keep="last").sort_values(RUN)
 
 
 PHOTOGRAPHS, DIGITS = Study("photographs"), Study("digits")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -208,9 +208,8 @@ class NDCL(ERM):
         )  # fmt: skip
         if len(negatives.classes) == 0:
             return none
-        with ExitStack() as contexts:
-            if not settings.mixed_pass_updates_bn:
-                contexts.enter_context(running_statistics_kept(self.network))
+        moves = settings.mixed_pass_updates_bn
+        with nullcontext() if moves else running_statistics_kept(self.network):
             return self._embed(negatives.inputs)[1], negatives.classes
 
     def _compute_contrast(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,7 +34,7 @@ class Cells:
     dropped: list[str] = field(default_factory=list)
     network: str = ""
 
-    @property
+    @cached_property
     def figures(self) -> pd.DataFrame:
         """Return cells x algorithms: the means over trials."""
         return self.runs.groupby(level=CELL, sort=False).mean()

@@ -53,21 +53,15 @@ def evaluation_mode(algorithm: Predictor) -> Iterator[None]:
 
 
 def count_hits(
-    algorithm: Predictor, batches: Iterable[Batch], num_classes: int, device: torch.device
-) -> ClassCounts:
-    """Count the hits of ``algorithm.predict`` per class; ``device`` is read once, at the end."""
-    return count_all_hits(algorithm, {}, batches, num_classes, device)[PLAIN]
-
-
-def count_all_hits(
     algorithm: Predictor,
     variants: Mapping[str, Variant],
     batches: Iterable[Batch],
     num_classes: int,
     device: torch.device,
 ) -> dict[str, ClassCounts]:
-    """Count the hits of ``algorithm.predict``, under the name PLAIN, and of its ``variants``.
+    """Count the hits per class of ``algorithm.predict``, under PLAIN, and of its ``variants``.
 
+    ``device`` is read at the end alone.
     A variant gives its logits (N, K) from the inputs and the algorithm's own logits.
     """
     zeros = torch.zeros(num_classes, dtype=torch.int64, device=device)

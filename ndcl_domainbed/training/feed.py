@@ -72,9 +72,6 @@ class Extra(NamedTuple):
     last: int = -1
 
 
-NO_EXTRA = Extra()
-
-
 class RunReader(Dataset[Any]):
     """Reads items.
 
@@ -92,9 +89,8 @@ class RunReader(Dataset[Any]):
         splits: Sequence[Subset[Any]],
         batch_size: int,
         limit: int | None = None,
-        extra: Extra = NO_EXTRA,
     ) -> None:
-        self.extra = extra
+        self.extra = Extra()
         self.labeled = labeled
         self.unlabeled = unlabeled
         self.splits = splits

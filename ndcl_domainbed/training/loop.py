@@ -179,7 +179,7 @@ class Loop:
                 lambda name: self._unless_stopped(self._stream.extra(name, step), generators),
             )
             counts = [
-                evaluation.count_all_hits(
+                evaluation.count_hits(
                     run.algorithm, variants, self._batches_of(split, generators),
                     run.dataset.num_classes, run.device,
                 )

@@ -37,9 +37,7 @@ from ndcl_domainbed.training.checkpoints import Progress
 from ndcl_domainbed.training.data_reader import DataReader
 from ndcl_domainbed.training.environment import describe_environment, keep_freed_memory
 from ndcl_domainbed.training.feed import (
-    NO_EXTRA,
     BatchStream,
-    Extra,
     RunReader,
     Task,
     evaluation_batch_size,
@@ -128,10 +126,11 @@ def _train(run: Run) -> None:
     """Train to the end and save the model."""
     folder, last = run.folder, run.steps - 1
     remove_partial_files(folder)
-    progress = _restore_progress(run, _open_reader(run))
+    reader = _open_reader(run)
+    progress = _restore_progress(run, reader)
     state = progress.callbacks.setdefault("variants", {}) if run.arguments.variants else {}
     variants = Variants(run, state)
-    reader = _open_reader(run, variants.extra())
+    reader.extra = variants.extra()
     _write_text(folder / SPLIT_FILE, _describe_split(run), "before the first step")
     if progress.step >= 0:
         print(f"Resuming after step {progress.step}.")
@@ -185,7 +184,7 @@ def _repair_records(path: Path, progress: Progress) -> list[dict[str, Any]]:
     return repaired.kept
 
 
-def _open_reader(run: Run, extra: Extra = NO_EXTRA) -> RunReader:
+def _open_reader(run: Run) -> RunReader:
     """Return the reader of all that the run sees."""
     dataset, size = run.dataset, run.hparams["batch_size"]
     adapting = run.arguments.task == "domain_adaptation"
@@ -198,7 +197,6 @@ def _open_reader(run: Run, extra: Extra = NO_EXTRA) -> RunReader:
         list(dataset.evaluation_sets.values()),
         evaluation_batch_size(dataset.input_shape),
         run.arguments.eval_images,
-        extra,
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from imbalance_splits.seeds import seed_hash
 from ndcl_domainbed.hparams import required_label_counts
+from ndcl_domainbed.testbed.networks.batch_norm import moving_batch_norms
 from ndcl_domainbed.training import evaluation
 from ndcl_domainbed.training.averaging import KINDS
 from ndcl_domainbed.training.batches import Batch, PooledBalancedBatches, StepBatches
@@ -72,7 +73,7 @@ class Variants:
             for one in self._asked
             if one.name == "crt"
         }
-        self._moving_norms = moving_batch_norms(run.algorithm) if self._averages else []
+        self._moving_norms = _moving_in_training(run.algorithm) if self._averages else []
 
     def extra(self) -> Extra:
         """Return what their evaluation reads besides the splits."""
@@ -188,25 +189,20 @@ def _list_trained(algorithm: nn.Module) -> list[Tensor]:
     return [one for one in algorithm.parameters() if one.requires_grad]
 
 
-def moving_batch_norms(algorithm: nn.Module) -> list[nn.Module]:
+def _moving_in_training(algorithm: nn.Module) -> list[_BatchNorm]:
     """Return the layers of batch normalization whose statistics move in training."""
     was_training = algorithm.training
-    algorithm.train()
-    found = [
-        one
-        for one in algorithm.modules()
-        if isinstance(one, _BatchNorm) and one.training and one.track_running_stats
-    ]
+    found = moving_batch_norms(algorithm.train())
     algorithm.train(was_training)
-    return list(found)
+    return found
 
 
 @contextmanager
-def _statistics_computed(layers: list[nn.Module]) -> Iterator[None]:
+def _statistics_computed(layers: list[_BatchNorm]) -> Iterator[None]:
     """Let ``layers`` average the statistics of the batches that pass, all else in its mode."""
     kept = [layer.momentum for layer in layers]
     for layer in layers:
-        layer.momentum = None  # type: ignore[assignment] # torch's cumulative average
+        layer.momentum = None  # torch's cumulative average
         layer.train()
     try:
         yield

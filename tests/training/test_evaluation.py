@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ndcl_domainbed.training.evaluation import count_hits, evaluation_mode
+from ndcl_domainbed.training.evaluation import PLAIN, count_hits, evaluation_mode
 
 
 class _Fixed(torch.nn.Module):
@@ -30,7 +30,7 @@ def test_counts_agree_with_a_loop_over_the_images():
     ]
     model = _Fixed()
     with evaluation_mode(model):
-        counts = count_hits(model, batches, 4, torch.device("cpu"))
+        counts = count_hits(model, {}, batches, 4, torch.device("cpu"))[PLAIN]
     expected = [[0, 0] for _ in range(4)]
     for guess, label in zip(predicted, labels, strict=True):
         expected[label][0] += int(guess == label)
@@ -43,5 +43,5 @@ def test_counts_agree_with_a_loop_over_the_images():
 
 
 def test_an_empty_split_has_no_images():
-    counts = count_hits(_Fixed(), [], 2, torch.device("cpu"))
+    counts = count_hits(_Fixed(), {}, [], 2, torch.device("cpu"))[PLAIN]
     assert [part.tolist() for part in counts] == [[0, 0]] * 3

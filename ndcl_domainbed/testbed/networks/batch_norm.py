@@ -33,17 +33,22 @@ class FreezableBatchNorm(nn.Module):
         return self
 
 
+def moving_batch_norms(network: nn.Module) -> list[_BatchNorm]:
+    """Return the layers whose running statistics a pass would move, in the mode they are in."""
+    return [
+        module
+        for module in network.modules()
+        if isinstance(module, _BatchNorm) and module.training and module.track_running_stats
+    ]
+
+
 @contextmanager
 def running_statistics_kept(network: nn.Module) -> Iterator[None]:
     """Let ``network`` normalize by its own batches without moving running statistics.
 
     Layers in eval mode are not touched: they use their running statistics as ever.
     """
-    layers = [
-        module
-        for module in network.modules()
-        if isinstance(module, _BatchNorm) and module.training and module.track_running_stats
-    ]
+    layers = moving_batch_norms(network)
     for layer in layers:
         layer.track_running_stats = False
     try:

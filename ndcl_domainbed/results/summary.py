@@ -23,7 +23,7 @@ def head(sweep: Sweep, *, partial: bool = False) -> list[str]:
     """Return the lines above the tables: counts of records and runs, what names mean."""
     records = (_own(sweep.runs)).to_numpy()[sweep.records["run"]].sum()
     lines = [f"Total records: {records}", runs_line(sweep, partial=partial)]
-    lines += _describe_stopped(sweep)
+    lines += describe_stopped(sweep)
     repeated = _count_repeated(sweep)
     if repeated:
         lines.append(
@@ -38,7 +38,7 @@ def head(sweep: Sweep, *, partial: bool = False) -> list[str]:
     return [*lines, *no_record(sweep), MEANING, *page_legend(sweep.runs)]
 
 
-def _describe_stopped(sweep: Sweep) -> list[str]:
+def describe_stopped(sweep: Sweep) -> list[str]:
     """Return a line on the draws that were stopped early, if there are any."""
     own = sweep.runs[_own(sweep.runs)]
     stopped = own.index[own["state"] == STOPPED]

@@ -8,6 +8,9 @@ import signal
 import pytest
 
 from ndcl_domainbed.errors import InputError
+from ndcl_domainbed.results import load, select
+from ndcl_domainbed.results.reading import read_sweep
+from ndcl_domainbed.results.report.provenance import describe_provenance
 from ndcl_domainbed.run_folder import DONE, FAILED, PAUSED, STOPPED, latest_claim
 from ndcl_domainbed.scripts import sweep
 from ndcl_domainbed.sweeping import claims, early_stopping, states, status
@@ -104,8 +107,10 @@ def test_status_tables_and_delete_incomplete_know_what_was_stopped(halved):
         assert "2 of 4 draws stopped early, at step 4: they count as draws and are" in shown.out
         assert "(1/4)" in shown.out
         assert "stopped (after step 4 not among the best 2 of 4 draws)" in shown.err
-    cost = next(line.split() for line in shown.out.splitlines() if line.startswith("NDCL"))
-    assert cost  # a figure is there
+        costs = [line.split() for line in shown.out.partition("Cost")[2].splitlines()]
+        assert ["NDCL", "4"] in [[line[0], line[2]] for line in costs if len(line) == 4]
+    made = describe_provenance(read_sweep(halved / "out"))
+    assert made["runs"].startswith("2 done, 2 stopped (left out). 2 of 4 draws stopped early, at")
 
 
 def test_launching_again_does_nothing_and_without_the_flag_finishes_the_rest(
@@ -124,7 +129,7 @@ def test_launching_again_does_nothing_and_without_the_flag_finishes_the_rest(
 
 
 FLAGS = ["--algorithms", "ERM", "--test_envs", "0", "--n_trials", "1", "--n_hparams", "4",
-         "--steps", "41", "--checkpoint_freq", "5", "--jobs", "2", "--stop_early", "0.25",
+         "--steps", "21", "--checkpoint_freq", "5", "--jobs", "2", "--stop_early", "0.25",
          "--keep_draws", "2"]  # fmt: skip
 
 
@@ -148,14 +153,14 @@ def test_a_launch_that_is_killed_continues_with_the_same_decision(tmp_path, afte
     done = set()
     for folder in sweeps.job_folders(tmp_path):
         if (folder / "done").exists():
-            sweeps.assert_done_once(folder, 41, 5)
+            sweeps.assert_done_once(folder, 21, 5)
             done.add(json.loads(next((folder / "results.jsonl").open()))["args"]["hparams_seed"])
         else:
-            assert sweeps.steps(folder) == [0, 5, 10]
+            assert sweeps.steps(folder) == [0, 5]
     shown = {}
     for folder in sweeps.job_folders(tmp_path):
         for one in map(json.loads, (folder / "results.jsonl").open()):
-            if one["step"] <= 10:
+            if one["step"] <= 5:
                 draw, score = one["args"]["hparams_seed"], one["env1_out_acc"] + one["env2_out_acc"]
                 shown[draw] = max(shown.get(draw, 0.0), score)
     assert done == set(sorted(shown, key=lambda draw: (shown[draw], draw))[-2:])
@@ -188,6 +193,16 @@ def group(root, validation, keep, *, target=None, failed=()):
             claims.take(job.folder, 0).finish(PAUSED)
         jobs.append(job)
     return Group(jobs, 11, keep)
+
+
+def test_a_stopped_draw_is_never_chosen(tmp_path):
+    one = group(tmp_path, {0: (0.8, 0.1), 1: (0.7, 0.9)}, 1)
+    records = load(tmp_path)
+    assert select(records, "balanced", partial=True)["hparams_seed"].tolist() == [1]
+    one.stop_others()
+    records = load(tmp_path)
+    assert select(records, "balanced", partial=True)["hparams_seed"].tolist() == [0]
+    assert set(records.loc[records["stopped"], "hparams_seed"]) == {1}
 
 
 def draws(jobs):

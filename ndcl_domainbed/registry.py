@@ -104,7 +104,7 @@ def _explain_sam(algorithm: str, dataset: str) -> str:
     """Return why ``algorithm`` has no ``sam_rho``, and which have."""
     able = [name for name in algorithm_names() if "sam_rho" in default_hparams(name, dataset)]
     return (
-        f"{algorithm} takes no sam_rho: SAM needs an update of one loss, whose gradient can be "
-        "computed again at other weights, and one step of one optimizer.\n"
+        f"{algorithm} takes no sam_rho: SAM is for NDCL and for updates that make one step on one "
+        "loss, without penalties, draws or state.\n"
         f"These take it: {', '.join(able)}."
     )

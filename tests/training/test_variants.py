@@ -50,9 +50,10 @@ def test_variants_stand_beside_figures_that_stay_as_they_are(tmp_path):
     assert set(figures) == set(ALL)
 
 
-def test_killed_run_with_variants_ends_the_same(tmp_path):
+def test_killed_run_with_variants_and_sam_ends_the_same(tmp_path):
+    hparams = '{"backbone": "small_cnn", "batch_size": 6, "sam_rho": 0.05, "resnet_dropout": 0.1}'
     command = (*TRAIN, "--algorithm", "NDCL", "--steps", 60, "--checkpoint_freq", 4,
-               "--variants", *ALL)  # fmt: skip
+               "--hparams", hparams, "--variants", *ALL)  # fmt: skip
     pace = undisturbed(tmp_path / "alone", *command)
     killed_at_random(tmp_path / "killed", *command, pace=pace, kills=4, seed="variants")
     assert_same_run(tmp_path / "killed", tmp_path / "alone")

@@ -16,6 +16,7 @@ from ndcl_domainbed.testbed.algorithms.descent import OneLoss
 from ndcl_domainbed.testbed.hparams_registry import hparams_of
 from tests.algorithms import ndcl_cases
 from tests.command_line import call
+from tests.testbed.algorithms import battery
 from tests.testbed.algorithms.building import (
     VECTOR_SHAPE,
     build,
@@ -134,6 +135,11 @@ def test_weights_return_bit_for_bit_and_running_statistics_move_once(name):
         assert layer.track_running_stats
         moved.append((layer.running_mean, layer.running_var, layer.num_batches_tracked))
     assert all(map(torch.equal, *moved))
+
+
+@pytest.mark.parametrize("name", sorted(SHARPNESS_AWARE))
+def test_no_minibatch_makes_a_nan(name):
+    battery.check_hard_minibatches(name, sam_rho=RHO)
 
 
 def test_a_gradient_of_zero_leaves_the_weights():

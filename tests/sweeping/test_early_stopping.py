@@ -88,7 +88,7 @@ def test_those_that_resume_end_as_without_a_pause_and_the_others_end_at_the_rung
     printed = (halved / "printed").read_text()
     assert "Of 4 draws the best 2 resume after step 4; the others are stopped." in printed
     assert printed.count("/4 paused  NDCL") == 4
-    assert "2 draws resume." in printed
+    assert "2 of 4 draws resume." in printed
     assert "4 jobs: 2 done, 0 running, 0 failed, 0 waiting, 2 stopped." in printed
 
 

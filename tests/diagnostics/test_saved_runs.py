@@ -1,7 +1,5 @@
 """The checks of finished runs, from a small training to the files that the command writes."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from html import unescape

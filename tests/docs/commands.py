@@ -1,7 +1,5 @@
 """The pages of the guide, the commands in them, and which of these cannot be run by a test."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from pathlib import Path
@@ -101,7 +99,7 @@ class Command(NamedTuple):
         match = OURS.match(self.line)
         return (match[1], shlex.split(match[2])) if match else None
 
-    def shortened(self) -> Command:
+    def shortened(self) -> "Command":
         """Return the command as a test runs it."""
         more = next((flags for start, flags in SHORTENED if self.line.startswith(start)), "")
         return self._replace(line=f"{self.line} {more}".rstrip())

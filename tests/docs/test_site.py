@@ -1,7 +1,5 @@
 """The guide builds as a site without a warning and without the network, and its links lead on."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

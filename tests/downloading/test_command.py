@@ -1,7 +1,5 @@
 """The command, as a user calls it, against hosts on the loopback interface."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
 import sys

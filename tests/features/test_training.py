@@ -1,7 +1,5 @@
 """Runs that train on frozen features."""
 
-from __future__ import annotations
-
 import json
 import shutil
 

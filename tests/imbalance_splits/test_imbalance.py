@@ -1,7 +1,5 @@
 """The front door for splits alone gives the images that training gives."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from torchvision.datasets import ImageFolder

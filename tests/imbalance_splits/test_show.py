@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import re
 
 from imbalance_splits.make_table import table_for

@@ -1,7 +1,5 @@
 """Golden tables of a sweep that is small enough to work out by hand."""
 
-from __future__ import annotations
-
 import pytest
 
 from imbalance_splits.errors import InputError

@@ -1,7 +1,5 @@
 """Every criterion on sweeps small enough to work out by hand."""
 
-from __future__ import annotations
-
 import pytest
 
 from imbalance_splits.errors import InputError

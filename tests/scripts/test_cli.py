@@ -1,7 +1,5 @@
 """What every command says of a system on which it cannot work."""
 
-from __future__ import annotations
-
 import errno
 import resource
 import subprocess

@@ -1,7 +1,5 @@
 """The command as a user runs it, against DomainBed's own tables among others."""
 
-from __future__ import annotations
-
 import io
 import os
 import re

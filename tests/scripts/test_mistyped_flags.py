@@ -1,7 +1,5 @@
 """What the commands with many flags say of one that they do not have."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.command_line import call

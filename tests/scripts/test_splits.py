@@ -1,7 +1,5 @@
 """The command ``splits``: list, show, make and plot."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The processes that jobs run in."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import multiprocessing

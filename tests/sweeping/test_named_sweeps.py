@@ -1,7 +1,5 @@
 """The sweeps that the repository names."""
 
-from __future__ import annotations
-
 import functools
 import json
 from collections import Counter

@@ -1,7 +1,5 @@
 """The registry of datasets, what every dataset has, and the random ones."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

@@ -1,7 +1,5 @@
 """Datasets of image files, in folders and in lists."""
 
-from __future__ import annotations
-
 import json
 import shutil
 

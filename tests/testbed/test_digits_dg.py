@@ -1,7 +1,5 @@
 """DigitsDG: what is in its four domains, the file, and its export as image folders."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Images of any size, and the normalization that a network was trained with."""
 
-from __future__ import annotations
-
 import re
 import sys
 

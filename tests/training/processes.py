@@ -1,7 +1,5 @@
 """Commands in processes of their own, forked from one that has imported torch already."""
 
-from __future__ import annotations
-
 import importlib
 import multiprocessing
 import os

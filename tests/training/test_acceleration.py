@@ -1,7 +1,5 @@
 """Precision, layout and compilation change how networks compute, and nothing else."""
 
-from __future__ import annotations
-
 import copy
 import functools
 import math

@@ -1,7 +1,5 @@
 """A step's minibatches depend on (seed, step, domain, position) and on nothing else."""
 
-from __future__ import annotations
-
 import random
 
 import numpy as np

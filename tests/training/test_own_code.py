@@ -1,7 +1,5 @@
 """What a run says of mistakes in an algorithm or a dataset that somebody has just written."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

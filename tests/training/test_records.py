@@ -1,7 +1,5 @@
 """results.jsonl: whole lines only, whatever happened to the file."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

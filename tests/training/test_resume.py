@@ -1,7 +1,5 @@
 """A run that is killed at any moment, and started again, ends with the same numbers."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.image_folders import write_images

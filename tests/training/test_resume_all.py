@@ -1,7 +1,5 @@
 """Every algorithm that is registered resumes after a stop as if there had been none."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """A saved model, loaded in one line, predicts what the run recorded."""
 
-from __future__ import annotations
-
 import csv
 import errno
 import json

@@ -1,7 +1,5 @@
 """A log gets the numbers of every record, each once."""
 
-from __future__ import annotations
-
 import sys
 
 import pytest

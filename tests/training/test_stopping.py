@@ -1,7 +1,5 @@
 """A run that is asked to stop saves its progress, says so, and resumes later."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading

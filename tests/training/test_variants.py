@@ -1,7 +1,5 @@
 """Variants of a run's evaluation beside the run's own figures."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

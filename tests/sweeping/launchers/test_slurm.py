@@ -3,8 +3,6 @@
 A whole Slurm is in tests/slurm.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

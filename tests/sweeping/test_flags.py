@@ -160,6 +160,17 @@ def test_folders_must_be_named(missing):
         parse(argv[:at] + argv[at + 2 :])
 
 
+@pytest.mark.parametrize(
+    ("launcher", "flag"),
+    [("local", "--slurm_mem"), ("slurm", "--ray_cpus"), ("dummy", "--jobs_per_gpu")],
+)
+def test_the_flag_of_another_launcher_is_an_error(launcher, flag):
+    with pytest.raises(
+        InputError, match=f"{flag} is for --command_launcher .*, not for {launcher}"
+    ):
+        parse(["launch", *HERE, "--command_launcher", launcher, flag, "2"])
+
+
 def test_flags_are_not_abbreviated(capsys):
     with pytest.raises(SystemExit) as error:
         parse(["launch", *HERE, "--n_trial", "1"])

@@ -77,8 +77,13 @@ SHORTENED = (
     ),
     (
         "ndcl-domainbed sweep launch --sweep sweeps/digits.yaml ",
-        "--algorithms ERM --imbalance Cross --n_trials 1 --steps 1 --skip_confirmation",
+        "--algorithms ERM --imbalance Cross --n_trials 1 --steps 1 --test_envs 0 "
+        "--skip_confirmation",
     ),
+    ("ndcl-domainbed sweep launch --algorithms NDCL ERM --datasets DigitsDG ", "--test_envs 0"),
+    ("ndcl-domainbed sweep launch --own_code logit_adjustment.py ", "--test_envs 0"),
+    ("ndcl-domainbed train --own_code logit_adjustment.py ", "--eval_images 60"),
+    ("ndcl-domainbed train --own_code smoothed.py ", "--eval_images 60"),
 )
 """How commands begin that take long as they stand, and the flags with which a test runs them."""
 

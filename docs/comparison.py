@@ -105,16 +105,29 @@ def write_file(folders: list[Path]) -> str:
 def describe(rows: pd.DataFrame) -> str:
     """Return how many runs and draws there are, and the rows that some board lacks."""
     every = {key[2] for key in jobs()}
-    draws, missing = [], set()
-    for dataset, setting, board in iterate_boards(rows):
-        draws.append(f"{base_dataset(dataset)} {setting}, {board['hparams_seed'].nunique()}")
-        missing |= every.difference(board["algorithm"])
+    missing = {
+        name
+        for _, _, board in iterate_boards(rows)
+        for name in every.difference(board["algorithm"])
+    }
     without = f" Rows that some settings lack so far: {', '.join(sorted(missing))}."
     return (
-        f"**{len(rows[DRAW].drop_duplicates()):,} of the sweep's {len(jobs()):,} runs** (draws of "
-        f"the hyper-parameters, each with every row, target and trial: {'; '.join(draws)})."
+        f"**{len(rows[DRAW].drop_duplicates()):,} of the sweep's {len(jobs()):,} runs.** "
+        f"{describe_draws(rows)} A draw is here once it has every row, target and trial."
         f"{without if missing else ''}"
     )
+
+
+def describe_draws(rows: pd.DataFrame) -> str:
+    """Return how many draws the boards have."""
+    boards: dict[int, list[str]] = {}
+    for dataset, setting, board in iterate_boards(rows):
+        count = board["hparams_seed"].nunique()
+        boards.setdefault(count, []).append(f"{base_dataset(dataset)} {setting}")
+    parts = [f"{count} in {', '.join(names)}" for count, names in sorted(boards.items())]
+    if len(boards) == 1:
+        parts = [f"{count} everywhere" for count in boards]
+    return f"Draws of the hyper-parameters: {'; '.join(reversed(parts))}."
 
 
 def read_file() -> pd.DataFrame:

@@ -12,7 +12,7 @@ import budgets
 import comparison
 import numpy as np
 import pandas as pd
-from result_tables import markdown
+from result_tables import format_table
 from studies import BOARD, DOCS, DRAW
 
 from ndcl_domainbed.results.labels import base_dataset
@@ -182,7 +182,7 @@ def budget_table(found: Budgets) -> str:
                  *(f"{each.mean():.2f}" for each in taus[1:]),
                  *(f"{100 * share:.0f} %" for share in tops)]
             )  # fmt: skip
-    return markdown(head, body)
+    return format_table(head, body)
 
 
 def noise_table(found: Budgets) -> str:
@@ -198,7 +198,7 @@ def noise_table(found: Budgets) -> str:
              f"{budgets.error_of_difference(budget.results.mean(axis=1)):.2f}", f"{error:.2f}",
              *(f"{RESOLVED * error / np.sqrt(n):.1f}" for n in (3, 10, 30))]
         )  # fmt: skip
-    return markdown(head, body)
+    return format_table(head, body)
 
 
 def criteria_table(found: Criteria) -> str:
@@ -208,7 +208,7 @@ def criteria_table(found: Criteria) -> str:
         [name, *(f"{value:.2f}" for value in taus), f"{accuracy:.1f}"]
         for name, taus, accuracy in zip(titles, found.tau, found.accuracy, strict=True)
     ]
-    return f"Draws: {found.draws}.\n\n{markdown(['tau', *titles, 'accuracy'], body)}"
+    return f"Draws: {found.draws}.\n\n{format_table(['tau', *titles, 'accuracy'], body)}"
 
 
 def boards_table(found: Boards) -> str:
@@ -219,7 +219,7 @@ def boards_table(found: Boards) -> str:
         cells[place] = ""
         alone = [f"({tau:.2f})" for tau in found.single[place]]
         body.append([name, *(" ".join(pair).strip() for pair in zip(cells, alone, strict=True))])
-    return f"Draws: {found.draws}.\n\n{markdown(['tau', *found.titles], body)}"
+    return f"Draws: {found.draws}.\n\n{format_table(['tau', *found.titles], body)}"
 
 
 def conclusions(found: Findings) -> str:

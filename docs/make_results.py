@@ -114,7 +114,10 @@ def pages() -> dict[Path, dict[str, str]]:
     }
     return {
         PAGE: parts,
-        README: {"leaderboard": leaderboard(comparison.select(runs))},
+        README: {
+            "leaderboard": leaderboard(comparison.select(runs)),
+            "draws": comparison.describe_draws(runs),
+        },
         how_many_runs.PAGE: how_many_runs.build_parts(runs),
         beyond_tables.PAGE: beyond_tables.build_parts(),
     }

@@ -89,10 +89,10 @@ def overview(rows: pd.DataFrame, columns: Columns) -> str:
 
     order = tables[0].sort_values(next(iter(columns)), ascending=False).index
     body = [[name, *(describe(name, column) for column in columns)] for name in order]
-    return markdown(["overall / Few", *columns], body)
+    return format_table(["overall / Few", *columns], body)
 
 
-def markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+def format_table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table, the first column to the left."""
     rule = [":--", *["--:"] * (len(head) - 1)]
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *body])
@@ -105,15 +105,12 @@ def columns_of_dataset(rows: pd.DataFrame, dataset: str) -> Columns:
 
 
 def leaderboard(rows: pd.DataFrame) -> str:
-    """Return the README's table: all photographs, each setting of PACS, and Office-31."""
+    """Return the README's table: all photographs, PACS and each of its settings, and Office-31."""
     boards = [(dataset, setting) for dataset, setting, _ in iterate_boards(rows)]
     pacs = [board for board in boards if base_dataset(board[0]) == "PACS"]
     others = [board for board in boards if board not in pacs]
-    return overview(
-        rows,
-        {"mean": boards, **{f"PACS {setting}": [(label, setting)] for label, setting in pacs},
-         "Office-31": others},
-    )  # fmt: skip
+    each = {f"PACS {setting}": [(dataset, setting)] for dataset, setting in pacs}
+    return overview(rows, {"mean": boards, "PACS": pacs, **each, "Office-31": others})
 
 
 def winners(rows: pd.DataFrame) -> str:
@@ -130,7 +127,7 @@ def winners(rows: pd.DataFrame) -> str:
                 f"{second}: {lead.mean():.1f} ± {lead.sem():.1f}",
             ]
         body.append(line)
-    return markdown(["", "best overall", "ahead of", "best on Few", "ahead of"], body)
+    return format_table(["", "best overall", "ahead of", "best on Few", "ahead of"], body)
 
 
 def _strip_headings(text: str) -> str:

@@ -59,11 +59,12 @@ def test_other_splits_train_too(tmp_path, more):
     assert records(tmp_path / "run")[-1]["step"] == 1
 
 
-def test_kills_change_nothing(tmp_path):
+def test_kills_change_nothing_variants_included(tmp_path):
     write_photos(tmp_path)
     assert features(tmp_path).status == 0
     command = train_words(
         tmp_path, "--algorithm", "NDCL", "--steps", 90, "--checkpoint_freq", 3,
+        "--variants", "ema", "average", "swad:converge=1", "adjusted", "crt:steps=3",
         adapter_dropout=0.1,
     )  # fmt: skip
     pace = undisturbed(tmp_path / "alone", *command)

@@ -148,6 +148,16 @@ def make_images(domains=2, seed=0):
     return [(torch.randn(8, 3, 28, 28, generator=generator), labels) for _ in range(domains)]
 
 
+@pytest.mark.parametrize("name", ["BSoftmax", "NDCL"])
+def test_sharpness_aware_steps_are_watched_at_the_weights_themselves(name):
+    plain, sharpness_aware = (
+        watch(build(name, sam_rho=rho), [make_images()], sources=(0, 1), classes=4).state
+        for rho in (0.0, 0.5)
+    )
+    assert plain.pop("updates") == sharpness_aware.pop("updates") == 1
+    assert all(torch.equal(sharpness_aware[key], value) for key, value in plain.items())
+
+
 @pytest.mark.parametrize("contrast", ["negatives", "infonce"])
 def test_the_amplification_is_that_of_the_plain_statement(contrast):
     algorithm = build("NDCL", contrast=contrast)

@@ -56,10 +56,11 @@ def test_other_splits_train_too(tmp_path, more):
     assert records(tmp_path / "run")[-1]["step"] == 1
 
 
-def test_stops_change_nothing(tmp_path, monkeypatch):
+def test_stops_change_nothing_variants_included(tmp_path, monkeypatch):
     write_photos(tmp_path)
     words = train_words(
         tmp_path, "--algorithm", "NDCL", "--steps", 20, "--checkpoint_freq", 3,
+        "--variants", "ema", "average", "swad:converge=1", "adjusted", "crt:steps=3",
         adapter_dropout=0.1,
     )  # fmt: skip
     assert call(*words, "--output_dir", tmp_path / "alone").status == 0

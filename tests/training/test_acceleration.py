@@ -26,8 +26,9 @@ KINDS = ("NDCL", "DANN", "Fishr", "MLDG", "SagNet")
 networks, with several heads."""
 
 
-def _built(name, **options):
+def _built(name, rho=0.0, **options):
     hparams = with_everything_on(hparams_for(name, backbone="mnist_cnn"))
+    hparams.update({"sam_rho": rho} if rho else {})
     algorithm = build(name, hparams=hparams)
     accelerate(algorithm, CPU, **{"precision": "fp32", "compiled": False, **options})
     return algorithm
@@ -145,14 +146,14 @@ def test_a_compiled_run_is_the_run_without_and_can_be_stopped(tmp_path, monkeypa
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("name", ["ERM", "GINIDG"])
-def test_algorithms_train_compiled_as_they_do_without(name, monkeypatch):
+@pytest.mark.parametrize(("name", "rho"), [("ERM", 0.0), ("NDCL", 0.1), ("GINIDG", 0.0)])
+def test_algorithms_train_compiled_as_they_do_without(name, rho, monkeypatch):
     torch._dynamo.reset()
-    expected = _trained(_built(name, precision="bf16"))
+    expected = _trained(_built(name, rho, precision="bf16"))
     graphs = []
     _compile_with(monkeypatch, lambda graph, _inputs: graphs.append(graph) or graph.forward)
     monkeypatch.setattr(acceleration, "_check_compiler", lambda _device: None)
-    found = _trained(_built(name, precision="bf16", compiled=True))
+    found = _trained(_built(name, rho, precision="bf16", compiled=True))
     assert graphs
     for values, others in zip(found, expected, strict=True):
         assert values == pytest.approx(others, rel=1e-3, abs=1e-4)

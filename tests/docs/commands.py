@@ -40,6 +40,7 @@ NOT_RUN = (
     ("python docs/beyond_tables.py ", "needs their runs"),
     ("ndcl-domainbed sweep launch --sweep sweeps/ablation.yaml ", "needs PACS"),
     ("ndcl-domainbed sweep launch --sweep sweeps/photographs.yaml ", "needs PACS and Office-31"),
+    ("ndcl-domainbed sweep launch --sweep sweeps/comparison.yaml ", "needs PACS and Office-31"),
     ("ndcl-domainbed sweep launch --sweep sweeps/vit.yaml ", "needs the three datasets"),
     ("ndcl-domainbed collect_results --input_dir photographs ", "needs the sweep of photographs"),
     (

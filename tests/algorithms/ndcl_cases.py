@@ -1,7 +1,5 @@
 """NDCL on small vectors: its variants, batches, and its loss once more as plain loops."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -31,6 +29,10 @@ VARIANTS = [
     {"contrast": "none"},
     {"budget": "equal", "mixup_per_pair": True},
     {"budget": "fixed"},
+    {"pairing": "released", "class_prior": "logit"},
+    {"pairing": "released", "budget": "equal", "budget_scale": 1.5, "mixup_per_pair": True},
+    {"pairing": "released", "budget": "fixed", "contrast": "infonce"},
+    {"pairing": "released", "space": "feature", "contrast": "supcon"},
     {"space": "feature"},
     {"space": "feature", "contrast": "supcon", "prototype_momentum": 0.5},
     {"class_prior": "inverse"},
@@ -86,6 +88,7 @@ def plain_mixing(algorithm, generator, minibatches):
         algorithm.predict(x).detach().softmax(dim=1),
         settings.mixup,
         generator,
+        pairing=settings.pairing,
         budget=settings.budget,
         per_class=8,
         scale=settings.budget_scale,

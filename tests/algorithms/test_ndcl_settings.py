@@ -1,7 +1,5 @@
 """The hyper-parameters of NDCL: defaults, random ranges, and what is refused."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -22,6 +20,7 @@ def test_defaults_and_random_ranges():
         "mixup": 0.2,
         "contrast": "negatives",
         "kernel": "exp",
+        "pairing": "spread",
         "budget": "frequency",
         "mixup_per_pair": False,
         "space": "prediction",
@@ -61,6 +60,7 @@ def test_defaults_and_random_ranges():
         ("mixup_per_pair", "yes", "mixup_per_pair takes true or false"),
         ("contrast", "negative", "did you mean 'negatives'"),
         ("contrast", None, "There are: negatives, infonce, supcon, none"),
+        ("pairing", "published", "There are: spread, released"),
         ("class_prior", "logits", "did you mean 'logit'"),
         ("prior_strength", -1, "takes a number >= 0 or 'auto' or 'pooled'; it was given -1"),
         ("prior_strength", "most", "takes a number >= 0 or 'auto' or 'pooled'"),

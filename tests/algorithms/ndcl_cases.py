@@ -1,7 +1,5 @@
 """NDCL on small vectors: its variants, batches, and its loss once more as plain loops."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

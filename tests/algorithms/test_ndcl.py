@@ -1,7 +1,5 @@
 """NDCL: one update against plain loops, every variant, batches that have little to give."""
 
-from __future__ import annotations
-
 import copy
 import math
 

@@ -1,7 +1,5 @@
 """What --diagnostics records: known answers, whatever the algorithm."""
 
-from __future__ import annotations
-
 import gc
 import weakref
 

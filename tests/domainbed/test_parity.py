@@ -3,8 +3,6 @@
 Run with ``DOMAINBED_HOME=<checkout> pytest tests/domainbed``.
 """
 
-from __future__ import annotations
-
 import importlib
 import os
 import random

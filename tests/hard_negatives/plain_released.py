@@ -1,7 +1,5 @@
 """The pairing 'released' once more, in loops over classes and samples."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """The pairing 'released' against a slow, plain restatement, by property, and worked out by hand."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 import pytest

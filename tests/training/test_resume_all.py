@@ -3,8 +3,6 @@
 So do the averages of its weights.
 """
 
-from __future__ import annotations
-
 import json
 
 import pytest

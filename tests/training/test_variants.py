@@ -1,7 +1,5 @@
 """Variants of a run's evaluation beside the run's own figures."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -16,8 +14,8 @@ from ndcl_domainbed.training.evaluation import evaluation_mode
 from ndcl_domainbed.training.second_stage import SecondStage, check_decoupled
 from ndcl_domainbed.training.variants import Variants, data_replaced
 from tests.command_line import call
-from tests.training.kills import killed_at_random, undisturbed
 from tests.training.runs import assert_same_run, lasting
+from tests.training.stops import stop_at
 
 ALL = ("ema", "average:start=0.2", "swad:converge=1", "adjusted", "crt:steps=3")
 TRAIN = (
@@ -50,13 +48,16 @@ def test_variants_stand_beside_figures_that_stay_as_they_are(tmp_path):
     assert set(figures) == set(ALL)
 
 
-def test_killed_run_with_variants_and_sam_ends_the_same(tmp_path):
+def test_a_stopped_run_with_variants_and_sam_ends_the_same(tmp_path, monkeypatch):
     hparams = '{"backbone": "small_cnn", "batch_size": 6, "sam_rho": 0.05, "resnet_dropout": 0.1}'
-    command = (*TRAIN, "--algorithm", "NDCL", "--steps", 60, "--checkpoint_freq", 4,
-               "--hparams", hparams, "--variants", *ALL)  # fmt: skip
-    pace = undisturbed(tmp_path / "alone", *command)
-    killed_at_random(tmp_path / "killed", *command, pace=pace, kills=4, seed="variants")
-    assert_same_run(tmp_path / "killed", tmp_path / "alone")
+    flags = ("--algorithm", "NDCL", "--steps", 12, "--checkpoint_freq", 4, "--hparams", hparams,
+             "--variants", *ALL)  # fmt: skip
+    _run(tmp_path / "alone", *flags)
+    stop_at(2, 7, patch=monkeypatch.setattr)
+    for status in (143, 143, 0):
+        outcome = call(*TRAIN, "--output_dir", tmp_path / "stopped", *flags)
+        assert outcome.status == status, outcome.err
+    assert_same_run(tmp_path / "stopped", tmp_path / "alone")
 
 
 class _Data:

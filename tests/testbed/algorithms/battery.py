@@ -1,7 +1,5 @@
 """What must hold for every algorithm that is registered, whoever wrote it."""
 
-from __future__ import annotations
-
 import functools
 import math
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import beyond_tables
 import pandas as pd
+import semi_tables
 from matplotlib.figure import Figure
 from studies import (
     BOARD,
@@ -195,6 +196,7 @@ def pages() -> dict[Path, dict[str, str]]:
         PAGE: parts | {"ablation": ablation_table()},
         README: {"leaderboard": leaderboard()},
         beyond_tables.PAGE: beyond_tables.build_parts(),
+        semi_tables.PAGE: semi_tables.build_parts(),
     }
 
 

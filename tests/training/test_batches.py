@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import Subset, TensorDataset
 
-from ndcl_domainbed.training.batches import StepBatches
+from ndcl_domainbed.training.batches import StepBatches, ViewPairs
 from tests.training.noisy_images import NoisyImages
 
 
@@ -58,6 +58,16 @@ def test_images_in_memory_are_indexed_through_the_subset():
     ((x, y),) = StepBatches([subset], 50, seed=1)[0]
     assert set(y.tolist()) == {9, 4, 2}
     assert torch.equal(x[:, 0].long(), y)
+
+
+def test_pairs_of_views_tell_no_label():
+    noisy = NoisyImages(7)
+    plain = TensorDataset(torch.arange(7.0).reshape(7, 1).expand(7, 4), torch.arange(7))
+    ((x, y),) = ViewPairs([_subset(noisy)], [_subset(plain)], 6, seed=5)[2]
+    ((augmented, _),) = StepBatches([_subset(noisy)], 6, seed=5)[2]
+    assert torch.equal(x[:, 1], augmented)
+    assert torch.equal(x[:, 0, 0], augmented[:, 0].long().float())  # of the same images
+    assert set(y.tolist()) == {-1}
 
 
 def test_every_image_is_equally_likely():

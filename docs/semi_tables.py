@@ -2,7 +2,7 @@
 
     python docs/semi_tables.py --sweep DIR         first import the finished runs in DIR
 
-Then `python docs/make_results.py` fills in the page. The supervised rows are those of photographs.
+Then `python docs/make_results.py` fills in the page.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import beyond_tables
 import pandas as pd
-from studies import BOARD, DOCS, PHOTOGRAPHS, read_finished, replace_runs
+from studies import BOARD, DOCS, read_finished, replace_runs
 
 PAGE = DOCS / "semi_supervised.md"
 FILE = DOCS / "results" / "semi_supervised.csv"
@@ -41,10 +41,9 @@ def compare(rows: pd.DataFrame, name: str) -> list[str]:
 
 def build_parts() -> dict[str, str]:
     """Return the generated parts of the page, by name: a table for each number of whole trials."""
-    runs, supervised = pd.read_csv(FILE), PHOTOGRAPHS.runs()
-    supervised = supervised[supervised["algorithm"].isin(SUPERVISED)]
-    boards = runs[BOARD].drop_duplicates()
-    supervised = supervised.merge(boards, on=BOARD)
+    every = pd.read_csv(FILE)
+    is_supervised = every["algorithm"].isin(SUPERVISED)
+    runs, supervised = every[~is_supervised], every[is_supervised]
     tables = []
     lines = ["| against " + REFERENCE + " | trials | overall | Few | mean of both |"]
     lines.append("| :-- | --: | --: | --: | --: |")

@@ -51,7 +51,8 @@ def build_parts() -> dict[str, str]:
         here = pd.concat([runs[runs["algorithm"].isin(names)], supervised])
         here = here[here["trial_seed"] < trials]
         table = beyond_tables.table(beyond_tables.average(here), joint=True)
-        tables.append(f"Trials 0 to {trials - 1}, {len(here):,} runs:\n\n{table}")
+        title = "Trial 0" if trials == 1 else f"Trials 0 to {trials - 1}"
+        tables.append(f"{title}, {len(here):,} runs:\n\n{table}")
         for name in names:
             cells = [name, str(trials), *compare(here, name)]
             lines.append("| " + " | ".join(cells) + " |")

@@ -45,18 +45,19 @@ class NDCL_Semi(ERM):
 
     L_pseudo being the mean over all unlabeled images of 1[counts] cross-entropy(z(x'), k).
 
-    ==================  =======  =======================================================
-    hyper-parameter     default  meaning
-    ==================  =======  =======================================================
-    ``alpha``, ``beta``  0.1     weights of L_con and L_const
-    ``mixup``            0.2     ρ of the Beta(ρ, ρ) that hard negatives are mixed by
-    ``threshold``        0.7     τ
-    ``pseudo_weight``    1       weight of L_pseudo
-    ==================  =======  =======================================================
+    ===================  =======  =======================================================
+    hyper-parameter      default  meaning
+    ===================  =======  =======================================================
+    ``alpha``, ``beta``  0.1      weights of L_con and L_const
+    ``mixup``            0.2      ρ of the Beta(ρ, ρ) that hard negatives are mixed by
+    ``threshold``        0.7      τ
+    ``pseudo_weight``    1        weight of L_pseudo
+    ===================  =======  =======================================================
 
     ``unlabeled`` holds the images of each source in two views, (n, 2, ...): plain and augmented, as
-    ``--unlabeled_fraction`` gives them. Without it L_pseudo is 0, and L that of NDCL. Raises
-    InputError if ``hparams`` carry no label counts.
+    ``--unlabeled_fraction`` gives them. Without it L_pseudo is 0, and L that of NDCL; so it is with
+    images in one view, which domain adaptation gives of the target. Raises InputError if
+    ``hparams`` carry no label counts.
     """
 
     prior_weights: Tensor
@@ -86,11 +87,12 @@ class NDCL_Semi(ERM):
         x, y = concatenate(minibatches)
         domains, labeled = domain_indices(minibatches), len(y)
         counts = torch.ones_like(y, dtype=torch.bool)
-        if unlabeled:
-            plain, augmented = torch.cat(list(unlabeled)).unbind(dim=1)
+        pairs = unlabeled if unlabeled and unlabeled[0].dim() > x.dim() else ()
+        if pairs:
+            plain, augmented = torch.cat(list(pairs)).unbind(dim=1)
             pseudo, confident = self._pseudo_label(plain)
             x, y = torch.cat([x, augmented]), torch.cat([y, pseudo])
-            domains = torch.cat([domains, _domains_of(unlabeled, domains)])
+            domains = torch.cat([domains, _domains_of(pairs, domains)])
             counts = torch.cat([counts, confident])
         logits = self._logits(x)
         anchors = logits.softmax(dim=1)
@@ -99,7 +101,7 @@ class NDCL_Semi(ERM):
             logits[:labeled], y[:labeled], domains[:labeled], prior
         )
         loss_pseudo = logits.new_zeros(())
-        if unlabeled:
+        if pairs:
             terms = F.cross_entropy(logits[labeled:], y[labeled:], reduction="none")
             loss_pseudo = (counts[labeled:] * terms).mean()
         x, y, domains = x[counts], y[counts], domains[counts]
@@ -141,6 +143,6 @@ class NDCL_Semi(ERM):
             return self._logits(made.inputs).softmax(dim=1), made.classes
 
 
-def _domains_of(unlabeled: Sequence[Tensor], like: Tensor) -> Tensor:
+def _domains_of(pairs: Sequence[Tensor], like: Tensor) -> Tensor:
     """Return the index of the domain of each unlabeled image, of the type of ``like``."""
-    return torch.cat([like.new_full((len(x),), domain) for domain, x in enumerate(unlabeled)])
+    return torch.cat([like.new_full((len(x),), domain) for domain, x in enumerate(pairs)])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import beyond_tables
 import pandas as pd
-from studies import BOARD, DOCS, read_finished, replace_runs
+from studies import DOCS, read_finished, replace_runs
 
 PAGE = DOCS / "semi_supervised.md"
 FILE = DOCS / "results" / "semi_supervised.csv"
@@ -31,7 +31,7 @@ def compare(rows: pd.DataFrame, name: str) -> list[str]:
     """Return the cells of the line that compares ``name`` with the supervised reference.
 
     Differences of the means over trials, averaged over the pairs of setting and target, with the
-    standard error over these pairs.
+    standard error over these pairs. ``rows`` has the same boards of both.
     """
     figures = rows.groupby(["algorithm", "setting", "test_env"])[["overall", "few"]].mean() * 100
     gaps = figures.loc[name] - figures.loc[REFERENCE]
@@ -40,35 +40,29 @@ def compare(rows: pd.DataFrame, name: str) -> list[str]:
 
 
 def build_parts() -> dict[str, str]:
-    """Return the generated parts of the page, by name: a table for each number of whole trials."""
+    """Return the generated parts of the page, by name: a table for each set of whole boards."""
     every = pd.read_csv(FILE)
     is_supervised = every["algorithm"].isin(SUPERVISED)
-    runs, supervised = every[~is_supervised], every[is_supervised]
+    runs = every[~is_supervised]
     tables = []
-    lines = ["| against " + REFERENCE + " | trials | overall | Few | mean of both |"]
+    lines = [f"| against {REFERENCE} | runs | overall | Few | mean of both |"]
     lines.append("| :-- | --: | --: | --: | --: |")
-    for trials, names in _names_by_trials(runs).items():
-        here = pd.concat([runs[runs["algorithm"].isin(names)], supervised])
-        here = here[here["trial_seed"] < trials]
+    targets = runs["test_env"].nunique()
+    found: dict[tuple[tuple[str, int], ...], list[str]] = {}
+    for name, mine in runs.groupby("algorithm"):
+        whole = mine.groupby(["setting", "trial_seed"]).size() == targets
+        found.setdefault(tuple(whole.index[whole]), []).append(str(name))
+    for boards, names in sorted(found.items(), key=lambda one: -len(one[0])):
+        shown = every[is_supervised | every["algorithm"].isin(names)]
+        here = shown.merge(pd.DataFrame(boards, columns=["setting", "trial_seed"]))
         table = beyond_tables.table(beyond_tables.average(here), joint=True)
-        title = "Trial 0" if trials == 1 else f"Trials 0 to {trials - 1}"
+        trials = sorted({trial for _, trial in boards})
+        title = f"Trials {trials[0]} to {trials[-1]}" if len(trials) > 1 else f"Trial {trials[0]}"
         tables.append(f"{title}, {len(here):,} runs:\n\n{table}")
         for name in names:
-            cells = [name, str(trials), *compare(here, name)]
+            cells = [name, str(len(boards) * targets), *compare(here, name)]
             lines.append("| " + " | ".join(cells) + " |")
     return {"results": "\n\n".join(tables), "gains": "\n".join(lines)}
-
-
-def _names_by_trials(runs: pd.DataFrame) -> dict[int, list[str]]:
-    """Return how many trials, the first ones, are whole -> the algorithms that have as many."""
-    cells = len(runs[[*BOARD, "test_env"]].drop_duplicates())
-    whole = runs.groupby(["algorithm", "trial_seed"]).size() == cells
-    counts = whole.groupby("algorithm").sum()
-    return {
-        int(number): sorted(counts.index[counts == number], reverse=True)
-        for number in sorted(set(counts), reverse=True)
-        if number
-    }
 
 
 if __name__ == "__main__":

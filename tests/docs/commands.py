@@ -38,6 +38,8 @@ NOT_RUN = (
     ("ndcl-domainbed train --own_code docs/beyond/", "needs PACS"),
     ("ndcl-domainbed sweep launch --sweep docs/beyond/", "hundreds of runs, and PACS"),
     ("python docs/beyond_tables.py ", "needs their runs"),
+    ("ndcl-domainbed sweep launch --own_code docs/semi_supervised/", "216 runs, and PACS"),
+    ("python docs/semi_tables.py ", "needs their runs"),
     ("ndcl-domainbed sweep launch --sweep sweeps/ablation.yaml ", "needs PACS"),
     ("ndcl-domainbed sweep launch --sweep sweeps/extended.yaml ", "needs PACS"),
     ("ndcl-domainbed sweep launch --sweep sweeps/photographs.yaml ", "needs PACS and Office-31"),

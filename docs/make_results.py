@@ -38,7 +38,7 @@ from ndcl_domainbed.results.cells import build_cells
 from ndcl_domainbed.results.formats import render
 from ndcl_domainbed.results.labels import base_algorithm, base_dataset
 from ndcl_domainbed.results.rank_diagram import draw_on
-from ndcl_domainbed.results.statistics import average_ranks, compare, pairwise_p, summarize
+from ndcl_domainbed.results.statistics import average_ranks, compare, summarize
 from ndcl_domainbed.results.statistics_tables import (
     describe_cells,
     statistics_rows,
@@ -147,7 +147,7 @@ def _strip_headings(text: str) -> str:
 def statistics_table(rows: pd.DataFrame, measure: str) -> str:
     """Return ranks of all, and NDCL against each, over the (setting, target) cells."""
     cells = build_cells(rows, measure)
-    compared = compare(cells, REFERENCE, pairwise_p(cells.figures))
+    compared = compare(cells, REFERENCE)
     summaries = sorted(summarize(cells), key=lambda one: one.rank)
     columns, listed = statistics_rows(summaries, compared, REFERENCE)
     lines = [f"{describe_cells(cells)}.", *cells.dropped, *warn_of_few_cells(cells)]
@@ -247,9 +247,9 @@ def draw_ranks(rows: pd.DataFrame, path: Path) -> None:
     """Draw the average ranks, overall and on Few, with bars over what does not differ."""
     figure = Figure(figsize=(9, 11), layout="constrained")
     for axes, measure in zip(figure.subplots(2, 1), ("overall", "few"), strict=True):
-        figures = build_cells(rows, measure).figures
-        draw_on(axes, average_ranks(figures), pairwise_p(figures), REFERENCE)
-        title = f"{names.METRIC_TITLES[measure]}: average ranks over {len(figures)} cells"
+        cells = build_cells(rows, measure)
+        draw_on(axes, average_ranks(cells.figures), cells.p, REFERENCE)
+        title = f"{names.METRIC_TITLES[measure]}: average ranks over {len(cells.figures)} cells"
         axes.set_title(title, fontsize=10)
     figure.savefig(path, dpi=80, metadata={"Software": None})
 

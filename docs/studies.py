@@ -53,7 +53,7 @@ class Study:
         every = [args for grid in parse(words)[1] for args in grid.train_args()]
         found = [identity(args) for args in every]
         return {
-            (row.dataset, row.setting, row.name, one.test_env, one.trial_seed): args
+            (row.dataset, row.setting, row.algorithm, one.test_env, one.trial_seed): args
             for one, row, args in zip(found, name_rows(found), every, strict=True)
         }
 

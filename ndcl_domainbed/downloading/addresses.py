@@ -10,19 +10,25 @@ from ndcl_domainbed.downloading.fetching import describe_failure
 from ndcl_domainbed.downloading.recipe import RemoteFile, SourceFailure
 
 
-def google_drive(identity: str, resource_key: str | None = None) -> str:
-    """Return the address of a public file; links from before 2021 need their resource key."""
-    if resource_key is None:
-        return f"https://drive.google.com/uc?id={identity}"
-    return (  # gdown drops the key of an address at drive.google.com
-        "https://drive.usercontent.google.com/download"
-        f"?id={identity}&export=download&confirm=t&resourcekey={resource_key}"
-    )
+def address(text: str) -> str:
+    """Return the address of a file that a recipe names.
 
-
-def github_zip(repository: str, commit: str) -> str:
-    """Return the address of a zip archive of ``repository`` (owner/name) at ``commit``."""
-    return f"https://codeload.github.com/{repository}/zip/{commit}"
+    ``drive:ID`` is a public file of Google Drive (``drive:ID:KEY`` with the resource key that links
+    from before 2021 need), ``github:OWNER/NAME@COMMIT`` the zip archive of a repository,
+    ``hub:OWNER/NAME@REVISION/PATH`` a file of a dataset on the Hugging Face Hub. Others stay.
+    """
+    kind, _, rest = text.partition(":")
+    name, _, end = rest.partition(":" if kind == "drive" else "@")
+    if kind == "drive" and end:  # gdown drops the key of an address at drive.google.com
+        return (
+            "https://drive.usercontent.google.com/download"
+            f"?id={name}&export=download&confirm=t&resourcekey={end}"
+        )
+    if kind == "drive":
+        return f"https://drive.google.com/uc?id={name}"
+    if kind == "github":
+        return f"https://codeload.github.com/{name}/zip/{end}"
+    return hub_file(name, end) if kind == "hub" else text
 
 
 def hub() -> str:
@@ -30,9 +36,9 @@ def hub() -> str:
     return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
 
 
-def hub_file(repository: str, revision: str, path: str) -> str:
-    """Return the address of a file of a dataset on the Hub."""
-    return f"{hub()}/datasets/{repository}/resolve/{revision}/{path}"
+def hub_file(repository: str, place: str) -> str:
+    """Return the address of a file of a dataset on the Hub; ``place`` is REVISION/PATH."""
+    return f"{hub()}/datasets/{repository}/resolve/{place}"
 
 
 def hub_parquet(repository: str) -> tuple[RemoteFile, ...]:
@@ -50,7 +56,7 @@ def hub_parquet(repository: str) -> tuple[RemoteFile, ...]:
         files = tuple(
             RemoteFile(
                 PurePosixPath(file["rfilename"]).name,
-                (hub_file(repository, listing["sha"], file["rfilename"]),),
+                (hub_file(repository, f"{listing['sha']}/{file['rfilename']}"),),
                 digest=f"sha256:{file['lfs']['sha256']}",
                 size=file["lfs"]["size"],
             )

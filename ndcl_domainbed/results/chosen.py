@@ -44,9 +44,14 @@ def selected_hparams(sweep: Sweep, built: Sequence[Leaderboards]) -> pd.DataFram
     parts = [one.selected.assign(selection=one.criterion) for one in built if len(one.selected)]
     if not parts:
         return pd.DataFrame(columns=["selection", *_KEYS])
-    table = with_hparams(pd.concat(parts, ignore_index=True), sweep)
+    return _describe_runs(pd.concat(parts, ignore_index=True), sweep, ["selection"])
+
+
+def _describe_runs(selected: pd.DataFrame, sweep: Sweep, first: list[str]) -> pd.DataFrame:
+    """Return what :func:`with_hparams` does, without the folders above; ``first`` comes first."""
+    table = with_hparams(selected, sweep)
     table["run"] = [hide_parents(str(run), sweep.roots) for run in table["run"]]
-    return table[["selection", *(name for name in table.columns if name != "selection")]]
+    return table[[*first, *table.columns.drop(first)]]
 
 
 def hide_parents(text: str, roots: Sequence[str]) -> str:
@@ -79,10 +84,7 @@ def every_run(
         best = select(records, criterion, partial=partial)[_KEYS].assign(chosen=True)
         merged = rows.merge(best, on=_KEYS, how="left")
         parts.append(merged.assign(selection=criterion, chosen=merged["chosen"].notna()))
-    table = with_hparams(pd.concat(parts, ignore_index=True), sweep)
-    table["run"] = [hide_parents(str(run), sweep.roots) for run in table["run"]]
-    first = ["selection", "chosen"]
-    return table[first + [name for name in table.columns if name not in first]]
+    return _describe_runs(pd.concat(parts, ignore_index=True), sweep, ["selection", "chosen"])
 
 
 def table_path(name: str) -> Path:
@@ -98,16 +100,11 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 
     Raises InputError if pyarrow is missing, or if the file cannot be written.
     """
-    content = table.to_csv(index=False) if path.suffix == ".csv" else _parquet(table)
-    write_in_folder(path, content)
-
-
-def _parquet(table: pd.DataFrame) -> bytes:
     file = io.BytesIO()
     try:
-        table.to_parquet(file, index=False)
+        (table.to_csv if path.suffix == ".csv" else table.to_parquet)(file, index=False)
     except ImportError as error:
         raise InputError(
             "a .parquet file needs pyarrow: pip install pyarrow, or write a .csv file"
         ) from error
-    return file.getvalue()
+    write_in_folder(path, file.getvalue())

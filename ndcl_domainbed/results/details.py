@@ -76,24 +76,19 @@ def hparams_columns(metas: Iterable[str]) -> pd.DataFrame:
     What a run does not have is missing (NaN) in its row.
     """
     found = [_read_meta(text).get("hparams", {}) for text in metas]
-    names = sorted({name for hparams in found for name in hparams})
-    columns = {f"{HPARAM}{name}": _unify_types([one.get(name) for one in found]) for name in names}
+    columns = {}
+    for name in sorted({name for hparams in found for name in hparams}):
+        values = [one.get(name) for one in found]
+        kinds = {type(value) for value in values if value is not None}
+        if (len(kinds) > 1 and kinds != {int, float}) or kinds & {list, dict}:
+            # a column of a Parquet file has one type
+            values = [None if value is None else str(value) for value in values]
+        columns[f"{HPARAM}{name}"] = values
     return pd.DataFrame(columns, index=range(len(found)))
 
 
 def _read_meta(text: object) -> dict[str, Any]:
     return dict(orjson.loads(text)) if isinstance(text, str) else {}
-
-
-def _unify_types(values: list[Any]) -> list[Any]:
-    """Return the values of one hyper-parameter; as text if they are not all of one kind.
-
-    A column of a Parquet file has one type.
-    """
-    kinds = {type(value) for value in values if value is not None}
-    if (len(kinds) == 1 and not kinds & {list, dict}) or kinds == {int, float}:
-        return values
-    return [None if value is None else str(value) for value in values]
 
 
 def class_accuracies(
@@ -102,8 +97,8 @@ def class_accuracies(
     """Return the accuracies by class, shares, at ``step`` of the run in ``folder``.
 
     ``variant``: the evaluation of the run. On the "in" split of the test domain, or the means over
-    several; None for a class without an image there. None if the
-    run has no such record, or no accuracies by class.
+    several; None for a class without an image there. None if the run has no such record, or no
+    accuracies by class.
     """
     try:
         runs = parse((Path(folder) / RECORDS_FILE).read_bytes(), details=True).runs
@@ -111,17 +106,10 @@ def class_accuracies(
         return None
     for run in runs:
         at = np.flatnonzero(run.columns["step"] == step)
+        is_it = run.variant == variant and run.meta["args"]["test_envs"] == list(test_envs)
         columns = [values for name, values in run.columns.items() if name.startswith(CLASS)]
-        if (
-            run.variant == variant
-            and run.meta["args"]["test_envs"] == list(test_envs)
-            and len(at)
-            and columns
-        ):
-            values = np.array([column[at[0]] for column in columns])
-            return (
-                None
-                if np.isnan(values).all()
-                else [None if np.isnan(value) else float(value) for value in values]
-            )
+        if is_it and len(at) and columns:
+            values = [float(column[at[0]]) for column in columns]
+            found = [None if np.isnan(value) else value for value in values]
+            return None if found == [None] * len(found) else found
     return None

@@ -6,82 +6,87 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import orjson
 
 from imbalance_splits.errors import InputError
-from ndcl_domainbed.run_folder import DONE_FILE, ERR_FILE, JOBS_FILE, OUT_FILE, RECORDS_FILE
-
-
-@dataclass(frozen=True)
-class RunFile:
-    """A file of records as it was when it was found: the key under which it may be cached."""
-
-    folder: str
-    size: int
-    mtime_ns: int
-    inode: int
-    is_done: bool
-
-    @property
-    def path(self) -> str:
-        """The path of the file."""
-        return os.path.join(self.folder, RECORDS_FILE)  # noqa: PTH118 (Path costs 5x, 47,520 times)
-
-    @property
-    def key(self) -> tuple[int, int, int]:
-        """What changes whenever the content does."""
-        return self.size, self.mtime_ns, self.inode
+from ndcl_domainbed.results.identity import is_whole
+from ndcl_domainbed.run_folder import (
+    DONE_FILE,
+    ERR_FILE,
+    JOBS_FILE,
+    OUT_FILE,
+    RECORDS_FILE,
+    folder_name,
+)
 
 
 @dataclass
 class Found:
-    """The runs under one folder, by name; run folders without records; lists of a sweep's jobs."""
+    """The runs under some folders, ``roots``.
 
-    root: str
-    files: list[RunFile] = field(default_factory=list)
-    empty: list[str] = field(default_factory=list)
-    manifests: list[str] = field(default_factory=list)
+    ``is_done``: folder with records -> whether its run is done, by root, then by name. ``empty``:
+    run folders without records. ``manifests``: lists of a sweep's jobs.
+    """
+
+    roots: list[str] = field(default_factory=list)
+    is_done: dict[str, bool] = field(default_factory=dict)
+    empty: set[str] = field(default_factory=set)
+    manifests: list[Path] = field(default_factory=list)
+
+    def jobs(self) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """Yield the folder and the arguments of every job that a sweep has listed."""
+        for manifest in self.manifests:
+            try:
+                lines = dict.fromkeys(manifest.read_bytes().split(b"\n"))
+            except OSError:
+                continue
+            for line in lines:
+                try:
+                    args = orjson.loads(line)["args"]
+                except (ValueError, KeyError, TypeError):  # torn, or not ours
+                    continue
+                if is_whole(args):
+                    yield manifest.parent / folder_name(args), args
 
 
-def find_runs(root: str | Path) -> Found:
-    """Return all runs at any depth under ``root``. Raises InputError if it is no folder."""
-    path = Path(root)
-    if not path.is_dir():
-        what = "is not a folder" if path.exists() else "does not exist"
-        raise InputError(f"{path} {what}; --input_dir takes a folder of runs, as sweep makes it")
-    found = Found(str(path.resolve()))
-    for folder, entries in _walk(found.root):
-        if entries is None:
-            found.empty.append(folder)
-            continue
-        if JOBS_FILE in entries:
-            found.manifests.append(entries[JOBS_FILE].path)
-        records = entries.get(RECORDS_FILE)
-        if records is not None:
-            stat = records.stat()
-            found.files.append(
-                RunFile(folder, stat.st_size, stat.st_mtime_ns, stat.st_ino, DONE_FILE in entries)
+def find_runs(roots: list[str | Path]) -> Found:
+    """Return all runs at any depth under ``roots``. Raises InputError if one is no folder."""
+    found = Found()
+    for root in map(Path, roots):
+        if not root.is_dir():
+            what = "is not a folder" if root.exists() else "does not exist"
+            raise InputError(
+                f"{root} {what}; --input_dir takes a folder of runs, as sweep makes it"
             )
-        elif ERR_FILE in entries or OUT_FILE in entries:
-            found.empty.append(folder)
-    found.files.sort(key=lambda file: file.folder)
-    found.empty.sort()
+        found.roots.append(str(root.resolve()))
+        here = {}
+        for folder, files in _walk(found.roots[-1]):
+            if JOBS_FILE in files:
+                found.manifests.append(Path(folder, JOBS_FILE))
+            if RECORDS_FILE in files:
+                here[folder] = DONE_FILE in files
+            elif ERR_FILE in files or OUT_FILE in files:
+                found.empty.add(folder)
+        found.is_done |= dict(sorted(here.items()))
     return found
 
 
-def _walk(root: str) -> Iterator[tuple[str, dict[str, os.DirEntry[str]] | None]]:
-    """Yield (folder, its files by name), following links to folders but never round in a loop.
+def _walk(root: str) -> Iterator[tuple[str, set[str]]]:
+    """Yield (folder, its files), following links to folders but never round in a loop.
 
-    A folder that may not be read comes with None.
+    A folder that may not be read counts as one with an error.
     """
     pending, linked = [root], {root}
     while pending:
         folder = pending.pop()
-        files: dict[str, os.DirEntry[str]] = {}
+        files = set()
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
                     if not _is_folder(entry):
-                        files[entry.name] = entry
+                        files.add(entry.name)
                     elif not entry.is_symlink():
                         pending.append(entry.path)
                     elif (real := str(Path(entry.path).resolve())) not in linked:
@@ -90,8 +95,7 @@ def _walk(root: str) -> Iterator[tuple[str, dict[str, os.DirEntry[str]] | None]]
         except FileNotFoundError:  # gone since it was listed
             continue
         except OSError:
-            yield folder, None
-            continue
+            files = {ERR_FILE}
         yield folder, files
 
 

@@ -50,7 +50,7 @@ class RowName(NamedTuple):
 
     dataset: str
     setting: str
-    name: str
+    algorithm: str
     fixed: str
 
 
@@ -139,14 +139,14 @@ def merge_equal_tables(runs: Sequence[Identity], contents: Sequence[str]) -> lis
             known.setdefault(run.setting, {})[run.dataset, run.test_envs] = content
     first: dict[str, str] = {}
     for path, splits in sorted(known.items()):
-        twins = (other for other in first.values() if _agree(splits, known[other]))
-        first[path] = next(twins, path)
+        for other in first.values():
+            both = splits.keys() & known[other].keys()
+            if both and all(splits[key] == known[other][key] for key in both):
+                first[path] = other
+                break
+        else:
+            first[path] = path
     return [run._replace(setting=first.get(run.setting, run.setting)) for run in runs]
-
-
-def _agree(one: dict[tuple[str, str], str], other: dict[tuple[str, str], str]) -> bool:
-    both = one.keys() & other.keys()
-    return bool(both) and all(one[key] == other[key] for key in both)
 
 
 def name_rows(runs: Sequence[Identity]) -> list[RowName]:
@@ -158,22 +158,17 @@ def name_rows(runs: Sequence[Identity]) -> list[RowName]:
     datasets = short_names(run.dataset for run in runs)
     settings = short_names(run.setting for run in runs)
     shared: dict[tuple[str, str, str], set[Pair]] = {}
-    names: dict[tuple[object, ...], RowName] = {}
     for run in runs:
         here = shared.setdefault((run.dataset, run.network, run.setting), set(run.overrides))
         here.intersection_update(run.overrides)
+    rows = []
     for run in runs:
-        key = (*run[:4], run.overrides, run.variant)
-        if key not in names:
-            fixed = shared[run.dataset, run.network, run.setting]
-            own = [pair for pair in run.overrides if pair not in fixed]
-            names[key] = RowName(
-                dataset_label(datasets[run.dataset], run.network),
-                settings[run.setting],
-                row_label(run.algorithm, own) + variant_label(run.variant),
-                pairs_text(sorted(fixed)),
-            )
-    return [names[(*run[:4], run.overrides, run.variant)] for run in runs]
+        fixed = shared[run.dataset, run.network, run.setting]
+        own = [pair for pair in run.overrides if pair not in fixed]
+        dataset = dataset_label(datasets[run.dataset], run.network)
+        row = row_label(run.algorithm, own) + variant_label(run.variant)
+        rows.append(RowName(dataset, settings[run.setting], row, pairs_text(sorted(fixed))))
+    return rows
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:
@@ -184,27 +179,19 @@ def short_names(names: Iterable[str]) -> dict[str, str]:
     >>> list(short_names(["a/mild.json", "b/mild.json", "/data/faces", "my/faces"]).values())
     ['a/mild', 'b/mild', 'data/faces', 'my/faces']
     """
-    parts = {name: _parts(name) for name in names}
-    return {
-        name: _short_name(name, [ends for other, ends in parts.items() if other != name])
-        for name in parts
-    }
-
-
-def _short_name(text: str, others: Sequence[tuple[str, ...]]) -> str:
-    if not text.startswith("/") and not text.endswith(TABLE_SUFFIXES):
-        return text
-    parts = _parts(text)
-    for n in range(1, len(parts) + 1):
-        if all(other[-n:] != parts[-n:] for other in others):
-            return "/".join(parts[-n:])
-    return text.lstrip("/")
-
-
-def _parts(text: str) -> tuple[str, ...]:
-    path = PurePosixPath(text)
-    path = path.with_suffix("") if text.endswith(TABLE_SUFFIXES) else path
-    return tuple(part for part in path.parts if part != "/")
+    parts = {}
+    for name in dict.fromkeys(names):
+        path = PurePosixPath(name)
+        path = path.with_suffix("") if name.endswith(TABLE_SUFFIXES) else path
+        parts[name] = [part for part in path.parts if part != "/"]
+    short = {}
+    for name, mine in parts.items():
+        others = [ends for other, ends in parts.items() if other != name]
+        ends = (n for n in range(1, len(mine) + 1) if all(one[-n:] != mine[-n:] for one in others))
+        is_path = name.startswith("/") or name.endswith(TABLE_SUFFIXES)
+        end = next(ends, None) if is_path else None
+        short[name] = "/".join(mine[-end:]) if end else name.lstrip("/")
+    return short
 
 
 def is_whole(args: Any) -> bool:

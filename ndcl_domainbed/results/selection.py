@@ -36,7 +36,7 @@ _DRAW = ["dataset", "setting", "algorithm", "trial_seed", "hparams_seed"]
 class Scored(NamedTuple):
     """Row numbers of records, and the score of each; NaN marks a record that cannot be chosen.
 
-    ``second``: what decides between equal scores, if anything but the draw and the row does.
+    ``second`` decides between equal scores, before the draw and the row do.
     """
 
     rows: np.ndarray
@@ -133,11 +133,16 @@ def _score_leave_one_out(records: pd.DataFrame, usable: np.ndarray) -> Scored:
 
 @dataclass(frozen=True)
 class Criterion:
-    """A way to choose: its title in tables, what it needs of a sweep, and its scores."""
+    """A way to choose: its title in tables, what it needs of a sweep, and its scores.
+
+    ``by_validation``: whether it looks at the balanced validation split, which an ordinary split
+    lacks.
+    """
 
     title: str
     needs: str
     scores: Callable[[pd.DataFrame, np.ndarray], Scored]
+    by_validation: bool = False
 
 
 CRITERIA = {
@@ -161,12 +166,14 @@ CRITERIA = {
         "balanced validation set of the training domains",
         "runs on an imbalanced split (--imbalance), whose records have env_val_acc",
         _score_balanced,
+        by_validation=True,
     ),
     "worst_class": Criterion(
         "worst class of the balanced validation set of the training domains",
         "runs on an imbalanced split (--imbalance), whose records have val_class_acc, the "
         "accuracies by class on the validation splits; earlier versions did not write them",
         _score_worst_class,
+        by_validation=True,
     ),
 }
 
@@ -187,11 +194,8 @@ def select(records: pd.DataFrame, criterion: str, *, partial: bool = False) -> p
 
     Raises InputError for an unknown criterion.
     """
-    if criterion not in CRITERIA:
-        raise unknown_name("criterion", criterion, CRITERIA)
-    chosen = _best(records, criterion, partial, GROUP)
-    chosen = chosen.sort_values(GROUP, kind="stable").reset_index(drop=True)
-    return chosen.drop(columns="second")
+    chosen = _best(records, criterion, partial, GROUP).drop(columns="second")
+    return chosen.sort_values(GROUP, kind="stable").reset_index(drop=True)
 
 
 def best_of_each_draw(
@@ -201,8 +205,6 @@ def best_of_each_draw(
 
     Within a cell and trial the best draw comes first, as ``select`` would take them.
     """
-    if criterion not in CRITERIA:
-        raise unknown_name("criterion", criterion, CRITERIA)
     chosen = _best(records, criterion, partial, [*GROUP, "hparams_seed"])
     order = [*GROUP, "score", "second", "hparams_seed"]
     ascending = [True] * len(GROUP) + [False, False, False]
@@ -211,6 +213,8 @@ def best_of_each_draw(
 
 
 def _best(records: pd.DataFrame, criterion: str, partial: bool, groups: list[str]) -> pd.DataFrame:
+    if criterion not in CRITERIA:
+        raise unknown_name("criterion", criterion, CRITERIA)
     usable = np.ones(len(records), dtype=bool) if partial else records["done"].to_numpy()
     rows, score, second = CRITERIA[criterion].scores(records, usable)
     known = ~np.isnan(score) & records["overall"].notna().to_numpy()[rows]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
-import pandas as pd
 
 from ndcl_domainbed.results.legend import page_legend
 from ndcl_domainbed.results.names import NO_SETTING
@@ -21,9 +20,11 @@ MEANING = (
 
 def head(sweep: Sweep, *, partial: bool = False) -> list[str]:
     """Return the lines above the tables: counts of records and runs, what names mean."""
-    records = (_own(sweep.runs)).to_numpy()[sweep.records["run"]].sum()
+    own = sweep.runs["variant"] == ""  # not other figures of the same runs
+    records = own.to_numpy()[sweep.records["run"]].sum()
     lines = [f"Total records: {records}", runs_line(sweep, partial=partial)]
-    repeated = _count_repeated(sweep)
+    keys = ["dataset", "setting", "algorithm", "test_envs", "trial_seed", "hparams_seed"]
+    repeated = sweep.runs[(sweep.runs["state"] == DONE) & own].duplicated(keys).sum()
     if repeated:
         lines.append(
             f"{repeated} of them repeat the dataset, algorithm, test domains, trial and draw of "
@@ -46,18 +47,6 @@ def no_record(sweep: Sweep) -> list[str]:
     return [f"No record yet: {', '.join(parts) or 'there is no such run'}."]
 
 
-def _own(runs: pd.DataFrame) -> pd.Series:
-    """Return which rows are runs with their own figures, not variants of them."""
-    own: pd.Series = runs["variant"] == ""
-    return own
-
-
-def _count_repeated(sweep: Sweep) -> int:
-    keys = ["dataset", "setting", "algorithm", "test_envs", "trial_seed", "hparams_seed"]
-    done = sweep.runs[(sweep.runs["state"] == DONE) & _own(sweep.runs)]
-    return int(done.duplicated(keys).sum())
-
-
 def _is_counted(sweep: Sweep, partial: bool) -> np.ndarray:
     """Return of every run whether tables count it: if it is done; if ``partial``, by a record."""
     done = (sweep.runs["state"] == DONE).to_numpy()
@@ -66,15 +55,17 @@ def _is_counted(sweep: Sweep, partial: bool) -> np.ndarray:
 
 def runs_line(sweep: Sweep, *, partial: bool = False) -> str:
     """Return how many runs are done, and how many others are counted or left out."""
-    own = _own(sweep.runs)
+    own = sweep.runs["variant"] == ""
     states = Counter(map(str, sweep.runs["state"][own]))
     counted = Counter(map(str, sweep.runs["state"][own & _is_counted(sweep, partial)]))
     parts = [f"{states[DONE]} done"]
     for state in (TRIED_OUT, UNFINISHED, FAILED):
-        if states[state]:
-            parts.append(
-                f"{states[state]} {state} ({_describe_counted(states[state], counted[state])})"
-            )
+        total, within = states[state], counted[state]
+        if total:
+            verdict = "counted" if within else "left out"
+            if 0 < within < total:
+                verdict = f"{within} counted, {total - within} left out"
+            parts.append(f"{total} {state} ({verdict})")
     if states[NOT_STARTED]:
         parts.append(f"{states[NOT_STARTED]} {NOT_STARTED}")
     if sweep.empty:
@@ -82,12 +73,6 @@ def runs_line(sweep: Sweep, *, partial: bool = False) -> str:
     if sweep.bad_lines:
         parts.append(_count_unreadable(sum(sweep.bad_lines.values())))
     return f"Runs: {', '.join(parts)}."
-
-
-def _describe_counted(total: int, counted: int) -> str:
-    if 0 < counted < total:
-        return f"{counted} counted, {total - counted} left out"
-    return "counted" if counted else "left out"
 
 
 def _count_unreadable(count: int) -> str:
@@ -106,24 +91,15 @@ def left_out(sweep: Sweep, *, partial: bool = False) -> list[str]:
     lines = [f"{path}: {_count_unreadable(count)}" for path, count in sweep.bad_lines.items()]
     lines += [f"{path}: {_count_impossible(n)}" for path, n in sweep.bad_records.items()]
     lines += [f"{folder}: no record" for folder in sweep.empty]
-    others = sweep.runs[~_is_counted(sweep, partial) & _own(sweep.runs)]
+    others = sweep.runs[~_is_counted(sweep, partial) & (sweep.runs["variant"] == "")]
     waiting = others["state"] == NOT_STARTED
-    lines += _list_not_started(others[waiting])
-    others = others[~waiting]
-    for folder, state, reason in zip(others["run"], others["state"], others["reason"], strict=True):
-        lines.append(f"{folder}: {state}{f' ({reason})' if reason else ''}")
+    names = others.loc[waiting, ["algorithm", "dataset", "setting"]].astype(str)
+    for (algorithm, dataset, setting), count in Counter(names.itertuples(False, None)).items():
+        under = "" if setting == NO_SETTING else f" under {setting}"
+        lines.append(f"{algorithm} on {dataset}{under}: {_count_runs(count, NOT_STARTED)}")
+    for row in others[~waiting].itertuples():
+        lines.append(f"{row.run}: {row.state}{f' ({row.reason})' if row.reason else ''}")
     return lines
-
-
-def _list_not_started(runs: pd.DataFrame) -> list[str]:
-    """Return "NDCL on PACS under Cross: 12 runs not started" of every such group, as listed."""
-    keys = ["algorithm", "dataset", "setting"]
-    counts = Counter(runs[keys].astype(str).itertuples(index=False, name=None))
-    return [
-        f"{algorithm} on {dataset}{'' if setting == NO_SETTING else f' under {setting}'}: "
-        f"{_count_runs(count, NOT_STARTED)}"
-        for (algorithm, dataset, setting), count in counts.items()
-    ]
 
 
 def _count_runs(count: int, state: str) -> str:

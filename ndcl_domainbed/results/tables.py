@@ -78,12 +78,9 @@ class Table:
 def best_first(table: Table) -> Table:
     """Return ``table`` sorted by its average, or else by its first column, the best row on top."""
     place = table.columns.index(AVERAGE) if AVERAGE in table.columns else 0
-
-    def loss(row: Row) -> float:
-        mean = row[1][place].mean
-        return np.inf if mean is None else -mean
-
-    return replace(table, rows=sorted(table.rows, key=loss))
+    means = [cells[place].mean for _, cells in table.rows]
+    order = np.argsort([np.inf if mean is None else -mean for mean in means], kind="stable")
+    return replace(table, rows=[table.rows[row] for row in order])
 
 
 class CellSource:

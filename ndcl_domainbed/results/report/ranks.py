@@ -26,15 +26,14 @@ def ranks_data(built: Sequence[Leaderboards], reference: str) -> dict[str, Any]:
 
 
 def _pack_ranks(cells: Cells, reference: str) -> dict[str, Any]:
-    p = statistics.pairwise_p(cells.figures)
-    svg = draw(statistics.average_ranks(cells.figures), p, reference, "svg").decode()
+    svg = draw(statistics.average_ranks(cells.figures), cells.p, reference, "svg").decode()
     profile = statistics.performance_profile(cells.runs, range(0, 101, PROFILE_STEP))
     return {
         "diagram": svg[svg.index("<svg") :],
         "cells": describe_cells(cells),
         "notes": [*cells.dropped, *warn_of_few_cells(cells)],
         "summaries": [_pack(one) for one in statistics.summarize(cells)],
-        "compared": [_pack(one) for one in statistics.compare(cells, reference, p)],
+        "compared": [_pack(one) for one in statistics.compare(cells, reference)],
         "profile": {
             "thresholds": list(profile.index),
             "shares": {name: profile[name].round(3).tolist() for name in profile},

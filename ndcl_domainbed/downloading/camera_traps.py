@@ -8,22 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from ndcl_domainbed.downloading.archives import unpack
-from ndcl_domainbed.downloading.recipe import GB, Recipe, RemoteFile, SourceFailure, Way
-
-# LILA keeps the same paths on three clouds.
-_CLOUDS = (
-    "https://storage.googleapis.com/public-datasets-lila/caltechcameratraps",
-    "https://lilawildlife.blob.core.windows.net/lila-wildlife/caltechcameratraps",
-    "http://us-west-2.opendata.source.coop.s3.amazonaws.com/agentmorris/lila-wildlife/caltechcameratraps",
-)
+from ndcl_domainbed.downloading.recipe import Recipe, SourceFailure
 
 
-def _file(name: str, size: int, md5: str) -> RemoteFile:
-    urls = tuple(f"{cloud}/{name}.tar.gz" for cloud in _CLOUDS)
-    return RemoteFile(f"{name}.tar.gz", urls, f"md5:{md5}", size)
-
-
-def arrange(recipe: Recipe, files: Sequence[Path], workspace: Path) -> Path:
+def arrange_camera_traps(recipe: Recipe, files: Sequence[Path], workspace: Path) -> Path:
     """Sort the images of the four places by the animal that the annotations see in them.
 
     ``files`` are the archives of the images and of the annotations. An image with two animals
@@ -68,34 +56,3 @@ def _class_folders(folder: Path, recipe: Recipe) -> dict[str, set[str]]:
     if found != set(recipe.domains):
         raise SourceFailure(f"has annotated images of {len(found)} of {len(recipe.domains)} places")
     return folders_of
-
-
-RECIPE = Recipe(
-    dataset="TerraIncognita",
-    folder="terra_incognita",
-    domains=("location_100", "location_38", "location_43", "location_46"),
-    classes=(
-        "bird", "bobcat", "cat", "coyote", "dog", "empty", "opossum", "rabbit", "raccoon",
-        "squirrel",
-    ),
-    summary="camera traps at four places; 4 domains, 10 classes, about 24,330 images (6.5 GB)",
-    paper=(
-        "S. Beery, G. Van Horn, P. Perona. Recognition in Terra Incognita. ECCV 2018. "
-        "arXiv 1807.04975"
-    ),
-    terms="Community Data License Agreement, permissive variant (CDLA-Permissive-1.0), by LILA BC.",
-    largest=20 * GB,
-    ways=(
-        Way(
-            (
-                _file("eccv_18_all_images_sm", 6_492_615_601, "8143c17aa2a12872b66f284ff211531f"),
-                _file("eccv_18_annotations", 2_997_071, "66a1f481b44aa1edadf75c9cfbd27aba"),
-            ),
-            arrange,
-        ),
-    ),
-    note=(
-        "papers before 2022 report 24,788 images; users report that "
-        "the archives available today give 24,330"
-    ),
-)  # fmt: skip

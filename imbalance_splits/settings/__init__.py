@@ -125,7 +125,10 @@ def build_setting(name: str, parameters: Mapping[str, Any]) -> Setting:
             f"setting {name} needs a {', '.join(missing)}: "
             f"give {_BY_PATH} in place of the name {name}."
         )
-    hints = _type_hints(setting)
+    try:
+        hints = typing.get_type_hints(setting)
+    except NameError:  # of a class that is imported for type checking only
+        hints = {}
     values = {
         parameter: _convert(value, hints.get(parameter, Any), f"setting {name}: {parameter}")
         for parameter, value in parameters.items()
@@ -134,14 +137,6 @@ def build_setting(name: str, parameters: Mapping[str, Any]) -> Setting:
         return setting(**values)
     except TypeError as error:  # of a value that cannot be compared with the bounds
         raise InputError(f"setting {name}: a parameter has the wrong type ({error}).") from error
-
-
-def _type_hints(setting: type[Setting]) -> dict[str, Any]:
-    """Return the types of the parameters; none for annotations that cannot be evaluated."""
-    try:
-        return typing.get_type_hints(setting)
-    except NameError:  # of a class that is imported for type checking only
-        return {}
 
 
 def _convert(value: Any, kind: Any, where: str) -> Any:

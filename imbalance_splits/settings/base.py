@@ -81,8 +81,9 @@ class GeneratedSetting(Setting):
         }
         check_label_counts(label_counts, where, self.least_sources)
         validation = self.validation
-        if validation is None:
-            validation = default_validation(label_counts)
+        if validation is None:  # 15 if every (domain, class) that occurs has 100, else 5
+            least = min(n for row in label_counts.values() for n in row.values() if n)
+            validation = 15 if least >= 100 else DEFAULT_VALIDATION
         usable = usable_counts(label_counts, validation, self.lower, where)
         ordered = _order_counts(self.train_counts(usable), usable, classes, where)
         parameters = {**dataclasses.asdict(self), "validation": validation}
@@ -155,12 +156,6 @@ def check_label_counts(label_counts: LabelCounts, where: str, least_sources: int
     for domain, row in label_counts.items():
         if not any(row.values()):
             raise InputError(f"{where}: domain {domain} has no image. Leave it out.")
-
-
-def default_validation(label_counts: LabelCounts) -> int:
-    """Return 15 validation images if every (domain, class) that occurs has 100, else 5."""
-    least = min(count for row in label_counts.values() for count in row.values() if count)
-    return 15 if least >= 100 else DEFAULT_VALIDATION
 
 
 def usable_counts(label_counts: LabelCounts, validation: int, lower: int, where: str) -> Counts:

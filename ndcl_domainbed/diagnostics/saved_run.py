@@ -164,10 +164,8 @@ def no_shot_groups(folder: Path) -> InputError:
 
 def frozen_note(runs: dict[str, SavedRun]) -> str:
     """Return a note for the caption of a check of inputs, if they are features, or ""."""
-    frozen = [name for name, run in runs.items() if run.hparams.get("frozen")]
-    if not frozen:
-        return ""
-    return f" The inputs of {', '.join(frozen)} are features of a frozen network, not pixels."
+    frozen = ", ".join(name for name, run in runs.items() if run.hparams.get("frozen"))
+    return f" The inputs of {frozen} are features of a frozen network, not pixels." * bool(frozen)
 
 
 def load_runs(request: Request) -> dict[str, SavedRun]:
@@ -211,19 +209,13 @@ def run_names(runs: Sequence[Any]) -> list[str]:
     """
     names = [run.arguments.algorithm for run in runs]
     if len(set(names)) < len(names):
-        names = [" ".join([run.arguments.algorithm, *_differences(run, runs)]) for run in runs]
-    if len(set(names)) < len(names):
-        names = [f"{name} ({run.folder.name})" for name, run in zip(names, runs, strict=True)]
-    if len(set(names)) < len(names):
-        names = [f"{name} ({run.folder})" for name, run in zip(names, runs, strict=True)]
+        for place, run in enumerate(runs):
+            algorithm = run.arguments.algorithm
+            same = [other.hparams for other in runs if other.arguments.algorithm == algorithm]
+            for name, value in sorted(run.hparams.items()):
+                if any(hparams.get(name) != value for hparams in same):
+                    names[place] += f" {name}={value}"
+    for folder in ([run.folder.name for run in runs], [run.folder for run in runs]):
+        if len(set(names)) < len(names):
+            names = [f"{name} ({its})" for name, its in zip(names, folder, strict=True)]
     return names
-
-
-def _differences(run: Any, runs: Sequence[Any]) -> list[str]:
-    """Return the hyper-parameters in which runs of the same algorithm differ."""
-    same = [other for other in runs if other.arguments.algorithm == run.arguments.algorithm]
-    return [
-        f"{name}={value}"
-        for name, value in sorted(run.hparams.items())
-        if any(other.hparams.get(name) != value for other in same)
-    ]

@@ -52,7 +52,10 @@ class Found:
 
 
 def find_runs(roots: list[str | Path]) -> Found:
-    """Return all runs at any depth under ``roots``. Raises InputError if one is no folder."""
+    """Return all runs at any depth under ``roots``, links to folders followed.
+
+    Raises InputError if one is no folder.
+    """
     found = Found()
     for root in map(Path, roots):
         if not root.is_dir():
@@ -60,9 +63,14 @@ def find_runs(roots: list[str | Path]) -> Found:
             raise InputError(
                 f"{root} {what}; --input_dir takes a folder of runs, as sweep makes it"
             )
-        found.roots.append(str(root.resolve()))
-        here = {}
-        for folder, files in _walk(found.roots[-1]):
+        found.roots.append(top := str(root.resolve()))
+        here, linked, errors = {}, {top}, list[OSError]()
+        for folder, folders, files in os.walk(top, followlinks=True, onerror=errors.append):
+            for path in [path for name in folders if (path := Path(folder, name)).is_symlink()]:
+                real = str(path.resolve())
+                if real in linked:  # never round in a loop
+                    folders.remove(path.name)
+                linked.add(real)
             if JOBS_FILE in files:
                 found.manifests.append(Path(folder, JOBS_FILE))
             if RECORDS_FILE in files:
@@ -70,37 +78,6 @@ def find_runs(roots: list[str | Path]) -> Found:
             elif ERR_FILE in files or OUT_FILE in files:
                 found.empty.add(folder)
         found.is_done |= dict(sorted(here.items()))
+        gone = FileNotFoundError  # since it was listed
+        found.empty |= {error.filename for error in errors if not isinstance(error, gone)}
     return found
-
-
-def _walk(root: str) -> Iterator[tuple[str, set[str]]]:
-    """Yield (folder, its files), following links to folders but never round in a loop.
-
-    A folder that may not be read counts as one with an error.
-    """
-    pending, linked = [root], {root}
-    while pending:
-        folder = pending.pop()
-        files = set()
-        try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if not _is_folder(entry):
-                        files.add(entry.name)
-                    elif not entry.is_symlink():
-                        pending.append(entry.path)
-                    elif (real := str(Path(entry.path).resolve())) not in linked:
-                        linked.add(real)
-                        pending.append(entry.path)
-        except FileNotFoundError:  # gone since it was listed
-            continue
-        except OSError:
-            files = {ERR_FILE}
-        yield folder, files
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False

@@ -84,7 +84,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.latex and args.format not in (None, "latex"):
         raise InputError(f"--latex and --format {args.format} contradict each other; give one")
     name = formats.choose_format("latex" if args.latex else args.format, args.output)
-    hparams = _hparams_path(args.hparams_out, args.output)
+    hparams = chosen.table_path(args.hparams_out) if args.hparams_out else None
+    if args.output and not hparams:
+        hparams = Path(args.output).with_name(f"{Path(args.output).stem}_hparams.csv")
     whole = read_sweep(args.input_dir, variants=args.variants)
     sweep = whole.only(algorithm=args.algorithms, dataset=args.datasets, setting=args.imbalance)
     args.reference = _reference(args.reference, sweep)
@@ -104,7 +106,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         boards = {(b.dataset, b.setting): b for one in built for b in one.boards}
         shown += build_cost_tables(sweep, list(boards.values()))
     text = formats.render(name, head, shown, counts=args.counts)
-    _print_text(text)
+    encoding = sys.stdout.encoding or "utf-8"  # may lack what the file, which is UTF-8, has
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
     if args.output:
         write_in_folder(Path(args.output), text)
     if hparams:
@@ -116,7 +119,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             Path(args.html), report.page(sweep, built, args.reference, partial=args.partial)
         )
     if args.output and args.statistics:
-        _write_diagrams(args, built)
+        from ndcl_domainbed.results.rank_diagram import draw_all
+
+        output = Path(args.output)
+        for name, content in draw_all(built, args.metrics or ("overall",), args.reference):
+            write_in_folder(output.with_name(f"{output.stem}_ranks_{name}"), content)
     return 0
 
 
@@ -136,42 +143,14 @@ def _reference(asked: str | None, sweep: Sweep) -> str:
     return asked
 
 
-def _print_text(text: str) -> None:
-    """Print ``text``; what the terminal's encoding lacks as an escape (the file is UTF-8)."""
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
-
-
 def _tables(args: argparse.Namespace, built: Sequence[Leaderboards]) -> list[Table]:
     from ndcl_domainbed.results.statistics_tables import build_tables
     from ndcl_domainbed.results.tables import best_first
 
     tables = [best_first(table) if args.sort else table for one in built for table in one.tables]
     if args.statistics:
-        tables += build_tables(built, _measures(args), args.reference)
+        tables += build_tables(built, args.metrics or ("overall",), args.reference)
     return tables
-
-
-def _measures(args: argparse.Namespace) -> Sequence[str]:
-    return args.metrics or ("overall",)
-
-
-def _write_diagrams(args: argparse.Namespace, built: Sequence[Leaderboards]) -> None:
-    """Write the diagrams of ranks beside the tables."""
-    from ndcl_domainbed.results.rank_diagram import draw_all
-
-    output = Path(args.output)
-    for name, content in draw_all(built, _measures(args), args.reference):
-        write_in_folder(output.with_name(f"{output.stem}_ranks_{name}"), content)
-
-
-def _hparams_path(asked: str | None, output: str | None) -> Path | None:
-    """Return where the chosen hyper-parameters go: where asked for, else beside the tables."""
-    from ndcl_domainbed.results.chosen import table_path
-
-    if asked:
-        return table_path(asked)
-    return Path(output).with_name(f"{Path(output).stem}_hparams.csv") if output else None
 
 
 if __name__ == "__main__":

@@ -53,36 +53,26 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise InputError(f"there is no folder {folder}: name the folder of a finished run.")
     require_packages()  # no long wait for an error about a missing package
     output = Path(args.output)
-    if args.name == ALL:
-        _make_all(request, output)
-    else:
-        _make_one(args.name, request, output)
+    names = diagnostics.diagnostic_names() if args.name == ALL else [args.name]
+    missed = []
+    for name in names:
+        try:
+            found = diagnostics.get_diagnostic(name).diagnose(request)
+        except InputError as error:
+            if args.name != ALL:
+                raise
+            missed.append(f"{name}: left out, {error}")
+            continue
+        paths = found.write(output, name, request)
+        print(f"{name}: {found.caption}\n  written: {', '.join(map(str, paths))}", flush=True)
+    if len(missed) == len(names):
+        raise InputError("\n".join(["none of the diagnostics could be made.", *missed]))
+    for line in missed:
+        print(line, file=sys.stderr)
     from ndcl_domainbed.diagnostics.page import write_page
 
     print(f"page: {write_page(output)}")
     return 0
-
-
-def _make_one(name: str, request: diagnostics.Request, output: Path) -> None:
-    """Make one diagnostic, write it and print its caption."""
-    found = diagnostics.get_diagnostic(name).diagnose(request)
-    paths = found.write(output, name, request)
-    print(f"{name}: {found.caption}")
-    print("  written: " + ", ".join(map(str, paths)), flush=True)
-
-
-def _make_all(request: diagnostics.Request, output: Path) -> None:
-    """Make every diagnostic that these runs allow. Raises InputError if they allow none."""
-    missed = []
-    for name in diagnostics.diagnostic_names():
-        try:
-            _make_one(name, request, output)
-        except InputError as error:
-            missed.append(f"{name}: left out, {error}")
-    if len(missed) == len(diagnostics.diagnostic_names()):
-        raise InputError("\n".join(["none of the diagnostics could be made.", *missed]))
-    for line in missed:
-        print(line, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -5,15 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.own_code import add_flag
 from ndcl_domainbed.scripts.cli import run
 from ndcl_domainbed.training.arguments import DEFAULT_DATA_DIR
-
-if TYPE_CHECKING:
-    from ndcl_domainbed.testbed.datasets.digits import Images
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -47,19 +43,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         total = sum(len(labels) for _, labels in domains.values())
         print(f"wrote {total:,} images of {', '.join(domains)} to {args.output}")
     if args.picture is not None:
-        _write_picture(domains, Path(args.picture))
+        from ndcl_domainbed.testbed.datasets.digits.contact_sheet import contact_sheet
+
+        try:
+            contact_sheet(domains).save(args.picture)
+        except (OSError, ValueError) as error:  # ValueError: Pillow knows no format of this suffix
+            reason = getattr(error, "strerror", None) or error
+            raise InputError(f"cannot write {args.picture} ({reason}).") from error
         print(f"wrote {args.picture}")
     return 0
-
-
-def _write_picture(domains: dict[str, Images], path: Path) -> None:
-    from ndcl_domainbed.testbed.datasets.digits.contact_sheet import contact_sheet
-
-    try:
-        contact_sheet(domains).save(path)
-    except (OSError, ValueError) as error:  # ValueError: Pillow knows no format of this suffix
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"cannot write {path} ({reason}).") from error
 
 
 if __name__ == "__main__":

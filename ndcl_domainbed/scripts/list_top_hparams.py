@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from imbalance_splits.errors import InputError
 from imbalance_splits.published import find_domains
@@ -100,16 +100,12 @@ def _print(args: argparse.Namespace, table: pd.DataFrame) -> None:
         for trial, rows in draws.groupby("trial_seed"):
             print(f"trial_seed: {trial}")
             for row in rows.head(args.top or len(rows)).to_dict("records"):
-                _print_draw({str(name): value for name, value in row.items()})
-
-
-def _print_draw(row: dict[str, Any]) -> None:
-    print(f"\tval_acc: {row['score']:.4f}, test_acc: {row['overall']:.4f}, step: {row['step']:g}")
-    print("\t\thparams:")
-    for name, value in row.items():
-        if name.startswith("hparams.") and value is not None and value == value:
-            print(f"\t\t\t{name.removeprefix('hparams.')}: {value}")
-    print(f"\t\toutput_dir: {row['run']}")
+                print(f"\tval_acc: {row['score']:.4f}, test_acc: {row['overall']:.4f}, "
+                      f"step: {row['step']:g}\n\t\thparams:")  # fmt: skip
+                for name, value in row.items():
+                    if str(name).startswith("hparams.") and value is not None and value == value:
+                        print(f"\t\t\t{str(name).removeprefix('hparams.')}: {value}")
+                print(f"\t\toutput_dir: {row['run']}")
 
 
 if __name__ == "__main__":

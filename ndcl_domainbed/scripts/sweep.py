@@ -50,7 +50,8 @@ def launch(jobs: Sequence[Job], options: Namespace) -> int:
     starts_jobs = getattr(launcher, "STARTS_JOBS", True)
     with contextlib.redirect_stdout(sys.stdout if starts_jobs else sys.stderr):
         found = show(jobs)
-        to_launch = [job for job, state in found.items() if _is_to_launch(state, options.retries)]
+        names = {WAITING, FAILED} if options.retries > 0 else {WAITING}
+        to_launch = [job for job, state in found.items() if state.name in names]
         print(f"About to launch {len(to_launch)} jobs.")
     if to_launch and (not starts_jobs or confirm(options)):
         if hasattr(launcher, "check"):
@@ -68,18 +69,11 @@ def launch(jobs: Sequence[Job], options: Namespace) -> int:
     return report_failures(found)
 
 
-def _is_to_launch(state: State, retries: int) -> bool:
-    return state.name == WAITING or (state.name == FAILED and retries > 0)
-
-
 def delete_incomplete(jobs: Sequence[Job], options: Namespace) -> int:
     """Delete the folders of the jobs that are neither done nor running."""
     found = show(jobs)
-    unfinished = [
-        job
-        for job, state in found.items()
-        if state.name in (FAILED, WAITING) and job.folder.exists()
-    ]
+    stopped = [job for job, state in found.items() if state.name in (FAILED, WAITING)]
+    unfinished = [job for job in stopped if job.folder.exists()]
     print(f"About to delete {len(unfinished)} jobs.")
     if unfinished and confirm(options):
         print(f"Deleted {deleting.delete_all(unfinished)} jobs.")

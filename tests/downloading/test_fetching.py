@@ -10,8 +10,7 @@ import gdown
 import pytest
 
 from imbalance_splits.errors import InputError
-from ndcl_domainbed.downloading import fetching
-from ndcl_domainbed.downloading.addresses import address, hub_parquet
+from ndcl_domainbed.downloading import address, fetching, hub_parquet
 from ndcl_domainbed.downloading.fetching import fetch
 from ndcl_domainbed.downloading.progress import show_progress
 from ndcl_domainbed.downloading.recipe import RemoteFile, SourceFailure

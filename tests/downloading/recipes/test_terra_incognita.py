@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ndcl_domainbed.downloading import get_recipe
-from ndcl_domainbed.downloading.camera_traps import arrange_camera_traps
+from ndcl_domainbed.downloading.arranging import arrange_camera_traps
 from ndcl_domainbed.downloading.recipe import SourceFailure
 from tests.downloading.toys import picture, tarred, tree
 

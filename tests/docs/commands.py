@@ -37,6 +37,7 @@ NOT_RUN = (
         "takes days, and a cluster or a GPU",
     ),
     ("ndcl-domainbed sweep launch --own_code docs/beyond/", "hundreds of runs, and PACS"),
+    ("ndcl-domainbed train --own_code docs/beyond/", "needs PACS"),
     ("ndcl-domainbed sweep launch --sweep docs/beyond/", "hundreds of runs, and PACS"),
     ("python docs/beyond_tables.py ", "needs their runs"),
     ("ndcl-domainbed sweep launch --sweep sweeps/ablation.yaml ", "needs PACS"),

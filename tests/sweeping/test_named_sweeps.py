@@ -47,6 +47,7 @@ COUNTS = {
     "feature_space.yaml": 3 * 2 * 3 * 4 * 3,
     "photographs.yaml": (22 + 1) * (4 * 4 + 3 * 3) * 3,
     "extended.yaml": (3 + 8) * (4 * 4 + 3 * 3) * 3,
+    "comparison.yaml": (22 + 8 + 1) * (3 * 4 * 20 + (4 + 3 * 3) * 3) * 3,
 }
 
 
@@ -107,6 +108,32 @@ def test_extended_rows_join_those_of_photographs():
     known = {job.folder for job in others}
     done = [job for job in jobs if job.folder in known]
     assert Counter(job.train_args["algorithm"] for job in done) == dict.fromkeys(compared, 75)
+
+
+def test_the_comparison_continues_photographs_and_extended():
+    jobs = jobs_of("comparison.yaml")
+    assert len(jobs) == COUNTS["comparison.yaml"] == 25_947
+    defaults = {job.folder for job in jobs if job.train_args["hparams_seed"] == 0}
+    earlier = {
+        job.folder for name in ("photographs.yaml", "extended.yaml") for job in jobs_of(name)
+    }
+    assert defaults == earlier
+    draws = Counter(
+        (job.train_args["dataset"], job.train_args["imbalance"], job.train_args["hparams_seed"])
+        for job in jobs
+    )
+    many = dict.fromkeys(
+        (("PACS", setting, draw)
+         for setting in ("TotalHeavyTail", "Duality", "GINIDG") for draw in range(20)),
+        31 * 4 * 3,
+    )  # fmt: skip
+    cross = dict.fromkeys((("PACS", "Cross", draw) for draw in range(3)), 31 * 4 * 3)
+    office = dict.fromkeys(
+        (("Office31", setting, draw)
+         for setting in ("TotalHeavyTail", "Duality", "Cross") for draw in range(3)),
+        31 * 3 * 3,
+    )  # fmt: skip
+    assert draws == many | cross | office
 
 
 def test_an_ablation_changes_one_choice_at_a_time():

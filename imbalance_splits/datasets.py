@@ -97,8 +97,7 @@ class SplitDataset:
     def _plain_dataset(self, dataset_class: DatasetClass, root: Any, hparams: Any) -> Any:
         """Return the same images without augmentation: as if every domain were a test domain.
 
-        Tensors are used as they are: they have no transforms, and a dataset that draws its
-        images at random would draw others.
+        Tensors stay: a dataset that draws its images at random would draw others.
         """
         if all(isinstance(domain, TensorDataset) for domain in self._domains(self._augmented)):
             return self._augmented

@@ -12,12 +12,8 @@ from typing import Any, NamedTuple
 from imbalance_splits.errors import InputError
 from imbalance_splits.text_files import check_names, csv_rows, parse_json, read_text
 
-LIST_SUFFIXES = (".json", ".csv")
-"""The file names that count as lists."""
-
-PARTS = ("train", "val", "test")
-"""What the column ``split`` may say."""
-
+LIST_SUFFIXES = (".json", ".csv")  # the file names that count as lists
+PARTS = ("train", "val", "test")  # what the column `split` may say
 _FIELDS = ("domain", "class", "file")
 
 

@@ -35,9 +35,7 @@ DOMAINS: Mapping[str, Mapping[str, str]] = {
 }
 """The usual folder of each domain of a dataset, in DomainBed's order, that of the folders."""
 
-AUTHORS = "authors of NDCL"
-"""What the source of the authors' own tables and counts begins with."""
-
+AUTHORS = "authors of NDCL"  # what the source of the authors' own tables and counts begins with
 _LABEL_COUNTS = ("label_counts.json", "office_label_counts.json")
 """The authors' file as it is, and our own."""
 

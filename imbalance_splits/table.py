@@ -15,14 +15,12 @@ from imbalance_splits.errors import InputError, join_names
 from imbalance_splits.whole_files import write_whole
 
 ClassCounts = Mapping[str, int]
-LabelCounts = Mapping[str, ClassCounts]
-"""domain -> class -> number of images."""
+LabelCounts = Mapping[str, ClassCounts]  # domain -> class -> number of images
 TrainCounts = dict[str, dict[str, dict[str, int]]]
 """target -> source -> class -> number of training images."""
 
 DEFAULT_VALIDATION = 5
-_TOO_MANY = 2**31
-"""No dataset has as many images, and no array of counts overflows below."""
+_TOO_MANY = 2**31  # no dataset has as many images, and no array of counts overflows below
 _WHOLE = "give a whole number in [0, 2**31)"
 _FIELDS = ("dataset", "setting", "thresholds", "validation_per_class", "train_counts")
 

@@ -16,9 +16,7 @@ from imbalance_splits.labels import describe_absent
 from imbalance_splits.pixels import choose_size, describe_conversion
 from imbalance_splits.published import DOMAINS, describe_twin, label_counts
 
-SUBSET_SHARES = {"VLCS": 0.7}
-"""Datasets whose published counts are those of a part of the images."""
-
+SUBSET_SHARES = {"VLCS": 0.7}  # datasets whose published counts are those of a part of the images
 RELEASES = {
     "DomainNet": "the published counts are those of all 596,006 images; DomainBed's downloader "
     "removes 9,431 of them as duplicates"
@@ -26,8 +24,7 @@ RELEASES = {
 """What explains too few images of a dataset."""
 
 Counts = Mapping[str, Mapping[str, int]]
-Progress = Callable[[int, int], None]
-"""Called with the number of images decoded so far and of all."""
+Progress = Callable[[int, int], None]  # called with the number of images decoded so far and of all
 
 
 @dataclass

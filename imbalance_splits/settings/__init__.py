@@ -140,10 +140,7 @@ def build_setting(name: str, parameters: Mapping[str, Any]) -> Setting:
 
 
 def _convert(value: Any, kind: Any, where: str) -> Any:
-    """Return ``value`` as the int, float or tuple that ``kind`` asks for; InputError if it is none.
-
-    Values of other types are returned as they are.
-    """
+    """Return ``value`` as the int, float or tuple that ``kind`` asks for; or InputError."""
     kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
     if value is None and type(None) in kinds:
         return value

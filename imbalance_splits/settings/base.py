@@ -23,8 +23,7 @@ from imbalance_splits.table import (
 GENERATOR_VERSION = 1
 """Raised whenever a setting's training counts change for the same label counts and parameters."""
 
-Counts = dict[str, dict[str, int]]
-"""domain -> class -> images that may be trained on or tested."""
+Counts = dict[str, dict[str, int]]  # domain -> class -> images that may be trained on or tested
 
 
 class Setting(ABC):
@@ -102,10 +101,7 @@ class GeneratedSetting(Setting):
 def _order_counts(
     counts: TrainCounts, usable: Counts, classes: tuple[str, ...], where: str
 ) -> TrainCounts:
-    """Return ``counts`` in the order of domains and classes, 0 where a source lacks the class.
-
-    Raises InputError if any are missing.
-    """
+    """Return ``counts`` in the order of domains and classes, 0 where a class is absent."""
     try:
         return {
             target: {

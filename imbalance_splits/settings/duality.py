@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from imbalance_splits.settings.base import Counts, descending, sources_by_total, total
-from imbalance_splits.settings.opposed import OpposedTails
+from imbalance_splits.settings.tails import OpposedTails
 from imbalance_splits.table import LabelCounts, TrainCounts
 
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from imbalance_splits.settings.base import Counts, GeneratedSetting, descending
-from imbalance_splits.settings.tail import tail_profile
+from imbalance_splits.settings.tails import tail_profile
 from imbalance_splits.table import TrainCounts
 
 

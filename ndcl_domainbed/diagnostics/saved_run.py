@@ -31,10 +31,7 @@ from ndcl_domainbed.training.saved_model import build_algorithm, read_saved
 
 
 class Outputs(NamedTuple):
-    """What a model computes from n images, on the CPU: features (n, F), logits (n, K), labels (n,).
-
-    ``labels`` are the true classes.
-    """
+    """Of n images, on the CPU: features (n, F), logits (n, K) and true classes, labels (n,)."""
 
     features: Tensor
     logits: Tensor
@@ -137,10 +134,7 @@ class SavedRun:
         raise self._unsuitable("has no featurizer and classifier")
 
     def _check_modules(self, x: Tensor) -> None:
-        """Raise InputError unless predictions are the classifier's on the featurizer's output.
-
-        MTL and ARM give their networks more than the image.
-        """
+        """Raise InputError unless predictions are from the features alone (not MTL, ARM)."""
         featurizer, classifier = self.modules()
         try:
             expected = self.algorithm.predict(x)
@@ -203,10 +197,7 @@ def load_run(folder: Path, data_dir: str | None = None, device: str | None = Non
 
 
 def run_names(runs: Sequence[Any]) -> list[str]:
-    """Return a name for each run: its algorithm, and what else distinguishes the runs.
-
-    A run has ``folder``, ``arguments`` and ``hparams``.
-    """
+    """Return a name for each run: its algorithm, and what else distinguishes the runs."""
     names = [run.arguments.algorithm for run in runs]
     if len(set(names)) < len(names):
         for place, run in enumerate(runs):

@@ -97,10 +97,7 @@ def hub_file(repository: str, place: str) -> str:
 
 
 def hub_parquet(repository: str) -> tuple[RemoteFile, ...]:
-    """Ask the Hub for the Parquet files of a dataset, with their sizes and SHA-256 digests.
-
-    They are those of its newest version. Raises SourceFailure if the Hub does not list any.
-    """
+    """Ask the Hub for the newest Parquet files of a dataset, with sizes and digests."""
     requests = importlib.import_module("requests")
     try:
         answer = requests.get(

@@ -17,11 +17,8 @@ from ndcl_domainbed.downloading.arranging import arrange_archives
 from ndcl_domainbed.downloading.fetching import fetch
 from ndcl_domainbed.downloading.recipe import Recipe, RemoteFile, SourceFailure, Way
 
-STAGING = ".download"
-"""The folder of the data directory in which downloads are prepared."""
-
-LIBRARIES = ("gdown", "pyarrow", "requests", "tqdm")
-"""What the extra ``download`` installs."""
+STAGING = ".download"  # the folder of the data directory in which downloads are prepared
+LIBRARIES = ("gdown", "pyarrow", "requests", "tqdm")  # what the extra `download` installs
 
 
 def is_there(recipe: Recipe, data_dir: Path) -> bool:
@@ -98,8 +95,7 @@ def _try_ways(recipe: Recipe, staging: Path, leave_out: Sequence[str]) -> Path:
 def _take_way(way: Way, files: Sequence[RemoteFile], recipe: Recipe, staging: Path) -> Path:
     """Download the files of a way and arrange the dataset in an empty folder.
 
-    Files that turn out to be no good are not kept, unless a digest shows that they are the ones
-    that were meant: then downloading them again would not help.
+    Useless files are not kept, unless a digest shows that they are the right ones.
     """
     fetched = {fetch(file, staging): file for file in files}
     if way.note is not None:

@@ -35,7 +35,7 @@ class RunIndex:
     def count_states(self, algorithm: str, env: int, other: int | None = None) -> Counter[str]:
         """Return state -> how many runs of the cell are in it.
 
-        ``other``: of the runs instead that have exactly this test domain beside ``env``.
+        With ``other``: how many have exactly these two test domains.
         """
         pair = (f"{env} {other}", f"{other} {env}")
         found: Counter[str] = Counter()
@@ -179,10 +179,7 @@ def board_rows(frame: pd.DataFrame, dataset: str, setting: str) -> pd.DataFrame:
 
 
 def add_controls(boards: Sequence[Board]) -> list[Board]:
-    """Return the boards, each with the control that its setting has among them, if any.
-
-    It is the board of the same dataset under ``Balanced:like=SETTING``.
-    """
+    """Return the boards, each with its control among them: under ``Balanced:like=SETTING``."""
     controls = {}
     for board in boards:
         if board.setting.startswith("Balanced:"):

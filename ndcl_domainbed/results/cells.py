@@ -62,8 +62,7 @@ class Cells:
 def build_cells(selected: pd.DataFrame, metric: str = "overall") -> Cells:
     """Return the figures of all cells that every algorithm has.
 
-    An algorithm with no more than half of the cells is dropped first, so that the others keep
-    theirs.
+    First, an algorithm with no more than half of the cells is dropped.
     """
     groups = selected.groupby([*CELL, "trial_seed", "algorithm"], observed=True)[metric]
     runs = (groups.mean() * 100).unstack("algorithm").dropna(how="all")
@@ -92,7 +91,7 @@ def iterate_cells(
 ) -> Iterator[tuple[str, str, Cells]]:
     """Yield criterion, measure and the cells of one network, if several algorithms have some.
 
-    A board that is the control of another gives none.
+    The control of another board gives none.
     """
     for one in built:
         for metric in metrics:

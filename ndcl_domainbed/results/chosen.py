@@ -24,9 +24,9 @@ SUFFIXES = (".csv", ".parquet")
 
 
 def with_hparams(selected: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
-    """Return selected records with the name of the domain, and a column for each hyper-parameter.
+    """Return selected records with their domain's name, and a column for each hyper-parameter.
 
-    A hyper-parameter (``hparams.NAME``) that a run does not have is missing (NaN) in its row.
+    ``hparams.NAME`` is NaN where a run lacks it.
     """
     runs = sweep.runs[[*_KEYS, "meta"]].drop_duplicates(_KEYS, keep="last")
     plain = selected.astype(dict.fromkeys(_KEYS[:4], object))
@@ -37,10 +37,7 @@ def with_hparams(selected: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
 
 
 def selected_hparams(sweep: Sweep, built: Sequence[Leaderboards]) -> pd.DataFrame:
-    """Return what each criterion chose, with its hyper-parameters: a row per cell and trial.
-
-    Folders of runs begin with the name of the folder that was read.
-    """
+    """Return what each criterion chose, with its hyper-parameters: a row per cell and trial."""
     parts = [one.selected.assign(selection=one.criterion) for one in built if len(one.selected)]
     if not parts:
         return pd.DataFrame(columns=["selection", *_KEYS])
@@ -96,10 +93,7 @@ def table_path(name: str) -> Path:
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as CSV or Parquet, by the suffix of ``path``.
-
-    Raises InputError if pyarrow is missing, or if the file cannot be written.
-    """
+    """Write a table as CSV or Parquet, by its suffix; InputError if it cannot be written."""
     file = io.BytesIO()
     try:
         (table.to_csv if path.suffix == ".csv" else table.to_parquet)(file, index=False)

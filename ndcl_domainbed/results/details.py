@@ -21,8 +21,7 @@ HPARAM = "hparams."
 def add_domains(frame: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """Return ``frame`` with a column ``domain`` behind ``test_env``: its name, as in tables.
 
-    ``runs``: those of the sweep that ``frame`` is a part of. Empty where several domains are left
-    out for leave-one-domain-out selection.
+    ``runs`` are those of the whole sweep. Empty for leave-one-domain-out's pairs.
     """
     names = {
         (*board, env): name
@@ -46,10 +45,7 @@ def add_details(frame: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
 
 
 def name_classes(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return ``frame`` with its columns ``class_acc.NUMBER`` named as the runs name the classes.
-
-    They are read from each run's ``split.json``; without one the numbers stay.
-    """
+    """Return ``frame`` with ``class_acc.NUMBER`` named as each run's ``split.json`` does."""
     numbered = [name for name in frame.columns if name.startswith(CLASS)]
     rest = frame.drop(columns=numbered)
     if not numbered:
@@ -71,10 +67,7 @@ def name_classes(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def hparams_columns(metas: Iterable[str]) -> pd.DataFrame:
-    """Return a column ``hparams.NAME`` for each hyper-parameter, from the ``meta`` of runs.
-
-    What a run does not have is missing (NaN) in its row.
-    """
+    """Return a column ``hparams.NAME`` for each hyper-parameter in ``metas``, or NaN."""
     found = [_read_meta(text).get("hparams", {}) for text in metas]
     columns = {}
     for name in sorted({name for hparams in found for name in hparams}):
@@ -96,9 +89,8 @@ def class_accuracies(
 ) -> list[float | None] | None:
     """Return the accuracies by class, shares, at ``step`` of the run in ``folder``.
 
-    ``variant``: the evaluation of the run. On the "in" split of the test domain, or the means over
-    several; None for a class without an image there. None if the run has no such record, or no
-    accuracies by class.
+    On the "in" split of the test domain, or the means over several; None for a class without an
+    image there. None if the run has no such record of the ``variant``.
     """
     try:
         runs = parse((Path(folder) / RECORDS_FILE).read_bytes(), details=True).runs

@@ -96,10 +96,7 @@ def is_attached(args: dict[str, Any]) -> bool:
 
 @cache
 def _is_setting(dataset: str, name: str) -> bool:
-    """Whether ``name`` is a setting; one that is not listed is only looked up for a known dataset.
-
-    Looking imports all settings, and SciPy with them.
-    """
+    """Whether ``name`` is a setting; others than ours only of known datasets: SciPy is slow."""
     return name in SETTINGS or (dataset in ENVIRONMENTS and name in setting_names())
 
 
@@ -107,8 +104,8 @@ def mark_single_source(runs: Sequence[Identity], n_envs: Sequence[int]) -> list[
     """Return ``runs`` with those that train on one of several domains named by it.
 
     Their ``test_env`` is the source, and ``network`` ends in "single source". ``n_envs``: how many
-    domains each has; 0 where that is unknown. With three domains a run with two test domains is
-    one of leave-one-domain-out selection if there are runs with one test domain.
+    domains each has, 0 if unknown. With three domains two test domains are also a pair of
+    leave-one-domain-out selection: it counts as that if there are runs with one test domain.
     """
     has_singles = {(run.dataset, run.setting) for run in runs if run.test_env >= 0}
     counts: dict[str, int] = {}
@@ -129,9 +126,8 @@ def mark_single_source(runs: Sequence[Identity], n_envs: Sequence[int]) -> list[
 def merge_equal_tables(runs: Sequence[Identity], contents: Sequence[str]) -> list[Identity]:
     """Return ``runs`` with one path for tables of one content.
 
-    ``contents``: what is known of each run's split, the training counts and thresholds as text;
-    empty where nothing is. Tables are equal if they split a dataset and its test domains alike,
-    and never differently.
+    ``contents``: training counts and thresholds of each run's split as text, or nothing. Tables
+    are equal if they split a dataset and its test domains alike, and never differently.
     """
     known: dict[str, dict[tuple[str, str], str]] = {}
     for run, content in zip(runs, contents, strict=True):
@@ -152,8 +148,8 @@ def merge_equal_tables(runs: Sequence[Identity], contents: Sequence[str]) -> lis
 def name_rows(runs: Sequence[Identity]) -> list[RowName]:
     """Return the names of ``runs``, which are all there are.
 
-    An override that every run of a (dataset, network, setting) has is not in the names of its
-    rows. A path is shown by its last name, or by as much as tells it from the others.
+    Overrides that all runs of a (dataset, network, setting) share are not in the names of rows. A
+    path is shown by as much of its end as tells it from the others.
     """
     datasets = short_names(run.dataset for run in runs)
     settings = short_names(run.setting for run in runs)

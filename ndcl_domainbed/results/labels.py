@@ -14,18 +14,14 @@ from ndcl_domainbed.variant_names import TITLES
 SINGLE_SOURCE = "single source"
 """Stands behind a dataset for the runs that train on one domain and are tested on all others."""
 
-Pair = tuple[str, str]
-"""A hyper-parameter and its value, both as text."""
+Pair = tuple[str, str]  # a hyper-parameter and its value, both as text
 
 
-_FOLDERS = re.compile(r"(?<![\w.:/])/(?:[^\s/'\"]+/)+")
-"""The folders of an absolute path."""
+_FOLDERS = re.compile(r"(?<![\w.:/])/(?:[^\s/'\"]+/)+")  # the folders of an absolute path
 
 
 def without_folders(text: str) -> str:
-    """Return ``text`` with the names of files alone where it has absolute paths.
-
-    Tables and reports are passed on; where somebody's files lie is of no use to others.
+    """Return ``text`` with the names of files alone where it has absolute paths, to be passed on.
 
     >>> without_folders("no such file: /home/me/faces/cat.png")
     'no such file: cat.png'

@@ -65,8 +65,7 @@ def page_legend(runs: pd.DataFrame) -> list[str]:
 def networks_of(runs: pd.DataFrame) -> dict[str, int]:
     """Return the networks that the records name -> how many runs had each.
 
-    A line has the backbone, its weights and their digest, and what else there is:
-    "resnet18, frozen, 128 px, weights IMAGENET1K_V1, sha256:...".
+    For example "resnet18, frozen, 128 px, weights IMAGENET1K_V1, sha256:...".
     """
     counts = runs.loc[runs["network"] != "", "network"].astype(str).value_counts()
     found: Counter[str] = Counter()
@@ -84,10 +83,7 @@ def networks_of(runs: pd.DataFrame) -> dict[str, int]:
 
 
 def mixed_networks(runs: pd.DataFrame) -> list[str]:
-    """Warn of datasets under whose label there are runs with several weights or networks.
-
-    A label has the names of weight files; the records have the digests of their contents.
-    """
+    """Warn of datasets under whose label there are runs with several weights or networks."""
     known = runs.loc[runs["network"] != "", ["dataset", "network"]].drop_duplicates().astype(str)
     found: dict[str, set[tuple[str, str]]] = {}
     for dataset, text in known.itertuples(index=False, name=None):

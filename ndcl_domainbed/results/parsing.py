@@ -1,4 +1,4 @@
-"""One ``results.jsonl``, in bytes, to columns of numbers.
+"""The files of records, ``results.jsonl``, to columns of numbers.
 
 A record is one JSON object a line. What tables need is kept: the accuracies of every split, and
 on the test domains of a run the shot groups and the mean and the least over the classes. With
@@ -10,27 +10,31 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
+import pandas as pd
 
 from imbalance_splits.shots import RECORD_SUFFIXES
 from ndcl_domainbed.results.identity import is_attached, is_whole
+from ndcl_domainbed.run_folder import RECORDS_FILE
 
 ENVIRONMENT = re.compile(r"env(\d+)_")
 PLAIN_KEYS = ("step", "epoch", "step_time", "mem_gb")
 """What a record has once, and not for every domain and split."""
 
-CLASS = "class_acc."
-"""Begins a column of ``details``: the number of a class, or its name, follows."""
-
+CLASS = "class_acc."  # begins a column of `details`: the number of a class, or its name, follows
 F1 = "macro_f1"
 WORST_VALIDATION = "val_worst"
 """The column of the lowest accuracy of a class on the validation splits, a mean over sources."""
+
+PROGRESS_FILES = 5_000  # fewer are read before one would look at a progress bar
 
 _ACCURACY = re.compile(r"env(\d+)_(in|out|val|uda)_acc")
 _MEASURES = {end: metric for metric, end in [*RECORD_SUFFIXES.items(), (F1, F1)]}
@@ -63,6 +67,54 @@ class ParsedFile:
 
     runs: list[ParsedRun] = field(default_factory=list)
     bad_lines: int = 0
+
+
+def parse_folders(
+    folders: Collection[str], *, details: bool = False
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read and parse the records in ``folders``; return runs and records.
+
+    A row per run: its folder, the bad lines in its file, its records with an impossible accuracy,
+    its variant, and meta (arguments, hyper-parameters, backend, network) as JSON; empty if the file
+    has no record. The records are numbers; ``run`` is the row of their run, ascending.
+    """
+    rows: list[tuple[object, ...]] = []
+    parsed_runs: list[ParsedRun] = []
+    numbers: list[int] = []
+    for folder in _with_progress(folders):
+        try:
+            parsed = parse(Path(folder, RECORDS_FILE).read_bytes(), details=details)
+        except OSError:  # gone since it was listed
+            parsed = ParsedFile()
+        for run in parsed.runs:
+            numbers.append(len(rows))
+            parsed_runs.append(run)
+            meta = orjson.dumps(run.meta).decode()
+            rows.append((folder, parsed.bad_lines, run.bad_records, run.variant, meta))
+        if not parsed.runs:
+            rows.append((folder, parsed.bad_lines, 0, "", ""))
+    run_of = np.repeat(np.array(numbers, dtype=np.int32), [run.n_records for run in parsed_runs])
+    columns: dict[str, np.ndarray] = {}
+    at = 0
+    for run in parsed_runs:
+        for name, values in run.columns.items():
+            if name not in columns:
+                columns[name] = np.full(len(run_of), np.nan)
+            columns[name][at : at + run.n_records] = values
+        at += run.n_records
+    names = ["folder", "bad_lines", "bad_records", "variant", "meta"]
+    records = pd.DataFrame({"run": run_of, **columns}, copy=False)
+    return pd.DataFrame.from_records(rows, columns=names), records
+
+
+def _with_progress(folders: Collection[str]) -> Iterable[str]:
+    """Return ``folders``; on a terminal, with a bar and the time to go if there are many."""
+    if len(folders) < PROGRESS_FILES or not sys.stderr.isatty():
+        return folders
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(folders, "reading runs", console=Console(stderr=True), transient=True)
 
 
 def parse(data: bytes, *, details: bool = False) -> ParsedFile:

@@ -25,8 +25,8 @@ from ndcl_domainbed.results.identity import (
 )
 from ndcl_domainbed.results.labels import base_algorithm, base_dataset
 from ndcl_domainbed.results.names import METRICS
-from ndcl_domainbed.results.parsing import ENVIRONMENT, PLAIN_KEYS
-from ndcl_domainbed.results.record_table import keep_runs, parse_folders, target_accuracy
+from ndcl_domainbed.results.parsing import ENVIRONMENT, PLAIN_KEYS, parse_folders
+from ndcl_domainbed.results.selection import target_accuracy
 from ndcl_domainbed.results.splits import mark_own_splits, read_split
 from ndcl_domainbed.run_folder import DONE, ERR_FILE, RECORDS_FILE, State, read_state
 
@@ -78,8 +78,20 @@ class Sweep:
             if names:
                 known = [str(name) for name in self.runs[column].unique()]
                 keep &= self.runs[column].isin(_match_names(column, names, known)).to_numpy()
-        runs, records = keep_runs(self.runs, self.records, keep)
+        runs, records = _keep_runs(self.runs, self.records, keep)
         return replace(self, runs=runs, records=records)
+
+
+def _keep_runs(
+    runs: pd.DataFrame, records: pd.DataFrame, wanted: np.ndarray
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the runs that the mask ``wanted`` marks, and their records, numbered again."""
+    if wanted.all():
+        return runs, records
+    place = np.cumsum(wanted, dtype=np.int32) - 1
+    run = records["run"].to_numpy()
+    kept = records[wanted[run]].assign(run=place[run[wanted[run]]])
+    return runs[wanted].reset_index(drop=True), kept.reset_index(drop=True)
 
 
 def _match_names(column: str, names: Sequence[str], known: Sequence[str]) -> list[str]:
@@ -140,8 +152,8 @@ def read_sweep(
     roots = [folders] if isinstance(folders, str | Path) else list(folders)
     found = find_runs(roots)
     every, records = parse_folders(found.is_done, details=details)
-    every, records = keep_runs(every, records, _mark_variants(every["variant"], variants))
-    known, records = keep_runs(every, records, (every["meta"] != "").to_numpy())
+    every, records = _keep_runs(every, records, _mark_variants(every["variant"], variants))
+    known, records = _keep_runs(every, records, (every["meta"] != "").to_numpy())
     runs = _build_runs(known, records, found)
     without = found.empty.union(every["folder"])
     lines = every.drop_duplicates("folder").set_index("folder")["bad_lines"]

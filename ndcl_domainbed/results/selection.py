@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,6 @@ from imbalance_splits.errors import unknown_name
 from imbalance_splits.shots import SCORE_DECIMALS
 from ndcl_domainbed.results.names import METRICS
 from ndcl_domainbed.results.parsing import CLASS, F1, WORST_VALIDATION
-from ndcl_domainbed.results.record_table import target_accuracy
 
 CELL = ["dataset", "setting", "algorithm", "test_env"]
 GROUP = [*CELL, "trial_seed"]
@@ -42,6 +41,24 @@ class Scored(NamedTuple):
     rows: np.ndarray
     score: np.ndarray
     second: np.ndarray | None = None
+
+
+def target_accuracy(columns: Any, split: str, rows: np.ndarray | None = None) -> np.ndarray:
+    """Return the accuracy on ``split`` of each row's test domain; NaN where there is none.
+
+    The mean, if the run is tested on all others than its source. ``rows``: by default all.
+    """
+    at = np.arange(len(columns["test_env"])) if rows is None else rows
+    test_envs = pd.Categorical(columns["test_envs"])
+    is_cell = np.asarray(columns["test_env"])[at] >= 0
+    result = np.full(len(at), np.nan)
+    for code, text in enumerate(test_envs.categories):
+        here = is_cell & (test_envs.codes[at] == code)
+        names = [f"env{env}_{split}_acc" for env in str(text).split()]
+        if here.any() and all(name in columns for name in names):
+            values = [np.asarray(columns[name])[at[here]] for name in names]
+            result[here] = values[0] if len(values) == 1 else np.mean(values, axis=0)
+    return result
 
 
 def _rows_with_target(records: pd.DataFrame, usable: np.ndarray) -> np.ndarray:
@@ -201,10 +218,7 @@ def select(records: pd.DataFrame, criterion: str, *, partial: bool = False) -> p
 def best_of_each_draw(
     records: pd.DataFrame, criterion: str, *, partial: bool = False
 ) -> pd.DataFrame:
-    """Return what ``select`` chooses among: the best record of every hyper-parameter draw.
-
-    Within a cell and trial the best draw comes first, as ``select`` would take them.
-    """
+    """Return the best record of every hyper-parameter draw, best first in a cell and trial."""
     chosen = _best(records, criterion, partial, [*GROUP, "hparams_seed"])
     order = [*GROUP, "score", "second", "hparams_seed"]
     ascending = [True] * len(GROUP) + [False, False, False]

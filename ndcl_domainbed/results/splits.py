@@ -50,9 +50,8 @@ def read_split(folder: str) -> dict[str, Any] | None:
 def mark_own_splits(runs: Sequence[Identity], grouped: Collection[int]) -> list[Identity]:
     """Return ``runs`` with the setting "own split" where the dataset itself fixes the split.
 
-    Their arguments do not say so; but of all runs without a setting, only these have accuracies
-    of shot groups: those with the numbers ``grouped``. A run without a record is as its dataset's
-    others.
+    Of all runs without a setting only these have shot groups: those numbered ``grouped``, and the
+    others on their datasets.
     """
     plain = [run.setting == NO_SETTING and run.dataset not in ENVIRONMENTS for run in runs]
     own = {runs[number].dataset for number in grouped if plain[number]}

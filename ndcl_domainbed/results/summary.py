@@ -85,9 +85,7 @@ def _count_impossible(count: int) -> str:
 
 
 def left_out(sweep: Sweep, *, partial: bool = False) -> list[str]:
-    """Name everything that is not in the tables: a line each; runs that have not started, which
-    have no folder to look into, by dataset, setting and algorithm.
-    """
+    """Name everything that is not in the tables, a line each; runs not started a line a group."""
     lines = [f"{path}: {_count_unreadable(count)}" for path, count in sweep.bad_lines.items()]
     lines += [f"{path}: {_count_impossible(n)}" for path, n in sweep.bad_records.items()]
     lines += [f"{folder}: no record" for folder in sweep.empty]

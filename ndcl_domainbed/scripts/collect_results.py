@@ -128,10 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _reference(asked: str | None, sweep: Sweep) -> str:
-    """Return the algorithm to compare with the others; only the default may be without a run.
-
-    That is NDCL, or its only variant.
-    """
+    """Return the algorithm to compare with the others: by default NDCL, or its only variant."""
     from ndcl_domainbed.results.labels import base_algorithm
 
     known = sorted(map(str, sweep.runs["algorithm"].unique()))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed import diagnostics
-from ndcl_domainbed.diagnostics.findings import require_packages
+from ndcl_domainbed.diagnostics.findings import require_packages, write_page
 from ndcl_domainbed.own_code import add_flag
 from ndcl_domainbed.scripts.cli import run
 
@@ -69,9 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise InputError("\n".join(["none of the diagnostics could be made.", *missed]))
     for line in missed:
         print(line, file=sys.stderr)
-    from ndcl_domainbed.diagnostics.page import write_page
-
-    print(f"page: {write_page(output)}")
+    print(f"page: {write_page(output, diagnostics.diagnostic_names())}")
     return 0
 
 

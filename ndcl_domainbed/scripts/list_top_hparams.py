@@ -73,10 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _find_test_env(word: int | str, sweep: Sweep) -> int:
-    """Return the number of a test domain.
-
-    Raises InputError if no run, not even one that is still to start, has it.
-    """
+    """Return the number of a test domain; InputError if no run, done or not, has it."""
     from ndcl_domainbed.results.labels import base_dataset
     from ndcl_domainbed.results.splits import domain_names
 

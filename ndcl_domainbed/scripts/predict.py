@@ -16,8 +16,7 @@ from imbalance_splits.whole_files import whole_file
 from ndcl_domainbed.own_code import add_flag
 from ndcl_domainbed.progress import ProgressLine
 
-CHUNK = 256
-"""Images that are read at once."""
+CHUNK = 256  # images that are read at once
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -39,10 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def find_images(given: Iterable[str]) -> list[Path]:
-    """Return the images that are named, and those in the folders that are named, sorted.
-
-    Raises InputError for what does not exist, and for a folder without an image.
-    """
+    """Return the images named, or in folders that are, sorted. Raises InputError."""
     found: list[Path] = []
     for path in map(Path, given):
         if path.is_dir():
@@ -66,10 +62,7 @@ def _images_below(folder: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def open_output(path: str | None) -> Iterator[TextIO]:
-    """Yield a file to write to, which then appears whole at ``path``; None is standard output.
-
-    Raises InputError if it cannot be written.
-    """
+    """Yield a file that appears whole at ``path``; None is standard output. Raises InputError."""
     if path is None:
         yield sys.stdout
         return

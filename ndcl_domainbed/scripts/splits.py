@@ -35,10 +35,7 @@ _MEANINGS = {
 
 
 def build_parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
-    """Return the parser of the command line, for ``argv`` if that is given.
-
-    Only 'make' has the flags of all settings: to know them, the user's own files are imported.
-    """
+    """Return the parser; for 'make' in ``argv`` (or None) with the flags of all settings."""
     top = argparse.ArgumentParser(
         prog="ndcl-domainbed splits", description=__doc__, allow_abbrev=False
     )
@@ -79,10 +76,7 @@ def build_parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
 
 
 def _add_parameters(flags: argparse.ArgumentParser) -> None:
-    """Add a flag for each parameter of any setting, also of the user's own.
-
-    A parameter with the name of another flag can still be given as SETTING:parameter=value.
-    """
+    """Add a flag for each parameter of any setting, the user's own too; names there are stay."""
     from imbalance_splits.settings import parameter_names, setting_names
 
     taken = {action.dest for action in flags._actions}
@@ -179,10 +173,7 @@ def _make(args: argparse.Namespace) -> int:
 def _table(
     args: argparse.Namespace, parameters: dict[str, Any] | None = None
 ) -> tuple[SplitTable, LabelCounts]:
-    """Return the table that training would use, and the images that it would find.
-
-    Raises InputError where they do not fit.
-    """
+    """Return the table that training would use, and the images it would find; or InputError."""
     from imbalance_splits.imbalance import counts_of
     from imbalance_splits.make_table import generate_table, table_for
     from imbalance_splits.published import describe_twin, label_counts, published_datasets
@@ -270,7 +261,7 @@ def _get_class(dataset: str, data_dir: str) -> Any:
 def _count_images(dataset: str, data_dir: str) -> LabelCounts:
     """Return domain -> class -> images of the dataset that training would read.
 
-    For a published dataset whose folder is not in ``data_dir`` these are the published counts.
+    Of a published dataset that is not in ``data_dir`` the published counts.
     """
     from imbalance_splits.labels import check_class_count, label_counts_of
     from imbalance_splits.published import label_counts, published_datasets

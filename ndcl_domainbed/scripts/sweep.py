@@ -95,10 +95,7 @@ def show_status(jobs: Sequence[Job], options: Namespace) -> int:
 
 
 def plan(jobs: Sequence[Job], options: Namespace) -> int:
-    """Print how many jobs and steps there are to do, and how long they will take.
-
-    Raises InputError if no job could be timed.
-    """
+    """Print how many jobs and steps there are to do, and how long they will take."""
     from ndcl_domainbed.sweeping import checking, planning
 
     found = status.read_all(jobs)
@@ -136,10 +133,7 @@ def show(jobs: Sequence[Job]) -> dict[Job, State]:
 
 
 def confirm(options: Namespace) -> bool:
-    """Ask whether to continue, unless --skip_confirmation is given.
-
-    Raises InputError if there is nobody to ask.
-    """
+    """Ask whether to continue, unless --skip_confirmation is given. Raises InputError."""
     if options.skip_confirmation:
         return True
     if not sys.stdin.isatty():

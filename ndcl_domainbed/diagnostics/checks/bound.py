@@ -49,9 +49,7 @@ DELTAS = np.linspace(-1, 1, 41)
 SPLITS = {"training": ":", "validation": "--", "target": "-"}
 """The splits, and their line styles in the figure."""
 
-MIN_IMAGES = 2
-"""A class is compared between two domains that have at least this many images of it."""
-
+MIN_IMAGES = 2  # a class is compared between two domains that have at least this many images of it
 _SHUFFLES = 20
 
 

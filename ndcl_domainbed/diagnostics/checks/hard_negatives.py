@@ -33,9 +33,7 @@ from ndcl_domainbed.hard_negatives import fixed_class_budget, hard_negatives
 from ndcl_domainbed.training import seeding
 from ndcl_domainbed.training.batches import StepBatches, fetch
 
-STEPS_PER_FOLD = 20
-"""Minibatches drawn from each fold: as many draws of the mixing weight."""
-
+STEPS_PER_FOLD = 20  # minibatches drawn from each fold: as many draws of the mixing weight
 STRONG = 0.2
 """A mixed sample is strongly mixed if the weaker of its two images has at least this share."""
 

@@ -12,9 +12,8 @@ from imbalance_splits.errors import InputError
 from ndcl_domainbed.results.chosen import selected_hparams
 from ndcl_domainbed.results.leaderboards import Leaderboards
 from ndcl_domainbed.results.reading import Sweep
-from ndcl_domainbed.results.report.boards import board_key, boards_data
+from ndcl_domainbed.results.report.boards import board_key, boards_data, ranks_data
 from ndcl_domainbed.results.report.provenance import describe_provenance
-from ndcl_domainbed.results.report.ranks import ranks_data
 from ndcl_domainbed.results.report.runs import runs_data
 from ndcl_domainbed.results.statistics_tables import MEANINGS
 

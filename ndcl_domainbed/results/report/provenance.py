@@ -25,9 +25,7 @@ from ndcl_domainbed.run_folder import DONE, OUT_FILE
 from ndcl_domainbed.version import __version__
 
 PACKAGES = ("ndcl_domainbed", "imbalance_splits")
-VERSION_SAMPLE = 200
-"""The number of runs, evenly spread, in which the versions are looked up."""
-
+VERSION_SAMPLE = 200  # the number of runs, evenly spread, in which the versions are looked up
 MAX_LEFT_OUT = 30
 
 

@@ -50,7 +50,6 @@ class GeneratedSetting(Setting):
     least_sources = 1
 
     def __post_init__(self) -> None:
-        """Check the parameters."""
         self.require(0 <= self.q < 1, "q", "in [0, 1)")
         self.require(self.lower >= 0, "lower", ">= 0")
         self.require(self.validation is None or self.validation >= 0, "validation", ">= 0")

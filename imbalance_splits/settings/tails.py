@@ -38,7 +38,6 @@ class OpposedTails(GeneratedSetting):
     least_sources = 2
 
     def __post_init__(self) -> None:
-        """Check the parameters."""
         super().__post_init__()
         self.require(1 < self.c < math.inf, "c", "> 1 and finite")
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from imbalance_splits.errors import InputError, unknown_name
 from imbalance_splits.whole_files import write_in_folder
-from ndcl_domainbed.own_code import add_flag
-from ndcl_domainbed.scripts.cli import run
+from ndcl_domainbed.scripts.cli import new_parser, run
 
 if TYPE_CHECKING:
     from ndcl_domainbed.results.leaderboards import Leaderboards
@@ -20,22 +19,13 @@ if TYPE_CHECKING:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    flags = argparse.ArgumentParser(
-        prog="ndcl-domainbed collect_results",
-        usage="%(prog)s --input_dir DIR [DIR ...] [options]",
-        description=__doc__,
-        allow_abbrev=False,
+    flags = new_parser(
+        "collect_results", __doc__, usage="%(prog)s --input_dir DIR [DIR ...] [options]"
     )
     add = flags.add_argument
-    add_flag(flags)
     add("--input_dir", nargs="+", required=True, metavar="DIR", help="folders of runs, any depth")
-    add(
-        "--format",
-        metavar="NAME",
-        help="text (DomainBed's form), markdown, latex, csv or html; by default that of "
-        "--output's name, else text",
-    )
+    add("--format", metavar="NAME", help="text (DomainBed's form), markdown, latex, csv or html; "
+        "by default that of --output's name, else text")  # fmt: skip
     add("--latex", action="store_true", help="the same as --format latex")
     add("--output", metavar="FILE", help="write the tables to FILE too, and the chosen "
         "hyper-parameters to FILE_hparams.csv beside it")  # fmt: skip
@@ -44,13 +34,8 @@ def build_parser() -> argparse.ArgumentParser:
         "and has the chosen hyper-parameters in it")  # fmt: skip
     add("--selection", nargs="+", metavar="NAME", help="criteria: training, leave_one_out, oracle, "
         "balanced, worst_class; by default all")  # fmt: skip
-    add(
-        "--metrics",
-        nargs="+",
-        metavar="NAME",
-        help="measures to show, and to show by domain: overall, many, medium, few, zero, "
-        "balanced, worst",
-    )
+    add("--metrics", nargs="+", metavar="NAME", help="measures to show, and to show by domain: "
+        "overall, many, medium, few, zero, balanced, worst")  # fmt: skip
     add("--algorithms", nargs="+", metavar="NAME", help="only these: NDCL with all its variants, "
         "'NDCL (beta=0)' alone")  # fmt: skip
     add("--datasets", nargs="+", metavar="NAME", help="only these: PACS with all its networks, "
@@ -62,11 +47,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--statistics", action="store_true", help="ranks, tests, intervals and performance "
         "profiles over all cells too; with --output also diagrams, FILE_ranks_CRITERION.svg and "
         ".pdf (they need the extra 'report')")  # fmt: skip
-    add(
-        "--reference",
-        metavar="NAME",
-        help="which algorithm to compare with the others; by default NDCL",
-    )
+    add("--reference", metavar="NAME", help="which algorithm to compare with the others; by "
+        "default NDCL")  # fmt: skip
     add("--cost", action="store_true", help="seconds of training and draws behind a figure too")
     add("--sort", action="store_true", help="sort the rows, the best on top")
     add("--counts", action="store_true", help="show (trials/runs) behind each figure")
@@ -76,7 +58,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status. Raises InputError for bad input."""
     args = build_parser().parse_args(argv)
     from ndcl_domainbed.results import chosen, formats, leaderboards, selection, summary
     from ndcl_domainbed.results.reading import read_sweep
@@ -92,12 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args.reference = _reference(args.reference, sweep)
     if args.verbose:
         print("\n".join(summary.left_out(whole, partial=args.partial)), file=sys.stderr)
-    built = leaderboards.build(
-        sweep,
-        args.selection or selection.criterion_names(),
-        partial=args.partial,
-        metrics=args.metrics,
-    )
+    criteria = args.selection or selection.criterion_names()
+    built = leaderboards.build(sweep, criteria, partial=args.partial, metrics=args.metrics)
     head = summary.head(sweep, partial=args.partial)
     shown = _tables(args, built)
     if args.cost:

@@ -10,24 +10,22 @@ from pathlib import Path
 from imbalance_splits.errors import InputError
 from ndcl_domainbed import diagnostics
 from ndcl_domainbed.diagnostics.findings import require_packages, write_page
-from ndcl_domainbed.own_code import add_flag
-from ndcl_domainbed.scripts.cli import run
+from ndcl_domainbed.scripts.cli import new_parser
 
 ALL = "all"
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
     names = diagnostics.diagnostic_names()
     width = max(map(len, names))
     listed = [f"  {name:<{width}}  {diagnostics.subject(name)}" for name in names]
-    flags = argparse.ArgumentParser(
-        prog="ndcl-domainbed diagnose", description=__doc__, allow_abbrev=False,
+    flags = new_parser(
+        "diagnose",
+        __doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="\n".join(["diagnostics:", *listed]),
-    )  # fmt: skip
+    )
     add = flags.add_argument
-    add_flag(flags)
     add("name", metavar="NAME", help=f"a diagnostic from the list below, or '{ALL}'")
     add("--run", required=True, metavar="DIR", help="the folder of a finished run, or of a sweep")
     add("--compare", nargs="+", default=[], metavar="DIR", help="runs to show beside it")
@@ -42,7 +40,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status. Raises InputError for bad input."""
     args = build_parser().parse_args(argv)
     folders = [Path(args.run), *map(Path, args.compare)]
     request = diagnostics.Request(
@@ -71,7 +68,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(line, file=sys.stderr)
     print(f"page: {write_page(output, diagnostics.diagnostic_names())}")
     return 0
-
-
-if __name__ == "__main__":
-    run(main)

@@ -8,15 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ndcl_domainbed.errors import InputError
-from ndcl_domainbed.scripts.cli import run
+from ndcl_domainbed.scripts.cli import new_parser, run
 from ndcl_domainbed.training.arguments import DEFAULT_DATA_DIR
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        prog="ndcl-domainbed download", description=__doc__, allow_abbrev=False
-    )
+    parser = new_parser("download", __doc__)
     add = parser.add_argument
     add("--dataset", metavar="NAME",
         help="PACS, VLCS, OfficeHome, Office31, OfficeCaltech10, DomainNet or "

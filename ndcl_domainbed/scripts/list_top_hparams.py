@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from imbalance_splits.errors import InputError
 from imbalance_splits.published import find_domains
-from ndcl_domainbed.own_code import add_flag
-from ndcl_domainbed.scripts.cli import run
+from ndcl_domainbed.scripts.cli import new_parser, run
 from ndcl_domainbed.training.arguments import domain_word
 
 if TYPE_CHECKING:
@@ -20,11 +19,8 @@ if TYPE_CHECKING:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line: DomainBed's flags, and this project's."""
-    flags = argparse.ArgumentParser(
-        prog="ndcl-domainbed list_top_hparams", description=__doc__, allow_abbrev=False
-    )
+    flags = new_parser("list_top_hparams", __doc__)
     add = flags.add_argument
-    add_flag(flags)
     add("--input_dir", nargs="+", required=True, metavar="DIR", help="folders of runs, any depth")
     add("--dataset", required=True, help="with all its networks, or 'PACS [resnet18]' alone")
     add("--algorithm", required=True, help="with all its variants, or 'NDCL (beta=0)' alone")
@@ -38,7 +34,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status. Raises InputError for bad input."""
     args = build_parser().parse_args(argv)
     if args.top is not None and args.top < 1:
         raise InputError(f"--top must be at least 1; it was given {args.top}")

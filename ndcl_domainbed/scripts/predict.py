@@ -13,21 +13,18 @@ from typing import TextIO
 from imbalance_splits.errors import InputError
 from imbalance_splits.image_tree import is_image, list_visible
 from imbalance_splits.whole_files import whole_file
-from ndcl_domainbed.own_code import add_flag
 from ndcl_domainbed.progress import ProgressLine
+from ndcl_domainbed.scripts.cli import new_parser
 
 CHUNK = 256  # images that are read at once
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser."""
-    parser = argparse.ArgumentParser(
-        prog="ndcl-domainbed predict",
-        description="Predict the classes of images with the model of a run. The CSV has a row per "
+    parser = new_parser(
+        "predict",
+        "Predict the classes of images with the model of a run. The CSV has a row per "
         "image: its path, the most probable class, and the probability of every class.",
-        allow_abbrev=False,
     )
-    add_flag(parser)
     add = parser.add_argument
     add("run", help="folder of a run, or one of its .pkl files")
     add("images", nargs="+", help="images, or folders of images")
@@ -79,7 +76,6 @@ def open_output(path: str | None) -> Iterator[TextIO]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; return its exit status."""
     options = build_parser().parse_args(argv)
     images = find_images(options.images)
     from ndcl_domainbed.training.saved_model import load_model  # torch: only now
@@ -98,9 +94,3 @@ def main(argv: list[str] | None = None) -> int:
                 writer.writerow([path, classes[label], *(f"{p:.6f}" for p in row)])
             progress(start + len(chunk), len(images))
     return 0
-
-
-if __name__ == "__main__":
-    from ndcl_domainbed.scripts.cli import run
-
-    run(main)

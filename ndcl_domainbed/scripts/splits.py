@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imbalance_splits.errors import InputError, unknown_name
-from ndcl_domainbed.own_code import add_flag
-from ndcl_domainbed.scripts.cli import run
+from ndcl_domainbed.scripts.cli import new_parser
 from ndcl_domainbed.training.arguments import DEFAULT_DATA_DIR
 
 if TYPE_CHECKING:
@@ -36,10 +35,7 @@ _MEANINGS = {
 
 def build_parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
     """Return the parser; for 'make' in ``argv`` (or None) with the flags of all settings."""
-    top = argparse.ArgumentParser(
-        prog="ndcl-domainbed splits", description=__doc__, allow_abbrev=False
-    )
-    add_flag(top)
+    top = new_parser("splits", __doc__)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in {
         "list": "list the datasets, their shipped tables, and the settings",
@@ -95,7 +91,6 @@ def _add_parameters(flags: argparse.ArgumentParser) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status. Raises InputError for bad input."""
     words = sys.argv[1:] if argv is None else argv
     args = build_parser(words).parse_args(words)
     if not getattr(args, "dataset", "none").strip():  # as a path it would be the working directory
@@ -274,7 +269,3 @@ def _count_images(dataset: str, data_dir: str) -> LabelCounts:
     opened = found(data_dir, [], {"data_augmentation": False})
     check_class_count(opened.classes, dataset)
     return label_counts_of(opened)
-
-
-if __name__ == "__main__":
-    run(main)

@@ -84,8 +84,8 @@ def verify_folder(
     for path in images if tree.has_links else ():
         first = seen.setdefault(os.path.realpath(path), path)
         if first is not path:
-            names = [file.relative_to(tree.root).as_posix() for file in (path, first)]
-            report.problems.append(f"twice: {names[0]} is the same file as {names[1]}")
+            this, that = (file.relative_to(tree.root).as_posix() for file in (path, first))
+            report.problems.append(f"twice: {this} is the same file as {that}")
     known = known or dataset is not None
     _decode(images, tree.root, report, progress, hidden_colors=known)
     return report

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -43,26 +43,29 @@ def get_recipe(dataset: str) -> Recipe:
 
 
 def _build_recipe(ways: list[dict[str, Any]], **fields: Any) -> Recipe:
-    names = {name: tuple(fields.pop(name, ())) for name in ("domains", "classes")}
-    return Recipe(ways=tuple(_build_way(way) for way in ways), **names, **fields)
+    fields |= {name: tuple(fields.get(name, ())) for name in ("domains", "classes")}
+    return Recipe(ways=tuple(_build_way(**way) for way in ways), **fields)
 
 
-def _build_way(way: dict[str, Any]) -> Way:
-    """Return a way: a file (``name``, ``urls``), several on ``mirrors``, or what the Hub lists."""
-    files: Any = tuple(_build_file(way.get("mirrors", ()), **one) for one in way.get("files", ()))
-    if "parquet_of" in way:
-        files = partial(hub_parquet, way["parquet_of"])
-    elif not files:
-        files = (_build_file((), **{name: way[name] for name in way if name != "arrange"}),)
-    kind = way.get("arrange")
-    return Way(files, _ARRANGERS.get(kind), OTHER_ORDER if kind == "parquet" else None)
+def _build_way(
+    files: Sequence[dict[str, Any]] = (),
+    mirrors: Sequence[str] = (),
+    parquet_of: str = "",
+    arrange: str = "",
+    **file: Any,
+) -> Way:
+    """Return a way: a file (``name``, ``urls``), ``files`` on mirrors, or what the Hub lists."""
+    listed: Any = tuple(_build_file(mirrors, **one) for one in files or [file])
+    if parquet_of:
+        listed = partial(hub_parquet, parquet_of)
+    return Way(listed, _ARRANGERS.get(arrange), OTHER_ORDER if arrange == "parquet" else None)
 
 
 def _build_file(
-    mirrors: list[str], name: str = "", urls: list[str] = (), path: str = "", **known: Any
+    mirrors: Sequence[str], name: str = "", urls: Sequence[str] = (), path: str = "", **known: Any
 ) -> RemoteFile:
-    urls = [*map(address, urls), *(f"{mirror}/{path}" for mirror in mirrors)]
-    return RemoteFile(name or PurePosixPath(path).name, tuple(urls), **known)
+    every = [*map(address, urls), *(f"{mirror}/{path}" for mirror in mirrors)]
+    return RemoteFile(name or PurePosixPath(path).name, tuple(every), **known)
 
 
 def address(text: str) -> str:

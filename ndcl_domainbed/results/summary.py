@@ -95,8 +95,9 @@ def left_out(sweep: Sweep, *, partial: bool = False) -> list[str]:
     for (algorithm, dataset, setting), count in Counter(names.itertuples(False, None)).items():
         under = "" if setting == NO_SETTING else f" under {setting}"
         lines.append(f"{algorithm} on {dataset}{under}: {_count_runs(count, NOT_STARTED)}")
-    for row in others[~waiting].itertuples():
-        lines.append(f"{row.run}: {row.state}{f' ({row.reason})' if row.reason else ''}")
+    left = others.loc[~waiting, ["run", "state", "reason"]].astype(str)
+    for folder, state, reason in left.itertuples(False, None):
+        lines.append(f"{folder}: {state}{f' ({reason})' if reason else ''}")
     return lines
 
 

@@ -154,9 +154,9 @@ def draw_samples(run: SavedRun, images: int, seed: int) -> dict[str, Samples]:
             + (" Look at more with --images." if is_part else "")
         )
     share = -(-images // len(read))
-    rank = np.concatenate([np.random.RandomState(seed).permutation(size) for size in sizes])
-    starts = np.repeat(np.cumsum([0, *sizes[:-1]]), sizes)
-    chosen = (starts + rank)[np.concatenate([np.arange(size) for size in sizes]) < share]
+    drawn = [np.random.RandomState(seed).permutation(size)[:share] for size in sizes]
+    starts = np.cumsum([0, *sizes[:-1]])
+    chosen = np.concatenate([first + rows for first, rows in zip(starts, drawn, strict=True)])
     return {
         "real": Samples(outputs.take(chosen), folds[chosen], np.zeros(len(chosen))),
         "random": _compute_outputs(run, random, np.array(where)),

@@ -1,6 +1,7 @@
-"""The studies whose runs are committed: the sweep of each, its file of results, its machine.
+"""What the studies of the guide share: the runs of a sweep, boards of them, machines, and digits.
 
-A row of a file is one run, at the step that balanced validation selects.
+A row of ``docs/results/digits.csv`` is one run, at the step that balanced validation selects. The
+runs on photographs are in ``comparison.py``.
 """
 
 from __future__ import annotations
@@ -22,12 +23,32 @@ from ndcl_domainbed.results.reading import read_sweep
 from ndcl_domainbed.sweeping.flags import parse
 
 DOCS = Path(__file__).parent
+SWEEPS = DOCS.parent / "sweeps"
 MACHINES = DOCS / "results" / "machine.json"
 GROUPS = ("many", "medium", "few")
 MEASURES = ("overall", *GROUPS, "balanced", "worst")
 BOARD = ["dataset", "setting"]
 RUN = [*BOARD, "algorithm", "test_env", "trial_seed"]
+DRAW = [*RUN, "hparams_seed"]
 REFERENCE = "NDCL"
+
+
+def list_jobs(sweep: Path) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """Return the arguments of every run of a sweep's file, by the columns of ``DRAW``."""
+    words = ["launch", "--sweep", str(sweep), "--data_dir", "-", "--output_dir", "-"]
+    every = [args for grid in parse(words)[1] for args in grid.train_args()]
+    found = [identity(args) for args in every]
+    rows = [(row.dataset, row.setting, row.algorithm) for row in name_rows(found)]
+    runs = [(one.test_env, one.trial_seed, one.hparams_seed) for one in found]
+    return {(*row, *run): args for row, run, args in zip(rows, runs, every, strict=True)}
+
+
+def iterate_boards(rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Yield dataset, setting and the runs of each board, in the order of tables."""
+    for dataset in names.ordered_datasets(rows["dataset"].unique()):
+        of_dataset = rows[rows["dataset"] == dataset]
+        for setting in names.order(sorted(set(of_dataset["setting"])), names.SETTINGS):
+            yield dataset, setting, of_dataset[of_dataset["setting"] == setting]
 
 
 @dataclass(frozen=True)
@@ -39,7 +60,7 @@ class Study:
     @property
     def sweep(self) -> Path:
         """The file of the sweep."""
-        return DOCS.parent / "sweeps" / f"{self.name}.yaml"
+        return SWEEPS / f"{self.name}.yaml"
 
     @property
     def file(self) -> Path:
@@ -49,13 +70,7 @@ class Study:
     @cached_property
     def jobs(self) -> dict[tuple[Any, ...], dict[str, Any]]:
         """The arguments of every run of the sweep, by the columns of ``RUN``."""
-        words = ["launch", "--sweep", str(self.sweep), "--data_dir", "-", "--output_dir", "-"]
-        every = [args for grid in parse(words)[1] for args in grid.train_args()]
-        found = [identity(args) for args in every]
-        return {
-            (row.dataset, row.setting, row.algorithm, one.test_env, one.trial_seed): args
-            for one, row, args in zip(found, name_rows(found), every, strict=True)
-        }
+        return {key[:-1]: args for key, args in list_jobs(self.sweep).items()}
 
     def runs(self) -> pd.DataFrame:
         """Return the runs in the file."""
@@ -69,13 +84,6 @@ class Study:
         merged = rows.join(wanted, on=[*BOARD, "trial_seed"])
         return rows[(there == merged["wanted"]).to_numpy()]
 
-    def boards(self, rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-        """Yield dataset, setting and the runs of each board, in the order of tables."""
-        for dataset in names.ordered_datasets(rows["dataset"].unique()):
-            of_dataset = rows[rows["dataset"] == dataset]
-            for setting in names.order(sorted(set(of_dataset["setting"])), names.SETTINGS):
-                yield dataset, setting, of_dataset[of_dataset["setting"] == setting]
-
     def import_runs(self, folder: Path) -> None:
         """Copy the finished runs of the sweep in ``folder`` into the file.
 
@@ -84,12 +92,10 @@ class Study:
         """
         found = read_finished(folder)
         found = found[[tuple(row) in self.jobs for row in found[RUN].itertuples(index=False)]]
-        here, machines = this_machine(), read_machines()
-        is_same = machines.get(self.name) == here and self.file.exists()
+        is_same = read_machines().get(self.name) == this_machine() and self.file.exists()
         rows = replace_runs(self.runs() if is_same else found[:0], found)
         rows.to_csv(self.file, index=False, float_format="%.15g")  # equal means stay equal
-        text = json.dumps({**machines, self.name: here}, indent=2)
-        MACHINES.write_text(text + "\n", encoding="utf-8")
+        write_machine(self.name)
 
 
 def read_finished(folder: Path) -> pd.DataFrame:
@@ -104,8 +110,7 @@ def replace_runs(there: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     return rows.drop_duplicates(RUN, keep="last").sort_values(RUN)
 
 
-PHOTOGRAPHS, DIGITS = Study("photographs"), Study("digits")
-STUDIES = {study.name: study for study in (PHOTOGRAPHS, DIGITS)}
+DIGITS = Study("digits")
 
 
 def read_machines() -> dict[str, dict[str, str]]:
@@ -113,6 +118,12 @@ def read_machines() -> dict[str, dict[str, str]]:
     if not MACHINES.exists():
         return {}
     return dict(json.loads(MACHINES.read_text(encoding="utf-8")))
+
+
+def write_machine(study: str) -> None:
+    """Note that the runs of a study are from this machine."""
+    text = json.dumps({**read_machines(), study: this_machine()}, indent=2)
+    MACHINES.write_text(text + "\n", encoding="utf-8")
 
 
 def this_machine() -> dict[str, str]:

@@ -9,7 +9,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from ndcl_domainbed.errors import InputError
-from ndcl_domainbed.run_folder import DONE, FAILED, JOBS_FILE, WAITING, State
+from ndcl_domainbed.run_folder import DONE, FAILED, JOBS_FILE, STOPPED, WAITING, State
 from ndcl_domainbed.sweeping import deleting, manifest, states, status
 from ndcl_domainbed.sweeping.flags import free_args, parse
 from ndcl_domainbed.sweeping.jobs import Job, cores
@@ -43,16 +43,22 @@ def main(argv: list[str] | None = None) -> int:
 
 def launch(jobs: Sequence[Job], options: Namespace) -> int:
     """Start the jobs that are not done; report those that have failed in the end."""
-    from ndcl_domainbed.sweeping import checking
+    from ndcl_domainbed.sweeping import checking, early_stopping
 
+    groups = early_stopping.group_draws(jobs, options)
     checking.check_data_unchanged(jobs)
     launcher = get_launcher(options.command_launcher)
     starts_jobs = getattr(launcher, "STARTS_JOBS", True)
     with contextlib.redirect_stdout(sys.stdout if starts_jobs else sys.stderr):
         found = show(jobs)
-        names = {WAITING, FAILED} if options.retries > 0 else {WAITING}
-        to_launch = [job for job, state in found.items() if state.name in names]
-        print(f"About to launch {len(to_launch)} jobs.")
+        settled = early_stopping.find_settled(groups, found)
+        names = {WAITING, STOPPED, FAILED} if options.retries > 0 else {WAITING, STOPPED}
+        to_launch = [
+            job for job, state in found.items() if job not in settled and state.name in names
+        ]
+        print(
+            "\n".join([f"About to launch {len(to_launch)} jobs.", *early_stopping.describe(groups)])
+        )
     if to_launch and (not starts_jobs or confirm(options)):
         if hasattr(launcher, "check"):
             launcher.check(to_launch, options)
@@ -61,7 +67,7 @@ def launch(jobs: Sequence[Job], options: Namespace) -> int:
         with exit_on_sigterm():
             if starts_jobs:
                 checking.prepare_features(to_launch)
-            is_over = launcher.launch(to_launch, options)
+            is_over = early_stopping.launch(launcher, to_launch, groups, options)
         if not is_over:
             return 0
         found = status.read_all(jobs)

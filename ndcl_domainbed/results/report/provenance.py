@@ -35,7 +35,7 @@ def describe_provenance(sweep: Sweep, *, partial: bool = False) -> dict[str, Any
         without_folders(hide_parents(line, sweep.roots))
         for line in summary.left_out(sweep, partial=partial)
     ]
-    checkout = find_commit()
+    checkout, runs = find_commit(), summary.runs_line(sweep, partial=partial)
     metas = [orjson.loads(text) for text in sweep.runs["meta"] if text != "{}"]
     backends = Counter(str(meta.get("backend") or "not recorded") for meta in metas)
     return {
@@ -44,7 +44,7 @@ def describe_provenance(sweep: Sweep, *, partial: bool = False) -> dict[str, Any
         f"Python {platform.python_version()}, NumPy {np.__version__}, pandas {pd.__version__}",
         "folders": [Path(root).name for root in sweep.roots],
         "records": len(sweep.records),
-        "runs": summary.runs_line(sweep, partial=partial).removeprefix("Runs: "),
+        "runs": " ".join([runs.removeprefix("Runs: "), *summary.describe_stopped(sweep)]),
         "hours": round(training_hours(sweep), 2),
         "backends": dict(backends.most_common()),
         "networks": networks_of(sweep.runs),

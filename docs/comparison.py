@@ -62,9 +62,8 @@ def read_runs(folders: list[Path]) -> pd.DataFrame:
     seconds = records["step_time"] * records.groupby("run", observed=True)["step"].diff()
     records["seconds"] = seconds.groupby(records["run"], observed=True).transform("sum")
     for name, column in zip(CRITERIA, SCORES, strict=True):
-        rows, score, _ = EVERY_CRITERION[name].scores(records, np.ones(len(records), dtype=bool))
-        records[column] = np.nan
-        records.loc[rows, column] = score
+        every = np.ones(len(records), dtype=bool)
+        records[column], _ = EVERY_CRITERION[name].scores(records, every)
     records = records.astype(dict.fromkeys([*BOARD, "algorithm"], str))
     steps = pd.concat(chosen).astype(dict.fromkeys([*BOARD, "algorithm"], str)).drop_duplicates()
     found = records.merge(steps, on=[*DRAW, "step"])

@@ -81,8 +81,8 @@ def build_parts() -> dict[str, str]:
     choice, runs = (pd.read_csv(file_of(part)) for part in ("choose", "confirm"))
     parts = {"choice": table(average(choice), joint=True)}
     for dataset, here in runs.groupby("dataset"):
-        is_later = base_dataset(str(dataset)) == "PACS"
-        parts["confirmation PACS" if is_later else "confirmation Office31"] = "\n\n".join(
+        network = " Lite2" if "lite2" in str(dataset) else ""
+        parts[f"confirmation {base_dataset(str(dataset))}{network}"] = "\n\n".join(
             [f"{len(here):,} runs.", table(average(here), joint=False)]
         )
     return parts

@@ -108,12 +108,22 @@ and those for [frozen features](frozen_features.md), whose values follow
 """
 
 
+SAM_INTRODUCTION = """
+`sam_rho` (0; not drawn) above 0 makes the steps of these algorithms
+[sharpness-aware](variants.md#sharpness-aware-steps): """
+
+
 def page() -> str:
     """Return the whole page."""
+    names = registry.algorithm_names()
+    sharpness_aware = [
+        name for name in names if "sam_rho" in registry.default_hparams(name, "DigitsDG")
+    ]
     costs = json.loads(COSTS.read_text())[CLASSES]
-    rows = [_row(name, costs[name]["relative"]) for name in registry.algorithm_names()]
+    rows = [_row(name, costs[name]["relative"]) for name in names]
     table = tabulate(rows, headers=HEADS, tablefmt="github")
-    return f"{INTRODUCTION}{table}\n{SHARED_INTRODUCTION}{_shared_table()}\n"
+    shared = f"{SHARED_INTRODUCTION}{_shared_table()}\n"
+    return f"{INTRODUCTION}{table}\n{shared}{SAM_INTRODUCTION}{', '.join(sharpness_aware)}.\n"
 
 
 def _shared_table() -> str:
@@ -138,6 +148,7 @@ def _row(name: str, cost: float) -> list[str]:
     hparams = [
         f"`{key}` ({hparam.default_for('DigitsDG')})"
         for key, hparam in vars(cls).get("HPARAMS", {}).items()
+        if not hparam.of_update
     ]
     module = cls.__module__.rsplit(".", 1)[-1]
     return [

@@ -10,7 +10,7 @@ import math
 import reprlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -77,7 +77,7 @@ class Hparam:
     is taken from the declaration that this one overrides if it has none itself; ``choices`` lists
     the allowed strings (beside numbers, if the default is one); empty allows any. ``in_steps``
     marks a number of updates: on frozen features, where runs are shorter, it keeps its share of
-    the run.
+    the run. ``of_update`` marks what a class does not inherit if it has an ``update`` of its own.
     """
 
     default: Value | Callable[[str], Value]
@@ -85,6 +85,7 @@ class Hparam:
     within: Range | None = None
     choices: tuple[str, ...] = ()
     in_steps: bool = False
+    of_update: bool = False
 
     def default_for(self, dataset: str) -> Value:
         """Return the default on ``dataset``."""
@@ -251,6 +252,22 @@ class Hparams(dict[str, Any]):
         counts = None if self.label_counts is None else np.asarray(self.label_counts).tolist()
         state: dict[str, Any] = {"label_counts": counts, "n_steps": self.n_steps, "train_sets": []}
         return OrderedDict, (list(self.items()),), state
+
+
+def collect_hparams(cls: type, shared: Mapping[str, Hparam]) -> dict[str, Hparam]:
+    """Return ``shared``, overridden and extended by the ``HPARAMS`` of ``cls`` and of its bases.
+
+    The nearest class comes last.
+    """
+    found = dict(shared)
+    updating = next((base for base in cls.__mro__ if "update" in vars(base)), cls)
+    for base in reversed(cls.__mro__):
+        for name, hparam in vars(base).get("HPARAMS", {}).items():
+            if hparam.within is None and name in found:
+                hparam = replace(hparam, within=found[name].within)
+            if not hparam.of_update or issubclass(base, updating):
+                found[name] = hparam
+    return found
 
 
 def declares_hparams(cls: type) -> bool:

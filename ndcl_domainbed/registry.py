@@ -10,7 +10,7 @@ from imbalance_splits.errors import InputError, unknown_name
 from imbalance_splits.seeds import seed_hash
 from ndcl_domainbed import algorithms as additions
 from ndcl_domainbed import backend
-from ndcl_domainbed.hparams import VECTORS, Hparam, Hparams, Value, is_frozen
+from ndcl_domainbed.hparams import VECTORS, Hparam, Hparams, Value, collect_hparams, is_frozen
 from ndcl_domainbed.testbed.hparams_registry import hparams_of
 
 
@@ -45,10 +45,7 @@ def get_algorithm_class(name: str) -> Any:
 def _own_hparams(algorithm: str) -> dict[str, Hparam]:
     """What an addition declares beside itself; the backend's registry knows the rest."""
     cls = get_algorithm_class(algorithm)
-    if algorithm in backend.algorithm_classes():
-        return {}
-    inherited = [vars(base).get("HPARAMS", {}) for base in reversed(cls.__mro__)]
-    return {name: hparam for declared in inherited for name, hparam in declared.items()}
+    return {} if algorithm in backend.algorithm_classes() else collect_hparams(cls, {})
 
 
 def default_hparams(algorithm: str, dataset: str) -> Hparams:
@@ -94,8 +91,20 @@ def run_hparams(
         values = random_hparams(algorithm, dataset, seed_hash(hparams_seed, trial_seed))
     declared = hparams_of(get_algorithm_class(algorithm))
     for name, value in (overrides or {}).items():
+        if name == "sam_rho" and name not in values:
+            raise InputError(_explain_sam(algorithm, dataset))
         if name not in values:
             raise unknown_name(f"hyper-parameter of {algorithm}", name, sorted(values))
         hparam = declared.get(name, Hparam(values[name]))  # a checkout's own: its type is known
         values[name] = hparam.check(name, value, values[name])
     return values
+
+
+def _explain_sam(algorithm: str, dataset: str) -> str:
+    """Return why ``algorithm`` has no ``sam_rho``, and which have."""
+    able = [name for name in algorithm_names() if "sam_rho" in default_hparams(name, dataset)]
+    return (
+        f"{algorithm} takes no sam_rho: SAM is for NDCL and for updates that make one step on one "
+        "loss, without penalties, draws or state.\n"
+        f"These take it: {', '.join(able)}."
+    )

@@ -1,7 +1,5 @@
 """Calls the console command inside the test's process, as a user's shell would see it."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 from typing import NamedTuple

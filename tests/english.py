@@ -5,8 +5,6 @@
 Part of `make lint`. :data:`BANNED` maps patterns to what to write instead.
 """
 
-from __future__ import annotations
-
 import ast
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """Calls git, as some user."""
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Writes small real image files, as domain/class/image."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A file, and an installed package, of a user's own: an algorithm, a setting and so on."""
 
-from __future__ import annotations
-
 ALGORITHM = '''
 from typing import ClassVar
 

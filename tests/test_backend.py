@@ -1,7 +1,5 @@
 """The backend without a checkout: datasets that it lacks, and what DomainBed's format needs."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Hard negatives against a slow, plain restatement, by property, and worked out by hand."""
 
-from __future__ import annotations
-
 import pytest
 import scipy.stats
 import torch

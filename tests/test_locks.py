@@ -1,7 +1,5 @@
 """One process at a time writes to a folder."""
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import multiprocessing

@@ -1,7 +1,5 @@
 """Code of a user's own, from a file or an installed package, used by every command."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

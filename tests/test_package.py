@@ -1,7 +1,5 @@
 """The built wheel works without the source tree, data files included."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

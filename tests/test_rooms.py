@@ -1,7 +1,5 @@
 """Imports go down only: no room imports one that stands above it."""
 
-from __future__ import annotations
-
 import ast
 from pathlib import Path
 

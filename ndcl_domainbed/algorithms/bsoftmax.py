@@ -13,17 +13,11 @@ from torch.nn import functional as F
 from ndcl_domainbed.backend import ERM
 from ndcl_domainbed.hparams import PRIOR_STRENGTH, Hparam, required_label_counts
 from ndcl_domainbed.losses import smooth_counts
-from ndcl_domainbed.testbed.algorithms.base import (
-    Minibatches,
-    Shape,
-    Unlabeled,
-    mean,
-    step,
-    to_floats,
-)
+from ndcl_domainbed.testbed.algorithms.base import Minibatches, Shape, mean
+from ndcl_domainbed.testbed.algorithms.descent import OneLoss
 
 
-class BSoftmax(ERM):
+class BSoftmax(OneLoss, ERM):
     """Balanced Softmax: the cross-entropy of logits shifted by the log of the class counts.
 
     Ren, Yu, Sheng, Ma, Zhao, Yi & Li, "Balanced Meta-Softmax for Long-Tailed Visual
@@ -52,13 +46,11 @@ class BSoftmax(ERM):
         smoothed = smooth_counts(torch.from_numpy(counts), strength)
         return torch.where(smoothed > 0, smoothed, 1.0).log()
 
-    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
-        """Make one step on the mean of the domains' balanced cross-entropies."""
-        loss = mean(
+    def compute_loss(self, minibatches: Minibatches) -> Tensor:
+        """Return the mean of the domains' balanced cross-entropies."""
+        return mean(
             [
                 F.cross_entropy(self.predict(x) + shift, y)
                 for (x, y), shift in zip(minibatches, self.log_counts, strict=True)
             ]
         )
-        step(self.optimizer, loss)
-        return to_floats(loss=loss)

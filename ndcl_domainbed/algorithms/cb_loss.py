@@ -7,19 +7,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from ndcl_domainbed.algorithms.reweight import inverse_frequencies
 from ndcl_domainbed.backend import ERM
 from ndcl_domainbed.hparams import BELOW_ONE, Hparam, choice, required_label_counts
-from ndcl_domainbed.testbed.algorithms.base import (
-    Minibatches,
-    Shape,
-    Unlabeled,
-    mean,
-    step,
-    to_floats,
-)
+from ndcl_domainbed.testbed.algorithms.base import Minibatches, Shape, mean
+from ndcl_domainbed.testbed.algorithms.descent import OneLoss
 
 
 def effective_numbers(counts: np.ndarray, beta: float) -> np.ndarray:
@@ -31,7 +26,7 @@ def effective_numbers(counts: np.ndarray, beta: float) -> np.ndarray:
     return (1 - beta**counts) / (1 - beta)
 
 
-class CBLoss(ERM):
+class CBLoss(OneLoss, ERM):
     """Class-balanced loss: classes weigh inversely to their effective number of samples.
 
     Cui, Jia, Lin, Song & Belongie, "Class-Balanced Loss Based on Effective Number of Samples",
@@ -62,13 +57,11 @@ class CBLoss(ERM):
         weights = torch.from_numpy(inverse_frequencies(numbers))
         self.register_buffer("class_weights", weights.float(), persistent=False)
 
-    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
-        """Make one step on the mean of the domains' class-balanced losses."""
-        loss = mean(
+    def compute_loss(self, minibatches: Minibatches) -> Tensor:
+        """Return the mean of the domains' class-balanced losses."""
+        return mean(
             [
                 (alpha[y] * F.cross_entropy(self.predict(x), y, reduction="none")).mean()
                 for (x, y), alpha in zip(minibatches, self.class_weights, strict=True)
             ]
         )
-        step(self.optimizer, loss)
-        return to_floats(loss=loss)

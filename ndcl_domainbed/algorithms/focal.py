@@ -10,13 +10,8 @@ from torch.nn import functional as F
 
 from ndcl_domainbed.backend import ERM
 from ndcl_domainbed.hparams import NOT_NEGATIVE, Hparam
-from ndcl_domainbed.testbed.algorithms.base import (
-    Minibatches,
-    Unlabeled,
-    concatenate,
-    step,
-    to_floats,
-)
+from ndcl_domainbed.testbed.algorithms.base import Minibatches, concatenate
+from ndcl_domainbed.testbed.algorithms.descent import OneLoss
 
 
 def focal_loss(logits: Tensor, y: Tensor, gamma: float) -> Tensor:
@@ -30,7 +25,7 @@ def focal_loss(logits: Tensor, y: Tensor, gamma: float) -> Tensor:
     return (doubt.clamp(min=1e-12).pow(gamma) * losses).mean()
 
 
-class Focal(ERM):
+class Focal(OneLoss, ERM):
     """Focal loss: the cross-entropy of samples that are predicted well weighs less.
 
     Lin, Goyal, Girshick, He & Dollár, "Focal Loss for Dense Object Detection", ICCV 2017,
@@ -41,9 +36,7 @@ class Focal(ERM):
         "gamma": Hparam(1.0, lambda rng: float(0.5 * 10 ** rng.uniform(0, 1)), within=NOT_NEGATIVE)
     }
 
-    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
-        """Make one step on the mean focal loss of all samples."""
+    def compute_loss(self, minibatches: Minibatches) -> Tensor:
+        """Return the mean focal loss of all samples."""
         x, y = concatenate(minibatches)
-        loss = focal_loss(self.predict(x), y, self.hparams["gamma"])
-        step(self.optimizer, loss)
-        return to_floats(loss=loss)
+        return focal_loss(self.predict(x), y, self.hparams["gamma"])

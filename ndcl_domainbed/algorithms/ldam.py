@@ -12,14 +12,8 @@ from torch.nn import functional as F
 
 from ndcl_domainbed.backend import ERM
 from ndcl_domainbed.hparams import POSITIVE, Hparam, choice, power_uniform, required_label_counts
-from ndcl_domainbed.testbed.algorithms.base import (
-    Minibatches,
-    Shape,
-    Unlabeled,
-    mean,
-    step,
-    to_floats,
-)
+from ndcl_domainbed.testbed.algorithms.base import Minibatches, Shape, mean
+from ndcl_domainbed.testbed.algorithms.descent import OneLoss
 
 
 def class_margins(counts: np.ndarray, largest: float) -> np.ndarray:
@@ -41,7 +35,7 @@ def subtract_margins(logits: Tensor, y: Tensor, margins: Tensor) -> Tensor:
     return logits - torch.zeros_like(logits).scatter(1, y[:, None], margins[y][:, None])
 
 
-class LDAM(ERM):
+class LDAM(OneLoss, ERM):
     """LDAM: larger margins for classes that are rarer in their domain.
 
     Cao, Wei, Gaidon, Arechiga & Ma, "Learning Imbalanced Datasets with Label-Distribution-Aware
@@ -65,12 +59,10 @@ class LDAM(ERM):
         margins = class_margins(counts, hparams["max_m"])
         self.register_buffer("margins", torch.from_numpy(margins).float(), persistent=False)
 
-    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
-        """Make one step on the mean of the domains' losses, each with its own margins."""
+    def compute_loss(self, minibatches: Minibatches) -> Tensor:
+        """Return the mean of the domains' losses, each with its own margins."""
         logits = self.scale_with_margins(minibatches)
-        loss = mean([F.cross_entropy(f, y) for f, (_, y) in zip(logits, minibatches, strict=True)])
-        step(self.optimizer, loss)
-        return to_floats(loss=loss)
+        return mean([F.cross_entropy(f, y) for f, (_, y) in zip(logits, minibatches, strict=True)])
 
     def scale_with_margins(self, minibatches: Minibatches) -> list[Tensor]:
         """Return scale·(f - m_y e_y) of each domain's minibatch, (n_d, K)."""

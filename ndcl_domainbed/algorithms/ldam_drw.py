@@ -6,18 +6,13 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
 from ndcl_domainbed.algorithms.ldam import LDAM
 from ndcl_domainbed.algorithms.reweight import inverse_frequencies, weighted_cross_entropy
 from ndcl_domainbed.hparams import NOT_NEGATIVE, Hparam, by_dataset, required_label_counts
-from ndcl_domainbed.testbed.algorithms.base import (
-    Minibatches,
-    Shape,
-    Unlabeled,
-    mean,
-    step,
-    to_floats,
-)
+from ndcl_domainbed.testbed.algorithms.base import Minibatches, Shape, Unlabeled, mean
+from ndcl_domainbed.testbed.algorithms.descent import SAM_RHO
 
 
 class LDAM_DRW(LDAM):
@@ -54,6 +49,7 @@ class LDAM_DRW(LDAM):
             within=NOT_NEGATIVE,
             in_steps=True,
         ),
+        "sam_rho": SAM_RHO,
     }
 
     def __init__(
@@ -65,14 +61,15 @@ class LDAM_DRW(LDAM):
         self.updates = 0
 
     def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
-        """Make one step on the mean of the domains' losses, weighted or not."""
-        if self.updates < self.hparams["drw_start_step"]:
-            result = super().update(minibatches)
-        else:
-            logits = self.scale_with_margins(minibatches)
-            domains = zip(logits, minibatches, self.class_weights, strict=True)
-            loss = mean([weighted_cross_entropy(f, y, weights) for f, (_, y), weights in domains])
-            step(self.optimizer, loss)
-            result = to_floats(loss=loss)
+        """Make one step on the loss, and count it."""
+        result = super().update(minibatches)
         self.updates += 1
         return result
+
+    def compute_loss(self, minibatches: Minibatches) -> Tensor:
+        """Return the mean of the domains' losses, weighted or not."""
+        if self.updates < self.hparams["drw_start_step"]:
+            return super().compute_loss(minibatches)
+        logits = self.scale_with_margins(minibatches)
+        domains = zip(logits, minibatches, self.class_weights, strict=True)
+        return mean([weighted_cross_entropy(f, y, weights) for f, (_, y), weights in domains])

@@ -28,10 +28,13 @@ from ndcl_domainbed.testbed.algorithms.base import (
     batch_sizes,
     concatenate,
     domain_indices,
-    step,
     to_floats,
 )
+from ndcl_domainbed.testbed.algorithms.descent import SAM_RHO, descend
 from ndcl_domainbed.testbed.networks.batch_norm import running_statistics_kept
+
+KeptTable = tuple[Tensor, Tensor]
+"""Prototypes (D, K, F) and which of them exist, (D, K)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,7 @@ class NDCL(ERM):
     ``prototype_min_count``    1             fewest samples of a pair that makes a prototype
     ``mixed_pass_updates_bn``  False         let the second pass move the statistics of batch norm
     ``ce_weight``              1             weight of L_ce; 0 leaves it out (not in the paper)
+    ``sam_rho``                0             ρ of sharpness-aware steps (not in the paper)
     =========================  ============  =====================================================
 
     An update passes the real batch and then the hard negatives through the network, and reads back
@@ -122,7 +126,7 @@ class NDCL(ERM):
     prototype_vectors: Tensor
     prototype_seen: Tensor
 
-    HPARAMS: ClassVar[dict[str, Hparam]] = HPARAMS
+    HPARAMS: ClassVar[dict[str, Hparam]] = {**HPARAMS, "sam_rho": SAM_RHO}
 
     def __init__(
         self, input_shape: Shape, num_classes: int, num_domains: int, hparams: Mapping[str, Any]
@@ -144,13 +148,23 @@ class NDCL(ERM):
     def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step on L; return it as ``loss``, and its terms without their weights."""
         x, y = concatenate(minibatches)
-        domains = domain_indices(minibatches)
-        logits, anchors = self._embed(x)
-        mixed, mixed_classes = self._mix(x, y, logits, anchors, max(batch_sizes(minibatches)))
-        batch = (logits, anchors, y, domains, mixed, mixed_classes)
-        with torch.autocast(x.device.type, enabled=False):
-            loss, (loss_ce, loss_con, loss_const), prototypes = self._compute_losses(*batch)
-            step(self.optimizer, loss)  # backward, too, in the precision of the forward passes
+        domains, largest = domain_indices(minibatches), max(batch_sizes(minibatches))
+        made: tuple[Tensor, Tensor] | None = None
+
+        def compute_losses() -> tuple[Any, ...]:
+            nonlocal made
+            logits, anchors = self._embed(x)
+            made = made or self._mix(x, y, logits, anchors, largest)  # once, also with sam_rho
+            inputs, classes = made
+            mixed = self._embed_mixed(inputs) if len(inputs) else anchors[:0]
+            batch = (logits, anchors, y, domains, mixed, classes)
+            with torch.autocast(x.device.type, enabled=False):
+                return (*self._compute_losses(*batch), anchors, mixed, classes)
+
+        loss, (loss_ce, loss_con, loss_const), *found = descend(self, compute_losses)
+        prototypes, table, anchors, mixed, mixed_classes = found
+        if table is not None:
+            self.prototype_vectors, self.prototype_seen = table
         prototypes = prototypes._replace(vectors=prototypes.vectors.detach())
         self.last_step = LastStep(
             y, domains, anchors.detach(), mixed.detach(), mixed_classes, prototypes, self.settings
@@ -169,17 +183,17 @@ class NDCL(ERM):
         domains: Tensor,
         mixed: Tensor,
         mixed_classes: Tensor,
-    ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor], losses.Prototypes]:
-        """Return L, its three terms without their weights, and the prototypes aligned."""
+    ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor], losses.Prototypes, KeptTable | None]:
+        """Return L, its terms without their weights, the prototypes aligned, and those to keep."""
         settings = self.settings
         prior = losses.DomainClassPrior(self.prior_weights, self.prior_offsets)
         loss_ce = losses.reweighted_cross_entropy(logits, y, domains, prior)
         loss_con = self._compute_contrast(anchors, y, mixed, mixed_classes)
-        prototypes = self._update_prototypes(anchors, y, domains)
+        prototypes, table = self._make_prototypes(anchors, y, domains)
         aligned = (prototypes.vectors, y, prototypes.active)
         loss_const = losses.prototype_alignment(*aligned, tau=settings.tau_align)
         loss = settings.ce_weight * loss_ce + settings.alpha * loss_con + settings.beta * loss_const
-        return loss, (loss_ce, loss_con, loss_const), prototypes
+        return loss, (loss_ce, loss_con, loss_const), prototypes, table
 
     def _embed(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (B, K) and the vectors (B, F) of the space that contrasts live in."""
@@ -193,24 +207,26 @@ class NDCL(ERM):
     def _mix(
         self, x: Tensor, y: Tensor, logits: Tensor, anchors: Tensor, largest: int
     ) -> tuple[Tensor, Tensor]:
-        """Return the vectors (M, F) of this step's hard negatives and the classes they are for.
+        """Return the inputs (M, ...) of this step's hard negatives and the classes they are for.
 
         M is 0 if there is no second pass; ``largest`` is the size of the largest minibatch.
         """
-        settings, none = self.settings, (anchors[:0], y[:0])
+        settings = self.settings
         if settings.contrast == "none" or settings.alpha == 0:
-            return none
+            return x[:0], y[:0]
         posterior = anchors if settings.space == "prediction" else logits.softmax(dim=1)
         negatives = hard_negatives(
             x, y, posterior.detach(), settings.mixup, self.generator, budget=settings.budget,
             per_class=fixed_class_budget(largest), per_pair=settings.mixup_per_pair,
             scale=settings.budget_scale,
         )  # fmt: skip
-        if len(negatives.classes) == 0:
-            return none
-        moves = settings.mixed_pass_updates_bn
+        return negatives.inputs, negatives.classes
+
+    def _embed_mixed(self, inputs: Tensor) -> Tensor:
+        """Return the vectors (M, F) of the hard negatives, in the space that contrasts live in."""
+        moves = self.settings.mixed_pass_updates_bn
         with nullcontext() if moves else running_statistics_kept(self.network):
-            return self._embed(negatives.inputs)[1], negatives.classes
+            return self._embed(inputs)[1]
 
     def _compute_contrast(
         self, anchors: Tensor, y: Tensor, mixed: Tensor, classes: Tensor
@@ -225,15 +241,18 @@ class NDCL(ERM):
             return losses.infonce_contrast(*batch, tau=settings.tau)
         return losses.supcon_contrast(*batch, tau=settings.tau)
 
-    def _update_prototypes(self, anchors: Tensor, y: Tensor, domains: Tensor) -> losses.Prototypes:
-        """Return this step's prototypes, and keep them if ``prototype_momentum`` is above 0."""
+    def _make_prototypes(
+        self, anchors: Tensor, y: Tensor, domains: Tensor
+    ) -> tuple[losses.Prototypes, KeptTable | None]:
+        """Return this step's prototypes, and the table to keep with ``prototype_momentum``."""
         fewest, momentum = self.settings.prototype_min_count, self.settings.prototype_momentum
         found = losses.batch_prototypes(anchors, y, domains, fewest)
-        if momentum > 0:
-            found, self.prototype_vectors, self.prototype_seen = losses.kept_prototypes(
-                found, self.prototype_vectors, self.prototype_seen, momentum, fewest
-            )
-        return found
+        if momentum == 0:
+            return found, None
+        found, vectors, seen = losses.kept_prototypes(
+            found, self.prototype_vectors, self.prototype_seen, momentum, fewest
+        )
+        return found, (vectors, seen)
 
 
 def _make_prior(

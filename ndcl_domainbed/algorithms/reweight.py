@@ -12,14 +12,8 @@ from torch.nn import functional as F
 
 from ndcl_domainbed.backend import ERM
 from ndcl_domainbed.hparams import required_label_counts
-from ndcl_domainbed.testbed.algorithms.base import (
-    Minibatches,
-    Shape,
-    Unlabeled,
-    mean,
-    step,
-    to_floats,
-)
+from ndcl_domainbed.testbed.algorithms.base import Minibatches, Shape, mean
+from ndcl_domainbed.testbed.algorithms.descent import OneLoss
 
 
 def inverse_frequencies(counts: np.ndarray) -> np.ndarray:
@@ -44,7 +38,7 @@ def weighted_cross_entropy(logits: Tensor, y: Tensor, class_weights: Tensor) -> 
     return (weights * losses).sum() / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
 
 
-class ReWeight(ERM):
+class ReWeight(OneLoss, ERM):
     """Re-weighting: the cross-entropy weighted by inverse class frequency, in each domain.
 
     A baseline of Yang, Wang & Katabi, "On Multi-Domain Long-Tailed Recognition, Imbalanced Domain
@@ -66,13 +60,11 @@ class ReWeight(ERM):
         """Return the weights (M, K) of classes with ``counts`` (M, K) training images."""
         return inverse_frequencies(counts)
 
-    def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
-        """Make one step on the mean of the domains' weighted cross-entropies."""
-        loss = mean(
+    def compute_loss(self, minibatches: Minibatches) -> Tensor:
+        """Return the mean of the domains' weighted cross-entropies."""
+        return mean(
             [
                 weighted_cross_entropy(self.predict(x), y, weights)
                 for (x, y), weights in zip(minibatches, self.class_weights, strict=True)
             ]
         )
-        step(self.optimizer, loss)
-        return to_floats(loss=loss)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ndcl_domainbed.results.boards import Board, board_rows
+from ndcl_domainbed.results.leaderboards import Leaderboards
 from ndcl_domainbed.results.reading import Sweep
 from ndcl_domainbed.results.statistics_tables import text_row
 from ndcl_domainbed.results.tables import SELECTION, Table
@@ -33,20 +34,32 @@ def run_seconds(records: pd.DataFrame) -> pd.Series:
     return seconds.fillna(0.0).groupby(records["run"]).sum()
 
 
-def build_cost_tables(sweep: Sweep, boards: Sequence[Board]) -> list[Table]:
-    """Return a table of costs for each of ``boards`` that has finished runs with their times."""
+def compute_costs(
+    sweep: Sweep, built: Sequence[Leaderboards]
+) -> list[tuple[Board, dict[str, list[str]]]]:
+    """Return the boards that have finished runs with their times: algorithm -> its cells."""
     runs = sweep.runs.assign(seconds=run_seconds(sweep.records))
     runs = runs[(runs["state"] == DONE) & (runs["test_env"] >= 0) & (runs["seconds"] > 0)]
-    tables = []
-    for board in boards:
+    boards = {(board.dataset, board.setting): board for one in built for board in one.boards}
+    found = []
+    for board in boards.values():
         mine = board_rows(runs, board.dataset, board.setting)
         cells = mine.groupby(["algorithm", "test_env", "trial_seed"], observed=True)["seconds"]
         costs = cells.agg(["mean", "count", "sum"]).groupby("algorithm").mean()
-        rows = [
-            text_row(name, [f"{run:.1f}", f"{draws:.4g}", f"{figure:.1f}"])
+        rows = {
+            name: [f"{run:.1f}", f"{draws:.4g}", f"{figure:.1f}"]
             for name, run, draws, figure in costs.reindex(board.algorithms).dropna().itertuples()
-        ]
+        }
         if rows:
-            about = {name: value for name, value in board.title.items() if name != SELECTION}
-            tables.append(Table("statistics", {"Cost": "", **about}, COLUMNS, rows, [MEANING]))
+            found.append((board, rows))
+    return found
+
+
+def build_cost_tables(sweep: Sweep, built: Sequence[Leaderboards]) -> list[Table]:
+    """Return the tables of :func:`compute_costs`."""
+    tables = []
+    for board, costs in compute_costs(sweep, built):
+        about = {name: value for name, value in board.title.items() if name != SELECTION}
+        rows = [text_row(name, cells) for name, cells in costs.items()]
+        tables.append(Table("statistics", {"Cost": "", **about}, COLUMNS, rows, [MEANING]))
     return tables

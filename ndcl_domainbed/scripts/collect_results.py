@@ -101,8 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.cost:
         from ndcl_domainbed.results.cost import build_cost_tables
 
-        boards = {(b.dataset, b.setting): b for one in built for b in one.boards}
-        shown += build_cost_tables(sweep, list(boards.values()))
+        shown += build_cost_tables(sweep, built)
     text = formats.render(name, head, shown, counts=args.counts)
     _print_text(text)
     if args.output:

@@ -14,8 +14,6 @@ large images.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ndcl_domainbed.hparams import (
     AT_LEAST_ONE,
     NOT_NEGATIVE,
@@ -25,6 +23,7 @@ from ndcl_domainbed.hparams import (
     Value,
     by_dataset,
     choice,
+    collect_hparams,
     integer,
     power_uniform,
 )
@@ -117,18 +116,8 @@ They are declared so that records and hyper-parameters agree with DomainBed's.
 
 
 def hparams_of(algorithm_class: type) -> dict[str, Hparam]:
-    """Return all hyper-parameters of an algorithm class.
-
-    They are the shared ones, overridden and extended by the ``HPARAMS`` of the class and of the
-    classes that it derives from, the nearest last.
-    """
-    declared = dict(SHARED)
-    for cls in reversed(algorithm_class.__mro__):
-        for name, hparam in vars(cls).get("HPARAMS", {}).items():
-            if hparam.within is None and name in declared:
-                hparam = replace(hparam, within=declared[name].within)
-            declared[name] = hparam
-    return declared
+    """Return all hyper-parameters of an algorithm class: the shared ones and its own."""
+    return collect_hparams(algorithm_class, SHARED)
 
 
 def default_hparams(algorithm: str, dataset: str) -> dict[str, Value]:

@@ -1,7 +1,5 @@
 """NDCL on small vectors: its variants, batches, and its loss once more as plain loops."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -74,8 +72,30 @@ def minibatches_of(*labels, seed=0):
 ORDINARY = ([0, 0, 0, 0, 1, 1, 2], [0, 1, 1, 1, 3, 3, 4], [2, 2, 3, 2, 0, 3, 4])
 
 
-def plain_terms(algorithm, generator, minibatches, old=None):
-    """The three terms of the loss of a step, by loops; ``old`` holds the prototypes kept so far."""
+def plain_mixing(algorithm, generator, minibatches):
+    """The hard negatives of a step; None if it makes none."""
+    settings = algorithm.settings
+    if settings.contrast == "none" or settings.alpha == 0:
+        return None
+    x, y = torch.cat([x for x, _ in minibatches]), torch.cat([y for _, y in minibatches])
+    return hard_negatives(
+        x,
+        y,
+        algorithm.predict(x).detach().softmax(dim=1),
+        settings.mixup,
+        generator,
+        budget=settings.budget,
+        per_class=8,
+        scale=settings.budget_scale,
+        per_pair=settings.mixup_per_pair,
+    )
+
+
+def plain_terms(algorithm, made, minibatches, old=None):
+    """The three terms of the loss of a step, by loops, with the hard negatives ``made``.
+
+    ``old`` holds the prototypes kept so far, and then those of this step too.
+    """
     settings, old = algorithm.settings, {} if old is None else old
     x, y = torch.cat([x for x, _ in minibatches]), torch.cat([y for _, y in minibatches])
     domains = torch.cat([torch.full_like(y, d) for d, (_, y) in enumerate(minibatches)])
@@ -95,18 +115,7 @@ def plain_terms(algorithm, generator, minibatches, old=None):
     )
     cross_entropy = plain_cross_entropy(batch, settings.class_prior, counts)
     contrast = torch.zeros(())
-    if settings.contrast != "none" and settings.alpha > 0:
-        made = hard_negatives(
-            x,
-            y,
-            logits.detach().softmax(dim=1),
-            settings.mixup,
-            generator,
-            budget=settings.budget,
-            per_class=8,
-            scale=settings.budget_scale,
-            per_pair=settings.mixup_per_pair,
-        )
+    if made is not None:
         pairs = (anchors, y, embed(made.inputs), made.classes)
         if settings.contrast == "negatives":
             contrast = plain_negatives(*pairs, settings.kernel, settings.tau)

@@ -1,7 +1,5 @@
 """The battery on every algorithm of the embedded testbed and of this project."""
 
-from __future__ import annotations
-
 import pytest
 
 from imbalance_splits.discovery import OWN_CODE

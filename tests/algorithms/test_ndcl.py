@@ -1,7 +1,5 @@
 """NDCL: one update against plain loops, every variant, batches that have little to give."""
 
-from __future__ import annotations
-
 import copy
 import math
 
@@ -18,6 +16,7 @@ from tests.algorithms.ndcl_cases import (
     make_algorithm,
     make_hparams,
     minibatches_of,
+    plain_mixing,
     plain_terms,
 )
 
@@ -29,7 +28,8 @@ def test_updates_are_those_of_the_formulas(variant):
     for seed in range(3):
         minibatches = minibatches_of(*ORDINARY, seed=seed)
         twin = copy.deepcopy(algorithm)
-        terms = plain_terms(twin, generator, minibatches, kept)
+        made = plain_mixing(twin, generator, minibatches)
+        terms = plain_terms(twin, made, minibatches, kept)
         settings = algorithm.settings
         weights = (settings.ce_weight, settings.alpha, settings.beta)
         loss = sum(weight * term for weight, term in zip(weights, terms, strict=True))

@@ -1,7 +1,5 @@
 """The hyper-parameters of NDCL: defaults, random ranges, and what is refused."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

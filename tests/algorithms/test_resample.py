@@ -1,7 +1,5 @@
 """ReSample through whole runs: its minibatches are all that makes it."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 

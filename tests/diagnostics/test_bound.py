@@ -1,7 +1,5 @@
 """Terms of the bound, on posteriors whose terms are known."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Distances to the decision boundary, against those of models where they are known."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn

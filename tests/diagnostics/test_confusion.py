@@ -1,7 +1,5 @@
 """Reliability and calibration error of predictions whose calibration is known."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

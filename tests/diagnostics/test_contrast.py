@@ -1,7 +1,5 @@
 """What the variants of an ablation reach, on sweeps with planted accuracies."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

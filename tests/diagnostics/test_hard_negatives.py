@@ -1,7 +1,5 @@
 """Hard negatives of a model whose boundary is known, so that their margins are."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from types import SimpleNamespace
 

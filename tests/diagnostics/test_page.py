@@ -1,7 +1,5 @@
 """The page that gathers diagnostics."""
 
-from __future__ import annotations
-
 from html import escape
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Rank correlations and linear probes of what was planted."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy import stats

@@ -1,7 +1,5 @@
 """What --diagnostics records: known answers, whatever the algorithm."""
 
-from __future__ import annotations
-
 import gc
 import weakref
 
@@ -148,6 +146,16 @@ def make_images(domains=2, seed=0):
     generator = torch.Generator().manual_seed(seed)
     labels = torch.tensor([0, 0, 0, 0, 1, 1, 2, 3])
     return [(torch.randn(8, 3, 28, 28, generator=generator), labels) for _ in range(domains)]
+
+
+@pytest.mark.parametrize("name", ["BSoftmax", "NDCL"])
+def test_sharpness_aware_steps_are_watched_at_the_weights_themselves(name):
+    plain, sharpness_aware = (
+        watch(build(name, sam_rho=rho), [make_images()], sources=(0, 1), classes=4).state
+        for rho in (0.0, 0.5)
+    )
+    assert plain.pop("updates") == sharpness_aware.pop("updates") == 1
+    assert all(torch.equal(sharpness_aware[key], value) for key, value in plain.items())
 
 
 @pytest.mark.parametrize("contrast", ["negatives", "infonce"])

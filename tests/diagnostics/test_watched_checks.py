@@ -1,7 +1,5 @@
 """The checks of what ``train --diagnostics`` recorded, on folders with planted figures."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

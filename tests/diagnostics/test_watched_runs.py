@@ -3,8 +3,6 @@
 ``tests/training/test_resume.py`` kills such a run at each change of a file.
 """
 
-from __future__ import annotations
-
 import json
 import signal
 

@@ -1,7 +1,5 @@
 """The pages of the guide, the commands in them, and which of these cannot be run by a test."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from pathlib import Path
@@ -80,8 +78,13 @@ SHORTENED = (
     ),
     (
         "ndcl-domainbed sweep launch --sweep sweeps/digits.yaml ",
-        "--algorithms ERM --imbalance Cross --n_trials 1 --steps 1 --skip_confirmation",
+        "--algorithms ERM --imbalance Cross --n_trials 1 --steps 1 --test_envs 0 "
+        "--skip_confirmation",
     ),
+    ("ndcl-domainbed sweep launch --algorithms NDCL ERM --datasets DigitsDG ", "--test_envs 0"),
+    ("ndcl-domainbed sweep launch --own_code logit_adjustment.py ", "--test_envs 0"),
+    ("ndcl-domainbed train --own_code logit_adjustment.py ", "--eval_images 60"),
+    ("ndcl-domainbed train --own_code smoothed.py ", "--eval_images 60"),
 )
 """How commands begin that take long as they stand, and the flags with which a test runs them."""
 
@@ -103,7 +106,7 @@ class Command(NamedTuple):
         match = OURS.match(self.line)
         return (match[1], shlex.split(match[2])) if match else None
 
-    def shortened(self) -> Command:
+    def shortened(self) -> "Command":
         """Return the command as a test runs it."""
         more = next((flags for start, flags in SHORTENED if self.line.startswith(start)), "")
         return self._replace(line=f"{self.line} {more}".rstrip())

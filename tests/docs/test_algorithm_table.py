@@ -1,7 +1,5 @@
 """The page of algorithms says what the registry says."""
 
-from __future__ import annotations
-
 import runpy
 from pathlib import Path
 

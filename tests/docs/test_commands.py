@@ -1,7 +1,5 @@
 """Every command in the README and the guide is one that its program accepts."""
 
-from __future__ import annotations
-
 import argparse
 import configparser
 import importlib

@@ -1,7 +1,5 @@
 """The Python examples of the README and the guide run as they stand."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

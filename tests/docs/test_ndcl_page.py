@@ -1,7 +1,5 @@
 """The table of NDCL's hyper-parameters says what the algorithm declares."""
 
-from __future__ import annotations
-
 import json
 import re
 

@@ -1,7 +1,5 @@
 """The page of results says what the committed runs say."""
 
-from __future__ import annotations
-
 import json
 import statistics
 import subprocess

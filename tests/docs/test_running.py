@@ -1,7 +1,5 @@
 """The commands of the README and the guide, run in order, do what the text says."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.command_line import call

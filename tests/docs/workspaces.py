@@ -1,7 +1,5 @@
 """The files that the guide's commands and examples need."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ndcl_domainbed.sweeping import grid, manifest

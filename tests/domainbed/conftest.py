@@ -1,7 +1,5 @@
 """A user's fork of DomainBed: the checkout with an algorithm and a dataset added to it."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """DomainBed's own scripts, in a user's fork of it, with our things registered."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """How DomainBed's own training script splits and draws from our datasets, in a user's fork."""
 
-from __future__ import annotations
-
 import json
 import os
 

@@ -1,7 +1,5 @@
 """DomainBed's own scripts run on our datasets: sweep, train, collect_results, list_top_hparams."""
 
-from __future__ import annotations
-
 import json
 import shlex
 import shutil

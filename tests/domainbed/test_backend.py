@@ -1,7 +1,5 @@
 """Our scripts on a DomainBed checkout (a user's fork of it), and without one."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import json

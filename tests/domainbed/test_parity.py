@@ -3,8 +3,6 @@
 Run with ``DOMAINBED_HOME=<checkout> pytest tests/domainbed``.
 """
 
-from __future__ import annotations
-
 import importlib
 import os
 import random
@@ -140,7 +138,7 @@ def test_hparams_agree(name, reference):
         theirs = reference.hparams.default_hparams(name, dataset)
         ours = {key: hparam.default_for(dataset) for key, hparam in declared.items()}
         assert {key: ours.get(key) for key in theirs} == theirs
-        assert set(ours) - set(theirs) <= {*NETWORK, *ADAPTER, "as_published"}
+        assert set(ours) - set(theirs) <= {*NETWORK, *ADAPTER, "as_published", "sam_rho"}
         for trial in range(40):
             seed = seed_hash(trial + 1, trial % 3)
             theirs = reference.hparams.random_hparams(name, dataset, seed)
@@ -158,6 +156,8 @@ for name in algorithms.classes():
     for switch in ("boda_start_step", "feat_update_freq", "tcri_beta_anneal_iters"):
         if switch in hparams:
             hparams[switch] = 1
+    if "sam_rho" in hparams:
+        hparams["sam_rho"] = 0.05
     hparams.label_counts, hparams.n_steps = np.full((3, 4), 7), 3
     images = torch.randn(28, 3, 28, 28), torch.arange(28) % 4
     hparams.train_sets = [torch.utils.data.TensorDataset(*images)] * 3

@@ -3,8 +3,6 @@
 The import takes seconds; a fork takes none, and is as good as a new interpreter.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import runpy

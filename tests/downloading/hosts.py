@@ -1,7 +1,5 @@
 """A host on the loopback interface whose files behave as badly as a test wants."""
 
-from __future__ import annotations
-
 import http.server
 import re
 import socket

@@ -1,7 +1,5 @@
 """From archives, and from Parquet files, to the folders of the domains."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """The command, as a user calls it, against hosts on the loopback interface."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
 import sys
@@ -72,6 +70,8 @@ def test_what_is_there_is_left_alone_unless_forced(host, tmp_path, capsys):
     assert call(recipe, tmp_path, "--force", "--not_from", "/slow", "/other") == 0
     assert [path for path, _ in host.asked] == ["/fast"]
     assert tree(tmp_path / "toy_data") == toy_files(top="")
+    with pytest.raises(InputError, match="--not_from leaves no address of Toy"):
+        call(recipe, tmp_path, "--force", "--not_from", "/slow", "/fast")
 
 
 def test_a_killed_download_is_resumed(host, tmp_path):

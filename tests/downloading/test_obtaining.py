@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import os
 import shutil
 import tempfile
@@ -110,17 +108,6 @@ def test_a_list_of_files_may_come_from_a_host(host, tmp_path, capsys):
     obtain(toy_recipe(way), tmp_path)
     assert tree(tmp_path / "toy_data") == PLAIN
     assert "note: of another origin\n" in capsys.readouterr().out
-
-
-def test_unwanted_addresses_are_left_out(host, tmp_path):
-    good, bad = host.serve("/good", ZIP), host.serve("/bad", ZIP)
-    both = Way((RemoteFile("x", (bad, good)),))
-    obtain(toy_recipe(bad, both), tmp_path, leave_out=["/bad", "/other"])
-    assert [path for path, _ in host.asked] == ["/good"]
-    with pytest.raises(
-        InputError, match=r"^--not_from leaves no address of Toy; leave out fewer\."
-    ):
-        obtain(toy_recipe(bad), tmp_path / "other", leave_out=["/bad"])
 
 
 def test_a_dataset_that_is_there_is_left_alone_unless_forced(host, tmp_path):

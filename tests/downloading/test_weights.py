@@ -1,7 +1,5 @@
 """Weights of pretrained networks: downloaded once, used without a network, never waited for."""
 
-from __future__ import annotations
-
 import socket
 
 import pytest

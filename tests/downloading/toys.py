@@ -1,7 +1,5 @@
 """Small datasets and archives for the tests of downloads."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import tarfile

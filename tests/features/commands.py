@@ -1,7 +1,5 @@
 """Calls ``ndcl-domainbed features`` on small folders of images, and reads what it left."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 import json

@@ -1,7 +1,5 @@
 """Minibatches of frozen features: each step draws a view of an image, the same each time."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch.utils.data import Subset

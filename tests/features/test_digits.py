@@ -1,7 +1,5 @@
 """Frozen features of DigitsDG, whose images are in no file."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ndcl_domainbed.testbed.datasets.digits_dg import DigitsDG

@@ -1,7 +1,5 @@
 """What frozen features cannot be made of, or used for, is said before any training."""
 
-from __future__ import annotations
-
 import pytest
 
 from imbalance_splits.errors import InputError

@@ -1,7 +1,5 @@
 """The features of an image are what the network makes of it, and the arrays say which it is."""
 
-from __future__ import annotations
-
 import json
 import textwrap
 

@@ -1,7 +1,5 @@
 """An extraction that is killed resumes, and ends with the same features, byte for byte."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 import json

@@ -1,7 +1,5 @@
 """Several processes, and several users, of one cache."""
 
-from __future__ import annotations
-
 import functools
 import os
 import signal

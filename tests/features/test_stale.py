@@ -1,7 +1,5 @@
 """Features of images or weights that have changed since are computed again; others are kept."""
 
-from __future__ import annotations
-
 import os
 
 import numpy as np

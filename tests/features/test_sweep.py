@@ -1,7 +1,5 @@
 """A sweep on frozen features computes them once, before its jobs."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

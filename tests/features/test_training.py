@@ -1,7 +1,5 @@
 """Runs that train on frozen features."""
 
-from __future__ import annotations
-
 import json
 import shutil
 
@@ -10,9 +8,8 @@ import torch
 from PIL import Image
 
 from tests.command_line import call
-from tests.features.commands import features, folders, write_photos
+from tests.features.commands import folders, write_photos
 from tests.features.training import train_words
-from tests.training.kills import killed_at_random, undisturbed
 from tests.training.runs import assert_same_run, records
 from tests.training.stops import stop_at
 
@@ -59,17 +56,26 @@ def test_other_splits_train_too(tmp_path, more):
     assert records(tmp_path / "run")[-1]["step"] == 1
 
 
-def test_kills_change_nothing(tmp_path):
+<<<<<<< HEAD
+def test_kills_change_nothing_variants_included(tmp_path):
     write_photos(tmp_path)
     assert features(tmp_path).status == 0
     command = train_words(
         tmp_path, "--algorithm", "NDCL", "--steps", 90, "--checkpoint_freq", 3,
+        "--variants", "ema", "average", "swad:converge=1", "adjusted", "crt:steps=3",
+=======
+def test_stops_change_nothing(tmp_path, monkeypatch):
+    write_photos(tmp_path)
+    words = train_words(
+        tmp_path, "--algorithm", "NDCL", "--steps", 20, "--checkpoint_freq", 3,
+>>>>>>> ready-tests
         adapter_dropout=0.1,
     )  # fmt: skip
-    pace = undisturbed(tmp_path / "alone", *command)
-    killed_at_random(tmp_path / "killed", *command, pace=pace, kills=4, seed="NDCL")
-    assert_same_run(tmp_path / "killed", tmp_path / "alone")
-    assert "Resuming after step" in (tmp_path / "killed" / "out.txt").read_text()
+    assert call(*words, "--output_dir", tmp_path / "alone").status == 0
+    stop_at(4, 11, patch=monkeypatch.setattr)
+    for status in (143, 143, 0):
+        assert call(*words, "--output_dir", tmp_path / "stopped").status == status
+    assert_same_run(tmp_path / "stopped", tmp_path / "alone")
 
 
 def test_a_stopped_run_does_not_go_on_with_other_features(tmp_path, monkeypatch):

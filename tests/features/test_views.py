@@ -1,7 +1,5 @@
 """Augmented views: random, and the same each time."""
 
-from __future__ import annotations
-
 import shutil
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Short runs on frozen features."""
 
-from __future__ import annotations
-
 import json
 
 from tests.features.commands import TINY

@@ -1,7 +1,5 @@
 """Datasets that keep DomainBed's contract, without DomainBed."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Splits of datasets in which domains lack classes, and of those that fix their split."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """The one scanner of folders: which are the domains and classes, what counts, what is left out."""
 
-from __future__ import annotations
-
 import os
 import re
 

@@ -1,7 +1,5 @@
 """What is said of how much of a dataset a table keeps."""
 
-from __future__ import annotations
-
 import pytest
 
 from imbalance_splits.datasets import HoldoutDataset, ImbalancedDataset

@@ -1,7 +1,5 @@
 """The real images of three datasets, where ``NDCL_PHOTOGRAPHS`` names the folder that has them."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Images of every kind: scaled by their documented range, or refused with the path."""
 
-from __future__ import annotations
-
 import io
 import struct
 

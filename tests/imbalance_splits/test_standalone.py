@@ -1,7 +1,5 @@
 """The package stands alone and its settings do not need torch."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import math
 import os
 import shutil
@@ -9,7 +7,7 @@ import pytest
 from PIL import Image
 
 from imbalance_splits import published, verify
-from imbalance_splits.verify import verify_folder, verify_list
+from imbalance_splits.verify import verify_folder
 
 COUNTS = {
     "A": {"cat": 3, "dog": 2},
@@ -141,23 +139,6 @@ def test_the_images_of_pacs_under_another_name_are_recognized(tmp_path, monkeypa
     assert any("domains and label counts of PACS" in note for note in notes)
     os.remove(tmp_path / "own" / "photo" / "cat" / "0.jpg")  # noqa: PTH107
     assert not any("of PACS" in note for note in verify_folder(tmp_path / "own", None).notes)
-
-
-def test_the_files_of_a_list_are_decoded_and_absent_ones_named(tmp_path):
-    for name in ("a.png", "b"):
-        Image.new("RGB", (8, 8)).save(tmp_path / name, format="png")
-    (tmp_path / "x.png").write_bytes(b"?")
-    lines = [f"d,c,{name}" for name in ("a.png", "n.png", "b", "x.png")]
-    (tmp_path / "list.csv").write_text("\n".join(["domain,class,file", *lines]))
-    calls = []
-    report = verify_list(tmp_path / "list.csv", lambda done, total: calls.append((done, total)))
-    assert report.images == 3
-    assert calls == [(3, 3)]
-    assert report.unread == [tmp_path / "n.png", tmp_path / "x.png"]
-    assert report.problems == [
-        f"missing: there is no file {tmp_path / 'n.png'}",
-        f"broken: {tmp_path / 'x.png'} (cannot identify image file)",
-    ]
 
 
 @pytest.mark.parametrize("share", [1.0, 0.7])

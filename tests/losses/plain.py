@@ -1,7 +1,5 @@
 """The losses once more, as slow, plain loops over the equations, and batches to try them on."""
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """The selection of hard negatives once more, in loops over classes and samples, and batches."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from typing import NamedTuple

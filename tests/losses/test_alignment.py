@@ -1,7 +1,5 @@
 """Prototype alignment against the plain formula, by hand, and on batches with nothing to align."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """What the three contrasts share: the formula, gradients, invariances, impossible batches."""
 
-from __future__ import annotations
-
 import functools
 import math
 

@@ -1,7 +1,5 @@
 """Cosine similarities and their gradients."""
 
-from __future__ import annotations
-
 import torch
 from torch.nn import functional as F
 

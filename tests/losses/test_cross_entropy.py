@@ -1,7 +1,5 @@
 """Re-weighted cross-entropy against the plain formula, and on batches that have little to give."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

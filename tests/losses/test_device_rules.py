@@ -1,7 +1,5 @@
 """What an accelerator needs of the losses: nothing is read back, and nothing is made elsewhere."""
 
-from __future__ import annotations
-
 import torch
 
 from ndcl_domainbed import losses

@@ -1,7 +1,5 @@
 """The masks, sums and means that the losses share."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """Negatives-dominant contrast and its amplification factor."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

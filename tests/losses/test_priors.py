@@ -1,7 +1,5 @@
 """Domain-class priors."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

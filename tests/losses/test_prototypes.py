@@ -1,7 +1,5 @@
 """Prototypes of a batch, across iterations, and their measures."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

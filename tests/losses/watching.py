@@ -1,7 +1,5 @@
 """Watches tensor code for reads back to the host, which make it wait for an accelerator."""
 
-from __future__ import annotations
-
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 

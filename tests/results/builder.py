@@ -1,7 +1,5 @@
 """Small sweeps written to disk for the tests, in the form in which runs write them."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

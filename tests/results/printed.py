@@ -1,7 +1,5 @@
 """What the commands print, read again."""
 
-from __future__ import annotations
-
 
 def table_lines(text: str, *, single_trial: bool = False) -> list[str]:
     """Return the lines of the tables, without trailing blanks and without our notes below them.

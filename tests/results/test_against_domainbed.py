@@ -1,7 +1,5 @@
 """``list_top_hparams`` against DomainBed's own script, on the sweep that DomainBed ships."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """The cache must never be noticed but by its speed."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys

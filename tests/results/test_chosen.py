@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import pandas as pd
 import pytest
 
@@ -32,15 +30,6 @@ def test_the_chosen_draws_come_with_their_hparams(sweep):
     assert table["hparams.lr"].tolist() == [0.01] * 4
     assert table["hparams.sizes"].tolist() == ["[1, 1]"] * 4
     assert table["hparams.mixup"].isna().tolist() == [True, False, True, False]
-
-
-def test_a_table_is_written_and_read_again(sweep, tmp_path):
-    table = every_run(sweep, ["training"])
-    path = tmp_path / "new" / "table.csv"
-    write_table(table, path)
-    again = pd.read_csv(path)
-    assert again["score"].tolist() == table["score"].tolist()
-    assert list(again.columns) == list(table.columns)
 
 
 def test_parquet_is_written_or_says_what_it_needs(sweep, tmp_path):

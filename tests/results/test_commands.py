@@ -1,7 +1,5 @@
 """The other two commands on results."""
 
-from __future__ import annotations
-
 import pandas as pd
 import pytest
 

@@ -1,7 +1,5 @@
 """The commit in a report: of real checkouts, and where there is none."""
 
-from __future__ import annotations
-
 import os
 
 import pytest

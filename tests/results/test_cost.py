@@ -1,7 +1,5 @@
 """The seconds and draws behind a figure."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.command_line import call

@@ -1,7 +1,5 @@
 """Data frames for analysis: names, losses, hyper-parameters, accuracy by class."""
 
-from __future__ import annotations
-
 import math
 
 import pandas as pd

@@ -4,8 +4,6 @@ Two domains, two trials, two draws, two steps. ERM has every run. NDCL has one r
 env0 and its pair, and none of the target env1.
 """
 
-from __future__ import annotations
-
 import pytest
 
 from ndcl_domainbed.scripts import collect_results

@@ -1,7 +1,5 @@
 """What the commands say of folders in which no run has a record yet."""
 
-from __future__ import annotations
-
 import json
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """One thing has one name, and two things have two."""
 
-from __future__ import annotations
-
 import pytest
 
 from ndcl_domainbed.results import chosen, load, read_sweep, select, summary

@@ -1,7 +1,5 @@
 """What a dataset and a row are called when hyper-parameters were overridden."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """The diagram of ranks: its bars, and that both kinds of file show it."""
 
-from __future__ import annotations
-
 import sys
 from xml.etree import ElementTree
 

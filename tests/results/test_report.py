@@ -1,7 +1,5 @@
 """The page in itself, and in a real browser where there is one."""
 
-from __future__ import annotations
-
 import json
 import re
 from html import escape
@@ -77,7 +75,7 @@ def test_the_page_needs_no_network(html):
 def test_text_from_the_runs_is_escaped(html):
     assert "<b>no space left</b>" not in html
     assert "&lt;b&gt;no space left&lt;/b&gt;" in html
-    assert html.count("</script>") == 8
+    assert html.count("</script>") == 9
 
 
 def test_the_figures_are_those_of_the_tables(sweep, html):
@@ -117,6 +115,16 @@ def test_the_chosen_hyper_parameters_are_in_the_page(sweep, html):
     )
     assert first["zero"] is None
     assert set(found["boards"]) == {"PACS", "mine / Cross"}
+
+
+def test_the_costs_are_in_the_page(html):
+    found = data_of(html)["costs"]
+    assert found["columns"] == ["Seconds a run", "Draws a figure", "Seconds a figure"]
+    assert set(found["rows"]) == {"PACS", "mine / Cross"}
+    # 21 updates of half a second; a trial has one run
+    assert found["rows"]["mine / Cross"] == [
+        [name, "10.5", "1", "10.5"] for name in ("ERM", "CORAL", "NDCL")
+    ]
 
 
 def test_the_provenance_is_shown(html):
@@ -201,6 +209,8 @@ try {
     (id) => [id, byId(id).hidden ? 0 : byId(id).querySelectorAll("svg").length]));
   found.hparams = [...byId("hparams-table").rows].map(
     (row) => [...row.cells].map((cell) => cell.textContent));
+  found.costs = [...byId("costs-table").rows].map(
+    (row) => [...row.cells].map((cell) => cell.textContent));
   found.csv = csvOf({ columns: ["a", "b"], rows: [[1e-5, 'x,"y"'], [null, true]] });
   found.curveTitles = [...byId("curves").querySelectorAll("figcaption")].map((n) => n.textContent);
   found.dots = byId("curves").querySelectorAll("circle").length;
@@ -281,6 +291,10 @@ def test_the_page_sorts_and_filters_in_a_browser(html, tmp_path):
     assert found["hparams"][0] == ["Algorithm", "Test domain", "Trial", "Draw", "Step", "lr"]
     assert found["hparams"][1] == ["ERM", "north", "0", "0", "20", "0.001"]
     assert len(found["hparams"]) == 1 + 3 * 3 * 2
+    assert found["costs"] == [
+        ["Algorithm", "Seconds a run", "Draws a figure", "Seconds a figure"],
+        *([name, "10.5", "1", "10.5"] for name in ("ERM", "CORAL", "NDCL")),
+    ]
     assert found["csv"] == 'a,b\n0.00001,"x,""y"""\n,true\n'
     assert found["curveTitles"] == ["ERM", "CORAL", "NDCL"]
     assert found["dots"] == 3

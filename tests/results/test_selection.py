@@ -1,7 +1,5 @@
 """Every criterion on sweeps small enough to work out by hand."""
 
-from __future__ import annotations
-
 import pytest
 
 from imbalance_splits.errors import InputError
@@ -38,34 +36,6 @@ def test_training_takes_the_best_mean_of_the_sources_out_accuracies(tmp_path):
         {0: (0.9, 0.9), 1: (0.9, 0.7), 2: (0.9, 0.7)},
     )
     assert chosen(tmp_path, "training") == [[0, 0, 0, 1, 0.3]]
-
-
-def test_the_best_draw_wins_whatever_it_gives_on_the_target(tmp_path):
-    run(tmp_path, "a", {0: (0.9, 0.9), 1: (0.5, 0.6)}, hparams_seed=0)
-    run(tmp_path, "b", {0: (0.2, 0.1), 1: (0.5, 0.7)}, hparams_seed=1)
-    assert chosen(tmp_path, "training") == [[0, 0, 1, 0, 0.2]]
-
-
-def test_trials_are_chosen_apart(tmp_path):
-    run(tmp_path, "a", {0: (0.4, 0.9), 1: (0.5, 0.6)}, trial_seed=0)
-    run(tmp_path, "b", {0: (0.2, 0.1), 1: (0.5, 0.7)}, trial_seed=1)
-    assert chosen(tmp_path, "training") == [[0, 0, 0, 0, 0.4], [0, 1, 0, 0, 0.2]]
-
-
-@pytest.mark.parametrize("criterion", ["training", "oracle"])
-def test_ties_go_to_the_highest_draw_and_the_first_step(tmp_path, criterion):
-    same = {1: (0.5, 0.6)}
-    run(tmp_path, "c", {0: (0.1, 0.5), **same}, {0: (0.2, 0.5), **same}, hparams_seed=0)
-    run(tmp_path, "a", {0: (0.3, 0.5), **same}, {0: (0.4, 0.5), **same}, hparams_seed=2)
-    run(tmp_path, "b", {0: (0.5, 0.5), **same}, {0: (0.6, 0.5), **same}, hparams_seed=1)
-    step, overall = (0, 0.3) if criterion == "training" else (1, 0.4)
-    assert chosen(tmp_path, criterion) == [[0, 0, 2, step, overall]]
-
-
-def test_oracle_looks_at_the_last_step_only(tmp_path):
-    run(tmp_path, "a", {0: (0.75, 0.99), 1: (0, 0)}, {0: (0.65, 0.60), 1: (0, 0)}, hparams_seed=0)
-    run(tmp_path, "b", {0: (0.10, 0.10), 1: (0, 0)}, {0: (0.55, 0.70), 1: (0, 0)}, hparams_seed=1)
-    assert chosen(tmp_path, "oracle") == [[0, 0, 1, 1, 0.55]]
 
 
 def test_oracle_last_step_is_by_number_not_by_line(tmp_path):
@@ -164,14 +134,6 @@ def test_settings_and_data_sets_are_never_mixed(tmp_path):
     rows = select(load(tmp_path), "training")
     keys = set(zip(rows["dataset"], rows["setting"], rows["overall"], strict=True))
     assert keys == {("PACS", "none", 0.1), ("PACS", "Cross", 0.2), ("VLCS", "none", 0.3)}
-
-
-def test_one_row_per_cell_and_trial(tmp_path):
-    records = load(random_sweep(tmp_path))
-    for criterion in ("training", "leave_one_out", "oracle"):
-        rows = select(records, criterion)
-        assert len(rows) == 2 * 4 * 2
-        assert not rows.duplicated(["algorithm", "test_env", "trial_seed"]).any()
 
 
 def test_an_unknown_criterion_names_the_near_one(tmp_path):

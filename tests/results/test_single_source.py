@@ -1,7 +1,5 @@
 """Runs that train on one domain and are tested on all others have tables of their own."""
 
-from __future__ import annotations
-
 import pytest
 
 from ndcl_domainbed.results import leaderboard, load, read_sweep

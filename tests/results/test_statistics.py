@@ -1,7 +1,5 @@
 """Against SciPy used another way, worked examples, and properties."""
 
-from __future__ import annotations
-
 import math
 import sys
 from dataclasses import astuple

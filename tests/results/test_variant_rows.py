@@ -1,7 +1,5 @@
 """Variants of a run's evaluation as rows of their own."""
 
-from __future__ import annotations
-
 import pytest
 
 from imbalance_splits.errors import InputError

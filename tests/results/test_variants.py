@@ -1,7 +1,5 @@
 """Runs with other networks, and with other hyper-parameters: each has cells of its own."""
 
-from __future__ import annotations
-
 import json
 
 import pandas as pd

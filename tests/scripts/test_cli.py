@@ -1,15 +1,13 @@
 """What every command says of a system on which it cannot work."""
 
-from __future__ import annotations
-
 import errno
 import resource
-import subprocess
 import sys
 
 import pytest
 
 from ndcl_domainbed.scripts import cli
+from tests.training.processes import Command
 
 
 def end_of(main, capsys):
@@ -39,19 +37,21 @@ def test_other_errors_of_the_system_are_not_hidden():
         cli.run(main, [])
 
 
+def _allow_few_files(_output_dir):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80))
+
+
 def test_a_sweep_with_too_few_file_descriptors_says_so_before_any_job(tmp_path):
     flags = [
         "launch", "--datasets", "Debug28", "--algorithms", "ERM", "--n_hparams", "2", "--n_trials",
         "1", "--steps", "1", "--hparams", '{"batch_size": 2}', "--jobs", "9", "--data_dir", "d",
-        "--output_dir", str(tmp_path), "--skip_confirmation", "--skip_model_save",
+        "--skip_confirmation", "--skip_model_save",
     ]  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-m", "ndcl_domainbed", "sweep", *flags], capture_output=True, text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80)),
-    )  # fmt: skip
-    assert done.returncode == 1, done.stderr
-    assert done.stderr.startswith("error: Too many open files"), done.stderr
-    assert len(done.stderr.splitlines()) == 2
+    run = Command(tmp_path, "sweep", *flags, before=_allow_few_files)
+    assert run.status() == 1, run.said
+    error = run.said[run.said.index("error: ") :]
+    assert error.startswith("error: Too many open files")
+    assert len(error.splitlines()) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["jobs.jsonl"]
 
 

@@ -1,7 +1,5 @@
 """The command ``splits``: list, show, make and plot."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys
@@ -177,27 +175,14 @@ def test_show_and_make_say_what_a_shipped_table_keeps(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["show", "PACS", "Total"], "unknown setting 'Total'; did you mean 'TotalHeavyTail'"),
         (["show", "PACS", "FromFile"], r"give the path of a table \(.json, .csv\) in place of"),
         (["show", "PACS", "Cross", "--target", "X"], "unknown target 'X'. There are: A, C, P, S"),
-        (["show", "PACS", "Cross:midle=1"], "unknown parameter of Cross 'midle'; did you mean"),
         (["show", "PAKS", "Cross"], "unknown dataset 'PAKS'; did you mean 'PACS'"),
         (["show", "PACS", "none.json"], "none.json: cannot be read as a split table"),
         (["make", "PACS", "Cross", "--output", "t.txt"], "the table is written as .json"),
-        (
-            ["make", "PACS", "Balanced", "--c", "3", "--output", "t.json"],
-            "unknown parameter of Balanced 'c'",
-        ),
-        (["make", "PACS", "Cross", "--c", "1", "--output", "t.json"], "c is 1.0; it must be > 1"),
         (["make", "PACS", "Cross", "--c", "x", "--output", "t.json"], "c is 'x'; it must be a num"),
-        (
-            ["make", "PACS", "Cross", "--many", "1", "--few", "2", "--output", "t.json"],
-            "Many above 1 and Few below 2 overlap",
-        ),
         (["make", "TerraIncognita", "Cross", "--output", "t.json"], "no folder .*\n.*--data_dir"),
-        (["show", "OfficeHome", "GINIDG"], "none for OfficeHome; it has: PACS, VLCS"),
         (["show", "", "Cross"], "^DATASET is empty: give a dataset's name, a folder"),
-        (["verify", " "], "^DATASET is empty"),
         (["verify", "PACS", "--data_dir", "none"], "no folder none/PACS"),
         (["verify", "none.json"], "unknown dataset 'none.json'.*\nAny other name must be the path"),
         (["verify", "DigitsDG"], "DigitsDG has no folder of images"),
@@ -209,15 +194,6 @@ def test_bad_input_is_an_error_of_two_lines(tmp_path, monkeypatch, argv, message
         main(argv)
     assert len(str(caught.value).splitlines()) <= 2
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    "argv", [[], ["make", "PACS", "Cross"], ["show", "PACS", "C", "--targ", "A"]]
-)
-def test_usage_errors_leave_with_status_2(argv, capsys):
-    with pytest.raises(SystemExit) as caught:
-        main(argv)
-    assert caught.value.code == 2
 
 
 def test_showing_a_folder_does_not_import_torch(images):

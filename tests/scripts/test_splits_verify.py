@@ -1,7 +1,5 @@
 """Folders and lists as ``splits verify`` and ``train`` take or refuse them."""
 
-from __future__ import annotations
-
 import json
 import re
 

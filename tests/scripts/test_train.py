@@ -1,7 +1,5 @@
 """The train command, as a user calls it."""
 
-from __future__ import annotations
-
 import json
 
 import pytest
@@ -9,6 +7,7 @@ import torch
 
 from tests.command_line import call
 from tests.image_folders import write_images
+from tests.training.runs import lasting, records
 
 
 @pytest.fixture(scope="module")
@@ -24,24 +23,14 @@ def _train(folder, output, *more, algorithm="ERM", steps=7):
     )  # fmt: skip
 
 
-def _records(output):
-    return [json.loads(line) for line in (output / "results.jsonl").read_text().splitlines()]
-
-
-def _lasting(records):
-    """What must not depend on when, or how fast, a run was made."""
-    volatile = {"step_time", "mem_gb", "args"}
-    return [{k: v for k, v in record.items() if k not in volatile} for record in records]
-
-
 def test_a_run_leaves_domainbeds_files_and_records_safe_to_load(folder, tmp_path):
     assert _train(folder, tmp_path, "--test_envs", 1).status == 0
     assert {p.name for p in tmp_path.iterdir()} == {
         "done", "err.txt", "model.pkl", "model_best.pkl", "out.txt", "results.jsonl", "split.json",
     }  # fmt: skip
-    records = _records(tmp_path)
-    assert [record["step"] for record in records] == [0, 3, 6]
-    last = records[-1]
+    found = records(tmp_path)
+    assert [record["step"] for record in found] == [0, 3, 6]
+    last = found[-1]
     for env in range(3):
         assert 0 <= last[f"env{env}_in_acc"] <= 1
         assert 0 <= last[f"env{env}_out_acc"] <= 1
@@ -58,14 +47,14 @@ def test_a_run_leaves_domainbeds_files_and_records_safe_to_load(folder, tmp_path
     assert torch.equal(
         model["model_dict"]["network.1.weight"], model["model_dict"]["classifier.weight"]
     )
-    assert "label_counts" not in json.dumps(records)
+    assert "label_counts" not in json.dumps(found)
 
 
 def test_the_same_arguments_give_the_same_numbers(folder, tmp_path):
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         _train(folder, tmp_path / name, "--seed", seed, algorithm="NDCL", steps=4)
-    assert _lasting(_records(tmp_path / "a")) == _lasting(_records(tmp_path / "b"))
-    assert _lasting(_records(tmp_path / "a")) != _lasting(_records(tmp_path / "c"))
+    assert lasting(tmp_path / "a") == lasting(tmp_path / "b")
+    assert records(tmp_path / "a")[-1]["loss"] != records(tmp_path / "c")[-1]["loss"]
 
 
 def test_an_imbalanced_run_records_the_protocols_measures(folder, tmp_path):
@@ -73,7 +62,7 @@ def test_an_imbalanced_run_records_the_protocols_measures(folder, tmp_path):
         folder, tmp_path, "--imbalance", "TotalHeavyTail", "--test_envs", 0, algorithm="NDCL"
     )
     assert outcome.status == 0, outcome.err
-    record = _records(tmp_path)[-1]
+    record = records(tmp_path)[-1]
     assert "env0_val_acc" not in record
     assert 0 <= record["env1_val_acc"] <= 1
     groups = [record[f"env0_in_{group}"] for group in ("0many", "1median", "2few", "3zero")]
@@ -94,25 +83,23 @@ def test_an_imbalanced_run_records_the_protocols_measures(folder, tmp_path):
         assert group == (pytest.approx(sum(members) / len(members)) if members else None)
 
 
-def test_a_domain_with_fewer_images_than_the_batch_trains(folder, tmp_path):
-    outcome = _train(folder, tmp_path, "--hparams", '{"batch_size": 60}', steps=1)
-    assert outcome.status == 0, outcome.err
-
-
 def test_done_is_left_alone_and_no_resume_starts_over(folder, tmp_path):
     _train(folder, tmp_path)
-    before = (tmp_path / "results.jsonl").read_bytes()
+    before, kept = (tmp_path / "results.jsonl").read_bytes(), lasting(tmp_path)
     assert "done already" in _train(folder, tmp_path).out
     assert (tmp_path / "results.jsonl").read_bytes() == before
     assert _train(folder, tmp_path, "--no_resume").status == 0
-    assert _lasting(_records(tmp_path)) == _lasting([json.loads(x) for x in before.splitlines()])
+    again = lasting(tmp_path)
+    for record in (*kept, *again):
+        del record["args"]
+    assert again == kept
 
 
 def test_no_imbalance_has_a_name(folder, tmp_path):
     for name, more in (("plain", ()), ("none", ("--imbalance", "none"))):
         assert _train(folder, tmp_path / name, *more, steps=2).status == 0
-    assert _lasting(_records(tmp_path / "none")) == _lasting(_records(tmp_path / "plain"))
-    assert _records(tmp_path / "none")[0]["args"]["imbalance"] is None
+    assert lasting(tmp_path / "none") == lasting(tmp_path / "plain")
+    assert records(tmp_path / "none")[0]["args"]["imbalance"] is None
 
 
 def test_a_mistake_with_no_resume_loses_nothing(folder, tmp_path):
@@ -129,7 +116,7 @@ def test_an_epoch_is_a_pass_over_the_smallest_domain_the_target_included(tmp_pat
     write_images(tmp_path / "images", ["b", "c"], ["x", "y"], per_class=10)
     outcome = _train(tmp_path / "images", tmp_path / "run", "--hparams", '{"batch_size": 4}')
     assert outcome.status == 0, outcome.err
-    for record in _records(tmp_path / "run"):
+    for record in records(tmp_path / "run"):
         assert record["epoch"] == record["step"] * 4 / 8  # of 10 images a fifth is held out
 
 
@@ -147,11 +134,11 @@ def test_a_run_of_a_version_that_knew_fewer_flags_is_the_same_run(folder, tmp_pa
     _train(folder, tmp_path, "--keep_resume")
     (tmp_path / "done").unlink()
     path = tmp_path / "results.jsonl"
-    records = _records(tmp_path)
-    for record in records:
+    found = records(tmp_path)
+    for record in found:
         for name in ("precision", "compile", "log", "keep_resume"):
             del record["args"][name]
-    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    path.write_text("".join(json.dumps(record) + "\n" for record in found))
     before = path.read_bytes()
     assert "Resuming after step 6" in _train(folder, tmp_path).out
     assert path.read_bytes() == before
@@ -166,14 +153,14 @@ def test_a_clock_that_goes_backwards_changes_nothing(folder, tmp_path, monkeypat
     clock = iter(range(10**9, 0, -1000))
     monkeypatch.setattr("time.time", lambda: float(next(clock)))
     assert _train(folder, tmp_path / "two").status == 0
-    assert _lasting(_records(tmp_path / "one")) == _lasting(_records(tmp_path / "two"))
-    assert all(0 < record["step_time"] < 60 for record in _records(tmp_path / "two"))
+    assert lasting(tmp_path / "one") == lasting(tmp_path / "two")
+    assert all(0 < record["step_time"] < 60 for record in records(tmp_path / "two"))
 
 
 def test_domain_adaptation_trains_on_the_unlabelled_share(folder, tmp_path):
     outcome = _train(folder, tmp_path, "--task", "domain_adaptation", "--uda_holdout_fraction", 0.5)
     assert outcome.status == 0, outcome.err
-    assert "env0_uda_acc" in _records(tmp_path)[0]
+    assert "env0_uda_acc" in records(tmp_path)[0]
 
 
 BAD_INPUT = [
@@ -182,9 +169,6 @@ BAD_INPUT = [
     (["--imbalance", "TotalHeavyTial"], "did you mean 'TotalHeavyTail'"),
     (["--hparams", '{"batchsize": 3}'], "did you mean 'batch_size'"),
     (["--hparams", '{"batch_size": "3"}'], "takes a whole number"),
-    (["--hparams", '{"batch_size": 0}'], "batch_size takes a whole number from 1"),
-    (["--hparams", '{"batch_size": 2.5}'], "batch_size takes a whole number from 1"),
-    (["--hparams", '{"batch_size": 1000000000000}'], "to 1000000; it was given 10000"),
     (["--hparams", "{batch_size: 3}"], "not valid JSON"),
     (["--hparams", f'{{"batch_size": {"1" * 5000}}}'], "not valid JSON"),
     (["--hparams", "[1]"], "JSON object"),
@@ -192,7 +176,6 @@ BAD_INPUT = [
     (["--test_envs", "0", "1", "2"], "no source domain"),
     (["--steps", "0"], "--steps must be at least 1"),
     (["--seed", "99999999999999999999"], "--seed must fit into 64 bits"),
-    (["--hparams", '{"lr": NaN}'], "hyper-parameter lr takes a number >= 0; it was given nan"),
     (["--holdout_fraction", "1.5"], "--holdout_fraction"),
     (["--device", "abacus"], "--device abacus"),
     (["--task", "domain_adaptation"], "--uda_holdout_fraction"),
@@ -213,27 +196,11 @@ def test_bad_input_is_two_lines_and_status_2(folder, tmp_path, arguments, said):
     assert not (tmp_path / "run" / "done").exists()
 
 
-def test_an_output_folder_that_cannot_be_written(folder, tmp_path):
-    (tmp_path / "file").write_text("")
-    outcome = _train(folder, tmp_path / "file" / "run")
-    assert outcome.status == 2
-    assert "cannot write to the output folder" in outcome.err
-
-
-def test_too_few_images_for_the_split(tmp_path):
-    folder = write_images(tmp_path / "few", ["a", "b", "c"], ["x", "y"], 5)
-    outcome = _train(folder, tmp_path / "run", "--imbalance", "TotalHeavyTail")
-    assert outcome.status == 2
-    assert "5" in outcome.err
-    assert len(outcome.err.splitlines()) <= 2
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_an_unreadable_image_is_named(tmp_path, workers):
+def test_an_unreadable_image_is_named(tmp_path):
     folder = write_images(tmp_path / "broken", ["a", "b", "c"], ["x", "y"], 6)
     victim = folder / "b" / "y" / "003.png"
     victim.write_bytes(victim.read_bytes()[:100])
-    outcome = _train(folder, tmp_path / "run", "--num_workers", workers)
+    outcome = _train(folder, tmp_path / "run", "--num_workers", 0)
     assert outcome.status == 2
     assert str(victim) in outcome.err
     assert len(outcome.err.splitlines()) <= 2

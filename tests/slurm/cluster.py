@@ -5,8 +5,6 @@ ports of this machine, as the user who calls. The node has a feature, and two GP
 links to /dev/null: Slurm hands them out as it does real ones.
 """
 
-from __future__ import annotations
-
 import contextlib
 import getpass
 import os

@@ -1,7 +1,5 @@
 """A task is preempted as a cluster does it, another is requeued by force, a third is killed."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -9,8 +9,6 @@ nothing disturbed. It takes some seven minutes, most of which are Slurm's; on a 
 a job takes more than a minute to start, ``--minutes`` must be more.
 """
 
-from __future__ import annotations
-
 import argparse
 import tempfile
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The sweep that the scenarios share, and the Slurm tasks that its jobs run in."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -5,8 +5,6 @@ minute earlier: of a limit of three minutes, the task gets about one. Its job is
 until then, so that it does not end before on a fast machine, and is let go to save its progress.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Real sweeps in processes of their own, and what their folders must look like in the end."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -3,8 +3,6 @@
 One of them has host name, process numbers and list of locks of its own (Linux namespaces).
 """
 
-from __future__ import annotations
-
 import os
 import platform
 import signal

@@ -1,7 +1,5 @@
 """What may be deleted: nothing that anybody runs, on whatever machine."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import pytest

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import json
 
 import pytest
@@ -160,6 +158,17 @@ def test_folders_must_be_named(missing):
     at = argv.index(f"--{missing}")
     with pytest.raises(InputError, match=f"--{missing} is missing"):
         parse(argv[:at] + argv[at + 2 :])
+
+
+@pytest.mark.parametrize(
+    ("launcher", "flag"),
+    [("local", "--slurm_mem"), ("slurm", "--ray_cpus"), ("dummy", "--jobs_per_gpu")],
+)
+def test_the_flag_of_another_launcher_is_an_error(launcher, flag):
+    with pytest.raises(
+        InputError, match=f"{flag} is for --command_launcher .*, not for {launcher}"
+    ):
+        parse(["launch", *HERE, "--command_launcher", launcher, flag, "2"])
 
 
 def test_flags_are_not_abbreviated(capsys):

@@ -1,7 +1,5 @@
 """The processes that jobs run in."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import multiprocessing
@@ -20,20 +18,7 @@ from ndcl_domainbed.processes import process
 from ndcl_domainbed.run_folder import DONE, FAILED, latest_claim
 from ndcl_domainbed.sweeping import claims, fork_server, worker
 from ndcl_domainbed.sweeping.jobs import make_job
-
-PRELOADED = """
-import os, sys
-from ndcl_domainbed.sweeping import preloading
-print(len(os.listdir("/proc/self/task")))
-import torch
-print(torch.get_num_threads(), torch.cuda.is_initialized())
-before = set(sys.modules)
-from ndcl_domainbed.scripts import train
-sys.stdout = open(os.devnull, "w")
-train.main(["--dataset", "Debug28", "--algorithm", "NDCL", "--steps", "2", "--imbalance",
-            sys.argv[2], "--hparams", '{"batch_size": 2}', "--output_dir", sys.argv[1]])
-print(*sorted(set(sys.modules) - before), sep=",", file=sys.__stdout__)
-"""
+from tests.sweeping import late_imports
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
@@ -41,15 +26,18 @@ def test_the_server_has_imported_all_a_run_needs_and_has_no_threads(tmp_path):
     table = tmp_path / "table.csv"
     rows = [f"{t},{s},{k},3" for t in "012" for s in "012" if s != t for k in "01"]
     table.write_text("\n".join(["target,source,class,count", *rows]))
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "2"}
-    answer = subprocess.run(
-        [sys.executable, "-c", PRELOADED, str(tmp_path / "out"), str(table)], env=environment,
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    threads, torch_state, late = answer.stdout.splitlines()
-    assert (threads, torch_state) == ("1", "2 False")
+    flags = ["--dataset", "Debug28", "--algorithm", "NDCL", "--steps", "2", "--imbalance",
+             str(table), "--hparams", '{"batch_size": 2}', "--output_dir",
+             str(tmp_path / "out")]  # fmt: skip
+    job = fork_server.start(late_imports.train, tmp_path / "found", flags, threads=2)
+    server = forkserver._forkserver._forkserver_pid
+    assert len(list(Path(f"/proc/{server}/task").iterdir())) == 1
+    job.join()
+    threads, is_initialized, late = json.loads((tmp_path / "found").read_text())
+    assert (threads, is_initialized) == (2, False)
     heavy = ("torch", "torchvision", "numpy", "scipy", "PIL", "imbalance_splits")
-    assert [name for name in late.split(",") if name.partition(".")[0] in heavy] == []
+    assert [name for name in late if name.partition(".")[0] in heavy] == []
+    assert (tmp_path / "out" / "done").exists()
 
 
 def _describe(path):

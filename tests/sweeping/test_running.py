@@ -1,7 +1,5 @@
 """Launchers as they are: processes that are killed, stopped and started again."""
 
-from __future__ import annotations
-
 import os
 import random
 import signal

@@ -1,13 +1,12 @@
-from __future__ import annotations
-
 import json
 
 import pytest
 
 from ndcl_domainbed import run_folder
-from ndcl_domainbed.run_folder import DONE, FAILED, INTERRUPTED, State, finished_steps
+from ndcl_domainbed.locks import locked
+from ndcl_domainbed.run_folder import DONE, FAILED, INTERRUPTED, finished_steps
 from ndcl_domainbed.sweeping import claims
-from ndcl_domainbed.sweeping.states import count_line, read_state
+from ndcl_domainbed.sweeping.states import read_state
 from tests.sweeping.test_claims import age, take_as
 
 
@@ -17,7 +16,7 @@ def test_a_job_nobody_has_started_is_waiting(tmp_path):
     assert read_state(tmp_path).name == "waiting"  # a folder that DomainBed's sweep made
 
 
-def test_a_claimed_job_runs_until_its_end_is_written(tmp_path):
+def test_a_claimed_job_runs_until_its_end_is_written_or_its_owner_dies(tmp_path):
     claim = claims.take(tmp_path, 0)
     assert read_state(tmp_path).name == "running"
     claim.finish(FAILED, "no luck", crashed=True)
@@ -25,16 +24,9 @@ def test_a_claimed_job_runs_until_its_end_is_written(tmp_path):
     assert (state.name, state.reason, state.crashed, state.next_attempt) == (
         "failed", "no luck", True, 1,
     )  # fmt: skip
-
-
-def test_an_interrupted_job_is_waiting(tmp_path):
-    claims.take(tmp_path, 0).finish(INTERRUPTED)
-    assert read_state(tmp_path).name == "waiting"
-    assert read_state(tmp_path).next_attempt == 1
-
-
-def test_a_job_whose_owner_died_is_waiting(tmp_path):
-    take_as(tmp_path, 0, started="12")
+    claims.take(tmp_path, 1).finish(INTERRUPTED)
+    assert (read_state(tmp_path).name, read_state(tmp_path).next_attempt) == ("waiting", 2)
+    take_as(tmp_path, 2, started="12")
     assert read_state(tmp_path).name == "waiting"
 
 
@@ -84,14 +76,7 @@ def test_progress_is_that_of_the_last_whole_record(tmp_path):
     assert finished_steps(tmp_path) == 22
 
 
-def test_counts():
-    found = [State(name) for name in ("done", "failed", "done")]
-    assert count_line(found) == "3 jobs: 2 done, 0 running, 1 failed, 0 waiting."
-
-
 def test_a_run_that_no_sweep_started_is_running_while_it_holds_its_lock(tmp_path):
-    from ndcl_domainbed.locks import locked
-
     (tmp_path / ".lock").write_text("")
     assert read_state(tmp_path).name == "waiting"  # left behind by a run that was killed
     with locked(tmp_path / ".lock"):

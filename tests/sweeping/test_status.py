@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -63,15 +61,13 @@ def test_variants_of_an_algorithm_have_lines_of_their_own():
     ]  # fmt: skip
 
 
-def test_before_a_job_is_done_the_time_is_not_known(jobs):
-    lines = status.describe(status.read_all(jobs[2:]))
-    assert lines[1] == "4 of 40 steps; the time to go is known once a job is done."
-
-
-def test_when_nothing_runs_it_says_so(jobs):
-    found = status.read_all([jobs[0], *jobs[3:]])
-    assert status.describe(found)[1] == "10 of 40 steps; nothing runs."
-    assert status.describe(status.read_all(jobs[:1]))[1] == "10 of 10 steps."
+def test_the_second_line_tells_how_far_the_jobs_are(jobs):
+    for which, line in (
+        (jobs[2:], "4 of 40 steps; the time to go is known once a job is done."),
+        ([jobs[0], *jobs[3:]], "10 of 40 steps; nothing runs."),
+        (jobs[:1], "10 of 10 steps."),
+    ):
+        assert status.describe(status.read_all(which))[1] == line
 
 
 def test_the_pace_is_that_of_the_kind_or_the_mean(jobs):
@@ -80,15 +76,12 @@ def test_the_pace_is_that_of_the_kind_or_the_mean(jobs):
     assert pace.seconds_per_step(jobs[3]) == pace.seconds_per_step(jobs[4]) == pytest.approx(4.0)
 
 
-def test_a_job_that_no_sweep_finished_does_not_count(jobs):
+def test_a_job_that_no_sweep_finished_or_whose_clock_was_set_back_does_not_count(jobs):
     claim = latest_claim(jobs[0].folder)
+    rewrite(claim.path, since=140.0, at=100.0)
+    assert pace_of(status.read_all(jobs)).seconds == {}
     claim.finish(INTERRUPTED)
     rewrite(claim.path, since=100.0, at=101.0)
-    assert pace_of(status.read_all(jobs)).seconds == {}
-
-
-def test_a_clock_that_was_set_back_does_not_count(jobs):
-    rewrite(latest_claim(jobs[0].folder).path, since=140.0, at=100.0)
     assert pace_of(status.read_all(jobs)).seconds == {}
 
 
@@ -99,11 +92,6 @@ def test_a_job_that_started_later_than_now_has_run_for_no_time(jobs, monkeypatch
     assert any(line.endswith(", for 0 s") for line in lines)
 
 
-def test_the_command_needs_nothing_but_the_folder(jobs, tmp_path, capsys):
-    assert sweep.main(["status", "--output_dir", str(tmp_path)]) == 0
-    assert "6 jobs: 1 done, 1 running, 1 failed, 3 waiting." in capsys.readouterr().out
-
-
 def test_watching_ends_when_nothing_runs(jobs, tmp_path, capsys, monkeypatch):
     def next_look(seconds):
         latest_claim(jobs[2].folder).finish(INTERRUPTED)
@@ -111,6 +99,7 @@ def test_watching_ends_when_nothing_runs(jobs, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(status.time, "sleep", next_look)
     assert sweep.main(["status", "--output_dir", str(tmp_path), "--watch"]) == 0
     out = capsys.readouterr().out
+    assert "6 jobs: 1 done, 1 running, 1 failed, 3 waiting." in out
     assert out.count("6 jobs: ") == 2
     assert "nothing runs" in out
 
@@ -216,11 +205,10 @@ def test_a_task_in_the_queue_whose_jobs_are_done_is_not_waited_for(jobs, queue, 
     status.watch(jobs)
 
 
-def test_a_folder_without_a_launch_is_an_error(tmp_path):
-    with pytest.raises(InputError, match=r"has no jobs\.jsonl"):
-        sweep.main(["status", "--output_dir", str(tmp_path)])
-
-
-def test_watch_is_for_status(tmp_path):
-    with pytest.raises(InputError, match="--watch goes with status"):
-        sweep.main(["launch", "--output_dir", str(tmp_path), "--watch"])
+def test_a_folder_without_a_launch_and_a_launch_to_watch_are_errors(tmp_path):
+    for argv, message in (
+        (["status"], r"has no jobs\.jsonl"),
+        (["launch", "--watch"], "--watch goes with status"),
+    ):
+        with pytest.raises(InputError, match=message):
+            sweep.main([*argv, "--output_dir", str(tmp_path)])

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import io
 import json
 
@@ -107,12 +105,8 @@ def test_on_a_terminal_bars_show_what_runs(jobs, clock):
     assert f"[bold]no luck (see {jobs[0].folder})" in output.getvalue()
 
 
-def test_without_a_terminal_there_are_lines(jobs):
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_there_are_lines_or_a_live_view(jobs, monkeypatch, is_terminal):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: is_terminal, raising=False)
     with view.show_progress(jobs) as display:
-        assert type(display) is view.View
-
-
-def test_on_a_terminal_there_is_a_live_view(jobs, monkeypatch):
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    with view.show_progress(jobs) as display:
-        assert isinstance(display, view.LiveView)
+        assert type(display) is (view.LiveView if is_terminal else view.View)

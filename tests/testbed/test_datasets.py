@@ -1,7 +1,5 @@
 """The registry of datasets, what every dataset has, and the random ones."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 
@@ -9,7 +7,6 @@ import pytest
 import torch
 
 from imbalance_splits.errors import InputError
-from ndcl_domainbed.testbed import datasets
 from ndcl_domainbed.testbed.datasets import DATASETS, get_dataset_class
 
 PLAIN = {"data_augmentation": False}
@@ -65,27 +62,6 @@ def test_a_name_of_nothing_is_refused_with_the_choices(name):
     assert first.endswith(", ".join(DATASETS))
     assert "domain/class/image" in second
     assert ("did you mean 'PACS'?" in first) == (name == "PCAS")
-
-
-def test_a_new_dataset_is_one_new_file(tmp_path, monkeypatch):
-    header = "from ndcl_domainbed.testbed.datasets.base import MultiDomainDataset as Base\n"
-    text = (
-        f"{header}class Fresh(Base):\n    ENVIRONMENTS = ['x', 'y']\nclass Part(Base):\n    pass\n"
-    )
-    (tmp_path / "added_here.py").write_text(text)
-    monkeypatch.setattr(datasets, "__path__", [*datasets.__path__, str(tmp_path)])
-    monkeypatch.setattr(datasets, "classes", datasets.cached(datasets.classes.__wrapped__))
-    datasets.classes.cache_clear()
-    assert set(datasets.DATASETS) == {*DATASETS, "Fresh"}
-    (tmp_path / "added_again.py").write_text(text)
-    datasets.classes.cache_clear()
-    with pytest.raises(InputError, match=r"called Fresh: in .*added_again and .*added_here; ren"):
-        datasets.classes()
-    (tmp_path / "added_broken.py").write_text("x = 1\ndef broken(:")
-    with pytest.raises(
-        InputError, match=r"added_broken cannot be imported: .*\n.*broken.py, line 2"
-    ):
-        datasets.classes()
 
 
 @pytest.mark.parametrize("env", [-1, 3])

@@ -1,7 +1,5 @@
 """Datasets of image files, in folders and in lists."""
 
-from __future__ import annotations
-
 import json
 import shutil
 
@@ -15,7 +13,6 @@ from imbalance_splits.errors import InputError
 from ndcl_domainbed.testbed.datasets import get_dataset_class
 from ndcl_domainbed.testbed.datasets.published import PublishedFolders
 from tests.image_folders import write_images
-from tests.imbalance_splits.stand_ins import forbid_listing
 
 AUGMENTED, PLAIN = {"data_augmentation": True}, {"data_augmentation": False}
 PACS = ["art_painting", "cartoon", "photo", "sketch"]
@@ -109,8 +106,12 @@ def test_images_that_are_all_small_keep_their_size_and_are_not_augmented(tmp_pat
     with Image.open(root / "one" / "x" / "000.png") as file:
         pixels = np.asarray(file, dtype=np.float64).transpose(2, 0, 1)
     np.testing.assert_allclose(dataset[0][0][0], pixels / 127.5 - 1, atol=1e-6)
+    assert torch.equal(dataset[1][0][0], dataset[1][0][0])
     asked = _open(root, tmp_path, hparams={**AUGMENTED, "image_size": 48})
     assert asked.notes == ["images are used at 48×48: image_size says so"]
+    assert asked.input_shape == asked[1][0][0].shape == (3, 48, 48)
+    torch.manual_seed(0)
+    assert not torch.equal(asked[1][0][0], asked[1][0][0])
     larger = root / "two" / "y" / "000.png"
     Image.new("L", (64, 64), 255).save(larger)
     mixed = _open(root, tmp_path)
@@ -136,18 +137,6 @@ def test_a_folder_is_named_by_any_path(tmp_path, monkeypatch):
     assert len(cls("data", [], PLAIN)) == 3  # what was found stays found
 
 
-def test_leftovers_are_not_read_and_are_named(tmp_path):
-    root = write_images(tmp_path / "set", ["one", "two", ".git"], ["x", "y", ".thumbs"], 1)
-    (root / "one" / "x" / "._000.png").write_bytes(b"\0\5\x16\7")
-    dataset = _open(root, tmp_path)
-    assert (dataset.ENVIRONMENTS, dataset.classes) == (["one", "two"], ["x", "y"])
-    assert len(dataset[0]) == 2
-    left = ".git, one/.thumbs, one/x/._000.png, two/.thumbs"
-    assert f"left out, as hidden or left behind by a system: {left}" in dataset.notes
-    (root / "one" / "x" / "1.png").symlink_to(root / "gone.png")
-    assert "one/x/1.png is a link that leads nowhere" in _refusal(root, tmp_path)
-
-
 def test_a_domain_may_lack_a_class_unless_the_dataset_is_a_published_one(pacs):
     shutil.rmtree(pacs / "PACS" / "sketch" / "dog")
     dataset = _open(pacs / "PACS", pacs)
@@ -165,25 +154,11 @@ def _refusal(name, root):
     return text
 
 
-def test_a_missing_data_directory_is_named(tmp_path):
-    text = _refusal("PACS", tmp_path / "absent")
-    assert str(tmp_path / "absent" / "PACS") in text
-    assert "--data_dir" in text
-
-
 def test_domains_may_go_by_other_names_with_the_same_initials(pacs):
     (pacs / "PACS" / "art_painting").rename(pacs / "PACS" / "Art")
     assert [domain.root.name for domain in _open("PACS", pacs)] == ["Art", *PACS[1:]]
     (pacs / "PACS" / "photo").rename(pacs / "PACS" / "splits")
     assert "Missing: art_painting, photo. Not a domain: Art, splits." in _refusal("PACS", pacs)
-
-
-@pytest.mark.parametrize("place", ["dog", "dog/more"])
-def test_a_folder_that_may_not_be_read_is_named(pacs, place, monkeypatch):
-    closed = pacs / "PACS" / "sketch" / place
-    closed.mkdir(exist_ok=True)
-    forbid_listing(monkeypatch, closed)
-    assert f"cannot read the folder {closed} (Permission denied)" in _refusal("PACS", pacs)
 
 
 def test_an_unreadable_image_is_named_when_it_is_decoded(pacs, monkeypatch):
@@ -231,9 +206,3 @@ def test_a_list_may_lack_a_class_in_a_domain_and_fix_the_split(entries, tmp_path
     dataset = _open(path, tmp_path)
     assert dataset[1].targets == [0, 0, 0]
     assert dataset.FIXED_SPLIT == [["train"] * 6, ["train"] * 3]
-
-
-def test_a_list_of_one_domain_is_refused(entries, tmp_path):
-    path = _write([entry for entry in entries if entry[0] == "one"], tmp_path / "files.json")
-    with pytest.raises(InputError, match=r"files\.json needs at least two domains; it has: one"):
-        get_dataset_class(str(path))

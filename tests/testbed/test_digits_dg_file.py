@@ -1,7 +1,5 @@
 """The file that keeps DigitsDG, with smaller stand-ins for its domains."""
 
-from __future__ import annotations
-
 import sys
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,7 +1,5 @@
 """Images of any size, and the normalization that a network was trained with."""
 
-from __future__ import annotations
-
 import re
 import sys
 
@@ -90,21 +88,6 @@ def test_large_images_have_the_size_asked_for(asked, tmp_path):
     assert dataset[0][0][0].max() == pytest.approx(2.64, abs=0.01)  # ImageNet's white
 
 
-@pytest.mark.parametrize("size", [28, 32])
-def test_small_images_keep_their_size_unless_another_one_is_asked_for(size, tmp_path):
-    dataset_class = _folder(tmp_path, size)
-    for hparams in (AUGMENTED, {**AUGMENTED, "image_size": size}):
-        kept = dataset_class("", [0], hparams)
-        assert kept.input_shape == (3, size, size)
-        assert torch.equal(kept[1][0][0], torch.ones(3, size, size))
-        assert torch.equal(kept[1][1][0], kept[1][1][0])
-    other = dataset_class("", [0], {**AUGMENTED, "image_size": 60 - size})
-    assert other.input_shape == (3, 60 - size, 60 - size)
-    assert other[0][0][0].max() == pytest.approx(2.64, abs=0.01)
-    torch.manual_seed(0)
-    assert not torch.equal(other[1][1][0], other[1][1][0])
-
-
 @pytest.mark.parametrize("name", ["Debug28", "Debug224", "DigitsDG"])
 def test_images_in_memory_refuse_another_size(name, digits_root):
     dataset_class = get_dataset_class(name)
@@ -164,7 +147,8 @@ RANDOM = {"pretrained": False}
 @pytest.mark.parametrize(
     ("name", "sizes", "width"),
     [
-        ("vit_tiny_patch16_224", (224, 112), 192),
+        ("vit_tiny_patch16_224", (112,), 192),
+        ("vit_tiny_patch16_384", (224,), 192),
         ("vit_small_patch14_dinov2.lvd142m", (112,), 384),
         ("swin_tiny_patch4_window7_224", (128, 112), 768),
         ("tf_efficientnet_lite0", (70,), 1280),

@@ -1,7 +1,5 @@
 """Transforms of large images are torchvision's, bit for bit: any color, shift and seed."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Pretrained weights from packages and files; no test here needs a network."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import socket

@@ -1,7 +1,5 @@
 """File systems of a few megabytes, for tests of disks that are full or can only be read."""
 
-from __future__ import annotations
-
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -5,8 +5,6 @@ the run they fall. The kernel ends a process whose timer of CPU time runs out as
 the middle of whatever it does.
 """
 
-from __future__ import annotations
-
 import functools
 import io
 import itertools

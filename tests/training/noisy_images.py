@@ -1,7 +1,5 @@
 """Images whose augmentation draws from all three global generators."""
 
-from __future__ import annotations
-
 import random
 
 import numpy as np

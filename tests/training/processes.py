@@ -1,7 +1,5 @@
 """Commands in processes of their own, forked from one that has imported torch already."""
 
-from __future__ import annotations
-
 import importlib
 import multiprocessing
 import os
@@ -13,8 +11,8 @@ from pathlib import Path
 
 from ndcl_domainbed.training import checkpoints
 
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.training.warm"])
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["tests.training.warm"])
 
 LIMIT = 120.0
 """Seconds after which a command counts as hanging: far more than any takes."""
@@ -30,9 +28,9 @@ class Command:
         """Start it; ``before`` is called first in its process, with ``output_dir``."""
         self.output_dir = Path(output_dir)
         words = [*map(str, argv), "--output_dir", str(output_dir)]
-        self._reader, writer = _CONTEXT.Pipe(duplex=False)
+        self._reader, writer = CONTEXT.Pipe(duplex=False)
         self._printed = []
-        self.process = _CONTEXT.Process(target=_run, args=(words, writer, before))
+        self.process = CONTEXT.Process(target=_run, args=(words, writer, before))
         self.process.start()
         writer.close()
         self._thread = threading.Thread(target=self._read, daemon=True)

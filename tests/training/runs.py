@@ -1,7 +1,5 @@
 """A short run, and what the folders of two runs have in common that end with the same numbers."""
 
-from __future__ import annotations
-
 import json
 
 import torch

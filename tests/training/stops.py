@@ -1,7 +1,5 @@
 """Things that happen to a run at a given step, and not a moment sooner or later."""
 
-from __future__ import annotations
-
 import signal
 
 from ndcl_domainbed.training.feed import BatchStream

@@ -1,7 +1,5 @@
 """Precision, layout and compilation change how networks compute, and nothing else."""
 
-from __future__ import annotations
-
 import copy
 import functools
 import math
@@ -28,8 +26,9 @@ KINDS = ("NDCL", "DANN", "Fishr", "MLDG", "SagNet")
 networks, with several heads."""
 
 
-def _built(name, **options):
+def _built(name, rho=0.0, **options):
     hparams = with_everything_on(hparams_for(name, backbone="mnist_cnn"))
+    hparams.update({"sam_rho": rho} if rho else {})
     algorithm = build(name, hparams=hparams)
     accelerate(algorithm, CPU, **{"precision": "fp32", "compiled": False, **options})
     return algorithm
@@ -65,9 +64,8 @@ def test_bfloat16_is_what_the_networks_compute_in():
     torch.testing.assert_close(features, plain.featurizer(x), rtol=0.05, atol=0.05)
 
 
-@pytest.mark.parametrize("options", [{"precision": "bf16"}, {}])
-def test_a_copy_of_a_network_has_its_own_weights(options):
-    algorithm = _built("ERM", **options).eval()
+def test_a_copy_of_a_network_has_its_own_weights():
+    algorithm = _built("ERM", precision="bf16").eval()
     other = copy.deepcopy(algorithm.network)
     with torch.no_grad():
         for parameter in other.parameters():
@@ -113,8 +111,6 @@ def test_an_unknown_precision_is_refused(tmp_path):
     outcome = call(*FLAGS, "--precision", "bf61", "--output_dir", tmp_path / "run")
     assert outcome.status == 2
     assert "did you mean 'bf16'" in outcome.err
-    outcome = call(*FLAGS, "--precision", "fp16", "--output_dir", tmp_path / "run")
-    assert outcome.status == 2
 
 
 def test_a_device_without_bfloat16_is_refused(monkeypatch):
@@ -150,35 +146,30 @@ def test_a_compiled_run_is_the_run_without_and_can_be_stopped(tmp_path, monkeypa
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("name", ["ERM", "GINIDG"])
-def test_algorithms_train_compiled_as_they_do_without(name, monkeypatch):
+@pytest.mark.parametrize(("name", "rho"), [("ERM", 0.0), ("NDCL", 0.1), ("GINIDG", 0.0)])
+def test_algorithms_train_compiled_as_they_do_without(name, rho, monkeypatch):
     torch._dynamo.reset()
-    expected = _trained(_built(name, precision="bf16"))
+    expected = _trained(_built(name, rho, precision="bf16"))
     graphs = []
     _compile_with(monkeypatch, lambda graph, _inputs: graphs.append(graph) or graph.forward)
     monkeypatch.setattr(acceleration, "_check_compiler", lambda _device: None)
-    found = _trained(_built(name, precision="bf16", compiled=True))
+    found = _trained(_built(name, rho, precision="bf16", compiled=True))
     assert graphs
     for values, others in zip(found, expected, strict=True):
         assert values == pytest.approx(others, rel=1e-3, abs=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("variant", "is_real"),
-    [({}, False), ({"space": "feature", "contrast": "supcon"}, False), ({}, True)],
-    ids=["traced", "traced variant", "compiled"],
-)
-def test_the_losses_of_ndcl_are_compiled_whole_and_are_the_same(variant, is_real, monkeypatch):
+def test_the_losses_of_ndcl_are_compiled_whole_and_are_the_same(monkeypatch):
     torch._dynamo.reset()
     graphs = []
-    if is_real:
-        try:
-            acceleration._check_compiler(CPU)
-        except InputError as error:
-            pytest.skip(str(error))
-    else:
-        _compile_with(monkeypatch, lambda graph, _inputs: graphs.append(graph) or graph.forward)
-    algorithm = make_algorithm(**variant)
+
+    def compile_ahead_of_time(graph, inputs):
+        """As the real compiler, but for the C++ code, which takes it long to compile."""
+        graphs.append(graph)
+        return torch._dynamo.lookup_backend("aot_eager")(graph, inputs)
+
+    _compile_with(monkeypatch, compile_ahead_of_time)
+    algorithm = make_algorithm()
     twin = copy.deepcopy(algorithm)
     twin.compile_losses()
     for seed in range(2):
@@ -187,7 +178,16 @@ def test_the_losses_of_ndcl_are_compiled_whole_and_are_the_same(variant, is_real
         assert found == pytest.approx(wanted, rel=1e-5)
         gradients = [[p.grad for p in one.parameters()] for one in (algorithm, twin)]
         torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-6)
-    assert len(graphs) == (0 if is_real else 1)
+    assert len(graphs) == 1
+
+
+def test_a_compiler_that_is_there_is_used():
+    try:
+        acceleration._check_compiler(CPU)
+    except InputError as error:
+        pytest.skip(str(error))
+    algorithm = _built("ERM", compiled=True)
+    assert algorithm.featurizer._compiled_call_impl is not None
 
 
 def test_a_network_that_cannot_be_compiled(tmp_path, monkeypatch):

@@ -1,7 +1,5 @@
 """Averages of weights against plain restatements that keep every set of weights."""
 
-from __future__ import annotations
-
 import itertools
 
 import pytest

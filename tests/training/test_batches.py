@@ -1,10 +1,9 @@
 """A step's minibatches depend on (seed, step, domain, position) and on nothing else."""
 
-from __future__ import annotations
-
 import random
 
 import numpy as np
+import pytest
 import torch
 from torch.utils.data import Subset, TensorDataset
 
@@ -60,16 +59,15 @@ def test_images_in_memory_are_indexed_through_the_subset():
     assert torch.equal(x[:, 0].long(), y)
 
 
-def test_every_image_is_equally_likely():
-    subset = Subset(TensorDataset(torch.zeros(5, 1), torch.arange(5)), range(5))
-    batches = StepBatches([subset], 50, seed=3)
-    drawn = np.concatenate([batches.positions(step, 0) for step in range(200)])
-    assert np.abs(np.bincount(drawn) / len(drawn) - 0.2).max() < 0.02
-
-
-def test_class_balanced_draws_each_class_of_a_domain_equally_often():
-    labels = np.array([0] * 90 + [1] * 9 + [2])
-    subset = Subset(TensorDataset(torch.zeros(100, 1), torch.as_tensor(labels)), range(100))
-    batches = StepBatches([subset], 60, seed=2, class_balanced=True)
-    drawn = labels[np.concatenate([batches.positions(step, 0) for step in range(100)])]
-    assert np.abs(np.bincount(drawn) / len(drawn) - 1 / 3).max() < 0.03
+@pytest.mark.parametrize(
+    ("labels", "class_balanced"),
+    [([0, 1, 2, 3, 4], False), ([0] * 90 + [1] * 9 + [2], True)],
+    ids=["images", "classes"],
+)
+def test_every_image_or_every_class_is_equally_likely(labels, class_balanced):
+    labels = np.array(labels)
+    images = TensorDataset(torch.zeros(len(labels), 1), torch.as_tensor(labels))
+    batches = StepBatches([_subset(images)], 60, seed=2, class_balanced=class_balanced)
+    drawn = labels[np.concatenate([batches.positions(step, 0) for step in range(200)])]
+    shares = np.bincount(drawn) / len(drawn)
+    assert np.abs(shares - 1 / len(shares)).max() < 0.02

@@ -1,7 +1,5 @@
 """A callback of the user's own: told of every update and record, its state kept over a stop."""
 
-from __future__ import annotations
-
 import json
 import signal
 from contextlib import contextmanager

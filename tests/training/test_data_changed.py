@@ -1,7 +1,5 @@
 """A run is one of its data: a change between two attempts, or under a complete run, is an error."""
 
-from __future__ import annotations
-
 import shutil
 
 import pytest

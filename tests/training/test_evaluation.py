@@ -1,7 +1,5 @@
 """One pass counts the hits of every class."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

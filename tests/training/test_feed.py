@@ -1,7 +1,5 @@
 """One loader reads all that a run needs, in order, whatever its number of processes."""
 
-from __future__ import annotations
-
 import os
 import signal
 

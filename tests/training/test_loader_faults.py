@@ -1,7 +1,5 @@
 """What can happen to the loader processes and to the images that they read."""
 
-from __future__ import annotations
-
 import functools
 import os
 import signal

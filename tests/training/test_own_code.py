@@ -1,13 +1,9 @@
 """What a run says of mistakes in an algorithm or a dataset that somebody has just written."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
 
-from ndcl_domainbed import algorithms as additions
-from ndcl_domainbed import registry
 from ndcl_domainbed.hparams import Hparams
 from ndcl_domainbed.testbed import datasets
 from ndcl_domainbed.testbed.algorithms.erm import ERM
@@ -82,20 +78,6 @@ def test_an_undeclared_hyper_parameter_is_a_key_error_as_in_a_plain_dict():
     assert Hparams(lr=0.1).get("LR") is None
 
 
-def test_an_algorithm_of_a_name_that_there_is_already_is_an_error(tmp_path, monkeypatch):
-    """Without it the older one would be trained, and nobody told."""
-    mixup = type("Mixup", (ERM,), {"__module__": "ndcl_domainbed.algorithms.my_mixup"})
-    monkeypatch.setattr(additions, "classes", lambda: {"Mixup": mixup})
-    registry._classes.cache_clear()
-    outcome = train_shortly(tmp_path, "--algorithm", "Mixup")
-    registry._classes.cache_clear()
-    assert outcome.status == 2
-    assert outcome.err == (
-        "error: two of the algorithms are called Mixup: in ndcl_domainbed.algorithms.my_mixup and "
-        "ndcl_domainbed.testbed.algorithms.mixup; rename one.\n"
-    )
-
-
 def test_a_source_without_a_training_image_is_named(tmp_path):
     """As in a table whose author wants to do without a domain."""
     table = tmp_path / "table.csv"
@@ -138,8 +120,3 @@ def test_a_label_that_is_no_class_is_named(own_dataset, spoilt, imbalance, tmp_p
     assert f"Own, domain {domain}: image {image} has the label {label}, " in outcome.err
     assert "labels are 0 to 1, for num_classes = 2" in outcome.err
     assert len(outcome.err.splitlines()) == 2
-
-
-def test_labels_that_are_classes_are_taken(own_dataset, tmp_path):
-    outcome = train_shortly(tmp_path, "--dataset", "Own")
-    assert outcome.status == 0, outcome.err

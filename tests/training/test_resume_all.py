@@ -1,6 +1,7 @@
-"""Every algorithm that is registered resumes after a stop as if there had been none."""
+"""Every algorithm that is registered resumes after a stop as if there had been none.
 
-from __future__ import annotations
+So do the averages of its weights.
+"""
 
 import json
 
@@ -33,6 +34,7 @@ def _arguments(algorithm, output_dir):
     return TrainArguments(
         dataset="Debug28", algorithm=algorithm, output_dir=str(output_dir), steps=STEPS,
         checkpoint_freq=CHECKPOINT_FREQ, seed=5, hparams=json.dumps(hparams),
+        variants=["ema", "swad:converge=1"],
     )  # fmt: skip
 
 

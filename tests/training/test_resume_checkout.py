@@ -4,8 +4,6 @@ Run with ``DOMAINBED_HOME=<checkout>``. Fish and GroupDRO make a network, an opt
 in their first update, so that what was saved does not fit a new object of theirs.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A folder that holds a run already: it is resumed if it holds the same run, else refused."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.training.runs import assert_same_run, train_shortly

@@ -1,7 +1,5 @@
 """A saved model, loaded in one line, predicts what the run recorded."""
 
-from __future__ import annotations
-
 import csv
 import errno
 import json
@@ -223,8 +221,8 @@ def test_weights_of_another_shape_are_an_error(tmp_path):
 
 
 def test_importing_the_package_does_not_import_torch():
-    code = "import sys, ndcl_domainbed; print('torch' in sys.modules, ndcl_domainbed.load_model)"
+    code = "import sys, ndcl_domainbed; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("False <function load_model")
+    assert done.stdout == "False\n"
     with pytest.raises(AttributeError, match="no attribute 'load_models'"):
         _ = ndcl_domainbed.load_models

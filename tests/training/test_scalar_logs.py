@@ -1,7 +1,5 @@
 """A log gets the numbers of every record, each once."""
 
-from __future__ import annotations
-
 import sys
 
 import pytest
@@ -80,18 +78,17 @@ def test_weights_and_biases_offline(tmp_path, monkeypatch):
         assert repr(record["loss"])[:10].encode() in content
 
 
-def test_without_weights_and_biases_the_error_says_how_to_get_it(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "wandb", None)
-    outcome = call(*FLAGS[:-1], "wandb", "--output_dir", tmp_path)
+@pytest.mark.parametrize(
+    ("log", "module", "name"),
+    [
+        ("wandb", "wandb", "Weights & Biases"),
+        ("tensorboard", "torch.utils.tensorboard", "TensorBoard"),
+    ],
+)  # fmt: skip
+def test_a_log_that_is_not_installed_says_how_to_get_it(tmp_path, monkeypatch, log, module, name):
+    monkeypatch.setitem(sys.modules, module, None)
+    outcome = call(*FLAGS[:-1], log, "--output_dir", tmp_path)
     assert outcome.status == 2
-    said = "--log wandb needs Weights & Biases: pip install 'ndcl-domainbed[wandb]'"
+    said = f"--log {log} needs {name}: pip install 'ndcl-domainbed[{log}]'"
     assert outcome.err == f"error: {said}\n"
-
-
-def test_without_tensorboard_the_error_says_how_to_get_it(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    outcome = call(*FLAGS, "--output_dir", tmp_path)
-    assert outcome.status == 2
-    assert "--log tensorboard needs TensorBoard: pip install" in outcome.err
-    assert len(outcome.err.splitlines()) == 1
     assert not records(tmp_path)

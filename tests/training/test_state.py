@@ -1,7 +1,5 @@
 """An algorithm's state is found, saved as plain types and given back."""
 
-from __future__ import annotations
-
 import random
 from collections import defaultdict, deque
 

@@ -1,7 +1,6 @@
 """A run that is asked to stop saves its progress, says so, and resumes later."""
 
-from __future__ import annotations
-
+import functools
 import os
 import signal
 import threading
@@ -23,9 +22,24 @@ HPARAMS = '{"backbone": "small_cnn", "batch_size": 6, "resnet_dropout": 0.1}'
 TRAIN = ("train", "--dataset", "Debug28", "--algorithm", "NDCL", "--hparams", HPARAMS)
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """Return a function that trains with some flags, undisturbed and once, and gives the folder."""
+    folder = tmp_path_factory.mktemp("alone")
+
+    @functools.cache
+    def train(*flags):
+        outcome = call(*TRAIN, *flags, "--output_dir", folder / str(flags))
+        assert outcome.status == 0, outcome.err
+        return folder / str(flags)
+
+    return train
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_stops_a_run_after_its_step(tmp_path, number, status):
-    command = (*TRAIN, "--steps", 90, "--checkpoint_freq", 30)
+def test_a_signal_stops_a_run_after_its_step(tmp_path, alone, number, status):
+    flags = ("--steps", 90, "--checkpoint_freq", 30)
+    command = (*TRAIN, *flags)
     run = Command(tmp_path / "stopped", *command)
     run.wait_until(run.records_size)
     os.kill(run.process.pid, number)
@@ -39,17 +53,16 @@ def test_a_signal_stops_a_run_after_its_step(tmp_path, number, status):
     again = Command(tmp_path / "stopped", *command)
     assert again.status() == 0, again.said
     assert f"Resuming {last.split('by ')[1].split(';')[0].partition(' ')[2]}." in again.said
-    alone = Command(tmp_path / "alone", *command)
-    assert alone.status() == 0, alone.said
-    assert_same_run(tmp_path / "stopped", tmp_path / "alone")
+    assert_same_run(tmp_path / "stopped", alone(*flags))
 
 
-FLAGS = (*TRAIN, "--steps", 5, "--checkpoint_freq", 2, "--output_dir")
+SHORT = ("--steps", 5, "--checkpoint_freq", 2)
+FLAGS = (*TRAIN, *SHORT, "--output_dir")
 
 
 @pytest.mark.parametrize("batch", [0, 9, 23])
-def test_a_stop_during_an_evaluation_keeps_the_step(tmp_path, monkeypatch, batch):
-    assert call(*FLAGS, tmp_path / "alone").status == 0
+def test_a_stop_during_an_evaluation_keeps_the_step(tmp_path, alone, monkeypatch, batch):
+    alone(*SHORT)
     read = BatchStream.split
     seen = []
 
@@ -69,11 +82,11 @@ def test_a_stop_during_an_evaluation_keeps_the_step(tmp_path, monkeypatch, batch
         assert len(records(tmp_path / "stopped")) == step // 2
         assert call(*FLAGS, tmp_path / "stopped").status == 0
     assert outcome.status == (143 if batch < 23 else 0)
-    assert_same_run(tmp_path / "stopped", tmp_path / "alone")
+    assert_same_run(tmp_path / "stopped", alone(*SHORT))
 
 
-def test_a_torn_last_line_is_reported_and_written_again(tmp_path, monkeypatch):
-    assert call(*FLAGS, tmp_path / "alone").status == 0
+def test_a_torn_last_line_is_reported_and_written_again(tmp_path, alone, monkeypatch):
+    alone(*SHORT)
     stop_at(3, patch=monkeypatch.setattr)
     assert call(*FLAGS, tmp_path / "torn").status == 143
     path = tmp_path / "torn" / "results.jsonl"
@@ -82,7 +95,7 @@ def test_a_torn_last_line_is_reported_and_written_again(tmp_path, monkeypatch):
     outcome = call(*FLAGS, tmp_path / "torn")
     assert outcome.status == 0
     assert "results.jsonl ended in a torn line, which was removed." in outcome.out
-    assert_same_run(tmp_path / "torn", tmp_path / "alone")
+    assert_same_run(tmp_path / "torn", alone(*SHORT))
 
 
 def _hang(output_dir):
@@ -109,14 +122,15 @@ def _hang_in_a_loader_process(output_dir):
 
 
 @pytest.mark.parametrize(
-    ("number", "status", "hang", "flags"),
+    ("number", "status", "hang", "more"),
     [
         (signal.SIGINT, 130, _hang_in_the_update, ()),
         (signal.SIGTERM, 143, _hang_in_a_loader_process, ("--num_workers", 1)),
     ],
 )
-def test_a_second_signal_leaves_a_step_that_never_ends(tmp_path, number, status, hang, flags):
-    command = (*TRAIN, "--steps", 9, "--checkpoint_freq", 2, *flags)
+def test_a_second_signal_leaves_a_step_that_never_ends(tmp_path, alone, number, status, hang, more):
+    flags = ("--steps", 9, "--checkpoint_freq", 2, *more)
+    command = (*TRAIN, *flags)
     run = Command(tmp_path / "stopped", *command, before=hang)
     hanging = tmp_path / "stopped" / "hanging"
     run.wait_until(lambda: hanging.exists() and hanging.read_text())
@@ -134,9 +148,7 @@ def test_a_second_signal_leaves_a_step_that_never_ends(tmp_path, number, status,
     again = Command(tmp_path / "stopped", *command)
     assert again.status() == 0, again.said
     assert "Resuming after step " in again.said
-    alone = Command(tmp_path / "alone", *command)
-    assert alone.status() == 0, alone.said
-    assert_same_run(tmp_path / "stopped", tmp_path / "alone")
+    assert_same_run(tmp_path / "stopped", alone(*flags))
 
 
 def _stop_while_a_loader_process_hangs(output_dir):

@@ -1,7 +1,5 @@
 """Trying out: few images are evaluated, the record says so, and no silence lasts long."""
 
-from __future__ import annotations
-
 import json
 import re
 

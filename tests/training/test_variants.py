@@ -1,7 +1,5 @@
 """Variants of a run's evaluation beside the run's own figures."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -16,8 +14,8 @@ from ndcl_domainbed.training.evaluation import evaluation_mode
 from ndcl_domainbed.training.second_stage import SecondStage, check_decoupled
 from ndcl_domainbed.training.variants import Variants, data_replaced
 from tests.command_line import call
-from tests.training.kills import killed_at_random, undisturbed
 from tests.training.runs import assert_same_run, lasting
+from tests.training.stops import stop_at
 
 ALL = ("ema", "average:start=0.2", "swad:converge=1", "adjusted", "crt:steps=3")
 TRAIN = (
@@ -50,45 +48,53 @@ def test_variants_stand_beside_figures_that_stay_as_they_are(tmp_path):
     assert set(figures) == set(ALL)
 
 
-def test_killed_run_with_variants_ends_the_same(tmp_path):
-    command = (*TRAIN, "--algorithm", "NDCL", "--steps", 60, "--checkpoint_freq", 4,
-               "--variants", *ALL)  # fmt: skip
-    pace = undisturbed(tmp_path / "alone", *command)
-    killed_at_random(tmp_path / "killed", *command, pace=pace, kills=4, seed="variants")
-    assert_same_run(tmp_path / "killed", tmp_path / "alone")
+def test_a_stopped_run_with_variants_and_sam_ends_the_same(tmp_path, monkeypatch):
+    hparams = '{"backbone": "small_cnn", "batch_size": 6, "sam_rho": 0.05, "resnet_dropout": 0.1}'
+    flags = ("--algorithm", "NDCL", "--steps", 12, "--checkpoint_freq", 4, "--hparams", hparams,
+             "--variants", *ALL)  # fmt: skip
+    _run(tmp_path / "alone", *flags)
+    stop_at(2, 7, patch=monkeypatch.setattr)
+    for status in (143, 143, 0):
+        outcome = call(*TRAIN, "--output_dir", tmp_path / "stopped", *flags)
+        assert outcome.status == status, outcome.err
+    assert_same_run(tmp_path / "stopped", tmp_path / "alone")
 
 
 class _Data:
-    def __init__(self, sets):
-        self.train_sets, self.sources, self.input_shape = sets, [0, 1], (5,)
+    def __init__(self, sets, shape):
+        self.train_sets, self.sources, self.input_shape = sets, [0, 1], shape
         self.evaluation_sets = {(0, "out"): sets[0], (1, "out"): sets[1]}
 
 
 class _Run:
-    """What variants need of a run, on random vectors of two domains with 3 classes."""
+    """What variants need of a run, on random vectors or images of two domains with 3 classes."""
 
-    def __init__(self, algorithm, asked, steps=2):
+    def __init__(self, algorithm, asked, steps=2, shape=(5,)):
         generator = torch.Generator().manual_seed(0)
         self.batch = [
-            (torch.randn(6, 5, generator=generator), torch.tensor([0, 1, 2, 0, 1, 2]))
+            (torch.randn(6, *shape, generator=generator), torch.tensor([0, 1, 2, 0, 1, 2]))
             for _ in range(2)
         ]
         data = [torch.utils.data.TensorDataset(*one) for one in self.batch]
-        self.dataset = _Data([torch.utils.data.Subset(one, range(6)) for one in data])
-        self.hparams = Hparams({**default_hparams(algorithm, "frozen features"), "frozen": True})
+        self.dataset = _Data([torch.utils.data.Subset(one, range(6)) for one in data], shape)
+        kind = "frozen features" if len(shape) == 1 else "DigitsDG"
+        self.hparams = Hparams(
+            {**default_hparams(algorithm, kind), "frozen": len(shape) == 1, "backbone": "small_cnn"}
+        )
         self.hparams.label_counts = np.array([[6, 1, 1], [2, 0, 0]])
         self.hparams.train_sets, self.hparams.n_steps = self.dataset.train_sets, steps
         torch.manual_seed(0)
-        self.algorithm = get_algorithm_class(algorithm)((5,), 3, 2, self.hparams)
+        self.algorithm = get_algorithm_class(algorithm)(shape, 3, 2, self.hparams)
         self.arguments = TrainArguments(variants=list(asked))
         self.steps, self.device = steps, torch.device("cpu")
 
 
+@pytest.mark.parametrize("shape", [(5,), (3, 8, 8)], ids=["vectors", "images"])
 @pytest.mark.parametrize("algorithm", algorithm_names())
-def test_every_algorithm_has_every_variant_or_says_why_not(algorithm):
-    run = _Run(algorithm, ALL[:-1])
+def test_every_algorithm_has_every_variant_or_says_why_not(algorithm, shape):
+    run = _Run(algorithm, ALL[:-1], shape=shape)
     try:
-        check_decoupled(run.algorithm, (5,))
+        check_decoupled(run.algorithm, shape)
         run.arguments.variants = list(ALL)
     except InputError as error:
         assert "crt" in str(error)

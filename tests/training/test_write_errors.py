@@ -1,7 +1,5 @@
 """A file that cannot be written ends a run with a message, and costs it nothing."""
 
-from __future__ import annotations
-
 import errno
 import functools
 import os

@@ -1,7 +1,5 @@
 """Imports what a run imports, for processes that are then forked."""
 
-from __future__ import annotations
-
 import torch._dynamo  # optimizers import it at their first step
 import torch.utils.data
 import torchvision.transforms  # noqa: F401

@@ -9,16 +9,17 @@ from typing import Any
 import orjson
 
 from imbalance_splits.errors import InputError
+from ndcl_domainbed.results import cost
 from ndcl_domainbed.results.chosen import selected_hparams
 from ndcl_domainbed.results.leaderboards import Leaderboards
 from ndcl_domainbed.results.reading import Sweep
-from ndcl_domainbed.results.report.boards import board_key, boards_data
+from ndcl_domainbed.results.report.boards import board_key, boards_data, key_of
 from ndcl_domainbed.results.report.provenance import describe_provenance
 from ndcl_domainbed.results.report.ranks import ranks_data
 from ndcl_domainbed.results.report.runs import runs_data
 from ndcl_domainbed.results.statistics_tables import MEANINGS
 
-SCRIPTS = ("core", "leaderboard", "charts", "runs", "ranks", "hparams", "main")
+SCRIPTS = ("core", "leaderboard", "charts", "runs", "ranks", "hparams", "costs", "main")
 
 
 def page(
@@ -44,6 +45,7 @@ def page(
         "ranks": ranks_data(built, reference),
         "meanings": MEANINGS,
         "hparams": _hparams_data(sweep, built),
+        "costs": _costs_data(sweep, built),
         "reference": reference,
         "made": describe_provenance(sweep, partial=partial),
     }
@@ -66,6 +68,15 @@ def _hparams_data(sweep: Sweep, built: Sequence[Leaderboards]) -> dict[str, Any]
             board_key(*pair) for pair in zip(table["dataset"], table["setting"], strict=True)
         ],
     }
+
+
+def _costs_data(sweep: Sweep, built: Sequence[Leaderboards]) -> dict[str, Any]:
+    """Return the columns of the table of costs, what they mean, and its rows by board."""
+    rows = {
+        key_of(board): [[name, *cells] for name, cells in costs.items()]
+        for board, costs in cost.compute_costs(sweep, built)
+    }
+    return {"columns": cost.COLUMNS, "meaning": cost.MEANING, "rows": rows}
 
 
 def _read_template(name: str) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ndcl_domainbed.hparams import Hparam
 from ndcl_domainbed.testbed import networks
 from ndcl_domainbed.testbed.algorithms.base import (
     Algorithm,
@@ -16,9 +17,9 @@ from ndcl_domainbed.testbed.algorithms.base import (
     Shape,
     Unlabeled,
     concatenate,
-    step,
     to_floats,
 )
+from ndcl_domainbed.testbed.algorithms.descent import SAM_RHO, descend
 
 
 class ERM(Algorithm):
@@ -29,6 +30,8 @@ class ERM(Algorithm):
 
     A domain weighs by the number of its samples.
     """
+
+    HPARAMS: ClassVar[dict[str, Hparam]] = {"sam_rho": SAM_RHO}
 
     def __init__(
         self, input_shape: Shape, num_classes: int, num_domains: int, hparams: Mapping[str, Any]
@@ -50,8 +53,7 @@ class ERM(Algorithm):
     def update(self, minibatches: Minibatches, unlabeled: Unlabeled = None) -> dict[str, float]:
         """Make one step on the mean cross-entropy of all samples."""
         x, y = concatenate(minibatches)
-        loss = F.cross_entropy(self.predict(x), y)
-        step(self.optimizer, loss)
+        loss = descend(self, lambda: F.cross_entropy(self.predict(x), y))
         return to_floats(loss=loss)
 
     def predict(self, x: Tensor) -> Tensor:

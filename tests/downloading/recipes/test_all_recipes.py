@@ -1,7 +1,5 @@
 """What every recipe must keep, a new one included."""
 
-from __future__ import annotations
-
 from urllib.parse import urlsplit
 
 import pytest

@@ -1,7 +1,5 @@
 """A battery that every generated setting passes, on label counts of any kind."""
 
-from __future__ import annotations
-
 import json
 import math
 

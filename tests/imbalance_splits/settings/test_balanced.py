@@ -1,7 +1,5 @@
 """Balanced as the control of another setting."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st

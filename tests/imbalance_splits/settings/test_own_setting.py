@@ -1,7 +1,5 @@
 """What is said of mistakes in a setting that somebody has just written."""
 
-from __future__ import annotations
-
 import pytest
 
 from imbalance_splits.errors import InputError

@@ -1,7 +1,5 @@
 """What the tail, Balanced, Exponential and Duality promise beyond the battery."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

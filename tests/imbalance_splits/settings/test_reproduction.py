@@ -1,7 +1,5 @@
 """The generators give the published tables, cell by cell."""
 
-from __future__ import annotations
-
 import copy
 
 import numpy as np

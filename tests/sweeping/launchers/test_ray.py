@@ -1,7 +1,5 @@
 """A real Ray on this machine."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -3,9 +3,8 @@
 A whole Slurm is in tests/slurm.
 """
 
-from __future__ import annotations
-
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -36,32 +35,48 @@ def grid_jobs(folder, steps=5):
     return expand([grid], str(folder))
 
 
-@pytest.mark.parametrize("each", [1, 3])
-def test_a_task_that_is_preempted_resumes_in_a_new_one(tmp_path, each):
-    jobs = grid_jobs(tmp_path, steps=100)[:each]
+def test_a_task_that_is_preempted_resumes_in_a_new_one(tmp_path):
+    (job,) = grid_jobs(tmp_path, steps=100)[:1]
     executor = submitit.LocalExecutor(tmp_path / "slurm" / "%j", max_num_timeout=3)
     executor.update_parameters(timeout_min=5)
     kept = []
     real = executor.submit
     executor.submit = lambda task: kept.append(real(task)) or kept[-1]
     options = sweeps.options(slurm_jobs_per_task=3, retries=0)
-    submitted = list(slurm.submit(jobs, 1, options, executor))
+    submitted = list(slurm.submit([job], 1, options, executor))
     (task,) = kept
-    assert submitted == [{task.job_id: jobs}]
+    assert submitted == [{task.job_id: [job]}]
 
-    first = sweeps.wait_for(lambda: sweeps.running(tmp_path), task._process)[0]
-    before = sweeps.steps(first.path.parent)
-    alone = sweeps.parent(first.owner.pid) == task._process.pid  # submitit's own process
-    server = first.owner.pid if alone else sweeps.parent(first.owner.pid)
-    assert alone == (each == 1)
-    os.kill(server if alone else sweeps.parent(server), signal.SIGUSR2)  # as Slurm does before
+    (first,) = sweeps.wait_for(lambda: sweeps.running(tmp_path), task._process)
+    before = sweeps.steps(job.folder)
+    assert sweeps.parent(first.owner.pid) == task._process.pid  # it runs in submitit's own process
+    os.kill(first.owner.pid, signal.SIGUSR2)  # as Slurm does before
     task.result()
-    for job in jobs:
-        sweeps.assert_done_once(job.folder, 100, 5)
-    ends = [claim.end.outcome for claim in all_claims(first.path.parent)]
-    assert ends == [INTERRUPTED, DONE]
-    out = (first.path.parent / "out.txt").read_text()
+    sweeps.assert_done_once(job.folder, 100, 5)
+    assert [claim.end.outcome for claim in all_claims(job.folder)] == [INTERRUPTED, DONE]
+    out = (job.folder / "out.txt").read_text()
     assert int(re.search(r"Resuming after step (\d+)", out)[1]) >= before[-1]
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_task_of_several_jobs_stops_them_before_it_is_submitted_again(
+    tmp_path, monkeypatch, is_told
+):
+    """Real jobs are stopped in tests/sweeping/test_running.py."""
+    seen = []
+
+    def run_jobs(jobs, slots, threads, retries):
+        seen.append(len(jobs))
+        signal.raise_signal(signal.SIGUSR2 if is_told else signal.SIGTERM)
+
+    monkeypatch.setattr(slurm, "run_jobs", run_jobs)
+    kept = signal.signal(signal.SIGUSR2, lambda number, frame: seen.append(number))
+    try:
+        with contextlib.nullcontext() if is_told else pytest.raises(SystemExit):
+            slurm.Task(grid_jobs(tmp_path), 1, 0)()
+    finally:
+        signal.signal(signal.SIGUSR2, kept)
+    assert seen == [3, signal.SIGUSR2][: 1 + is_told]
 
 
 @pytest.fixture

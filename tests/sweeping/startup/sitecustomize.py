@@ -6,8 +6,6 @@ events, whatever the clock says. ``SWEEP_HEARTBEAT`` and ``SWEEP_WATCHED`` make 
 taken over, faster; ``SWEEP_MEMORY`` is how many bytes the first attempt may take in its updates.
 """
 
-from __future__ import annotations
-
 import os
 import resource
 

@@ -1,7 +1,5 @@
 """Small algorithms and minibatches to try them on."""
 
-from __future__ import annotations
-
 import copy
 
 import numpy as np

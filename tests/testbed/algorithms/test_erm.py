@@ -1,5 +1,6 @@
-from __future__ import annotations
+"""Empirical risk minimization, and algorithms that change one term of it."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -39,8 +40,37 @@ def test_each_tensor_is_in_the_state_dict_under_both_names():
     )
 
 
-def test_nonlinear_classifier():
-    algorithm = build("ERM", nonlinear_classifier=True, backbone="mnist_cnn")
-    state = algorithm.state_dict()
-    shapes = [tuple(state[f"classifier.{i}.weight"].shape) for i in (0, 2, 4)]
-    assert shapes == [(64, 128), (32, 64), (4, 32)]
+def test_spectral_decoupling_minimizes_risk_plus_squared_logits():
+    algorithm = build_double("SD", sd_reg=0.3)
+    minibatches = random_minibatches((8, 3, 5), dtype=torch.float64)
+    parts = {}
+
+    def objective(twin):
+        logits = twin.network(torch.cat([x for x, _ in minibatches]))
+        parts["loss"] = cross_entropy(logits, torch.cat([y for _, y in minibatches]))
+        parts["penalty"] = (logits**2).sum() / (16 * 4)
+        return parts["loss"] + 0.3 * parts["penalty"]
+
+    result, _ = assert_update_follows(algorithm, minibatches, objective, ("loss", "penalty"))
+    assert result == pytest.approx({key: value.item() for key, value in parts.items()})
+
+
+def test_mixup_minimizes_the_mixed_risks_of_a_cycle():
+    algorithm = build_double("Mixup", mixup_alpha=0.6)
+    minibatches = random_minibatches((8, 3, 5), dtype=torch.float64)
+    torch.manual_seed(3), np.random.seed(3)
+    order, shares = torch.randperm(3).tolist(), np.random.beta(0.6, 0.6, size=3)
+
+    def objective(twin):
+        total = 0.0
+        for r in range(3):
+            (x_i, y_i), (x_j, y_j) = minibatches[order[r]], minibatches[order[(r + 1) % 3]]
+            n, share = min(len(y_i), len(y_j)), shares[r]
+            logits = twin.network(share * x_i[:n] + (1 - share) * x_j[:n])
+            total = total + share * cross_entropy(logits, y_i[:n])
+            total = total + (1 - share) * cross_entropy(logits, y_j[:n])
+        return total / 3
+
+    torch.manual_seed(3), np.random.seed(3)
+    result, loss = assert_update_follows(algorithm, minibatches, objective)
+    assert result["loss"] == pytest.approx(loss)

@@ -1,7 +1,5 @@
 """Where an algorithm's own part vanishes, its update is that of empirical risk minimization."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

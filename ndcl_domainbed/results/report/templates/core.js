@@ -113,6 +113,18 @@ function markScrolling() {
   }
 }
 
+// Head and body of a table; the row of the reference stands out.
+function tableParts(head, rows) {
+  const row = (values, tag, attributes) => element("tr", attributes,
+    ...values.map((value) => element(tag, tag === "th" ? { scope: "col" } : {}, String(value))));
+  const isOwn = (name) => name === DATA.reference;
+  return [
+    element("thead", {}, row(head, "th", {})),
+    element("tbody", {}, ...rows.map((values) => (
+      row(values, "td", isOwn(values[0]) ? { class: "reference" } : {})))),
+  ];
+}
+
 function nothing(reason) {
   return element("p", { class: "soft" }, reason);
 }

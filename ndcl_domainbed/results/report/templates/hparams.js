@@ -19,10 +19,7 @@ function drawHparams() {
     row[at.algorithm], domains[row[at.test_env]], row[at.trial_seed], row[at.hparams_seed],
     row[at.step], ...named.map((name) => row[at[name]] ?? ""),
   ]);
-  const cells = (tag, values) => element("tr", {},
-    ...values.map((value) => element(tag, {}, String(value))));
-  fill("hparams-table", element("thead", {}, cells("th", head)),
-    element("tbody", {}, ...body.map((values) => cells("td", values))));
+  fill("hparams-table", ...tableParts(head, body));
 }
 
 function csvOf({ columns, rows }) {

@@ -1,7 +1,7 @@
 // The controls. A criterion that was asked for is kept when the board changes.
 function drawAll() {
   for (const draw of [drawLeaderboard, drawGroups, drawHeat, drawCurves, drawClasses, drawRanks,
-    drawHparams]) draw();
+    drawHparams, drawCosts]) draw();
 }
 
 function chooseBoard() {

@@ -31,12 +31,7 @@ function summaryRows(summaries) {
     .sort((a, b) => a.rank - b.rank)
     .map((one) => [one.algorithm, one.rank.toFixed(2), format(one.mean), format(one.iqm)]);
   const head = ["Algorithm", "Average rank", "Mean", "IQM"];
-  return [
-    element("thead", {}, element("tr", {}, ...head.map((name) => element("th", { scope: "col" }, name)))),
-    element("tbody", {}, ...rows.map((row) => (
-      element("tr", row[0] === DATA.reference ? { class: "reference" } : {},
-        ...row.map((cell) => element("td", {}, cell)))))),
-  ];
+  return tableParts(head, rows);
 }
 
 // The share of runs above each threshold; the reference is the thick blue line.

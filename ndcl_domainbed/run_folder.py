@@ -34,8 +34,13 @@ LOCK_FILE = ".lock"
 JOBS_FILE = "jobs.jsonl"
 """In the folder of a sweep: the arguments of its jobs."""
 
-INTERRUPTED = "interrupted"
+INTERRUPTED, PAUSED = "interrupted", "paused"
+"""How an attempt may end that another resumes: a paused one came as far as it was asked to."""
+
 DONE, FAILED, UNFINISHED, NOT_STARTED = "done", "failed", "unfinished", "not started"
+STOPPED = "stopped"
+"""The state of a draw that a sweep has given up before its end: neither failed nor to be done."""
+
 RUNNING, WAITING = "running", "waiting"
 """States that only a sweep can tell apart: whether a process works on the run."""
 
@@ -64,7 +69,7 @@ def files_in(folder: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class End:
-    """How an attempt ended: ``outcome`` is done, failed or interrupted.
+    """How an attempt ended: ``outcome`` is done, failed, interrupted, paused or stopped.
 
     ``crashed`` tells an attempt that broke down, which may go well another time, from one that
     ended with an error of its own, which will come again. ``at`` is for people to read only.
@@ -159,19 +164,19 @@ class State:
     error: str = ""
 
     @property
-    def _failure(self) -> End | None:
-        return self.claim.end if self.claim and self.name == FAILED else None
+    def _end(self) -> End | None:
+        return self.claim.end if self.claim and self.name in (FAILED, STOPPED) else None
 
     @property
     def reason(self) -> str:
-        """Why the run failed, on one line; empty if it did not."""
-        text = self._failure.reason if self._failure else self.error
+        """Why the run failed or was stopped, on one line; empty if it was not."""
+        text = self._end.reason if self._end else self.error
         return " ".join(text.split())
 
     @property
     def crashed(self) -> bool:
         """Whether the run failed by breaking down, and not with an error of its own."""
-        return bool(self._failure and self._failure.crashed)
+        return bool(self._end and self._end.crashed)
 
     @property
     def next_attempt(self) -> int:
@@ -180,19 +185,19 @@ class State:
 
 
 def read_state(folder: Path, names: Iterable[str] | None = None) -> State:
-    """Return how the run in ``folder`` ended: done, failed, unfinished or not started.
+    """Return how the run in ``folder`` ended: done, failed, stopped, unfinished or not started.
 
     A run is done when it says so (``done``). Otherwise the claim of its last attempt tells whether
-    that failed; without a claim, the run failed if its ``err.txt`` ends with an error. Anything
-    else, running or killed, is unfinished. ``names`` as in :func:`latest_claim`.
+    that failed or was stopped; without a claim, the run failed if its ``err.txt`` ends with an
+    error. Anything else, running or killed, is unfinished. ``names`` as in :func:`latest_claim`.
     """
     names = set(files_in(folder) if names is None else names)
     claim = latest_claim(folder, names)
     if DONE_FILE in names:
         return State(DONE, claim)
     if claim is not None:
-        is_failed = claim.end is not None and claim.end.outcome == FAILED
-        return State(FAILED if is_failed else UNFINISHED, claim)
+        outcome = claim.end.outcome if claim.end else ""
+        return State(outcome if outcome in (FAILED, STOPPED) else UNFINISHED, claim)
     error = _read_error(folder / ERR_FILE) if ERR_FILE in names else ""
     if error:
         return State(FAILED, error=error)

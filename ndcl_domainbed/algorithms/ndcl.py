@@ -100,6 +100,7 @@ class NDCL(ERM):
     ``mixup_per_pair``         False         a mixing weight per pair, not one for the first round
     ``contrast``               'negatives'   'infonce', 'supcon' or 'none' in its place
     ``kernel``, ``tau``        'exp', 1      kernel ('exp', 'linear') and temperature of L_con
+    ``pairing``                'spread'      'released': samples paired as the published code does
     ``budget``                 'frequency'   hard negatives per class: 'equal' or 'fixed' instead
     ``budget_scale``           1             mixed samples per sample of the batch
     ``class_prior``            'none'        'inverse' frequency or 'logit' adjustment in L_ce
@@ -114,8 +115,10 @@ class NDCL(ERM):
     =========================  ============  =====================================================
 
     An update passes the real batch and then the hard negatives through the network, and reads back
-    from the device once (twice with ``budget`` 'fixed': how many there are is up to the batch).
-    With ``contrast`` 'none' or ``alpha`` 0 there is no second pass and ``loss_con`` is 0.
+    from the device once (twice with ``budget`` 'fixed' or ``pairing`` 'released': how many hard
+    negatives there are is up to the batch). A class without any is one of the classes that L_con
+    averages over, and adds 0. With ``contrast`` 'none' or ``alpha`` 0 there is no second pass and
+    ``loss_con`` is 0.
     ``generator``, seeded from torch's global one at construction, draws the mixing weights;
     ``last_step`` serves diagnostics. Raises InputError for unusable hyper-parameters, and for a
     ``class_prior`` other than 'none' without label counts.
@@ -216,9 +219,9 @@ class NDCL(ERM):
             return x[:0], y[:0]
         posterior = anchors if settings.space == "prediction" else logits.softmax(dim=1)
         negatives = hard_negatives(
-            x, y, posterior.detach(), settings.mixup, self.generator, budget=settings.budget,
-            per_class=fixed_class_budget(largest), per_pair=settings.mixup_per_pair,
-            scale=settings.budget_scale,
+            x, y, posterior.detach(), settings.mixup, self.generator, pairing=settings.pairing,
+            budget=settings.budget, per_class=fixed_class_budget(largest),
+            per_pair=settings.mixup_per_pair, scale=settings.budget_scale,
         )  # fmt: skip
         return negatives.inputs, negatives.classes
 
@@ -231,9 +234,9 @@ class NDCL(ERM):
     def _compute_contrast(
         self, anchors: Tensor, y: Tensor, mixed: Tensor, classes: Tensor
     ) -> Tensor:
-        """Return L_con or what stands in its place; 0 if there are no hard negatives at all."""
+        """Return L_con or what stands in its place; 0 if there is no contrast."""
         settings, batch = self.settings, (anchors, y, mixed, classes)
-        if len(mixed) == 0:
+        if settings.contrast == "none" or settings.alpha == 0:
             return zero_with_gradient(anchors)
         if settings.contrast == "negatives":
             return losses.negatives_contrast(*batch, kernel=settings.kernel, tau=settings.tau)

@@ -8,7 +8,7 @@ from typing import Any
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed import losses
-from ndcl_domainbed.hard_negatives import BUDGETS
+from ndcl_domainbed.hard_negatives import BUDGETS, PAIRINGS
 from ndcl_domainbed.hparams import (
     AT_LEAST_ONE,
     BELOW_ONE,
@@ -26,6 +26,7 @@ HPARAMS: dict[str, Hparam] = {
     "mixup": Hparam(0.2, uniform(0.1, 0.3), within=POSITIVE),
     "contrast": Hparam("negatives", choices=("negatives", "infonce", "supcon", "none")),
     "kernel": Hparam("exp", choices=losses.KERNELS),
+    "pairing": Hparam("spread", choices=tuple(PAIRINGS)),
     "budget": Hparam("frequency", choices=BUDGETS),
     "budget_scale": Hparam(1.0, within=POSITIVE),
     "mixup_per_pair": Hparam(False),
@@ -59,6 +60,7 @@ class Settings:
     tau_align: float
     prototype_momentum: float
     prototype_min_count: int
+    pairing: str = "spread"
     budget_scale: float = 1.0
     prior_strength: float | str = 0.0
     mixed_pass_updates_bn: bool = False

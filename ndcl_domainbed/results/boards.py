@@ -16,7 +16,7 @@ from ndcl_domainbed.results.reading import TRIED_OUT
 from ndcl_domainbed.results.selection import CRITERIA
 from ndcl_domainbed.results.splits import SplitInfo, domain_names, split_info
 from ndcl_domainbed.results.tables import SELECTION, CellSource, Row
-from ndcl_domainbed.run_folder import DONE, FAILED, NOT_STARTED, UNFINISHED
+from ndcl_domainbed.run_folder import DONE, FAILED, NOT_STARTED, STOPPED, UNFINISHED
 
 
 class RunIndex:
@@ -51,7 +51,7 @@ class RunIndex:
         """Return "2 runs unfinished, 1 run failed (the reason)"; empty if all are done."""
         states = self.count_states(algorithm, env)
         parts = []
-        for state in (NOT_STARTED, UNFINISHED, TRIED_OUT, FAILED):
+        for state in (NOT_STARTED, UNFINISHED, TRIED_OUT, STOPPED, FAILED):
             if states[state]:
                 why = f" ({self._failures[algorithm, env]})" if state == FAILED else ""
                 parts.append(f"{states[state]} run{'s' * (states[state] > 1)} {state}{why}")
@@ -145,14 +145,15 @@ class Board(CellSource):
         return lines
 
     def count_runs(self, algorithm: str, env: int) -> int:
-        """Return how many runs the choice was made among."""
+        """Return how many runs the choice was made among, those that were stopped early too."""
         count = self._count(self.index.count_states(algorithm, env))
         if self.criterion == "leave_one_out":
             count += sum(self._count_pairs(algorithm, env, other) for other in self._sources(env))
         return count
 
     def _count(self, states: Counter[str]) -> int:
-        return states.total() - states[NOT_STARTED] if self.partial else states[DONE]
+        started = states.total() - states[NOT_STARTED]
+        return started if self.partial else states[DONE] + states[STOPPED]
 
     def _count_pairs(self, algorithm: str, env: int, other: int) -> int:
         return self._count(self.index.count_pairs(algorithm, (env, other)))

@@ -12,7 +12,7 @@ from ndcl_domainbed.results.leaderboards import Leaderboards
 from ndcl_domainbed.results.reading import Sweep
 from ndcl_domainbed.results.statistics_tables import text_row
 from ndcl_domainbed.results.tables import SELECTION, Table
-from ndcl_domainbed.run_folder import DONE
+from ndcl_domainbed.run_folder import DONE, STOPPED
 
 COLUMNS = ["Seconds a run", "Draws a figure", "Seconds a figure"]
 MEANING = (
@@ -39,13 +39,16 @@ def compute_costs(
 ) -> list[tuple[Board, dict[str, list[str]]]]:
     """Return the boards that have finished runs with their times: algorithm -> its cells."""
     runs = sweep.runs.assign(seconds=run_seconds(sweep.records))
-    runs = runs[(runs["state"] == DONE) & (runs["test_env"] >= 0) & (runs["seconds"] > 0)]
+    runs = runs[runs["state"].isin([DONE, STOPPED])]
+    runs = runs[(runs["test_env"] >= 0) & (runs["seconds"] > 0)]
+    runs["finished"] = runs["seconds"].where(runs["state"] == DONE)
     boards = {(board.dataset, board.setting): board for one in built for board in one.boards}
     found = []
     for board in boards.values():
         mine = board_rows(runs, board.dataset, board.setting)
-        cells = mine.groupby(["algorithm", "test_env", "trial_seed"], observed=True)["seconds"]
-        costs = cells.agg(["mean", "count", "sum"]).groupby("algorithm").mean()
+        cells = mine.groupby(["algorithm", "test_env", "trial_seed"], observed=True)
+        costs = cells.agg({"finished": "mean", "seconds": ["count", "sum"]})
+        costs = costs.groupby("algorithm").mean()
         rows = {
             name: [f"{run:.1f}", f"{draws:.4g}", f"{figure:.1f}"]
             for name, run, draws, figure in costs.reindex(board.algorithms).dropna().itertuples()

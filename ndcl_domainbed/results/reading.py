@@ -34,7 +34,7 @@ from ndcl_domainbed.results.record_table import (
     target_accuracy,
 )
 from ndcl_domainbed.results.splits import mark_own_splits, read_split
-from ndcl_domainbed.run_folder import DONE, ERR_FILE, RECORDS_FILE, State, read_state
+from ndcl_domainbed.run_folder import DONE, ERR_FILE, RECORDS_FILE, STOPPED, State, read_state
 
 Folders = str | Path | Iterable[str | Path]
 
@@ -48,15 +48,16 @@ _BASES = {"dataset": base_dataset, "algorithm": base_algorithm}
 class Sweep:
     """Everything read from some folders.
 
-    ``runs``: a row per run: ``run`` (its folder), dataset, setting, algorithm, test_envs (as
-    "0" or "0 2"), test_env (of a run that trains on one of several domains its source; otherwise
-    -1 if there are several), trial_seed, hparams_seed, n_envs, state ("done", "tried out",
-    "unfinished", "failed", "not started"), reason (why it failed), fixed (the overrides that all
-    runs of its dataset and setting share, as text), network (as its records have it, as JSON; or
-    empty), variant (the evaluation that its figures are from; empty for the run's own), and
-    meta: args, hparams and backend as JSON. Jobs that a sweep has listed and that have no record
-    come last. As in tables, ``dataset`` has the network behind it where ``--hparams`` changed it
-    ("PACS [resnet18]"), and ``algorithm`` the other overrides ("NDCL (class_prior=logit)").
+    ``runs``: a row per run: ``run`` (its folder), dataset, setting, algorithm, test_envs (as "0" or
+    "0 2"), test_env (of a run that trains on one of several domains its source; otherwise -1 if
+    there are several), trial_seed, hparams_seed, n_envs, state ("done", "tried out", "unfinished",
+    "failed", "stopped", "not started"), reason (why it failed or was stopped), fixed (the overrides
+    that all runs of its dataset and setting share, as text), network (as its records have it, as
+    JSON; or empty), variant (the evaluation that its figures are from; empty for the run's own),
+    and meta: args, hparams and backend as JSON. Jobs that a sweep has listed and that have no
+    record come last. As in tables, ``dataset`` has the network behind it where ``--hparams``
+    changed it ("PACS [resnet18]"), and ``algorithm`` the other overrides ("NDCL
+    (class_prior=logit)").
     ``records``: a row per record; its column ``run`` is the row number in ``runs``.
     ``empty``: folders of runs that have no record and are on no list. ``bad_lines``: file ->
     lines that are no record; ``bad_records``: file -> records with an impossible accuracy.
@@ -105,7 +106,7 @@ def load(folders: Folders, *, details: bool = True) -> pd.DataFrame:
 
     - run, dataset, setting ("none" on the ordinary split, "own split" on that of a list),
       algorithm, test_envs, test_env, domain (the name of the test domain), trial_seed,
-      hparams_seed, n_envs, done;
+      hparams_seed, n_envs, done, stopped (a draw that its sweep stopped early);
     - step, epoch, step_time, mem_gb; every ``env{i}_{split}_acc``;
     - on the "in" split of the test domain: overall, many, medium, few, zero, balanced, worst,
       and macro_f1 where the records have it. Over several test domains of a run that trains on
@@ -278,7 +279,8 @@ def _join(runs: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
         columns[name] = pd.Categorical.from_codes(category.codes[run_of], dtype=category.dtype)
     for name in ("test_env", "trial_seed", "hparams_seed", "n_envs"):
         columns[name] = runs[name].to_numpy(dtype=np.int32)[run_of]
-    columns["done"] = (runs["state"] == DONE).to_numpy()[run_of]
+    for name, state in (("done", DONE), ("stopped", STOPPED)):
+        columns[name] = (runs["state"] == state).to_numpy()[run_of]
     for name in records.columns[1:]:
         columns[name] = records[name].to_numpy()
     columns["overall"] = target_accuracy(columns, "in")

@@ -179,11 +179,11 @@ def criterion_names() -> list[str]:
 def select(records: pd.DataFrame, criterion: str, *, partial: bool = False) -> pd.DataFrame:
     """Return the record that ``criterion`` chooses for every cell and trial, a row each.
 
-    ``records`` as :func:`~ndcl_domainbed.results.load` gives them, or a part of them. Runs that
-    are not done are left out unless ``partial``. Columns: dataset, setting, algorithm, test_env,
-    trial_seed, hparams_seed, step, score (what it was chosen by), the target's overall, many,
-    medium, few, zero, balanced and worst accuracy, macro_f1 and accuracies by class where the
-    records have them, and run. Accuracies are shares.
+    ``records`` as :func:`~ndcl_domainbed.results.load` gives them, or a part of them. Runs that are
+    not done are left out unless ``partial``; those that a sweep stopped early are always left out.
+    Columns: dataset, setting, algorithm, test_env, trial_seed, hparams_seed, step, score (what it
+    was chosen by), the target's overall, many, medium, few, zero, balanced and worst accuracy,
+    macro_f1 and accuracies by class where the records have them, and run. Accuracies are shares.
 
     Raises InputError for an unknown criterion.
     """
@@ -210,8 +210,25 @@ def best_of_each_draw(
     return chosen.drop(columns="second")
 
 
+def rank_draws(records: pd.DataFrame, last_step: int) -> list[str]:
+    """Return the runs of one cell and trial, the best first, by their records up to ``last_step``.
+
+    Each counts with its best balanced validation or, on a split without one, its best
+    training-domain validation; ties as in :func:`select`. The target's figures are never read.
+    Runs without such an accuracy are left out.
+    """
+    usable = (records["step"] <= last_step).to_numpy()
+    for criterion in ("balanced", "training"):
+        rows, score, _ = CRITERIA[criterion].scores(records, usable)
+        if not np.isnan(score).all():
+            break
+    table = records[["run", "hparams_seed"]].iloc[rows].assign(score=score).dropna()
+    ranked = table.sort_values(["score", "hparams_seed"], ascending=False)
+    return [str(name) for name in ranked["run"].drop_duplicates()]
+
+
 def _best(records: pd.DataFrame, criterion: str, partial: bool, groups: list[str]) -> pd.DataFrame:
-    usable = np.ones(len(records), dtype=bool) if partial else records["done"].to_numpy()
+    usable = (~records["stopped"] if partial else records["done"]).to_numpy()
     rows, score, second = CRITERIA[criterion].scores(records, usable)
     known = ~np.isnan(score) & records["overall"].notna().to_numpy()[rows]
     keys = list(dict.fromkeys([*groups, "hparams_seed"]))

@@ -10,7 +10,7 @@ import pandas as pd
 from ndcl_domainbed.results.legend import page_legend
 from ndcl_domainbed.results.names import NO_SETTING
 from ndcl_domainbed.results.reading import TRIED_OUT, Sweep
-from ndcl_domainbed.run_folder import DONE, FAILED, NOT_STARTED, UNFINISHED
+from ndcl_domainbed.run_folder import DONE, FAILED, NOT_STARTED, STOPPED, UNFINISHED
 
 MEANING = (
     "Accuracy in percent; +/- is the standard error over trials "
@@ -23,6 +23,7 @@ def head(sweep: Sweep, *, partial: bool = False) -> list[str]:
     """Return the lines above the tables: counts of records and runs, what names mean."""
     records = (_own(sweep.runs)).to_numpy()[sweep.records["run"]].sum()
     lines = [f"Total records: {records}", runs_line(sweep, partial=partial)]
+    lines += describe_stopped(sweep)
     repeated = _count_repeated(sweep)
     if repeated:
         lines.append(
@@ -35,6 +36,20 @@ def head(sweep: Sweep, *, partial: bool = False) -> list[str]:
             "missing; --verbose names the files."
         )
     return [*lines, *no_record(sweep), MEANING, *page_legend(sweep.runs)]
+
+
+def describe_stopped(sweep: Sweep) -> list[str]:
+    """Return a line on the draws that were stopped early, if there are any."""
+    own = sweep.runs[_own(sweep.runs)]
+    stopped = own.index[own["state"] == STOPPED]
+    if stopped.empty:
+        return []
+    last = sweep.records.groupby("run")["step"].max()
+    steps = ", ".join(f"{step:g}" for step in sorted(set(last.reindex(stopped).dropna())))
+    return [
+        f"{len(stopped)} of {len(own)} draws stopped early, at step {steps}: "
+        "they count as draws and are never chosen."
+    ]
 
 
 def no_record(sweep: Sweep) -> list[str]:
@@ -61,7 +76,8 @@ def _count_repeated(sweep: Sweep) -> int:
 def _is_counted(sweep: Sweep, partial: bool) -> np.ndarray:
     """Return of every run whether tables count it: if it is done; if ``partial``, by a record."""
     done = (sweep.runs["state"] == DONE).to_numpy()
-    return done | np.isin(np.arange(len(done)), sweep.records["run"]) if partial else done
+    has_record = np.isin(np.arange(len(done)), sweep.records["run"])
+    return done | (has_record & (sweep.runs["state"] != STOPPED)) if partial else done
 
 
 def runs_line(sweep: Sweep, *, partial: bool = False) -> str:
@@ -70,7 +86,7 @@ def runs_line(sweep: Sweep, *, partial: bool = False) -> str:
     states = Counter(map(str, sweep.runs["state"][own]))
     counted = Counter(map(str, sweep.runs["state"][own & _is_counted(sweep, partial)]))
     parts = [f"{states[DONE]} done"]
-    for state in (TRIED_OUT, UNFINISHED, FAILED):
+    for state in (TRIED_OUT, UNFINISHED, STOPPED, FAILED):
         if states[state]:
             parts.append(
                 f"{states[state]} {state} ({_describe_counted(states[state], counted[state])})"

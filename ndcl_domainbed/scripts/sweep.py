@@ -9,7 +9,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from ndcl_domainbed.errors import InputError
-from ndcl_domainbed.run_folder import DONE, FAILED, JOBS_FILE, WAITING, State
+from ndcl_domainbed.run_folder import DONE, FAILED, JOBS_FILE, STOPPED, WAITING, State
 from ndcl_domainbed.sweeping import deleting, manifest, states, status
 from ndcl_domainbed.sweeping.flags import free_args, parse
 from ndcl_domainbed.sweeping.jobs import Job, cores
@@ -43,15 +43,23 @@ def main(argv: list[str] | None = None) -> int:
 
 def launch(jobs: Sequence[Job], options: Namespace) -> int:
     """Start the jobs that are not done; report those that have failed in the end."""
-    from ndcl_domainbed.sweeping import checking
+    from ndcl_domainbed.sweeping import checking, early_stopping
 
+    groups = early_stopping.group_draws(jobs, options)
     checking.check_data_unchanged(jobs)
     launcher = get_launcher(options.command_launcher)
     starts_jobs = getattr(launcher, "STARTS_JOBS", True)
     with contextlib.redirect_stdout(sys.stdout if starts_jobs else sys.stderr):
         found = show(jobs)
-        to_launch = [job for job, state in found.items() if _is_to_launch(state, options.retries)]
-        print(f"About to launch {len(to_launch)} jobs.")
+        settled = early_stopping.find_settled(groups, found)
+        to_launch = [
+            job
+            for job, state in found.items()
+            if job not in settled and _is_to_launch(state, options.retries)
+        ]
+        print(
+            "\n".join([f"About to launch {len(to_launch)} jobs.", *early_stopping.describe(groups)])
+        )
     if to_launch and (not starts_jobs or confirm(options)):
         if hasattr(launcher, "check"):
             launcher.check(to_launch, options)
@@ -60,7 +68,7 @@ def launch(jobs: Sequence[Job], options: Namespace) -> int:
         with exit_on_sigterm():
             if starts_jobs:
                 checking.prepare_features(to_launch)
-            is_over = launcher.launch(to_launch, options)
+            is_over = early_stopping.launch(launcher, to_launch, groups, options)
         if not is_over:
             return 0
         found = status.read_all(jobs)
@@ -69,7 +77,7 @@ def launch(jobs: Sequence[Job], options: Namespace) -> int:
 
 
 def _is_to_launch(state: State, retries: int) -> bool:
-    return state.name == WAITING or (state.name == FAILED and retries > 0)
+    return state.name in (WAITING, STOPPED) or (state.name == FAILED and retries > 0)
 
 
 def delete_incomplete(jobs: Sequence[Job], options: Namespace) -> int:

@@ -43,6 +43,17 @@ def check_options(options: Namespace) -> None:
     """Raise InputError for a number that makes no sense."""
     check_at_least("--jobs", options.jobs, 1)
     check_at_least("--retries", options.retries, 0)
+    share, keep = options.stop_early, options.keep_draws
+    if share is not None and not 0 < share < 1:
+        raise InputError(
+            f"--stop_early is a share of the steps, 0 < share < 1; it was given {share:g}"
+        )
+    if keep is not None and not (0 < keep < 1 or (keep >= 1 and keep.is_integer())):
+        raise InputError(
+            f"--keep_draws is a whole number or a share below 1; it was given {keep:g}"
+        )
+    if keep is not None and share is None:
+        raise InputError("--keep_draws goes with --stop_early alone.")
 
 
 def _check_seeds(flag: str, first: int, end: int) -> None:

@@ -8,7 +8,15 @@ from collections.abc import Sequence
 
 from ndcl_domainbed.errors import InputError
 from ndcl_domainbed.locks import locked
-from ndcl_domainbed.run_folder import DONE, DONE_FILE, INTERRUPTED, LOCK_FILE, RECORDS_FILE, RUNNING
+from ndcl_domainbed.run_folder import (
+    DONE,
+    DONE_FILE,
+    INTERRUPTED,
+    LOCK_FILE,
+    RECORDS_FILE,
+    RUNNING,
+    STOPPED,
+)
 from ndcl_domainbed.sweeping import claims, states
 from ndcl_domainbed.sweeping.claims import ClaimWatch
 from ndcl_domainbed.sweeping.jobs import Job
@@ -35,13 +43,14 @@ def delete_all(jobs: Sequence[Job]) -> int:
 def delete(job: Job, watch: ClaimWatch) -> bool:
     """Delete the folder of ``job``; return whether it was deleted.
 
-    A job that is done, whose owner ``watch`` does not know to be dead, or that another process has
-    just taken, is left alone. The folder is claimed and moved aside first, so that no launcher can
-    start the job in what is half deleted. A run that no sweep has started makes no claim, but holds
-    the lock of its folder: of such a folder a line says that it stays, and why.
+    A job that is done or was stopped early, whose owner ``watch`` does not know to be dead, or that
+    another process has just taken, is left alone. The folder is claimed and moved aside first, so
+    that no launcher can start the job in what is half deleted. A run that no sweep has started
+    makes no claim, but holds the lock of its folder: of such a folder a line says that it stays,
+    and why.
     """
     state = states.read_state(job.folder, watch)
-    if state.name in (DONE, RUNNING):
+    if state.name in (DONE, RUNNING, STOPPED):
         return False
     claim = claims.take(job.folder, state.next_attempt)
     if claim is None:

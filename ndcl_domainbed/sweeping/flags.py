@@ -23,6 +23,8 @@ from ndcl_domainbed.training.arguments import (
 COMMANDS = ("launch", "delete_incomplete", "status", "plan")
 
 BLOCKS = "blocks"
+SHARE = 0.25
+"""The default of --stop_early, a share of the steps, and of --keep_draws, one of the draws."""
 _NOT_IN_A_FILE = ("sweep", "command", "watch", "own_code", "help")
 _CHOSEN = ("datasets", "algorithms", "imbalance")
 """Flags that choose among the values of a block."""
@@ -124,6 +126,12 @@ def _add_other_flags(group: argparse._ArgumentGroup) -> None:
         help="how often a job that broke down is started again (default: 1)")  # fmt: skip
     add("--seed", type=int, default=0, metavar="N",
         help="seed of the order in which the jobs start (default: 0)")  # fmt: skip
+    add("--stop_early", nargs="?", type=float, const=SHARE, metavar="SHARE",
+        help="with launch: after this share of the steps, only the draws that validate best "
+        f"resume (default: {SHARE})")  # fmt: skip
+    add("--keep_draws", type=float, metavar="N",
+        help="how many draws then resume, or a share below 1 "
+        f"(default: {SHARE})")  # fmt: skip
     add("--skip_confirmation", action="store_true", help="do not ask")
     add("--watch", action="store_true",
         help="with status: keep showing until nothing runs or waits in a queue")  # fmt: skip

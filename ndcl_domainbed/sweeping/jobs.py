@@ -12,7 +12,7 @@ from imbalance_splits.discovery import own_files
 from ndcl_domainbed.own_code import FLAG
 from ndcl_domainbed.results.labels import dataset_label, row_label
 from ndcl_domainbed.results.overrides import read_overrides
-from ndcl_domainbed.run_folder import folder_name
+from ndcl_domainbed.run_folder import finished_steps, folder_name
 from ndcl_domainbed.training.arguments import TrainArguments
 
 
@@ -23,7 +23,8 @@ class Job:
     ``n_steps`` is the number of updates that the run will make. ``free_args`` are flags that do
     not change its results, such as where it computes. ``test_domains`` are the names of the test
     domains. ``own_code`` are the files that define what the flags name, as in the process that
-    made the job. Jobs compare by their folders.
+    made the job. ``pauses``: the run does not end after ``n_steps``, but is resumed later. Jobs
+    compare by their folders.
     """
 
     train_args: dict[str, Any]
@@ -32,12 +33,17 @@ class Job:
     free_args: dict[str, Any] = field(default_factory=dict)
     test_domains: list[str] = field(default_factory=list)
     own_code: list[str] = field(default_factory=own_files)
+    pauses: bool = False
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Job) and self.folder == other.folder
 
     def __hash__(self) -> int:
         return hash(self.folder)
+
+    def is_paused(self) -> bool:
+        """Whether the run has come to where it pauses, or farther."""
+        return self.pauses and finished_steps(self.folder) >= self.n_steps
 
     def arguments(self) -> TrainArguments:
         """Return the arguments that ``train`` takes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 
-from ndcl_domainbed.run_folder import DONE, State
+from ndcl_domainbed.run_folder import DONE, PAUSED, State, all_claims
 from ndcl_domainbed.sweeping.jobs import Job
 
 Kind = tuple[str, str | None, str]
@@ -37,15 +37,15 @@ class Pace:
 
 
 def pace_of(found: Mapping[Job, State]) -> Pace:
-    """Return the pace of the jobs that are done and ran in one go."""
+    """Return the pace of the jobs that are done and ran in one go, or with a pause."""
     timed: dict[Kind, list[float]] = defaultdict(list)
     for job, state in found.items():
-        claim = state.claim
-        if claim is None or claim.end is None or claim.end.outcome != DONE:
-            continue  # also a job that no sweep has finished
-        if state.name != DONE or claim.number > 0:
+        if state.name != DONE or state.claim is None:
             continue
-        seconds = claim.end.at - claim.since
+        claims = all_claims(job.folder) if state.claim.number else [state.claim]
+        if [claim.end and claim.end.outcome for claim in claims] not in ([DONE], [PAUSED, DONE]):
+            continue  # also a job that no sweep has finished
+        seconds = sum(claim.end.at - claim.since for claim in claims if claim.end)
         if seconds > 0:  # the clock may have been set back in the meantime
             timed[kind_of(job)].append(seconds / job.n_steps)
     return Pace({kind: sum(values) / len(values) for kind, values in timed.items()})

@@ -104,7 +104,7 @@ class Turns:
         An error of the run's own would come again, so it is retried only if it dates from before
         this launch: its cause may have been removed since.
         """
-        if state.name == DONE:
+        if state.name == DONE or job.is_paused():
             return False
         if state.name != FAILED:
             return self._retried[job] <= self._retries
@@ -116,6 +116,8 @@ class Turns:
 
     def may_restart(self, job: Job, state: State) -> bool:
         """Whether a job that has just ended here may be started again, as far as is known."""
+        if job.is_paused():
+            return False
         if state.name == WAITING:  # it was stopped, or could not write how it ended
             self._retried[job] += 1
         return state.name != DONE and self._retried[job] <= self._retries

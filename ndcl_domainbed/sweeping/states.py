@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from ndcl_domainbed import run_folder
@@ -14,6 +14,7 @@ from ndcl_domainbed.run_folder import (
     FAILED,
     LOCK_FILE,
     RUNNING,
+    STOPPED,
     WAITING,
     Claim,
     State,
@@ -22,10 +23,11 @@ from ndcl_domainbed.sweeping import claims
 from ndcl_domainbed.sweeping.claims import ClaimWatch
 
 STATES = (DONE, RUNNING, FAILED, WAITING)
+"""The states of jobs, but for ``STOPPED``, which few sweeps have."""
 
 
 def read_state(folder: Path, watch: ClaimWatch | None = None) -> State:
-    """Return the state of the job in ``folder``: one of ``STATES``.
+    """Return the state of the job in ``folder``: one of ``STATES``, or ``STOPPED``.
 
     A job whose owner has died is waiting: it resumes from its last checkpoint. ``watch`` is asked
     whether the owner lives; without one, a claim of another machine counts once it is stale. A run
@@ -49,7 +51,7 @@ def _job_state(folder: Path, names: Sequence[str], watch: ClaimWatch | None) -> 
     if claim is None:
         return State(WAITING)
     if claim.end is not None:
-        return state if state.name == FAILED else State(WAITING, claim)
+        return state if state.name in (FAILED, STOPPED) else State(WAITING, claim)
     return State(WAITING if _is_abandoned(claim, watch) else RUNNING, claim)
 
 
@@ -60,8 +62,13 @@ def _is_abandoned(claim: Claim, watch: ClaimWatch | None) -> bool:
     return claims.is_stale(claim) if here is None else not here
 
 
+def shown_states(names: Collection[str]) -> tuple[str, ...]:
+    """Return the states that a count shows: ``STOPPED`` only if it is among ``names``."""
+    return (*STATES, STOPPED) if STOPPED in names else STATES
+
+
 def count_line(states: Iterable[State]) -> str:
     """Return the number of jobs in each state, as one line."""
     count = Counter(state.name for state in states)
-    parts = ", ".join(f"{count[name]} {name}" for name in STATES)
+    parts = ", ".join(f"{count[name]} {name}" for name in shown_states(count))
     return f"{count.total()} jobs: {parts}."

@@ -7,7 +7,16 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from ndcl_domainbed.run_folder import DONE, FAILED, RUNNING, WAITING, State, finished_steps
+from ndcl_domainbed.run_folder import (
+    DONE,
+    FAILED,
+    PAUSED,
+    RUNNING,
+    STOPPED,
+    WAITING,
+    State,
+    finished_steps,
+)
 from ndcl_domainbed.sweeping import states
 from ndcl_domainbed.sweeping.jobs import Job
 from ndcl_domainbed.sweeping.pace import pace_of
@@ -76,10 +85,13 @@ def describe(found: Mapping[Job, State], queued: int = 0) -> list[str]:
 
 
 def progress_line(found: Mapping[Job, State], steps: Mapping[Job, int]) -> str:
-    """Return how many steps are made and, where it can be told, how long the others will take."""
-    total = sum(job.n_steps for job in found)
+    """Return how many steps are made and, where it can be told, how long the others will take.
+
+    The steps of jobs that were stopped early do not count.
+    """
+    total = sum(job.n_steps for job, state in found.items() if state.name != STOPPED)
     to_do = {
-        job: job.n_steps - steps.get(job, 0)
+        job: job.n_steps - (steps[job] if job in steps else _paused_after(job, state))
         for job, state in found.items()
         if state.name in (RUNNING, WAITING)
     }
@@ -98,6 +110,11 @@ def progress_line(found: Mapping[Job, State], steps: Mapping[Job, int]) -> str:
     return f"{line}; about {to_go} to go with {len(steps)} jobs at a time."
 
 
+def _paused_after(job: Job, state: State) -> int:
+    is_paused = state.claim and state.claim.end and state.claim.end.outcome == PAUSED
+    return finished_steps(job.folder) if is_paused else 0
+
+
 def table(found: Mapping[Job, State]) -> list[str]:
     """Return the number of jobs in each state by dataset, setting and row of the tables."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
@@ -105,10 +122,11 @@ def table(found: Mapping[Job, State]) -> list[str]:
         row, data = job.row()
         counts[f"{data} {row}"][state.name] += 1
     width = max(map(len, counts), default=0)
-    head = "  ".join(f"{name:>7}" for name in states.STATES)
+    shown = states.shown_states({state.name for state in found.values()})
+    head = "  ".join(f"{name:>7}" for name in shown)
     lines = [f"{'':<{width}}  {head}"]
     for name, count in sorted(counts.items()):
-        cells = "  ".join(f"{count[state] or '':>7}" for state in states.STATES)
+        cells = "  ".join(f"{count[state] or '':>7}" for state in shown)
         lines.append(f"{name:<{width}}  {cells}".rstrip())
     return lines
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ndcl_domainbed.run_folder import DONE, FAILED, State, finished_steps
+from ndcl_domainbed.run_folder import DONE, FAILED, PAUSED, WAITING, State, finished_steps
 from ndcl_domainbed.sweeping.jobs import Job
 
 
@@ -34,7 +34,7 @@ class View:
         self.n_ended += 1
         self.n_failed += state.name == FAILED
         to_do = self._steps_to_do.pop(job)
-        if state.name == DONE and job in self._at_start:
+        if end_name(job, state) in (DONE, PAUSED) and job in self._at_start:
             self._made += to_do
         self.show_end(job, state)
 
@@ -70,7 +70,7 @@ class LiveView(View):
 
     def show_end(self, job: Job, state: State) -> None:
         """Keep a line if the job failed."""
-        if state.name != DONE:
+        if end_name(job, state) not in (DONE, PAUSED):
             self._progress.console.print(outcome(job, state), markup=False, highlight=False)
 
     def refresh(self, running: Sequence[Job]) -> None:
@@ -111,7 +111,12 @@ def duration(seconds: float) -> str:
 def outcome(job: Job, state: State) -> str:
     """Return one line on how a job ended."""
     reason = f": {state.reason} (see {job.folder})" if state.reason else ""
-    return f"{state.name:<7} {job.title()}{reason}"
+    return f"{end_name(job, state):<7} {job.title()}{reason}"
+
+
+def end_name(job: Job, state: State) -> str:
+    """Return the name of the state in which a launcher leaves a job."""
+    return PAUSED if state.name == WAITING and job.is_paused() else state.name
 
 
 @contextmanager

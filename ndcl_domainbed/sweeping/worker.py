@@ -14,7 +14,15 @@ from typing import NoReturn
 
 from imbalance_splits.discovery import use_files
 from ndcl_domainbed.errors import InputError, RunFailure
-from ndcl_domainbed.run_folder import DONE, DONE_FILE, ERR_FILE, FAILED, INTERRUPTED, Claim
+from ndcl_domainbed.run_folder import (
+    DONE,
+    DONE_FILE,
+    ERR_FILE,
+    FAILED,
+    INTERRUPTED,
+    PAUSED,
+    Claim,
+)
 from ndcl_domainbed.sweeping import claims
 from ndcl_domainbed.sweeping.jobs import Job
 
@@ -30,7 +38,7 @@ STATUS_CANNOT_WRITE = 74
 
 def run_and_exit(job: Job, number: int) -> NoReturn:
     """Be the process of ``job``: run it and exit with 0, 1 or a status from above."""
-    statuses = {DONE: 0, FAILED: 1, NOT_MINE: STATUS_NOT_MINE}
+    statuses = {DONE: 0, PAUSED: 0, FAILED: 1, NOT_MINE: STATUS_NOT_MINE}
     try:
         status = statuses[run(job, number)]
     except OSError:  # of the run's own errors none comes here: they are in its folder
@@ -41,8 +49,8 @@ def run_and_exit(job: Job, number: int) -> NoReturn:
 def run(job: Job, number: int) -> str:
     """Run ``job`` as attempt ``number``; return how it ended.
 
-    Returns ``DONE``, ``FAILED`` or ``NOT_MINE``. What the run prints goes to its folder alone;
-    the reason of a failure is the last line of its ``err.txt``. Raises OSError if the claim
+    Returns ``DONE``, ``PAUSED``, ``FAILED`` or ``NOT_MINE``. What the run prints goes to its folder
+    alone; the reason of a failure is the last line of its ``err.txt``. Raises OSError if the claim
     cannot be written.
     """
     claim = claims.take(job.folder, number)
@@ -64,7 +72,7 @@ def _train(job: Job, claim: Claim) -> str:
 
     try:
         use_files(job.own_code)
-        train(job.arguments())
+        train(job.arguments(), pause_after=job.n_steps if job.pauses else None)
     except (InputError, RunFailure) as error:
         append_error(job.folder, f"error: {error}")
         claim.finish(FAILED, str(error))
@@ -76,8 +84,9 @@ def _train(job: Job, claim: Claim) -> str:
         claim.finish(INTERRUPTED)
         raise
     else:
-        claim.finish(DONE)
-        return DONE
+        outcome = DONE if (job.folder / DONE_FILE).exists() else PAUSED
+        claim.finish(outcome)
+        return outcome
     return FAILED
 
 

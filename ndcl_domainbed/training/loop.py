@@ -88,6 +88,11 @@ class Loop:
                 explain_compile_failure(error, self._run.arguments.algorithm)
             raise
 
+    def pause(self) -> None:
+        """Save the progress for the process that will resume the run."""
+        self._save_progress(seeding.generator_states())
+        print(f"Paused after step {self._progress.step}.", flush=True)
+
     def _do_tasks(self) -> None:
         run, tasks = self._run, self._stream.tasks
         run.algorithm.train()

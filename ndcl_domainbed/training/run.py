@@ -51,13 +51,18 @@ from ndcl_domainbed.training.stopping import StopRequest
 from ndcl_domainbed.training.variants import Variants
 
 
-def train(arguments: TrainArguments, callbacks: Sequence[Callback] = ()) -> None:
+def train(
+    arguments: TrainArguments,
+    callbacks: Sequence[Callback] = (),
+    pause_after: int | None = None,
+) -> None:
     """Train, evaluate and record one run in ``arguments.output_dir``.
 
-    ``callbacks`` observe the run, besides those that ``arguments`` ask for. A run that was killed
-    resumes from where it last saved its progress; one that is done is left alone. On SIGTERM or
-    SIGINT it saves its progress and leaves with the exit status that belongs to the signal; on a
-    second one it leaves at once. Raises InputError for arguments or data that cannot be used, or
+    ``callbacks`` observe the run, besides those that ``arguments`` ask for. After ``pause_after``
+    updates, if there are more to make, the run saves its progress and returns. A run that was
+    killed resumes from where it last saved its progress; one that is done is left alone. On SIGTERM
+    or SIGINT it saves its progress and leaves with the exit status that belongs to the signal; on
+    a second one it leaves at once. Raises InputError for arguments or data that cannot be used, or
     if another process works in the folder; RunFailure if the loss is no longer a number, an update
     returns no numbers, a file cannot be written, or a loader process dies.
     """
@@ -84,7 +89,7 @@ def train(arguments: TrainArguments, callbacks: Sequence[Callback] = ()) -> None
             tested = [run.dataset.environments[env] for env in run.dataset.test_envs]
             for note in [f"Test domains: {', '.join(tested)}", *run.dataset.notes]:
                 print(note)
-            _train(run)
+            _train(run, min(pause_after or run.steps, run.steps))
 
 
 def _is_done(folder: Path, arguments: TrainArguments) -> bool:
@@ -122,8 +127,8 @@ def _print_mapping(title: str, mapping: dict[str, Any]) -> None:
         print(f"\t{name}: {value}")
 
 
-def _train(run: Run) -> None:
-    """Train to the end and save the model."""
+def _train(run: Run, end: int) -> None:
+    """Make the first ``end`` updates; if these are all, save the model."""
     folder, last = run.folder, run.steps - 1
     remove_partial_files(folder)
     reader = _open_reader(run)
@@ -137,14 +142,18 @@ def _train(run: Run) -> None:
     made = _repair_records(folder / RECORDS_FILE, progress)
     for callback in run.callbacks:
         _repair_records(folder / line_file(callback.name), progress)
-    steps = range(progress.step + 1, run.steps)
+    steps = range(progress.step + 1, end)
     tasks = plan_tasks(steps, run.is_checkpoint, None if progress.recorded else progress.step)
     with (
         StopRequest() as stop,
         open_log(run.arguments, folder, progress.first_unrecorded) as log,
         BatchStream(reader, tasks, run.workers, run.device) as stream,
     ):
-        Loop(run, progress, made, stream, log, stop, variants).run()
+        loop = Loop(run, progress, made, stream, log, stop, variants)
+        loop.run()
+        if end < run.steps:
+            loop.pause()
+            return
         save_model(run, MODEL_FILE, last)
         _write_text(folder / DONE_FILE, "done", f"after step {last}")
         if not run.arguments.keep_resume:

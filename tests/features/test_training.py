@@ -56,19 +56,11 @@ def test_other_splits_train_too(tmp_path, more):
     assert records(tmp_path / "run")[-1]["step"] == 1
 
 
-<<<<<<< HEAD
-def test_kills_change_nothing_variants_included(tmp_path):
-    write_photos(tmp_path)
-    assert features(tmp_path).status == 0
-    command = train_words(
-        tmp_path, "--algorithm", "NDCL", "--steps", 90, "--checkpoint_freq", 3,
-        "--variants", "ema", "average", "swad:converge=1", "adjusted", "crt:steps=3",
-=======
-def test_stops_change_nothing(tmp_path, monkeypatch):
+def test_stops_change_nothing_variants_included(tmp_path, monkeypatch):
     write_photos(tmp_path)
     words = train_words(
         tmp_path, "--algorithm", "NDCL", "--steps", 20, "--checkpoint_freq", 3,
->>>>>>> ready-tests
+        "--variants", "ema", "average", "swad:converge=1", "adjusted", "crt:steps=3",
         adapter_dropout=0.1,
     )  # fmt: skip
     assert call(*words, "--output_dir", tmp_path / "alone").status == 0

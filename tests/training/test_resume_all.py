@@ -26,11 +26,11 @@ STOPS_AFTER = (1, 4)
 """Steps between checkpoints, before and after the switch."""
 
 
-def _arguments(algorithm, output_dir):
+def _arguments(algorithm, output_dir, **changes):
     defaults = registry.default_hparams(algorithm, "Debug28")
     changed = with_everything_on(dict(defaults))
     hparams = {name: SWITCH for name in defaults if changed[name] != defaults[name]}
-    hparams |= {"backbone": "small_cnn", "batch_size": 6, "resnet_dropout": 0.1}
+    hparams |= {"backbone": "small_cnn", "batch_size": 6, "resnet_dropout": 0.1, **changes}
     return TrainArguments(
         dataset="Debug28", algorithm=algorithm, output_dir=str(output_dir), steps=STEPS,
         checkpoint_freq=CHECKPOINT_FREQ, seed=5, hparams=json.dumps(hparams),
@@ -50,16 +50,19 @@ def _assert_the_model_predicts_as_the_run_did(run):
         assert right == pytest.approx(last[f"env0_{split}_acc"])
 
 
-@pytest.mark.parametrize("algorithm", registry.algorithm_names())
-def test_stops_change_nothing(algorithm, tmp_path, monkeypatch):
-    train(_arguments(algorithm, tmp_path / "alone"))
+@pytest.mark.parametrize(
+    ("algorithm", "changes"),
+    [*((name, {}) for name in registry.algorithm_names()), ("NDCL", {"pairing": "released"})],
+)
+def test_stops_change_nothing(algorithm, changes, tmp_path, monkeypatch):
+    train(_arguments(algorithm, tmp_path / "alone", **changes))
     steps = stop_at(*STOPS_AFTER, patch=monkeypatch.setattr)
     for step in STOPS_AFTER:
         with pytest.raises(SystemExit) as stopped:
-            train(_arguments(algorithm, tmp_path / "stopped"))
+            train(_arguments(algorithm, tmp_path / "stopped", **changes))
         assert stopped.value.code == 143
         assert f"after step {step};" in (tmp_path / "stopped" / "err.txt").read_text()
-    train(_arguments(algorithm, tmp_path / "stopped"))
+    train(_arguments(algorithm, tmp_path / "stopped", **changes))
     _assert_the_model_predicts_as_the_run_did(tmp_path / "stopped")
     assert steps == list(range(STEPS))  # no step was made twice
     assert_same_run(tmp_path / "stopped", tmp_path / "alone")

@@ -180,13 +180,13 @@ def _make_hard_negatives(
 ) -> list[Tensor]:
     """Return inputs, classes and λ of the hard negatives that an update of NDCL would make."""
     settings = run.hparams if isinstance(run.algorithm, NDCL) else {}
-    rho, budget, scale, per_pair = (
+    rho, pairing, budget, scale, per_pair = (
         settings.get(name, NDCL.HPARAMS[name].default)
-        for name in ("mixup", "budget", "budget_scale", "mixup_per_pair")
+        for name in ("mixup", "pairing", "budget", "budget_scale", "mixup_per_pair")
     )
     made = hard_negatives(
-        x, seen.labels, seen.logits.softmax(dim=1), rho, generator, budget=budget,
-        per_class=fixed_class_budget(int(run.hparams["batch_size"])), scale=scale,
+        x, seen.labels, seen.logits.softmax(dim=1), rho, generator, pairing=pairing,
+        budget=budget, per_class=fixed_class_budget(int(run.hparams["batch_size"])), scale=scale,
         per_pair=per_pair,
     )  # fmt: skip
     kept = made.classes >= 0

@@ -36,14 +36,14 @@ def describe_provenance(sweep: Sweep, *, partial: bool = False) -> dict[str, Any
         without_folders(hide_parents(line, sweep.roots))
         for line in summary.left_out(sweep, partial=partial)
     ]
-    checkout = find_commit()
+    checkout, runs = find_commit(), summary.runs_line(sweep, partial=partial)
     return {
         "when": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "by": f"ndcl-domainbed {__version__}{f' ({checkout})' if checkout else ''}, "
         f"Python {platform.python_version()}, NumPy {np.__version__}, pandas {pd.__version__}",
         "folders": [Path(root).name for root in sweep.roots],
         "records": len(sweep.records),
-        "runs": summary.runs_line(sweep, partial=partial).removeprefix("Runs: "),
+        "runs": " ".join([runs.removeprefix("Runs: "), *summary.describe_stopped(sweep)]),
         "hours": round(training_hours(sweep), 2),
         "backends": _count_backends(sweep),
         "networks": networks_of(sweep.runs),

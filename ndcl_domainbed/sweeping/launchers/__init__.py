@@ -5,7 +5,9 @@ It is a file of this package, a module of an installed package that the entry po
 that defines ``launch``. Its name is the name of the file. It has a docstring, whose first line is
 shown in the help, ``add_flags(group)``, which adds its own flags to the command line, and
 ``launch(jobs, options)``, which starts the jobs and tells whether they have ended. One that starts
-none has ``STARTS_JOBS = False``: then nobody is asked before. Importing a launcher must be cheap:
+none has ``STARTS_JOBS = False``: then nobody is asked before. One that waits, and runs jobs by
+:func:`~ndcl_domainbed.sweeping.running.run_jobs`, may have ``CAN_PAUSE = True``: then
+``--stop_early`` goes with it. Importing a launcher must be cheap:
 what it needs, it imports when it starts.
 """
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from ndcl_domainbed.sweeping.jobs import Job, cores
 from ndcl_domainbed.sweeping.running import run_jobs
 
+CAN_PAUSE = True
+
 
 def add_flags(group: _ArgumentGroup) -> None:
     """Add nothing: --jobs and --retries are flags of every launcher."""

@@ -13,6 +13,8 @@ from ndcl_domainbed.training.arguments import check_at_least
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
+CAN_PAUSE = True
+
 
 def add_flags(group: _ArgumentGroup) -> None:
     """Add --jobs_per_gpu."""

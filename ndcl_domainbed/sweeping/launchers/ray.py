@@ -32,6 +32,8 @@ OF_THIS_MACHINE = (None, "local")
 ANSWER = 10.0
 """Seconds in which a cluster must answer."""
 
+CAN_PAUSE = True
+
 
 def add_flags(group: _ArgumentGroup) -> None:
     """Add the flags that name the cluster and say what a job asks for."""

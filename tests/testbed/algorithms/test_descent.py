@@ -81,7 +81,10 @@ def test_steps_follow_the_gradient_at_the_worst_weights_nearby(name, objective):
         assert_same_weights(algorithm, twin)
 
 
-@pytest.mark.parametrize("changes", [{}, {"prototype_momentum": 0.6}, {"space": "feature"}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"prototype_momentum": 0.6}, {"space": "feature"}, {"pairing": "released"}],
+)
 def test_ndcl_mixes_and_keeps_prototypes_once(changes):
     algorithm, twin = make_twins(ndcl_cases.make_algorithm(sam_rho=RHO, **changes))
     generator, kept = algorithm.generator.clone_state(), {}

@@ -1,4 +1,4 @@
-"""Hard negatives against a slow, plain restatement, by property, and worked out by hand."""
+"""The default pairing against a slow, plain restatement, by property, and worked out by hand."""
 
 import pytest
 import scipy.stats
@@ -14,11 +14,12 @@ from ndcl_domainbed.hard_negatives import (
     fixed_class_budget,
     hard_negatives,
 )
-from tests.losses.plain_selection import (
+from tests.hard_negatives.plain_spread import (
     Batch,
     generator_of,
     make_batch,
     mix,
+    pair_class_0,
     plain_budgets,
     plain_selection,
 )
@@ -59,6 +60,7 @@ def test_selection_rounds_and_mixtures_are_those_of_the_plain_loops(batch, mode,
     weights = mixed.lambdas[:, None, None]
     inputs = weights * batch.inputs[mixed.first] + (1 - weights) * batch.inputs[mixed.second]
     torch.testing.assert_close(mixed.inputs, inputs)
+    assert mixed.third.equal(mixed.second)
 
 
 @settings(deadline=None, derandomize=True, max_examples=25)
@@ -140,16 +142,6 @@ def test_predictions_of_zero_do_not_confuse_positives_and_negatives():
 
 
 # ---- By hand ------------------------------------------------------------------------------------
-
-
-def pair_class_0(labels, values, per_class, k=4):
-    """Return the parents for class 0 if p[i,0] are the ``values``; the rest is spread evenly."""
-    p0 = torch.tensor(values, dtype=torch.float64)[:, None]
-    p = torch.cat([p0, ((1 - p0) / (k - 1)).expand(-1, k - 1)], dim=1)
-    inputs = torch.arange(len(labels), dtype=torch.float64)[:, None]
-    mixed = mix(Batch(inputs, torch.tensor(labels), p), budget="fixed", per_class=per_class)
-    own = mixed.classes == 0
-    return list(zip(mixed.first[own].tolist(), mixed.second[own].tolist(), strict=True))
 
 
 def test_strong_negatives_then_weak_ones_then_as_many_as_needed():

@@ -1,4 +1,4 @@
-"""The selection of hard negatives once more, in loops over classes and samples, and batches."""
+"""The pairing 'spread' once more, in loops over classes and samples, and batches."""
 
 import itertools
 import math
@@ -32,6 +32,17 @@ def make_batch(labels, k, seed=0, steps=None):
 
 def mix(batch, seed=0, rho=0.2, **options):
     return hard_negatives(*batch, rho, generator_of(seed), **options)
+
+
+def pair_class_0(labels, values, per_class, k=4, **options):
+    """Return the parents for class 0 if p[i,0] are the ``values``; the rest is spread evenly."""
+    p0 = torch.tensor(values, dtype=torch.float64)[:, None]
+    p = torch.cat([p0, ((1 - p0) / (k - 1)).expand(-1, k - 1)], dim=1)
+    inputs = torch.arange(len(labels), dtype=torch.float64)[:, None]
+    batch = Batch(inputs, torch.tensor(labels), p)
+    mixed = mix(batch, budget="fixed", per_class=per_class, **options)
+    own = mixed.classes == 0
+    return list(zip(mixed.first[own].tolist(), mixed.second[own].tolist(), strict=True))
 
 
 class Mixed(NamedTuple):

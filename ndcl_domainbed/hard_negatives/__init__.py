@@ -11,30 +11,18 @@ The *positives* of k are its samples in ascending order of p[k], the most uncert
 go to the earlier sample. n_strong negatives have p[k] >= 2/K and n_weak have p[k] >= 1/K.
 
 **Budget.** Class k gets b_k mixed samples. 'frequency' gives it the share exp(n_k/N) of N (times
-``scale``), 'equal' an equal share; shares are rounded down, and the largest remainders (the lower
-class on a tie) are rounded up, so that they add up. 'fixed' gives each class ``per_class``.
+``scale``, rounded), 'equal' an equal share; the pairing rounds the shares. 'fixed' gives each class
+``per_class``.
 
-**A class with n_k > 1.** Its ``n_pool`` most uncertain positives are paired with its ``n_reach``
-most confident negatives:
-
-- n_pool is 25 % of the positives, rounded up and at least 2; if pairing these with every negative
-  makes fewer than b_k pairs, 50 %, and if that is too few as well, 75 %.
-- n_reach is n_strong if n_pool x n_strong >= b_k, else n_weak if n_pool x n_weak >= b_k, else just
-  enough to fill the budget, ceil(b_k / n_pool), or all.
-- The first b_k pairs are kept. Both lists are walked cyclically, side by side: positive 0 with
-  negative 0, 1 with 1, and so on; whenever both are back at their starts, the negatives shift by
-  one. So no pair repeats, and the cut favors no sample.
-- If the pairs do not fill the budget, the negatives are mixed among themselves: in round
-  t = 1, 2, ... negative j is mixed with the one 1 + (t-1) mod (n_neg - 1) places further,
-  cyclically. A single negative has no partner: then the pairs are repeated.
-
-**A class with n_k = 1.** A third of the budget is t = ceil(b_k / 3). n_reach is n_strong if that is
-at least t; else t if that is at most half of the negatives; else n_weak if that is at least t; else
-all. The positive is paired with each of them in turn, round after round, until the budget is full.
+**Pairing.** Some positives, the most uncertain ones, are paired with some negatives, the most
+confident ones: those with p[k] >= 2/K or 1/K if there are enough. Which, how many, and what fills
+the budget if they do not, is said in the modules ``spread`` (the default, with many different
+parents) and ``released`` (what the published implementation does).
 
 **Weights.** A mixed sample is λ x_first + (1-λ) x_second; the first parent is the positive or, of
-two negatives, the one further down. All first-round pairs of a step share one λ, and each later
-round of each class has its own; with ``per_pair`` every mixed sample has its own.
+two negatives, the one further down. With three parents it is
+λ x_first + (1-λ) (λ x_third + (1-λ) x_second). All first-round pairs of a step share one λ; with
+``per_pair`` every mixed sample has its own.
 
 An example
 ----------
@@ -64,6 +52,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ndcl_domainbed.hard_negatives.pairs import Pairing
+from ndcl_domainbed.hard_negatives.released import RELEASED
+from ndcl_domainbed.hard_negatives.spread import SPREAD
+
+PAIRINGS = {"spread": SPREAD, "released": RELEASED}
 BUDGETS = ("frequency", "equal", "fixed")
 SMALLEST_FIXED_BUDGET, LARGEST_FIXED_BUDGET = 8, 24
 
@@ -72,14 +65,15 @@ class HardNegatives(NamedTuple):
     """Mixed samples, M of them, grouped by class in ascending order.
 
     ``inputs`` (M, ...) are the mixtures; ``classes`` (M,) is the class that each is a negative for,
-    -1 for none; ``first`` and ``second`` (M,) index the parents in the batch, and ``lambdas`` (M,)
-    is the weight of the first.
+    -1 for none; ``first``, ``second`` and ``third`` (M,) index the parents in the batch (with two
+    parents the third is the second), and ``lambdas`` (M,) is the weight of the first.
     """
 
     inputs: Tensor
     classes: Tensor
     first: Tensor
     second: Tensor
+    third: Tensor
     lambdas: Tensor
 
 
@@ -91,6 +85,7 @@ def hard_negatives(
     rho: float,
     generator: torch.Generator,
     *,
+    pairing: str = "spread",
     budget: str = "frequency",
     per_class: int = LARGEST_FIXED_BUDGET,
     scale: float = 1.0,
@@ -103,30 +98,40 @@ def hard_negatives(
     ``generator`` a CPU generator, from which 4 M numbers are drawn whatever the batch holds.
 
     The budgets 'frequency' and 'equal' make M = ``scale`` N samples, rounded, without synchronizing
-    with the device; 'fixed' makes ``per_class`` for each class in the batch, and reads back how
-    many classes there are. A batch of one class has no negatives: its N samples get the class -1
-    (checking for this case would cost a synchronization), and 'fixed' makes none. Raises ValueError
-    for an unknown budget.
+    with the device; 'fixed' makes ``per_class`` for each class in the batch. A batch of one class
+    has no negatives: its N samples get the class -1 (checking for this case would cost a
+    synchronization), and 'fixed' makes none. The ``pairing`` 'released' leaves out the classes that
+    it has no pair for, so M may be smaller, even 0. Both 'fixed' and 'released' read M back from
+    the device, once. Raises ValueError for an unknown budget or pairing.
     """
+    if pairing not in PAIRINGS:
+        raise ValueError(f"unknown pairing {pairing!r}; choose one of {', '.join(PAIRINGS)}.")
+    strategy = PAIRINGS[pairing]
     classes = torch.arange(probabilities.shape[1], device=labels.device)
     is_positive = labels == classes[:, None]
-    counts = is_positive.sum(dim=1)
-    negatives = len(labels) - counts
-    total = round(scale * len(labels))
-    budgets = allocate_budget(counts, len(labels), budget, per_class, total)
-    if budget == "fixed":
-        total = int(budgets.sum())
+    positives = is_positive.sum(dim=1)
+    negatives = len(labels) - positives
     order, strong, weak = _rank(probabilities, is_positive)
-    pool, reach = _choose_pool_and_reach(counts, negatives, budgets, strong, weak)
-    pairs = _pair(counts, negatives, budgets, pool, reach, total)
-    first, second = order[pairs.k, pairs.first_rank], order[pairs.k, pairs.second_rank]
+    total = round(scale * len(labels))
+    budgets = allocate_budget(positives, len(labels), budget, per_class, total, strategy)
+    pool, reach = strategy.choose_pool_and_reach(positives, negatives, strong, weak, budgets)
+    if strategy.skips_classes:
+        budgets = torch.where(pool > 0, budgets, 0)
+    if strategy.skips_classes or budget == "fixed":
+        total = int(budgets.sum())
+    k = classes.repeat_interleave(budgets, output_size=total)
+    sample = torch.arange(total, device=labels.device)
+    number = sample - (budgets.cumsum(0) - budgets)[k]  # of the sample within its class
+    pairs = strategy.pair(positives[k], negatives[k], pool[k], reach[k], number)
+    first, second = order[k, pairs.first_rank], order[k, pairs.second_rank]
+    third = second if pairs.third_rank is None else order[k, pairs.third_rank]
     draws = draw_beta(rho, total, generator).to(inputs.dtype)
     draws = draws.to(inputs.device, non_blocking=True)  # else the host waits for the device
-    lambdas = draws if per_pair else draws[pairs.round_start]
-    weights = lambdas.view(-1, *[1] * (inputs.dim() - 1))
-    mixed = inputs[second].lerp_(inputs[first], weights)  # in place: images are large
-    mixed_classes = torch.where(negatives > 0, classes, -1)[pairs.k]
-    return HardNegatives(mixed, mixed_classes, first, second, lambdas)
+    round_start = torch.where(pairs.has_own_weight, sample - pairs.place, 0)
+    lambdas = draws if per_pair else draws[round_start]
+    mixed_classes = torch.where(negatives > 0, classes, -1)[k]
+    mixed = _mix(inputs, first, second, third, lambdas)
+    return HardNegatives(mixed, mixed_classes, first, second, third, lambdas)
 
 
 def fixed_class_budget(samples_per_domain: int) -> int:
@@ -139,7 +144,12 @@ def fixed_class_budget(samples_per_domain: int) -> int:
 
 
 def allocate_budget(
-    counts: Tensor, number: int, budget: str, per_class: int, total: int | None = None
+    counts: Tensor,
+    number: int,
+    budget: str,
+    per_class: int,
+    total: int | None = None,
+    pairing: Pairing = SPREAD,
 ) -> Tensor:
     """Return b_k, the number of samples to mix for each class, int64 (K,).
 
@@ -161,12 +171,7 @@ def allocate_budget(
         sizes = torch.arange(number + 1, dtype=shares.dtype, device=counts.device)
         shares = shares * (sizes / number).exp()[counts]
     total = number if total is None else total
-    shares = shares / shares.sum() * total
-    whole = shares.floor()
-    by_remainder = torch.argsort(whole - shares, stable=True)
-    missing = total - whole.sum()
-    rounded_up = torch.arange(len(counts), device=counts.device) < missing
-    return whole.scatter_add(0, by_remainder, rounded_up.to(whole.dtype)).long()
+    return pairing.round_shares(shares / shares.sum() * total, total)
 
 
 def draw_beta(rho: float, number: int, generator: torch.Generator) -> Tensor:
@@ -201,59 +206,10 @@ def _rank(probabilities: Tensor, is_positive: Tensor) -> tuple[Tensor, Tensor, T
     return keys.argsort(dim=1, stable=True), strong, weak
 
 
-def _choose_pool_and_reach(
-    counts: Tensor, negatives: Tensor, budgets: Tensor, strong: Tensor, weak: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return n_pool and n_reach of each class, (K,), both at least 1."""
-    quarter, half, most = [(share * counts + 3) // 4 for share in (1, 2, 3)]
-    pool = torch.where(half.clamp_min(2) * negatives >= budgets, half, most)
-    pool = torch.where(quarter.clamp_min(2) * negatives >= budgets, quarter, pool).clamp_min(2)
-    needed = (budgets + pool - 1) // pool  # negatives that fill the budget
-    reach = torch.where(weak >= needed, weak, torch.minimum(needed, negatives))
-    reach = torch.where(strong >= needed, strong, reach)
-
-    third = (budgets + 2) // 3
-    reach_of_one = torch.where(weak >= third, weak, negatives)
-    reach_of_one = torch.where(2 * third <= negatives, third, reach_of_one)
-    reach_of_one = torch.where(strong >= third, strong, reach_of_one)
-
-    is_single = counts == 1
-    pool = torch.where(is_single, 1, pool)
-    return pool, torch.where(is_single, reach_of_one, reach).clamp_min(1)
-
-
-class _Pairs(NamedTuple):
-    """The parents of M mixed samples as places in the order of their class, all (M,).
-
-    ``k`` is the class, ``first_rank`` and ``second_rank`` are columns of its order, and
-    ``round_start`` is the number of the mixed sample whose λ the round shares.
-    """
-
-    k: Tensor
-    first_rank: Tensor
-    second_rank: Tensor
-    round_start: Tensor
-
-
-def _pair(
-    counts: Tensor, negatives: Tensor, budgets: Tensor, pool: Tensor, reach: Tensor, total: int
-) -> _Pairs:
-    """Choose the parents of ``total`` samples; the tensors hold a number for each class, (K,)."""
-    classes = torch.arange(len(counts), device=counts.device)
-    k = classes.repeat_interleave(budgets, output_size=total)
-    sample = torch.arange(total, device=counts.device)
-    number = sample - (budgets.cumsum(0) - budgets)[k]  # of the sample within its class
-    counts, negatives, pool, reach = counts[k], negatives[k], pool[k], reach[k]
-
-    pairs = pool * reach
-    is_later = number >= pairs  # than the first round
-    among_negatives = is_later & (counts > 1) & (negatives > 1)
-    round_size = torch.where(among_negatives, negatives, pairs)
-    later = number - pairs
-    place = torch.where(is_later, later % round_size, number)  # within the round
-    shift = place // torch.lcm(pool, reach)  # how often both lists were back at their starts
-    distance = 1 + later // round_size % (negatives - 1).clamp_min(1)
-    positive_rank, negative_rank = negatives + place % pool, (place + shift) % reach
-    first = torch.where(among_negatives, (place + distance) % round_size, positive_rank)
-    second = torch.where(among_negatives, place, negative_rank)
-    return _Pairs(k, first, second, torch.where(is_later, sample - place, 0))
+def _mix(inputs: Tensor, first: Tensor, second: Tensor, third: Tensor, lambdas: Tensor) -> Tensor:
+    """Return λ x_first + (1-λ) (λ x_third + (1-λ) x_second), (M, ...)."""
+    weights = lambdas.view(-1, *[1] * (inputs.dim() - 1))
+    mixed = inputs[second]  # mixed in place: images are large
+    if third is not second:
+        mixed.lerp_(inputs[third], weights)
+    return mixed.lerp_(inputs[first], weights)

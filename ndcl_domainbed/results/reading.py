@@ -13,6 +13,7 @@ import pandas as pd
 
 from imbalance_splits.errors import InputError, unknown_name
 from imbalance_splits.shots import GROUPS
+from ndcl_domainbed.results.cache import read_runs
 from ndcl_domainbed.results.folders import Found, find_runs
 from ndcl_domainbed.results.identity import (
     TABLE_SUFFIXES,
@@ -25,7 +26,7 @@ from ndcl_domainbed.results.identity import (
 )
 from ndcl_domainbed.results.labels import base_algorithm, base_dataset
 from ndcl_domainbed.results.names import METRICS
-from ndcl_domainbed.results.parsing import ENVIRONMENT, PLAIN_KEYS, parse_folders
+from ndcl_domainbed.results.parsing import ENVIRONMENT, PLAIN_KEYS
 from ndcl_domainbed.results.selection import target_accuracy
 from ndcl_domainbed.results.splits import mark_own_splits, read_split
 from ndcl_domainbed.run_folder import DONE, ERR_FILE, RECORDS_FILE, STOPPED, State, read_state
@@ -152,7 +153,7 @@ def read_sweep(
     """
     roots = [folders] if isinstance(folders, str | Path) else list(folders)
     found = find_runs(roots)
-    every, records = parse_folders(found.is_done, details=details)
+    every, records = read_runs(found, details=details)
     every, records = _keep_runs(every, records, _mark_variants(every["variant"], variants))
     known, records = _keep_runs(every, records, (every["meta"] != "").to_numpy())
     runs = _build_runs(known, records, found)

@@ -41,6 +41,7 @@ NOT_RUN = (
     ("ndcl-domainbed sweep launch --own_code docs/semi_supervised/", "216 runs, and PACS"),
     ("python docs/semi_tables.py ", "needs their runs"),
     ("ndcl-domainbed sweep launch --sweep sweeps/ablation.yaml ", "needs PACS"),
+    ("ndcl-domainbed sweep launch --sweep sweeps/extended.yaml ", "needs PACS"),
     ("ndcl-domainbed sweep launch --sweep sweeps/photographs.yaml ", "needs PACS and Office-31"),
     ("ndcl-domainbed sweep launch --sweep sweeps/comparison.yaml ", "needs PACS and Office-31"),
     ("ndcl-domainbed sweep launch --sweep sweeps/vit.yaml ", "needs the three datasets"),

@@ -1,7 +1,5 @@
 """The comparison's file read and resampled by plain loops, to check the pages made from it."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import random

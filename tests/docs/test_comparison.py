@@ -1,7 +1,5 @@
 """The file of the big comparison: made from folders of runs, selected from as the package does."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """The page on draws and trials says what its runs say, by other code."""
 
-from __future__ import annotations
-
 import itertools
 import random
 import re

@@ -143,9 +143,10 @@ FROZEN = {"frozen": True, "resnet18": True, "batch_size": 4}
 NETWORK = {"backbone": "resnet18", "weights": "<w>", "digest": "sha256:ab", "image_size": 224}
 
 
-@pytest.fixture
-def networks(tmp_path):
-    """ERM and two variants of NDCL on a frozen network, and ERM and NDCL on the usual one."""
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory):
+    """The page of ERM and two variants of NDCL on a frozen network, ERM and NDCL on the usual."""
+    root = tmp_path_factory.mktemp("networks")
     variants = [("ERM", FROZEN), ("NDCL", FROZEN), ("NDCL", FROZEN | {"beta": 0})]
     for number, (algorithm, overrides) in enumerate([*variants, ("ERM", None), ("NDCL", None)]):
         for target in range(2):
@@ -155,12 +156,13 @@ def networks(tmp_path):
                 class_acc={f"env{target}_in": [number / 10]},
                 network={**NETWORK, "frozen": True} if overrides else None,
             )  # fmt: skip
-            write_run(tmp_path / f"{number}{target}", [made], split={**SPLIT, "environments": []})
-    return read_sweep(tmp_path)
+            write_run(root / f"{number}{target}", [made], split={**SPLIT, "environments": []})
+    sweep = read_sweep(root)
+    return page(sweep, build(sweep, ["training"]))
 
 
 def test_networks_have_boards_and_variants_have_rows(networks):
-    data = data_of(page(networks, build(networks, ["training"])))
+    data = data_of(networks)
     label = "PACS [frozen resnet18]"
     assert [board["key"] for board in data["boards"]] == ["PACS", label]
     assert data["boards"][0]["legend"] == []
@@ -181,10 +183,9 @@ def test_networks_have_boards_and_variants_have_rows(networks):
 
 
 def test_networks_are_told_with_their_weights_and_digest(networks):
-    html = page(networks, build(networks, ["training"]))
-    assert html.count("<dt>Network</dt>") == 1
+    assert networks.count("<dt>Network</dt>") == 1
     told = "resnet18, frozen, 224 px, weights &lt;w&gt;, sha256:ab (6 runs)"
-    assert f"<dt>Network</dt><dd>{told}</dd>" in html
+    assert f"<dt>Network</dt><dd>{told}</dd>" in networks
 
 
 CHECK = """

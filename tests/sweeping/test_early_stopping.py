@@ -1,7 +1,5 @@
 """Draws that cannot win stop early; those that resume end as if nobody had paused them."""
 
-from __future__ import annotations
-
 import json
 import signal
 

@@ -1,7 +1,5 @@
 """Sharpness-aware steps against a plain restatement, for every algorithm that makes them."""
 
-from __future__ import annotations
-
 import copy
 
 import pytest

@@ -54,7 +54,7 @@ def draw_groups(rows: pd.DataFrame, path: Path) -> None:
 
 def draw_ranks(rows: pd.DataFrame, path: Path) -> None:
     """Draw the average ranks, overall and on Few, with bars over what does not differ."""
-    figure = Figure(figsize=(9, 11), layout="constrained")
+    figure = Figure(figsize=(10, 0.5 * rows["algorithm"].nunique()), layout="constrained")
     for axes, measure in zip(figure.subplots(2, 1), ("overall", "few"), strict=True):
         cells = build_cells(rows, measure)
         draw_on(axes, average_ranks(cells.figures), cells.p, REFERENCE)

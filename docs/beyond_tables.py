@@ -72,14 +72,14 @@ def table(means: pd.DataFrame, *, joint: bool) -> str:
         ]
         shown = [f"{one:.1f} / {other:.1f}" for one, other in pairs]
         shown += [f"{scores[name]:.2f}"] if joint else []
-        lines.append([CANDIDATES[name] if joint else str(name), *shown])
+        lines.append([str(name), *shown])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def build_parts() -> dict[str, str]:
     """Return the generated parts of the page, by name."""
     choice, runs = (pd.read_csv(file_of(part)) for part in ("choose", "confirm"))
-    parts = {"choice": table(average(choice), joint=True)}
+    parts = {"choice": table(average(choice).rename(index=CANDIDATES), joint=True)}
     for dataset, here in runs.groupby("dataset"):
         network = " Lite2" if "lite2" in str(dataset) else ""
         parts[f"confirmation {base_dataset(str(dataset))}{network}"] = "\n\n".join(

@@ -46,6 +46,7 @@ FAMILIES = {
     "ldam_drw": "margins, re-weighting, imbalance",
     "miro": "regularization by the pretrained network",
     "ndcl": "contrast, imbalance",
+    "ndcl_semi": "contrast, semi-supervised, imbalance",
     "pgrad": "gradient directions",
     "rdm": "risk alignment",
     "resample": "sampling, imbalance",

@@ -23,6 +23,7 @@ import how_many_pictures
 import how_many_runs
 import pandas as pd
 import result_pictures
+import semi_tables
 from result_tables import (
     ABLATION,
     DIFFERENCE,
@@ -120,6 +121,7 @@ def pages() -> dict[Path, dict[str, str]]:
         },
         how_many_runs.PAGE: how_many_runs.build_parts(runs),
         beyond_tables.PAGE: beyond_tables.build_parts(),
+        semi_tables.PAGE: semi_tables.build_parts(),
     }
 
 

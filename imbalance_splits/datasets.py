@@ -28,7 +28,7 @@ from imbalance_splits.labels import (
 from imbalance_splits.published import check_domains
 from imbalance_splits.seeds import seed_hash
 from imbalance_splits.shots import describe_empty_groups, shot_groups
-from imbalance_splits.splitting import holdout_split, split_domain
+from imbalance_splits.splitting import holdout_split, split_domain, split_rest
 from imbalance_splits.table import LabelCounts, SplitTable, Thresholds, default_thresholds
 
 DatasetClass = Callable[[Any, list[int], Any], Any]
@@ -39,7 +39,8 @@ class SplitDataset:
 
     - ``input_shape``, ``num_classes``, ``classes``, ``environments``, ``test_envs``, ``sources``;
     - ``train_sets``: one subset per source domain, in order, with training transforms;
-    - ``unlabeled_sets``: subsets of the test domains for domain adaptation, else empty;
+    - ``unlabeled_sets``: subsets to train on without labels, of the test domains for domain
+      adaptation, or of what an imbalanced split leaves over of the sources; else empty;
     - ``evaluation_sets``: (domain, split) -> subset with plain transforms, split one of 'in',
       'out', 'val' and 'uda';
     - ``label_counts``: int64 (M, K), the images of ``train_sets`` by class;
@@ -185,8 +186,10 @@ class ImbalancedDataset(SplitDataset):
         table: SplitTable | Callable[[LabelCounts], SplitTable],
         trial_seed: int,
         holdout_fraction: float = 0.2,
+        unlabeled_fraction: float = 0.0,
     ) -> None:
         super().__init__(dataset_class, root, test_envs, hparams)
+        self._unlabeled_fraction = unlabeled_fraction
         if not self.test_envs:
             raise InputError("an imbalanced split needs a test domain: name one in test_envs.")
         if not isinstance(table, SplitTable):
@@ -222,8 +225,14 @@ class ImbalancedDataset(SplitDataset):
         )
         self._train_on(env, parts.train)
         self._evaluate_on(env, "in", parts.train)
-        self._evaluate_on(env, "out", parts.test)
+        name, share = self.environments[env], self._unlabeled_fraction
+        unlabeled, rest = split_rest(parts.test, share, seed, domain=name)
+        if rest.size:
+            self._evaluate_on(env, "out", rest)
         self._evaluate_on(env, "val", parts.validation)
+        if unlabeled.size:
+            self.unlabeled_sets.append(Subset(self._augmented[env], unlabeled.tolist()))
+            self._evaluate_on(env, "uda", unlabeled)
 
     def _names_in(self, table: SplitTable) -> list[str]:
         """Return the table's name of each domain: its environment's name or its folder's."""

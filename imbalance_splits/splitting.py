@@ -66,6 +66,26 @@ def holdout_split(size: int, fraction: float, seed: int) -> tuple[np.ndarray, np
     return keys[held:], keys[:held]
 
 
+def split_rest(
+    rest: np.ndarray, fraction: float, seed: int, *, domain: str = ""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return which of the indices left over to train on without labels, and the others.
+
+    The first ``int(len(rest) * fraction)`` of a shuffle by RandomState(seed); with ``fraction`` 0
+    none, and ``rest`` as it is. Raises InputError if a ``fraction`` above 0 is no whole image.
+    """
+    if fraction == 0:
+        return rest[:0], rest
+    order = np.random.RandomState(seed).permutation(rest)
+    number = int(len(rest) * fraction)
+    if number == 0:
+        raise InputError(
+            f"unlabeled_fraction {fraction} of the {len(rest)} images that domain {domain} has "
+            "left over rounds down to no image. Use a larger share."
+        )
+    return order[:number], order[number:]
+
+
 def _class_sizes(labels: np.ndarray, num_classes: int, domain: str) -> np.ndarray:
     """Return the number of images of each class, int64 (K)."""
     if labels.size and not 0 <= labels.min() <= labels.max() < num_classes:

@@ -61,13 +61,17 @@ class DomainFeatures(TensorDataset):
         return list(zip(*self.take(torch.as_tensor(indices)), strict=True))
 
     def take(
-        self, indices: torch.Tensor, seed: int | None = None
+        self, indices: torch.Tensor, seed: int | None = None, first_view: int = 0
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return vectors, float32 (B, D), and labels (B,): a random view each if seeded."""
+        """Return vectors, float32 (B, D), and labels (B,).
+
+        With a ``seed`` each is of a random view, ``first_view`` or a later one, else the plain one.
+        """
         rows = indices * self.views.shape[1]
         if seed is not None and self.choices > 1:
             self._generator.seed(seed)
-            rows = rows + torch.from_numpy(self._generator.randint(self.choices, size=len(indices)))
+            drawn = self._generator.randint(first_view, self.choices, size=len(indices))
+            rows = rows + torch.from_numpy(drawn)
         return self._rows.index_select(0, rows).float(), self.tensors[1][indices]
 
 

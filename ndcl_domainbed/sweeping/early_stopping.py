@@ -188,7 +188,7 @@ def launch(
     kept = [job for group in groups for job in group.stop_others()]
     resuming = [job for job in kept if states.read_state(job.folder).name != DONE]
     if resuming:
-        print(f"{len(resuming)} draws resume.")
+        print(f"{len(resuming)} of {len(pausing)} draws resume.")
         random.Random(options.seed).shuffle(resuming)
         launcher.launch(resuming, options)
     return is_over

@@ -105,3 +105,9 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def threads_per_job(at_a_time: int) -> int:
+    """Return the threads of each of ``at_a_time`` jobs: its cores, at most OMP_NUM_THREADS."""
+    share, limit = max(1, cores() // at_a_time), os.environ.get("OMP_NUM_THREADS", "")
+    return min(share, max(1, int(limit))) if limit.isdecimal() else share

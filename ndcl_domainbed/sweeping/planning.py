@@ -13,7 +13,7 @@ from pathlib import Path
 from ndcl_domainbed.run_folder import DONE, DONE_FILE, FAILED, RECORDS_FILE, State, latest_claim
 from ndcl_domainbed.sweeping import states
 from ndcl_domainbed.sweeping.grid import dataset_class, usual_length
-from ndcl_domainbed.sweeping.jobs import Job, cores, make_job
+from ndcl_domainbed.sweeping.jobs import Job, make_job, threads_per_job
 from ndcl_domainbed.sweeping.pace import Kind, Pace, kind_of
 from ndcl_domainbed.sweeping.running import run_jobs
 from ndcl_domainbed.sweeping.view import duration
@@ -63,7 +63,7 @@ def measure(jobs: Sequence[Job], at_a_time: int) -> tuple[Pace, dict[Kind, str]]
             for kind, job in first.items()
             for freq in (1, MEASURED_STEPS - 1)
         }
-        threads = max(1, cores() // at_a_time)
+        threads = threads_per_job(at_a_time)
         run_jobs(list(short.values()), [{}] * at_a_time, threads, retries=0)
         for kind, job in first.items():
             often, seldom = short[kind, 1], short[kind, MEASURED_STEPS - 1]

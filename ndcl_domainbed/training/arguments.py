@@ -16,7 +16,7 @@ from dataclasses import field
 from typing import Any
 
 from imbalance_splits.errors import InputError, unknown_name
-from ndcl_domainbed.training.variant_names import AVERAGES, DEFAULTS, parse_variants
+from ndcl_domainbed.training.variant_names import DEFAULTS, check_variants
 
 TASKS = ("domain_generalization", "domain_adaptation")
 PRECISIONS = ("fp32", "bf16")
@@ -79,8 +79,7 @@ class TrainArguments:
     ``features`` in ``data_dir``), ``log`` one of ``LOGS``; with ``keep_resume`` the resume file
     stays when the run is done; with ``diagnostics`` it also records gradients and prototypes by
     class, for ``diagnose``; ``variants`` are further evaluations of the run, such as "swad" (see
-    :mod:`~ndcl_domainbed.training.variant_names`). ``eval_images`` limits evaluation to as many
-    images of each split, for a trial that is in no table; None means all.
+    :mod:`~ndcl_domainbed.training.variant_names`). ``eval_images``: of each split, None for all.
     """
 
     data_dir: str = _argument(Role.PLACE, DEFAULT_DATA_DIR, "folder of the datasets", metavar="DIR")
@@ -121,12 +120,14 @@ class TrainArguments:
     uda_holdout_fraction: float = _argument(
         Role.RESULT, 0.0, "of the test domain, to train on without labels", metavar="SHARE"
     )
+    unlabeled_fraction: float = _argument(
+        Role.RESULT, 0.0, "of what --imbalance leaves over, without labels", metavar="SHARE"
+    )
     skip_model_save: bool = _argument(Role.RESULT, False, "keep no model")
     save_model_every_checkpoint: bool = _argument(
-        Role.RESULT,
-        False,
-        "keep the model of every evaluation, not only of the selected and the last step",
-    )
+        Role.RESULT, False, "keep the model of every evaluation, not only of the selected and the "
+        "last step",
+    )  # fmt: skip
     imbalance: str | None = _argument(
         Role.GRID, None, f"a setting such as TotalHeavyTail, or a table file ({NO_IMBALANCE})",
         type=setting_named, metavar="SETTING",
@@ -185,24 +186,22 @@ class TrainArguments:
                 "--diagnostics and --compile exclude each other: "
                 "a compiled network cannot be watched"
             )
-        self._check_variants()
+        check_variants(self.variants or (), compiled=self.compile)
         for name, least in _LEAST.items():
             check_at_least(f"--{name}", getattr(self, name), least)
-        for name in ("holdout_fraction", "uda_holdout_fraction"):
-            value = getattr(self, name)
-            if not 0 <= value < 1:
-                raise InputError(f"--{name} is a share, 0 <= share < 1; it was given {value}")
+        self._check_shares()
         if self.task == "domain_adaptation" and self.uda_holdout_fraction == 0:
             raise InputError(
                 "--task domain_adaptation needs --uda_holdout_fraction: "
                 "the share of the test domain to train on without labels"
             )
-        if self.validation is not None and not self.imbalance:
-            raise InputError("--validation is for a generated setting: give --imbalance as well")
+        for name, default in (("validation", None), ("unlabeled_fraction", 0)):
+            if getattr(self, name) != default and not self.imbalance:
+                raise InputError(f"--{name} is for an imbalanced split: give --imbalance as well")
         if self.imbalance and self.uda_holdout_fraction:
             raise InputError(
                 "--uda_holdout_fraction and --imbalance exclude each other: "
-                "an imbalanced split has no unlabelled part"
+                "an imbalanced split sets no target image aside"
             )
         for name in ("seed", "trial_seed", "hparams_seed"):
             value = getattr(self, name)
@@ -210,14 +209,13 @@ class TrainArguments:
                 raise InputError(f"--{name} must fit into 64 bits; it was given {value}")
         self.hparam_overrides()
 
-    def _check_variants(self) -> None:
-        asked = parse_variants(self.variants or ())
-        averages = [one.name for one in asked if one.name in AVERAGES]
-        if averages and self.compile:
-            raise InputError(
-                f"--variants {averages[0]} and --compile exclude each other: "
-                "a compiled network keeps its weights"
-            )
+    def _check_shares(self) -> None:
+        for name in ("holdout_fraction", "uda_holdout_fraction"):
+            value = getattr(self, name)
+            if not 0 <= value < 1:
+                raise InputError(f"--{name} is a share, 0 <= share < 1; it was given {value}")
+        if not 0 <= self.unlabeled_fraction <= 1:
+            raise InputError(f"--unlabeled_fraction must be from 0 to 1: {self.unlabeled_fraction}")
 
     def hparam_overrides(self) -> dict[str, Any]:
         """Return ``--hparams`` as a dict. Raises InputError if it is not a JSON object."""

@@ -26,14 +26,15 @@ def in_memory(subset: Subset[Any]) -> bool:
     return isinstance(subset.dataset, TensorDataset)
 
 
-def take(dataset: Any, indices: np.ndarray, seed: int | None = None) -> Batch:
+def take(dataset: Any, indices: np.ndarray, seed: int | None = None, first_view: int = 0) -> Batch:
     """Return the images and labels at ``indices`` of a dataset in memory.
 
-    A dataset that holds several views of an image chooses one by ``seed``, or the plain one.
+    A dataset that holds several views of an image chooses one, from ``first_view`` on, by
+    ``seed``; without it the plain one, which is the first.
     """
     chosen = torch.from_numpy(indices)
     if hasattr(dataset, "take"):
-        images, labels = dataset.take(chosen, seed)
+        images, labels = dataset.take(chosen, seed, first_view)
         return images, labels
     images, labels = dataset.tensors
     return images[chosen], labels[chosen]
@@ -63,6 +64,9 @@ class StepBatches(Dataset[list[Batch]]):
     With ``class_balanced`` the class is drawn first, each class of the domain as likely as the
     others, then the image.
     """
+
+    first_view = 0
+    """The first of the views of an image in memory that are drawn; 0 is the plain one."""
 
     def __init__(
         self,
@@ -103,9 +107,36 @@ class StepBatches(Dataset[list[Batch]]):
         subset = self.subsets[domain]
         if in_memory(subset):
             seed = seed_hash(self.seed, step, domain, "view")
-            return take(subset.dataset, self._indices[domain][positions], seed)
+            return take(subset.dataset, self._indices[domain][positions], seed, self.first_view)
         seeds = [seed_hash(self.seed, step, domain, j) for j in range(len(positions))]
         return fetch(subset, positions, seeds)
+
+
+class ViewPairs(StepBatches):
+    """Minibatches of unlabeled images in two views, (B, 2, …): plain, and augmented.
+
+    ``plain`` are the ``subsets`` without augmentation. All labels are -1.
+    """
+
+    first_view = 1
+
+    def __init__(
+        self,
+        subsets: Sequence[Subset[Any]],
+        plain: Sequence[Subset[Any]],
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        super().__init__(subsets, batch_size, seed)
+        self.plain = list(plain)
+
+    def _batch(self, step: int, domain: int, positions: np.ndarray) -> Batch:
+        augmented, labels = super()._batch(step, domain, positions)
+        subset = self.plain[domain]
+        is_in_memory = in_memory(subset)
+        seeds = [] if is_in_memory else [seed_hash(self.seed, step, domain)] * len(positions)
+        plain, _ = fetch(subset, positions, seeds)
+        return torch.stack([plain, augmented], dim=1), torch.full_like(labels, -1)
 
 
 class PooledBalancedBatches(StepBatches):

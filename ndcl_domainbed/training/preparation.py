@@ -196,7 +196,7 @@ def _split(arguments: TrainArguments, dataset_class: Any, hparams: Hparams) -> S
     split = ImbalancedDataset(
         dataset_class, arguments.data_dir, arguments.test_envs, hparams,
         lambda counts: split_table(arguments, dataset_class, lambda: counts),
-        arguments.trial_seed, arguments.holdout_fraction,
+        arguments.trial_seed, arguments.holdout_fraction, arguments.unlabeled_fraction,
     )  # fmt: skip
     for env, counts in zip(split.sources, split.label_counts, strict=True):
         if not counts.any():

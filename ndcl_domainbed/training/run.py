@@ -26,7 +26,7 @@ from ndcl_domainbed.run_folder import (
 )
 from ndcl_domainbed.training import checkpoints, output, records
 from ndcl_domainbed.training.arguments import TrainArguments
-from ndcl_domainbed.training.batches import StepBatches
+from ndcl_domainbed.training.batches import StepBatches, ViewPairs
 from ndcl_domainbed.training.callbacks import (
     Callback,
     all_line_files,
@@ -197,12 +197,17 @@ def _open_reader(run: Run) -> RunReader:
     """Return the reader of all that the run sees."""
     dataset, size = run.dataset, run.hparams["batch_size"]
     adapting = run.arguments.task == "domain_adaptation"
+    seed = run.arguments.seed + 1
+    unlabeled = StepBatches(dataset.unlabeled_sets if adapting else [], size, seed)
+    if run.arguments.unlabeled_fraction:
+        plain = [dataset.evaluation_sets[env, "uda"] for env in dataset.sources]
+        unlabeled = ViewPairs(dataset.unlabeled_sets, plain, size, seed)
     return RunReader(
         StepBatches(
             dataset.train_sets, size, run.arguments.seed,
             class_balanced=bool(run.hparams.get("class_balanced", False)),
         ),
-        StepBatches(dataset.unlabeled_sets if adapting else [], size, run.arguments.seed + 1),
+        unlabeled,
         list(dataset.evaluation_sets.values()),
         evaluation_batch_size(dataset.input_shape),
         run.arguments.eval_images,

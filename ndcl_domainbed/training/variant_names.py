@@ -51,6 +51,16 @@ def parse_variants(given: Sequence[str]) -> list[Variant]:
     return [_parse(text) for text in given]
 
 
+def check_variants(given: Sequence[str], *, compiled: bool) -> None:
+    """Raise InputError if ``given`` are no variants, or not with ``compiled``."""
+    averages = [one.name for one in parse_variants(given) if one.name in AVERAGES]
+    if averages and compiled:
+        raise InputError(
+            f"--variants {averages[0]} and --compile exclude each other: "
+            "a compiled network keeps its weights"
+        )
+
+
 def _parse(text: str) -> Variant:
     name, parameters = parse_setting(text)
     if name not in DEFAULTS:

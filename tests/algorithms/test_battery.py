@@ -50,4 +50,5 @@ def test_all_algorithms_are_there():
         *("VREx", "RSC", "Fishr", "RDM", "SelfReg", "EQRM", "Fish", "SD", "MTL", "ARM"),
         *("NDCL", "Focal", "ReWeight", "BSoftmax", "LDAM", "BoDA", "GINIDG", "PGrad", "TCRI_HSIC"),
         *("CBLoss", "SqrtReWeight", "ReSample", "LDAM_DRW", "LA", "BCL", "TALLY", "MIRO"),
+        "NDCL_Semi",
     }

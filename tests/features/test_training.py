@@ -47,6 +47,7 @@ def test_a_run_with_a_usual_number_of_steps_is_short(tmp_path):
 @pytest.mark.parametrize("more", [
     ["--imbalance", "TotalHeavyTail"],
     ["--task", "domain_adaptation", "--uda_holdout_fraction", 0.5, "--algorithm", "CORAL"],
+    ["--imbalance", "TotalHeavyTail:validation=1", "--unlabeled_fraction", 0.5],
 ])  # fmt: skip
 def test_other_splits_train_too(tmp_path, more):
     write_photos(tmp_path, per_class=8)
@@ -54,6 +55,23 @@ def test_other_splits_train_too(tmp_path, more):
     outcome = call(*words, "--output_dir", tmp_path / "run")
     assert outcome.status == 0, outcome.err
     assert records(tmp_path / "run")[-1]["step"] == 1
+
+
+def test_a_stop_changes_nothing_with_unlabeled_images(tmp_path, monkeypatch):
+    write_photos(tmp_path, per_class=12)
+    words = train_words(
+        tmp_path, "--imbalance", "TotalHeavyTail:validation=1", "--unlabeled_fraction", 1.0,
+        "--algorithm", "NDCL_Semi", "--steps", 7, "--checkpoint_freq", 3, threshold=0.5,
+    )  # fmt: skip
+    assert call(*words, "--output_dir", tmp_path / "alone").status == 0
+    last = records(tmp_path / "alone")[-1]
+    assert last["confident"] > 0
+    assert "env1_uda_acc" in last
+    assert "env1_out_acc" not in last  # nothing is left of it
+    stop_at(4, patch=monkeypatch.setattr)
+    assert call(*words, "--output_dir", tmp_path / "stopped").status == 143
+    assert call(*words, "--output_dir", tmp_path / "stopped").status == 0
+    assert_same_run(tmp_path / "stopped", tmp_path / "alone")
 
 
 def test_stops_change_nothing_variants_included(tmp_path, monkeypatch):

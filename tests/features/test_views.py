@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import Subset
 
 from ndcl_domainbed.training.arguments import TrainArguments
+from ndcl_domainbed.training.batches import ViewPairs
 from ndcl_domainbed.training.preparation import prepare, prepare_features
 from tests.features.commands import TINY, by_name, computed, write_photos
 from tests.features.training import hparams_text
@@ -86,6 +88,20 @@ def test_training_draws_among_the_views_unless_told_not_to(tmp_path, changed, is
     views = domain.views.float().numpy()
     for vector, index in zip(drawn.numpy(), every, strict=True):
         assert (vector == views[index]).all(axis=1).any()
+
+
+def test_of_a_pair_of_views_one_is_plain_and_the_other_is_not(tmp_path):
+    write_photos(tmp_path)
+    arguments = TrainArguments(
+        data_dir=str(tmp_path), dataset="photos", hparams=hparams_text(**TINY)
+    )
+    domain = prepare_features(arguments)[1]
+    subset = Subset(domain, [4, 1, 2])
+    ((pairs, _),) = ViewPairs([subset], [subset], 40, seed=3)[0]
+    views = domain.views.float()
+    for plain, augmented in pairs:
+        (index,) = [i for i in subset.indices if torch.equal(plain, views[i, 0])]
+        assert any(torch.equal(augmented, view) for view in views[index, 1:])
 
 
 def test_images_of_the_target_are_not_augmented(tmp_path):

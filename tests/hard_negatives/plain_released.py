@@ -88,6 +88,8 @@ def plain_selection(batch, mode="frequency", per_class=24, scale=1.0):
     made = []
     total = round(scale * len(labels))
     for k, budget in plain_budgets(counts, mode, per_class, total).items():
+        if budget == 0:
+            continue
         positives = sorted((i for i, y in enumerate(labels) if y == k), key=lambda i: (p[i][k], i))
         negatives = sorted((i for i, y in enumerate(labels) if y != k), key=lambda i: (-p[i][k], i))
         strong = sum(p[i][k] >= 2 / number_of_classes for i in negatives)

@@ -151,6 +151,31 @@ def test_unlabeled_images_come_from_the_test_domains_in_split():
     assert split.evaluation_sets[1, "in"].indices == inside[positions[size:]].tolist()
 
 
+@pytest.mark.parametrize("share", [0.3, 1.0])
+def test_unlabeled_images_of_the_sources_are_what_training_and_validation_leave_over(share):
+    usual = imbalanced([1])
+    split = ImbalancedDataset(InMemory, "", [1], {}, table_of(), 0, unlabeled_fraction=share)
+    check_promises(split, InMemory("", [], {}))
+    assert len(split.unlabeled_sets) == len(split.sources)
+    for env, pool in zip(split.sources, split.unlabeled_sets, strict=True):
+        assert {int(image) // 1000 for image, _ in pool} == {env}
+        left = usual.evaluation_sets[env, "out"].indices
+        assert set(pool.indices) <= set(left)
+        assert len(pool) == int(len(left) * share)
+        assert ((env, "out") in split.evaluation_sets) == (share < 1)
+        for part in ("in", "val"):
+            before = usual.evaluation_sets[env, part].indices
+            assert split.evaluation_sets[env, part].indices == before
+    for part in ("in", "out"):
+        before = usual.evaluation_sets[1, part].indices
+        assert split.evaluation_sets[1, part].indices == before
+
+
+def test_a_share_of_no_whole_image_is_an_error():
+    with pytest.raises(InputError, match="domain a has left over rounds down to no image"):
+        ImbalancedDataset(InMemory, "", [1], {}, table_of(), 0, unlabeled_fraction=1e-6)
+
+
 @pytest.mark.parametrize("wrap", ["imbalanced", "holdout"])
 def test_training_transforms_are_on_training_images_only(tmp_path, wrap):
     write_images(tmp_path)

@@ -180,6 +180,8 @@ BAD_INPUT = [
     (["--device", "abacus"], "--device abacus"),
     (["--task", "domain_adaptation"], "--uda_holdout_fraction"),
     (["--task", "domain_adaptation", "--uda_holdout_fraction", "0.001"], "rounds down to no image"),
+    (["--unlabeled_fraction", "0.5"], "give --imbalance as well"),
+    (["--imbalance", "TotalHeavyTail", "--unlabeled_fraction", "1.5"], "must be from 0 to 1"),
     (["--imbalance", "missing_table.json"], "missing_table.json"),
     (["--dataset", "PACS", "--data_dir", "/nowhere"], "/nowhere"),
 ]

@@ -1,7 +1,9 @@
 """Draws that cannot win stop early; those that resume end as if nobody had paused them."""
 
 import json
+import runpy
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -86,7 +88,7 @@ def test_those_that_resume_end_as_without_a_pause_and_the_others_end_at_the_rung
     printed = (halved / "printed").read_text()
     assert "Of 4 draws the best 2 resume after step 4; the others are stopped." in printed
     assert printed.count("/4 paused  NDCL") == 4
-    assert "2 draws resume." in printed
+    assert "2 of 4 draws resume." in printed
     assert "4 jobs: 2 done, 0 running, 0 failed, 0 waiting, 2 stopped." in printed
 
 
@@ -201,6 +203,18 @@ def test_a_stopped_draw_is_never_chosen(tmp_path):
     records = load(tmp_path)
     assert select(records, "balanced", partial=True)["hparams_seed"].tolist() == [0]
     assert set(records.loc[records["stopped"], "hparams_seed"]) == {1}
+
+
+def test_what_would_have_been_lost_is_measured_on_a_full_sweep(tmp_path):
+    one = group(tmp_path, {0: (0.8, 0.1), 1: (0.7, 0.9)}, 1, target={0: 0.4, 1: 0.6})
+    for job in one.draws:
+        (job.folder / "done").write_text("done")
+    benchmark = Path(__file__).parents[2] / "benchmarks" / "early_stopping.py"
+    compare = runpy.run_path(str(benchmark))["compare"]
+    saved, resumes, lost = compare(load(tmp_path), 1 / 3, keep=1)
+    assert (saved, resumes) == (pytest.approx(10 / 42), False)  # updates 11 to 20 of one of two
+    assert lost == pytest.approx(20.0)
+    assert compare(load(tmp_path), 1 / 3, keep=2) is None
 
 
 def draws(jobs):

@@ -2,6 +2,7 @@ import shlex
 import sys
 
 from ndcl_domainbed.scripts.train import build_parser
+from ndcl_domainbed.sweeping import jobs
 from ndcl_domainbed.sweeping.jobs import Job, make_job
 from ndcl_domainbed.training.arguments import TrainArguments
 
@@ -42,3 +43,12 @@ def test_what_does_not_change_the_results_does_not_change_the_folder():
     assert job.arguments().feature_cache == "cache"
     words = job.command()
     assert words[words.index("--num_workers") + 1] == "2"
+
+
+def test_a_job_gets_its_share_of_the_cores_and_no_more_threads_than_asked_for(monkeypatch):
+    monkeypatch.setattr(jobs, "cores", lambda: 8)
+    found = []
+    for limit in ("", "3", "16", "0", "many"):
+        monkeypatch.setenv("OMP_NUM_THREADS", limit)
+        found.append([jobs.threads_per_job(n) for n in (1, 2, 20)])
+    assert found == [[8, 4, 1], [3, 3, 1], [8, 4, 1], [1, 1, 1], [8, 4, 1]]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.data import Subset, TensorDataset
 
-from ndcl_domainbed.training.batches import StepBatches
+from ndcl_domainbed.training.batches import StepBatches, ViewPairs
 from tests.training.noisy_images import NoisyImages
 
 
@@ -71,3 +71,13 @@ def test_every_image_or_every_class_is_equally_likely(labels, class_balanced):
     drawn = labels[np.concatenate([batches.positions(step, 0) for step in range(200)])]
     shares = np.bincount(drawn) / len(drawn)
     assert np.abs(shares - 1 / len(shares)).max() < 0.02
+
+
+def test_pairs_of_views_tell_no_label():
+    noisy = NoisyImages(7)
+    plain = TensorDataset(torch.arange(7.0).reshape(7, 1).expand(7, 4), torch.arange(7))
+    ((x, y),) = ViewPairs([_subset(noisy)], [_subset(plain)], 6, seed=5)[2]
+    ((augmented, _),) = StepBatches([_subset(noisy)], 6, seed=5)[2]
+    assert torch.equal(x[:, 1], augmented)
+    assert torch.equal(x[:, 0, 0], augmented[:, 0])  # of the same images
+    assert set(y.tolist()) == {-1}

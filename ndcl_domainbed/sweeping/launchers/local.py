@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace, _ArgumentGroup
 from collections.abc import Sequence
 
-from ndcl_domainbed.sweeping.jobs import Job, cores
+from ndcl_domainbed.sweeping.jobs import Job, cores, threads_per_job
 from ndcl_domainbed.sweeping.running import run_jobs
 
 CAN_PAUSE = True
@@ -26,5 +26,5 @@ def launch(jobs: Sequence[Job], options: Namespace) -> bool:
     """Run the jobs, and wait until all of them have ended, those of other launchers too."""
     at_a_time = options.jobs or cores()
     slots: list[dict[str, str]] = [{}] * min(at_a_time, len(jobs))
-    run_jobs(jobs, slots, max(1, cores() // at_a_time), options.retries)
+    run_jobs(jobs, slots, threads_per_job(at_a_time), options.retries)
     return True

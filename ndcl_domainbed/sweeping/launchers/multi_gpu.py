@@ -7,7 +7,7 @@ from argparse import Namespace, _ArgumentGroup
 from collections.abc import Sequence
 
 from ndcl_domainbed.errors import InputError
-from ndcl_domainbed.sweeping.jobs import Job, cores
+from ndcl_domainbed.sweeping.jobs import Job, threads_per_job
 from ndcl_domainbed.sweeping.running import run_jobs
 from ndcl_domainbed.training.arguments import check_at_least
 
@@ -34,7 +34,7 @@ def launch(jobs: Sequence[Job], options: Namespace) -> bool:
     """Run the jobs, and wait until all of them have ended, those of other launchers too."""
     slots = [{VISIBLE: device} for _ in range(options.jobs_per_gpu) for device in devices()]
     slots = slots[: options.jobs]
-    threads = max(1, cores() // len(slots))
+    threads = threads_per_job(len(slots))
     run_jobs(jobs, slots[: len(jobs)], threads, options.retries)
     return True
 

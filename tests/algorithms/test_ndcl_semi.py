@@ -1,7 +1,5 @@
 """NDCL_Semi: without unlabeled images it is NDCL; what it makes of them, as plain loops."""
 
-from __future__ import annotations
-
 import functools
 
 import pytest

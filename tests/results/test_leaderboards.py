@@ -139,6 +139,7 @@ def test_reasons_stand_below_the_measures_and_the_averages_too(tmp_path):
         imbalanced(tmp_path, f"cut{target}", target, figures, algorithm="CORAL", done=False)
     lines = text(tmp_path, ["balanced"], metrics=["overall", "zero"])
     assert f"X under Overall for CORAL: {NO_TRIAL}" in lines
+    assert f"X under north, south, Avg for ERM: {NO_CLASS}" in lines
     # the averages: of one measure nobody has a figure, and each has a reason of its own
     assert f"X under mine for ERM: {NO_CLASS}" in lines
     assert lines.count(f"X under mine for CORAL: {NO_TRIAL}") == 2

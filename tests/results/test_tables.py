@@ -18,6 +18,11 @@ def test_one_trial_has_no_spread_and_none_no_figure():
     assert over_trials([]).mean is None
 
 
+def test_an_average_needs_every_cell():
+    assert tables.average([Cell(50.0, 1.0, 2), Cell(70.0, 1.0, 3)]).mean == 60
+    assert tables.average([Cell(50.0, 1.0, 2), Cell()]).mean is None
+
+
 def test_the_best_row_comes_first_and_rows_without_a_figure_last():
     rows = [
         (name, [Cell(first), Cell(average)])

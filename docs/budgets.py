@@ -56,10 +56,9 @@ class Board:
 def build_boards(
     runs: pd.DataFrame, criterion: str = "balanced", measure: str = "overall"
 ) -> list[Board]:
-    """Return the boards of the file's rows, with the algorithms that all of them have."""
-    groups = runs.groupby(["dataset", "setting"])["algorithm"].unique()
-    rows = sorted(set.intersection(*map(set, groups)))
-    first = order(runs[runs["algorithm"].isin(rows)], criterion).drop_duplicates(DRAW)
+    """Return the boards of runs that all have the same algorithms, and each complete draws."""
+    rows = sorted(runs["algorithm"].unique())
+    first = order(runs, criterion).drop_duplicates(DRAW)
     first = first.assign(preference=-np.arange(len(first)))
     boards = []
     for dataset, setting, here in iterate_boards(first):

@@ -6,8 +6,8 @@ The file is made from these folders alone; of a run that several have, the last 
 run at a step that one of ``CRITERIA`` selects in it. ``score_NAME`` is what the criterion looks at
 there: the highest is chosen, then as ``select`` says. The measures are those of the target, as
 shares; ``seconds`` is the time of the run's updates. The file has the draws of the hyper-parameters
-that are complete on their board: every row, target and trial. A row whose draw 0 is not complete is
-left out.
+that are complete on their board: every row, target and trial. A row whose draw 0 is not complete on
+every board is left out.
 """
 
 from __future__ import annotations
@@ -62,9 +62,8 @@ def read_runs(folders: list[Path]) -> pd.DataFrame:
     seconds = records["step_time"] * records.groupby("run", observed=True)["step"].diff()
     records["seconds"] = seconds.groupby(records["run"], observed=True).transform("sum")
     for name, column in zip(CRITERIA, SCORES, strict=True):
-        rows, score, _ = EVERY_CRITERION[name].scores(records, np.ones(len(records), dtype=bool))
-        records[column] = np.nan
-        records.loc[rows, column] = score
+        every = np.ones(len(records), dtype=bool)
+        records[column], _ = EVERY_CRITERION[name].scores(records, every)
     records = records.astype(dict.fromkeys([*BOARD, "algorithm"], str))
     steps = pd.concat(chosen).astype(dict.fromkeys([*BOARD, "algorithm"], str)).drop_duplicates()
     found = records.merge(steps, on=[*DRAW, "step"])
@@ -72,26 +71,29 @@ def read_runs(folders: list[Path]) -> pd.DataFrame:
 
 
 def keep_complete(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs of the draws that are complete, and of the rows that have the defaults."""
-    draw = [*BOARD, "hparams_seed"]
+    """Return the complete draws of the rows that have their defaults on every board there is."""
+    draw, row = [*BOARD, "hparams_seed"], [*BOARD, "algorithm"]
     listed = pd.DataFrame(list(jobs()), columns=DRAW)
-    defaults = listed[listed["hparams_seed"] == 0].groupby([*BOARD, "algorithm"]).size()
+    wanted = listed[listed["hparams_seed"] == 0].groupby(row).size()  # targets x trials
     runs = rows[DRAW].drop_duplicates()
-    there = runs[runs["hparams_seed"] == 0].groupby([*BOARD, "algorithm"]).size()
-    counted = defaults[there.reindex(defaults.index) == defaults]
-    runs = runs.merge(counted.rename("wanted").reset_index(), on=[*BOARD, "algorithm"])
-    wanted = counted.groupby(BOARD).sum()
-    sizes = runs.groupby(draw).size().reset_index(name="size").merge(
-        wanted.rename("all").reset_index(), on=BOARD
-    )  # fmt: skip
-    complete = sizes[sizes["size"] == sizes["all"]][draw]
-    return rows.merge(runs[DRAW].merge(complete, on=draw), on=DRAW)
+    there = runs[runs["hparams_seed"] == 0].groupby(row).size()
+    has_defaults = wanted[there.reindex(wanted.index) == wanted]
+    boards = has_defaults.groupby("algorithm").size()
+    counted = boards[boards == len(has_defaults.groupby(BOARD))].index
+    runs = runs[runs["algorithm"].isin(counted)]
+    of_board = wanted[wanted.index.isin(counted, level="algorithm")].groupby(BOARD).sum()
+    sizes = runs.groupby(draw).size()
+    complete = sizes[sizes == of_board.reindex(sizes.index.droplevel("hparams_seed")).to_numpy()]
+    kept = runs.merge(complete.index.to_frame(index=False), on=draw)
+    return rows.merge(kept, on=DRAW)
 
 
 def write_file(folders: list[Path]) -> str:
     """Write the file from some folders; return what is in it, in a line."""
     found = read_runs(folders)
     rows = keep_complete(found)
+    if rows.empty:
+        raise SystemExit("No row has its defaults on every dataset and setting: resume the sweep.")
     short = {
         "step": np.int16,
         **dict.fromkeys(DRAW[3:], np.int8),
@@ -103,14 +105,9 @@ def write_file(folders: list[Path]) -> str:
 
 
 def describe(rows: pd.DataFrame) -> str:
-    """Return how many runs and draws there are, and the rows that some board lacks."""
-    every = {key[2] for key in jobs()}
-    missing = {
-        name
-        for _, _, board in iterate_boards(rows)
-        for name in every.difference(board["algorithm"])
-    }
-    without = f" Rows that some settings lack so far: {', '.join(sorted(missing))}."
+    """Return how many runs and draws there are, and the rows that are left out."""
+    missing = {key[2] for key in jobs()}.difference(rows["algorithm"])
+    without = f" Rows without all their defaults so far: {', '.join(sorted(missing))}."
     return (
         f"**{len(rows[DRAW].drop_duplicates()):,} of the sweep's {len(jobs()):,} runs.** "
         f"{describe_draws(rows)} A draw is here once it has every row, target and trial."

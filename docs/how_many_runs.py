@@ -162,7 +162,7 @@ class Findings:
 def with_range(values: np.ndarray) -> str:
     """Return the mean of resamples and the range of the middle 90 % of them."""
     low, high = np.quantile(values, [0.05, 0.95])
-    return f"{values.mean():.2f}" + (f" [{low:.2f}, {high:.2f}]" if len(values) > 1 else "")
+    return f"{values.mean():.2f}" + (f" [{low:.2f},\u00a0{high:.2f}]" if len(values) > 1 else "")
 
 
 def budget_table(found: Budgets) -> str:
@@ -180,7 +180,7 @@ def budget_table(found: Budgets) -> str:
                 [budget.name, str(trials), f"{count:,}", f"{count * found.seconds / 3600:.1f}",
                  f"{budget.results.mean():.1f}", with_range(taus[0]),
                  *(f"{each.mean():.2f}" for each in taus[1:]),
-                 *(f"{100 * share:.0f} %" for share in tops)]
+                 *(f"{100 * share:.0f}\u00a0%" for share in tops)]
             )  # fmt: skip
     return format_table(head, body)
 
@@ -244,11 +244,10 @@ def conclusions(found: Findings) -> str:
         f"least {' and '.join(leads)}.",
         f"The defaults with {trials} trials, {study.count_runs(1, trials):,} runs, agree with all "
         f"{study.count_runs(study.draws, trials):,} by tau {agreed[1]:.2f}, with one trial by "
-        f"{agreed[0]:.2f}. Their first row is one of the top {TOP} of all runs in "
-        f"{100 * budgets.share_in_top(*defaults, trials, TOP):.0f} % and "
+        f"{agreed[0]:.2f}. The first row of one such trial is one of the top {TOP} of all runs in "
         f"{100 * budgets.share_in_top(*defaults, 1, TOP):.0f} % of the cases.",
-        f"Another criterion of selection gives a ranking with tau {others.min():.2f} to "
-        f"{others.max():.2f} to the first.",
+        f"The rankings by two criteria of selection, of the same runs, agree by tau "
+        f"{others.min():.2f} to {others.max():.2f}.",
         f"Two settings of a dataset agree by tau {boards.whole[within].mean():.2f} on average, "
         f"settings of different datasets by {boards.whole[apart & ~within].mean():.2f}; of one "
         f"trial each {boards.single[within].mean():.2f} and "

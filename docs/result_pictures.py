@@ -13,7 +13,7 @@ from ndcl_domainbed.results import names
 from ndcl_domainbed.results.cells import build_cells
 from ndcl_domainbed.results.labels import base_algorithm, base_dataset
 from ndcl_domainbed.results.rank_diagram import draw_on
-from ndcl_domainbed.results.statistics import average_ranks, pairwise_p
+from ndcl_domainbed.results.statistics import average_ranks
 
 COLORS = {"overall": "#0072B2", "many": "#0072B2", "medium": "#E69F00", "few": "#440154"}
 
@@ -56,9 +56,9 @@ def draw_ranks(rows: pd.DataFrame, path: Path) -> None:
     """Draw the average ranks, overall and on Few, with bars over what does not differ."""
     figure = Figure(figsize=(9, 11), layout="constrained")
     for axes, measure in zip(figure.subplots(2, 1), ("overall", "few"), strict=True):
-        figures = build_cells(rows, measure).figures
-        draw_on(axes, average_ranks(figures), pairwise_p(figures), REFERENCE)
-        title = f"{names.METRIC_TITLES[measure]}: average ranks over {len(figures)} cells"
+        cells = build_cells(rows, measure)
+        draw_on(axes, average_ranks(cells.figures), cells.p, REFERENCE)
+        title = f"{names.METRIC_TITLES[measure]}: average ranks over {len(cells.figures)} cells"
         axes.set_title(title, fontsize=10)
     save(figure, path)
 

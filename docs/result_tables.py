@@ -11,7 +11,7 @@ from ndcl_domainbed.results import names, tables
 from ndcl_domainbed.results.cells import build_cells
 from ndcl_domainbed.results.formats import render
 from ndcl_domainbed.results.labels import base_dataset
-from ndcl_domainbed.results.statistics import compare, pairwise_p, summarize
+from ndcl_domainbed.results.statistics import compare, summarize
 from ndcl_domainbed.results.statistics_tables import (
     describe_cells,
     statistics_rows,
@@ -139,7 +139,7 @@ def _strip_headings(text: str) -> str:
 def statistics_table(rows: pd.DataFrame, measure: str) -> str:
     """Return ranks of all, and NDCL against each, over the (setting, target) cells."""
     cells = build_cells(rows, measure)
-    compared = compare(cells, REFERENCE, pairwise_p(cells.figures))
+    compared = compare(cells, REFERENCE)
     summaries = sorted(summarize(cells), key=lambda one: one.rank)
     columns, listed = statistics_rows(summaries, compared, REFERENCE)
     lines = [f"{describe_cells(cells)}.", *cells.dropped, *warn_of_few_cells(cells)]

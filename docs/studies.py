@@ -38,7 +38,7 @@ def list_jobs(sweep: Path) -> dict[tuple[Any, ...], dict[str, Any]]:
     words = ["launch", "--sweep", str(sweep), "--data_dir", "-", "--output_dir", "-"]
     every = [args for grid in parse(words)[1] for args in grid.train_args()]
     found = [identity(args) for args in every]
-    rows = [(row.dataset, row.setting, row.name) for row in name_rows(found)]
+    rows = [(row.dataset, row.setting, row.algorithm) for row in name_rows(found)]
     runs = [(one.test_env, one.trial_seed, one.hparams_seed) for one in found]
     return {(*row, *run): args for row, run, args in zip(rows, runs, every, strict=True)}
 

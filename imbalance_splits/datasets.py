@@ -98,8 +98,7 @@ class SplitDataset:
     def _plain_dataset(self, dataset_class: DatasetClass, root: Any, hparams: Any) -> Any:
         """Return the same images without augmentation: as if every domain were a test domain.
 
-        Tensors are used as they are: they have no transforms, and a dataset that draws its
-        images at random would draw others.
+        Tensors stay: a dataset that draws its images at random would draw others.
         """
         if all(isinstance(domain, TensorDataset) for domain in self._domains(self._augmented)):
             return self._augmented
@@ -122,10 +121,6 @@ class SplitDataset:
     def _evaluate_on(self, env: int, split: str, indices: np.ndarray) -> None:
         self.evaluation_sets[env, split] = Subset(self._plain[env], indices.tolist())
 
-    def _holdout(self, env: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return DomainBed's split of a domain: ('in', 'out')."""
-        return holdout_split(len(self._labels[env]), fraction, seed)
-
 
 class HoldoutDataset(SplitDataset):
     """DomainBed's ordinary split: a random share of every domain is held out.
@@ -147,7 +142,7 @@ class HoldoutDataset(SplitDataset):
         super().__init__(dataset_class, root, test_envs, hparams)
         for env in range(len(self.environments)):
             seed = seed_hash(int(trial_seed), env)
-            inside, outside = self._holdout(env, holdout_fraction, seed)
+            inside, outside = holdout_split(len(self._labels[env]), holdout_fraction, seed)
             unlabeled = inside[:0]
             if env in self.test_envs:
                 rest, held = holdout_split(len(inside), uda_holdout_fraction, seed)
@@ -189,7 +184,6 @@ class ImbalancedDataset(SplitDataset):
         unlabeled_fraction: float = 0.0,
     ) -> None:
         super().__init__(dataset_class, root, test_envs, hparams)
-        self._unlabeled_fraction = unlabeled_fraction
         if not self.test_envs:
             raise InputError("an imbalanced split needs a test domain: name one in test_envs.")
         if not isinstance(table, SplitTable):
@@ -201,47 +195,41 @@ class ImbalancedDataset(SplitDataset):
         for env in range(len(names)):
             seed = seed_hash(int(trial_seed), env)
             if env in self.test_envs:
-                inside, outside = self._holdout(env, holdout_fraction, seed)
-                self._evaluate_on(env, "in", inside)
-                self._evaluate_on(env, "out", outside)
+                inside, outside = holdout_split(len(self._labels[env]), holdout_fraction, seed)
+                splits = {"in": inside, "out": outside}
             else:
-                counts = wanted[sources.index(env)]
-                self._split_source(env, counts, table.validation_per_class[target], seed)
+                parts = split_domain(
+                    self._labels[env],
+                    wanted[sources.index(env)],
+                    table.validation_per_class[target],
+                    seed,
+                    domain=self.environments[env],
+                    classes=self.classes,
+                )
+                self._train_on(env, parts.train)
+                name = self.environments[env]
+                unlabeled, rest = split_rest(parts.test, unlabeled_fraction, seed, domain=name)
+                splits = {"in": parts.train, "out": rest, "val": parts.validation}
+                if unlabeled.size:
+                    self.unlabeled_sets.append(Subset(self._augmented[env], unlabeled.tolist()))
+                    splits["uda"] = unlabeled
+                    if not rest.size:
+                        del splits["out"]
+            for split, indices in splits.items():
+                self._evaluate_on(env, split, indices)
         self.thresholds = table.thresholds[target]
         self.shot_groups = shot_groups(self.label_counts, self.thresholds)
         available = {names[env]: self.available[self.environments[env]] for env in sources}
         self.notes += describe_empty_groups(self.label_counts, self.thresholds)
         self.notes += describe_kept(table, available, target)
 
-    def _split_source(self, env: int, counts: np.ndarray, validation: int, seed: int) -> None:
-        """Split one source domain by class."""
-        parts = split_domain(
-            self._labels[env],
-            counts,
-            validation,
-            seed,
-            domain=self.environments[env],
-            classes=self.classes,
-        )
-        self._train_on(env, parts.train)
-        self._evaluate_on(env, "in", parts.train)
-        name, share = self.environments[env], self._unlabeled_fraction
-        unlabeled, rest = split_rest(parts.test, share, seed, domain=name)
-        if rest.size:
-            self._evaluate_on(env, "out", rest)
-        self._evaluate_on(env, "val", parts.validation)
-        if unlabeled.size:
-            self.unlabeled_sets.append(Subset(self._augmented[env], unlabeled.tolist()))
-            self._evaluate_on(env, "uda", unlabeled)
-
     def _names_in(self, table: SplitTable) -> list[str]:
         """Return the table's name of each domain: its environment's name or its folder's."""
-        names = []
+        found = []
         for env, domain in enumerate(self._domains(self._augmented)):
             both = (self.environments[env], folder_name(domain))
-            names.append(next((name for name in both if name in table.domains), None))
-        found = [name for name in names if name is not None]
-        if len(found) < len(names) or set(table.domains) - set(found):
+            found += [name for name in both if name in table.domains][:1]
+        if len(found) < len(self.environments) or set(table.domains) - set(found):
             raise InputError(
                 f"split table {table.dataset} {table.setting} has the domains "
                 f"{', '.join(table.domains)}; the dataset has {', '.join(self.environments)}.\n"

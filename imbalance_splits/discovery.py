@@ -201,16 +201,14 @@ def find_modules(package: str, kind: str, function: str) -> dict[str, Source]:
     """
     found: dict[str, Source] = {}
     for source in sources(package, kind):
-        if source.path and not _defines(source.parse(), function):
+        tree = source.parse().body if source.path else []
+        own = [node.name for node in tree if isinstance(node, ast.FunctionDef)]
+        if source.path and function not in own:
             continue
         known = found.setdefault(source.name, source)
         if known.module != source.module:
             raise defined_twice(kind, source.name, known.place, source.place)
     return dict(sorted(found.items()))
-
-
-def _defines(tree: ast.Module, function: str) -> bool:
-    return any(isinstance(node, ast.FunctionDef) and node.name == function for node in tree.body)
 
 
 def defined_twice(kind: str, name: str, one: str, other: str) -> InputError:

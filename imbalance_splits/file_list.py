@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,8 @@ from typing import Any, NamedTuple
 from imbalance_splits.errors import InputError
 from imbalance_splits.text_files import check_names, csv_rows, parse_json, read_text
 
-LIST_SUFFIXES = (".json", ".csv")
-"""The file names that count as lists."""
-
-PARTS = ("train", "val", "test")
-"""What the column ``split`` may say."""
-
+LIST_SUFFIXES = (".json", ".csv")  # the file names that count as lists
+PARTS = ("train", "val", "test")  # what the column `split` may say
 _FIELDS = ("domain", "class", "file")
 
 
@@ -43,11 +40,8 @@ class FileList:
 
     def label_counts(self) -> dict[str, dict[str, int]]:
         """Return domain -> class -> number of images; 0 for a class that the domain lacks."""
-        counts = {domain: dict.fromkeys(self.classes, 0) for domain in self.domains}
-        for domain, images in self.domains.items():
-            for image in images:
-                counts[domain][image.label] += 1
-        return counts
+        found = {d: Counter(image.label for image in row) for d, row in self.domains.items()}
+        return {d: {name: counts[name] for name in self.classes} for d, counts in found.items()}
 
 
 def read_file_list(path: Path | str, absent: list[Path] | None = None) -> FileList:
@@ -60,12 +54,11 @@ def read_file_list(path: Path | str, absent: list[Path] | None = None) -> FileLi
     out and added to it instead.
     """
     path = Path(path)
-    text = read_text(path, "a list of files")
-    entries = _csv_entries if path.suffix.lower() == ".csv" else _json_entries
     domains: dict[str, list[ListedImage]] = {}
     places: dict[str, str] = {}
     parts = set()
-    for where, (domain, label, file, part) in entries(text, path):
+    for where, fields in _entries(path):
+        domain, label, file, part = _check_fields(fields, where)
         full = path.parent / file
         place = os.path.abspath(full)  # noqa: PTH100 - resolves '..' without following links
         if place in places:
@@ -89,16 +82,12 @@ def read_file_list(path: Path | str, absent: list[Path] | None = None) -> FileLi
     )
 
 
-Entry = tuple[str, tuple[str, str, str, str]]
-"""Where an entry stands, and its domain, class, file and part ('' without a split)."""
-
-
-def _csv_entries(text: str, path: Path) -> Iterator[Entry]:
-    for where, line in csv_rows(text, path, _FIELDS, ("split",)):
-        yield where, _check_fields(line, where)
-
-
-def _json_entries(text: str, path: Path) -> Iterator[Entry]:
+def _entries(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield where each entry of a list stands, and its fields by name."""
+    text = read_text(path, "a list of files")
+    if path.suffix.lower() == ".csv":
+        yield from csv_rows(text, path, _FIELDS, ("split",))
+        return
     data = parse_json(text, path)
     if not isinstance(data, list):
         raise InputError(f"{path}: expected a list of (domain, class, file).")
@@ -109,7 +98,7 @@ def _json_entries(text: str, path: Path) -> Iterator[Entry]:
         if not isinstance(item, dict):
             raise InputError(f"{where}: expected a domain, a class, a file and maybe a split.")
         check_names(list(item), _FIELDS, ("split",), where, "field")
-        yield where, _check_fields(item, where)
+        yield where, item
 
 
 def _check_fields(fields: dict[str, Any], where: str) -> tuple[str, str, str, str]:

@@ -129,7 +129,8 @@ def scan_images(root: Path | str) -> ImageTree:
             raise _empty(root)
         domains = {name: root / name for name in names}
         tree.layout = class_folders(domains, lister)
-        skipped = skipped_folders(domains, tree.layout)
+        parents = [next(iter(row.values())).parent for row in tree.layout.values() if row]
+        skipped = [parent for parent in parents if parent not in domains.values()]
         tree.skipped = [tree._relative_name(path) for path in skipped]
         for folder in [*domains.values(), *skipped]:
             tree.stray += [tree._relative_name(folder / name) for name in lister(folder)[1]]
@@ -197,12 +198,6 @@ def class_folders(domains: Mapping[str, Path], lister: Lister = list_visible) ->
                 )
         layout[domain] = {name: parent / name for name in names}
     return layout
-
-
-def skipped_folders(domains: Mapping[str, Path], layout: Layout) -> list[Path]:
-    """Return the folders between a domain and its classes that ``layout`` skips."""
-    parents = [next(iter(row.values())).parent for row in layout.values() if row]
-    return [parent for parent in parents if parent not in domains.values()]
 
 
 def describe_left_out(tree: ImageTree) -> list[str]:

@@ -8,8 +8,7 @@ from imbalance_splits.settings.base import total
 from imbalance_splits.settings.duality import Duality, duality_roles
 from imbalance_splits.table import LabelCounts, SplitTable
 
-LEAST_SHARE = 0.2
-"""A table that keeps a smaller share of the source images gets a warning."""
+LEAST_SHARE = 0.2  # a table that keeps a smaller share of the source images gets a warning
 
 
 def describe_kept(table: SplitTable, label_counts: LabelCounts, target: str) -> list[str]:

@@ -7,17 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from imbalance_splits import published
 from imbalance_splits.errors import InputError
 from imbalance_splits.labels import check_class_count
-from imbalance_splits.published import (
-    label_counts as published_label_counts,
-)
-from imbalance_splits.published import (
-    origin,
-    published_datasets,
-    published_parameters,
-    published_table,
-)
 from imbalance_splits.settings import build_setting, get_setting, parse_setting
 from imbalance_splits.settings.from_file import FILE_SUFFIXES, FromFile
 from imbalance_splits.table import LabelCounts, SplitTable
@@ -42,14 +34,14 @@ def table_for(
     name, own = parse_setting(setting)
     get_setting(name)
     parameters = {**own, **(parameters or {})}
-    table = None if parameters else published_table(dataset, name)
+    table = None if parameters else published.published_table(dataset, name)
     if table is not None:
         return table
-    parameters = {**published_parameters(dataset, name), **parameters}
-    if label_counts is not None or dataset not in published_datasets():
+    parameters = {**published.published_parameters(dataset, name), **parameters}
+    if label_counts is not None or dataset not in published.published_datasets():
         return generate_table(dataset, name, label_counts or {}, parameters)
-    made = generate_table(dataset, name, published_label_counts(dataset), parameters)
-    provenance = {**made.provenance, "label_counts": origin(dataset)}
+    made = generate_table(dataset, name, published.label_counts(dataset), parameters)
+    provenance = {**made.provenance, "label_counts": published.origin(dataset)}
     return dataclasses.replace(made, provenance=provenance)
 
 

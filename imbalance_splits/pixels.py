@@ -17,9 +17,7 @@ from PIL import Image
 
 from imbalance_splits.errors import InputError
 
-SMALL_SIZES = (28, 32)
-"""Sizes that images keep; images of any other size become :data:`LARGE`."""
-
+SMALL_SIZES = (28, 32)  # sizes that images keep; images of any other size become `LARGE`
 LARGE = 224
 
 _DIRECT = ("RGB", "L", "1", "P", "CMYK", "YCbCr", "RGBX")

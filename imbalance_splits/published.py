@@ -35,43 +35,7 @@ DOMAINS: Mapping[str, Mapping[str, str]] = {
 }
 """The usual folder of each domain of a dataset, in DomainBed's order, that of the folders."""
 
-AUTHORS = "authors of NDCL"
-"""What the source of the authors' own tables and counts begins with."""
-
-_HEAVY = {"validation": 5, "c": 3.0}
-_PARAMETERS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
-    "PACS": {
-        "TotalHeavyTail": {"validation": 15, "c": 3.0},
-        "Cross": {"validation": 15, "c": 3.0, "middle": 0.3},
-        "Duality": {"validation": 15, "c": 3.0, "middle_range": (40, 50)},
-    },
-    "VLCS": {
-        "TotalHeavyTail": _HEAVY,
-        "Cross": {**_HEAVY, "middle": 0.3},
-        "Duality": {**_HEAVY, "middle_range": (40, 50)},
-    },
-    "OfficeHome": {
-        "TotalHeavyTail": _HEAVY,
-        "Cross": {**_HEAVY, "middle": 0.3},
-        "Duality": {**_HEAVY, "middle_range": (65, 70)},
-    },
-    "DomainNet": {
-        "TotalHeavyTail": {"validation": 5, "c": 2.0},
-        "Duality": {"validation": 5, "c": 2.0, "middle_range": (40, 50)},
-    },
-    "Office31": {
-        "TotalHeavyTail": {"validation": 1, "c": 3.0},
-        "Cross": {"validation": 1, "c": 3.0, "middle": 0.3},
-        "Duality": {"validation": 1, "c": 3.0, "middle_range": (31, 33)},
-    },
-    "OfficeCaltech10": {
-        "TotalHeavyTail": {"validation": 2, "c": 3.0},
-        "Cross": {"validation": 2, "c": 3.0, "middle": 0.3},
-        "Duality": {"validation": 2, "c": 3.0, "middle_range": (10, 11)},
-    },
-}
-
-
+AUTHORS = "authors of NDCL"  # what the source of the authors' own tables and counts begins with
 _LABEL_COUNTS = ("label_counts.json", "office_label_counts.json")
 """The authors' file as it is, and our own."""
 
@@ -99,7 +63,7 @@ def published_settings(dataset: str) -> list[str]:
 
 def published_parameters(dataset: str, setting: str) -> dict[str, Any]:
     """Return the parameters that generate the shipped table; empty if there are none."""
-    return dict(_PARAMETERS.get(dataset, {}).get(setting, {}))
+    return dict(_read("parameters.json").get(dataset, {}).get(setting, {}))
 
 
 def origin(dataset: str) -> str:
@@ -138,25 +102,20 @@ def published_table(dataset: str, setting: str) -> SplitTable | None:
     return SplitTable.from_json(_read(name), name, tuple(DOMAINS[dataset]))
 
 
-def published_twin(counts: Mapping[str, Mapping[str, int]]) -> str | None:
-    """Return the dataset whose published label counts these are, by the names of its folders."""
-    for dataset, folders in DOMAINS.items():
-        if list(folders.values()) == list(counts):
-            published = label_counts(dataset)
-            if all(published[domain] == counts[folder] for domain, folder in folders.items()):
-                return dataset
-    return None
-
-
 def describe_twin(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """Return a line that names the published dataset that ``counts`` are those of, if any."""
-    name = published_twin(counts)
-    if name is None:
-        return []
-    return [
-        f"these are the domains and label counts of {name}: to train on its published tables, name "
-        f"the dataset {name}, with --data_dir for the folder that holds it"
-    ]
+    """Return a line that names the published dataset that ``counts`` are those of, if any.
+
+    ``counts`` are by the names of folders.
+    """
+    for name, folders in DOMAINS.items():
+        if list(folders.values()) == list(counts):
+            published = label_counts(name)
+            if all(published[domain] == counts[folder] for domain, folder in folders.items()):
+                return [
+                    f"these are the domains and label counts of {name}: to train on its published "
+                    f"tables, name the dataset {name}, with --data_dir for the folder that holds it"
+                ]
+    return []
 
 
 def find_domains(words: Sequence[int | str], dataset: str, names: Sequence[str]) -> list[int]:

@@ -10,8 +10,7 @@ from imbalance_splits.kept import describe_kept
 from imbalance_splits.shots import GROUPS, describe_empty_groups, shot_groups
 from imbalance_splits.table import LabelCounts, SplitTable
 
-WIDE_CLASSES = 12
-"""With more classes than this a table has one row per class instead of one column."""
+WIDE_CLASSES = 12  # with more classes than this a table has one row per class instead of one column
 
 
 def format_table(

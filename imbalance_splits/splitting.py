@@ -41,7 +41,12 @@ def split_domain(
     """
     labels = np.asarray(labels, dtype=np.int64)
     wanted = np.asarray(train_counts, dtype=np.int64)
-    available = _class_sizes(labels, len(wanted), domain)
+    if labels.size and not 0 <= labels.min() <= labels.max() < len(wanted):
+        raise InputError(
+            f"domain {domain}: labels from {labels.min()} to {labels.max()}, "
+            f"but the split has {len(wanted)} classes."
+        )
+    available = np.bincount(labels, minlength=len(wanted))
     _check_enough(wanted, available, validation, domain, classes)
     by_class = np.split(np.argsort(labels, kind="stable"), np.cumsum(available)[:-1])
     parts: tuple[list[np.ndarray], ...] = ([], [], [])
@@ -84,16 +89,6 @@ def split_rest(
             "left over rounds down to no image. Use a larger share."
         )
     return order[:number], order[number:]
-
-
-def _class_sizes(labels: np.ndarray, num_classes: int, domain: str) -> np.ndarray:
-    """Return the number of images of each class, int64 (K)."""
-    if labels.size and not 0 <= labels.min() <= labels.max() < num_classes:
-        raise InputError(
-            f"domain {domain}: labels from {labels.min()} to {labels.max()}, "
-            f"but the split has {num_classes} classes."
-        )
-    return np.bincount(labels, minlength=num_classes)
 
 
 def _check_enough(

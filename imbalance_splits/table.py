@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,12 @@ from imbalance_splits.errors import InputError, join_names
 from imbalance_splits.whole_files import write_whole
 
 ClassCounts = Mapping[str, int]
-LabelCounts = Mapping[str, ClassCounts]
-"""domain -> class -> number of images."""
+LabelCounts = Mapping[str, ClassCounts]  # domain -> class -> number of images
 TrainCounts = dict[str, dict[str, dict[str, int]]]
 """target -> source -> class -> number of training images."""
 
 DEFAULT_VALIDATION = 5
-_TOO_MANY = 2**31
-"""No dataset has as many images, and no array of counts overflows below."""
+_TOO_MANY = 2**31  # no dataset has as many images, and no array of counts overflows below
 _WHOLE = "give a whole number in [0, 2**31)"
 _FIELDS = ("dataset", "setting", "thresholds", "validation_per_class", "train_counts")
 
@@ -110,10 +109,7 @@ class SplitTable:
             "dataset": self.dataset,
             "setting": self.setting,
             **self.provenance,
-            "thresholds": {
-                target: {"many": limits.many, "few": limits.few}
-                for target, limits in self.thresholds.items()
-            },
+            "thresholds": {target: asdict(one) for target, one in self.thresholds.items()},
             "validation_per_class": dict(self.validation_per_class),
             "train_counts": {
                 target: {source: dict(row) for source, row in rows.items()}
@@ -145,7 +141,7 @@ class SplitTable:
         return cls(
             dataset=str(data.get("dataset", "")),
             setting=str(data.get("setting", Path(where).stem)),
-            domains=tuple(dict.fromkeys([*domains, *counts, *_sources(counts)])),
+            domains=tuple(dict.fromkeys([*domains, *counts, *chain(*counts.values())])),
             classes=classes,
             train_counts=counts,
             thresholds=_thresholds(data.get("thresholds"), counts, where),
@@ -213,10 +209,6 @@ def _check_levels(data: Mapping[str, Any], where: str) -> TrainCounts:
                     f"{where}, target {target}, source {source}: expected class -> count."
                 )
     return {t: {s: dict(row) for s, row in rows.items()} for t, rows in data.items()}
-
-
-def _sources(counts: TrainCounts) -> list[str]:
-    return [source for rows in counts.values() for source in rows]
 
 
 def _thresholds(data: Any, counts: TrainCounts, where: str) -> dict[str, Thresholds]:

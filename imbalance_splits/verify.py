@@ -16,9 +16,7 @@ from imbalance_splits.labels import describe_absent
 from imbalance_splits.pixels import choose_size, describe_conversion
 from imbalance_splits.published import DOMAINS, describe_twin, label_counts
 
-SUBSET_SHARES = {"VLCS": 0.7}
-"""Datasets whose published counts are those of a part of the images."""
-
+SUBSET_SHARES = {"VLCS": 0.7}  # datasets whose published counts are those of a part of the images
 RELEASES = {
     "DomainNet": "the published counts are those of all 596,006 images; DomainBed's downloader "
     "removes 9,431 of them as duplicates"
@@ -26,8 +24,7 @@ RELEASES = {
 """What explains too few images of a dataset."""
 
 Counts = Mapping[str, Mapping[str, int]]
-Progress = Callable[[int, int], None]
-"""Called with the number of images decoded so far and of all."""
+Progress = Callable[[int, int], None]  # called with the number of images decoded so far and of all
 
 
 @dataclass
@@ -83,8 +80,12 @@ def verify_folder(
         _compare(sizes, dataset, report)
     else:
         report.notes += _describe(counts)
-    if tree.has_links:
-        report.problems += _same_files(images, tree.root)
+    seen: dict[str, Path] = {}
+    for path in images if tree.has_links else ():
+        first = seen.setdefault(os.path.realpath(path), path)
+        if first is not path:
+            this, that = (file.relative_to(tree.root).as_posix() for file in (path, first))
+            report.problems.append(f"twice: {this} is the same file as {that}")
     known = known or dataset is not None
     _decode(images, tree.root, report, progress, hidden_colors=known)
     return report
@@ -112,18 +113,6 @@ def _describe(counts: Counts) -> list[str]:
     return [found, *describe_absent(counts), *describe_twin(counts)]
 
 
-def _same_files(images: Sequence[Path], root: Path) -> list[str]:
-    """Return a line for each image that is the same file as one before it."""
-    seen: dict[str, Path] = {}
-    lines = []
-    for path in images:
-        first = seen.setdefault(os.path.realpath(path), path)
-        if first is not path:
-            names = [file.relative_to(root).as_posix() for file in (path, first)]
-            lines.append(f"twice: {names[0]} is the same file as {names[1]}")
-    return lines
-
-
 def _compare(sizes: Counts, dataset: str, report: Report) -> None:
     """Add what is missing and what is too much."""
     expected = label_counts(dataset)
@@ -140,7 +129,15 @@ def _compare(sizes: Counts, dataset: str, report: Report) -> None:
             f"{', '.join(sorted(folders.values()))}; name them {', '.join(usual.values())}"
         )
     share = SUBSET_SHARES.get(dataset)
-    if share is not None and _is_whole(sizes, expected, folders, share):
+    if (
+        share is not None
+        and set(folders) == set(expected)
+        and all(
+            abs(sizes[folders[domain]].get(name, 0) * share - count) <= 1  # up to rounding
+            for domain, row in expected.items()
+            for name, count in row.items()
+        )
+    ):
         report.notes.append(
             f"the published counts are those of a {share:.0%} subset; this is the whole dataset"
         )
@@ -164,15 +161,6 @@ def _domain_folders(folders: Sequence[str], dataset: str) -> dict[str, str]:
         if near:
             chosen[domain] = near[0]
     return chosen
-
-
-def _is_whole(sizes: Counts, expected: Counts, folders: Mapping[str, str], share: float) -> bool:
-    """Say whether ``share`` of every class is what was published, up to rounding."""
-    return set(folders) == set(expected) and all(
-        abs(sizes[folders[domain]].get(name, 0) * share - count) <= 1
-        for domain, row in expected.items()
-        for name, count in row.items()
-    )
 
 
 def _differences(

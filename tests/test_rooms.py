@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 
 LEVELS = [
     ["imbalance_splits", "losses", "hard_negatives", "version", "git", "processes"],
-    ["errors", "hparams", "progress", "run_folder", "own_code"],
+    ["errors", "hparams", "progress", "run_folder", "own_code", "variant_names"],
     ["locks"],
     ["testbed", "downloading"],
     ["features", "backend"],

@@ -125,7 +125,10 @@ def build_setting(name: str, parameters: Mapping[str, Any]) -> Setting:
             f"setting {name} needs a {', '.join(missing)}: "
             f"give {_BY_PATH} in place of the name {name}."
         )
-    hints = _type_hints(setting)
+    try:
+        hints = typing.get_type_hints(setting)
+    except NameError:  # of a class that is imported for type checking only
+        hints = {}
     values = {
         parameter: _convert(value, hints.get(parameter, Any), f"setting {name}: {parameter}")
         for parameter, value in parameters.items()
@@ -136,19 +139,8 @@ def build_setting(name: str, parameters: Mapping[str, Any]) -> Setting:
         raise InputError(f"setting {name}: a parameter has the wrong type ({error}).") from error
 
 
-def _type_hints(setting: type[Setting]) -> dict[str, Any]:
-    """Return the types of the parameters; none for annotations that cannot be evaluated."""
-    try:
-        return typing.get_type_hints(setting)
-    except NameError:  # of a class that is imported for type checking only
-        return {}
-
-
 def _convert(value: Any, kind: Any, where: str) -> Any:
-    """Return ``value`` as the int, float or tuple that ``kind`` asks for; InputError if it is none.
-
-    Values of other types are returned as they are.
-    """
+    """Return ``value`` as the int, float or tuple that ``kind`` asks for; or InputError."""
     kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
     if value is None and type(None) in kinds:
         return value

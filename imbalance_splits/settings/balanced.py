@@ -33,7 +33,6 @@ class Balanced(GeneratedSetting):
     like: str | None = None
 
     def __post_init__(self) -> None:
-        """Check the parameters."""
         super().__post_init__()
         self.require(self.like is None or isinstance(self.like, str), "like", "a setting's name")
 

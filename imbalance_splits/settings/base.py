@@ -23,8 +23,7 @@ from imbalance_splits.table import (
 GENERATOR_VERSION = 1
 """Raised whenever a setting's training counts change for the same label counts and parameters."""
 
-Counts = dict[str, dict[str, int]]
-"""domain -> class -> images that may be trained on or tested."""
+Counts = dict[str, dict[str, int]]  # domain -> class -> images that may be trained on or tested
 
 
 class Setting(ABC):
@@ -51,7 +50,6 @@ class GeneratedSetting(Setting):
     least_sources = 1
 
     def __post_init__(self) -> None:
-        """Check the parameters."""
         self.require(0 <= self.q < 1, "q", "in [0, 1)")
         self.require(self.lower >= 0, "lower", ">= 0")
         self.require(self.validation is None or self.validation >= 0, "validation", ">= 0")
@@ -81,8 +79,9 @@ class GeneratedSetting(Setting):
         }
         check_label_counts(label_counts, where, self.least_sources)
         validation = self.validation
-        if validation is None:
-            validation = default_validation(label_counts)
+        if validation is None:  # 15 if every (domain, class) that occurs has 100, else 5
+            least = min(n for row in label_counts.values() for n in row.values() if n)
+            validation = 15 if least >= 100 else DEFAULT_VALIDATION
         usable = usable_counts(label_counts, validation, self.lower, where)
         ordered = _order_counts(self.train_counts(usable), usable, classes, where)
         parameters = {**dataclasses.asdict(self), "validation": validation}
@@ -101,10 +100,7 @@ class GeneratedSetting(Setting):
 def _order_counts(
     counts: TrainCounts, usable: Counts, classes: tuple[str, ...], where: str
 ) -> TrainCounts:
-    """Return ``counts`` in the order of domains and classes, 0 where a source lacks the class.
-
-    Raises InputError if any are missing.
-    """
+    """Return ``counts`` in the order of domains and classes, 0 where a class is absent."""
     try:
         return {
             target: {
@@ -155,12 +151,6 @@ def check_label_counts(label_counts: LabelCounts, where: str, least_sources: int
     for domain, row in label_counts.items():
         if not any(row.values()):
             raise InputError(f"{where}: domain {domain} has no image. Leave it out.")
-
-
-def default_validation(label_counts: LabelCounts) -> int:
-    """Return 15 validation images if every (domain, class) that occurs has 100, else 5."""
-    least = min(count for row in label_counts.values() for count in row.values() if count)
-    return 15 if least >= 100 else DEFAULT_VALIDATION
 
 
 def usable_counts(label_counts: LabelCounts, validation: int, lower: int, where: str) -> Counts:

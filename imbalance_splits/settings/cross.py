@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from imbalance_splits.settings.base import Counts, descending, sources_by_total
-from imbalance_splits.settings.opposed import OpposedTails
+from imbalance_splits.settings.tails import OpposedTails
 from imbalance_splits.table import TrainCounts
 
 
@@ -23,12 +23,10 @@ class Cross(OpposedTails):
     middle: float = 0.3
 
     def __post_init__(self) -> None:
-        """Check the parameters."""
         super().__post_init__()
         self.require(0 < self.middle < math.inf, "middle", "> 0 and finite")
 
     def train_counts(self, usable: Counts) -> TrainCounts:
-        """Return the training counts of every target."""
         return {target: self._target(usable, target) for target in usable}
 
     def _target(self, usable: Counts, target: str) -> Counts:

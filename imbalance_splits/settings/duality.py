@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from imbalance_splits.settings.base import Counts, descending, sources_by_total, total
-from imbalance_splits.settings.opposed import OpposedTails
+from imbalance_splits.settings.tails import OpposedTails
 from imbalance_splits.table import LabelCounts, TrainCounts
 
 
@@ -27,7 +27,6 @@ class Duality(OpposedTails):
     seed: int = 20240101
 
     def __post_init__(self) -> None:
-        """Check the parameters."""
         super().__post_init__()
         fits = len(self.middle_range) == 2
         fits = fits and 0 < self.middle_range[0] <= self.middle_range[1] < 2**31
@@ -35,7 +34,6 @@ class Duality(OpposedTails):
         self.require(0 <= self.seed < 2**32, "seed", "in [0, 2**32)")
 
     def train_counts(self, usable: Counts) -> TrainCounts:
-        """Return the training counts of every target."""
         rng = np.random.RandomState(self.seed)
         return {target: self._target(usable, target, rng) for target in usable}
 

@@ -21,12 +21,10 @@ class Exponential(GeneratedSetting):
     factor: float = 100.0
 
     def __post_init__(self) -> None:
-        """Check the parameters."""
         super().__post_init__()
         self.require(1 <= self.factor < math.inf, "factor", ">= 1 and finite")
 
     def train_counts(self, usable: Counts) -> TrainCounts:
-        """Return the training counts of every target."""
         return {target: self._target(usable, target) for target in usable}
 
     def _target(self, usable: Counts, target: str) -> Counts:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from imbalance_splits.settings.base import Counts, GeneratedSetting, descending
-from imbalance_splits.settings.tail import tail_profile
+from imbalance_splits.settings.tails import tail_profile
 from imbalance_splits.table import TrainCounts
 
 
@@ -21,12 +21,10 @@ class TotalHeavyTail(GeneratedSetting):
     c: float = 3.0
 
     def __post_init__(self) -> None:
-        """Check the parameters."""
         super().__post_init__()
         self.require(1 < self.c < math.inf, "c", "> 1 and finite")
 
     def train_counts(self, usable: Counts) -> TrainCounts:
-        """Return the training counts of every target."""
         return {target: self._target(usable, target) for target in usable}
 
     def _target(self, usable: Counts, target: str) -> Counts:

@@ -68,8 +68,7 @@ def crossing_distances(predict: Predict, inputs: Tensor, *, steps: int = STEPS) 
     """Return the length of a perturbation that changes the prediction, float64 (N,), on the CPU.
 
     An upper bound of the Euclidean distance of each of ``inputs`` (N, ...) to the boundary; NaN
-    where ``steps`` steps of DeepFool did not cross it. The perturbed inputs are not kept within
-    the range of images.
+    where ``steps`` steps of DeepFool did not cross it.
     """
     with torch.no_grad():
         predicted = predict(inputs).argmax(dim=1)
@@ -88,10 +87,7 @@ def crossing_distances(predict: Predict, inputs: Tensor, *, steps: int = STEPS) 
 
 @torch.enable_grad()
 def _deepfool_step(predict: Predict, points: Tensor, predicted: Tensor) -> Tensor:
-    """Return the step to the nearest boundary of the linearized model, a little beyond it.
-
-    Of the ``points`` (n, ...), those without a gradient get a step of 0.
-    """
+    """Return the step (n, ...) a little beyond the linearized boundary; 0 without a gradient."""
     points = points.detach().requires_grad_()
     logits = predict(points)
     own = logits.gather(1, predicted[:, None])

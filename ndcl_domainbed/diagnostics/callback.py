@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
 NAME = "diagnostics"
 
-EVERY = 2
-"""Every second update is watched, to halve the cost for algorithms with cheap updates."""
-
+EVERY = 2  # every second update is watched, to halve the cost for algorithms with cheap updates
 _TRIAL_DATASET = "Debug28"
 _SHAPE, _CLASSES, _DOMAINS, _IMAGES = (3, 28, 28), 2, 3, 4
 """The random minibatches of the trial update."""
@@ -38,9 +36,8 @@ class DiagnosticsCallback(Callback):
     def check(self, algorithm: str, hparams: Mapping[str, Any] | None = None) -> None:
         """Raise UnsuitableAlgorithm if a trial update of ``algorithm`` cannot be watched.
 
-        The trial uses a few random images, a small network and ``hparams``. An algorithm that
-        fails in it for another reason passes: its first real update decides. The global random
-        generators stay as they are.
+        An algorithm that fails in it for another reason passes: its first real update decides. The
+        global random generators stay as they are.
         """
         cls = registry.get_algorithm_class(algorithm)
         if hparams is None:

@@ -1,13 +1,16 @@
-"""What a check is asked (:class:`Request`) and what it answers (:class:`Findings`)."""
+"""What a check is asked (:class:`Request`), what it answers (:class:`Findings`), and the page."""
 
 from __future__ import annotations
 
+import base64
 import io
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from imbalance_splits.errors import InputError
 from imbalance_splits.whole_files import make_folder, write_whole
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 
 FIGURE, TABLE, CAPTION = ".png", ".csv", ".json"
 _DPI = 110
+PAGE_FILE = "index.html"
+_MAX_ROWS = 400  # rows of a table on the page; the CSV file has all
 
 
 @dataclass(frozen=True)
@@ -95,3 +100,38 @@ def require_packages() -> None:
     }.items():  # fmt: skip
         if find_spec(module) is None:
             raise InputError(f"diagnose needs {package}: pip install 'ndcl-domainbed[diagnose]'")
+
+
+def write_page(folder: Path, names: Iterable[str]) -> Path:
+    """Write one page of the findings ``names`` that are in ``folder``; return its path."""
+    from jinja2 import Environment
+
+    source = resources.files("ndcl_domainbed.diagnostics") / "templates" / "page.html"
+    template = Environment(autoescape=True).from_string(source.read_text(encoding="utf-8"))
+    there = [name for name in names if (folder / f"{name}{CAPTION}").exists()]
+    path = folder / PAGE_FILE
+    write_whole(path, template.render(sections=[_read_section(folder, name) for name in there]))
+    return path
+
+
+def _read_section(folder: Path, name: str) -> dict[str, Any]:
+    import pandas as pd
+
+    try:
+        about = json.loads((folder / f"{name}{CAPTION}").read_text(encoding="utf-8"))
+        table = pd.read_csv(folder / f"{name}{TABLE}")
+        return {
+            "name": name,
+            "caption": about["caption"],
+            "made": about["made"],
+            "figure": base64.b64encode((folder / f"{name}{FIGURE}").read_bytes()).decode(),
+            "table": table.head(_MAX_ROWS).to_html(
+                index=False, border=0, na_rep="", float_format="{:.4g}".format
+            ),
+            "more": max(0, len(table) - _MAX_ROWS),
+            "file": f"{name}{TABLE}",
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder / name}.*: damaged ({error}); run diagnose {name} again."
+        ) from error

@@ -31,10 +31,7 @@ from ndcl_domainbed.training.saved_model import build_algorithm, read_saved
 
 
 class Outputs(NamedTuple):
-    """What a model computes from n images, on the CPU: features (n, F), logits (n, K), labels (n,).
-
-    ``labels`` are the true classes.
-    """
+    """Of n images, on the CPU: features (n, F), logits (n, K) and true classes, labels (n,)."""
 
     features: Tensor
     logits: Tensor
@@ -137,10 +134,7 @@ class SavedRun:
         raise self._unsuitable("has no featurizer and classifier")
 
     def _check_modules(self, x: Tensor) -> None:
-        """Raise InputError unless predictions are the classifier's on the featurizer's output.
-
-        MTL and ARM give their networks more than the image.
-        """
+        """Raise InputError unless predictions are from the features alone (not MTL, ARM)."""
         featurizer, classifier = self.modules()
         try:
             expected = self.algorithm.predict(x)
@@ -164,10 +158,8 @@ def no_shot_groups(folder: Path) -> InputError:
 
 def frozen_note(runs: dict[str, SavedRun]) -> str:
     """Return a note for the caption of a check of inputs, if they are features, or ""."""
-    frozen = [name for name, run in runs.items() if run.hparams.get("frozen")]
-    if not frozen:
-        return ""
-    return f" The inputs of {', '.join(frozen)} are features of a frozen network, not pixels."
+    frozen = ", ".join(name for name, run in runs.items() if run.hparams.get("frozen"))
+    return f" The inputs of {frozen} are features of a frozen network, not pixels." * bool(frozen)
 
 
 def load_runs(request: Request) -> dict[str, SavedRun]:
@@ -205,25 +197,16 @@ def load_run(folder: Path, data_dir: str | None = None, device: str | None = Non
 
 
 def run_names(runs: Sequence[Any]) -> list[str]:
-    """Return a name for each run: its algorithm, and what else distinguishes the runs.
-
-    A run has ``folder``, ``arguments`` and ``hparams``.
-    """
+    """Return a name for each run: its algorithm, and what else distinguishes the runs."""
     names = [run.arguments.algorithm for run in runs]
     if len(set(names)) < len(names):
-        names = [" ".join([run.arguments.algorithm, *_differences(run, runs)]) for run in runs]
-    if len(set(names)) < len(names):
-        names = [f"{name} ({run.folder.name})" for name, run in zip(names, runs, strict=True)]
-    if len(set(names)) < len(names):
-        names = [f"{name} ({run.folder})" for name, run in zip(names, runs, strict=True)]
+        for place, run in enumerate(runs):
+            algorithm = run.arguments.algorithm
+            same = [other.hparams for other in runs if other.arguments.algorithm == algorithm]
+            for name, value in sorted(run.hparams.items()):
+                if any(hparams.get(name) != value for hparams in same):
+                    names[place] += f" {name}={value}"
+    for folder in ([run.folder.name for run in runs], [run.folder for run in runs]):
+        if len(set(names)) < len(names):
+            names = [f"{name} ({its})" for name, its in zip(names, folder, strict=True)]
     return names
-
-
-def _differences(run: Any, runs: Sequence[Any]) -> list[str]:
-    """Return the hyper-parameters in which runs of the same algorithm differ."""
-    same = [other for other in runs if other.arguments.algorithm == run.arguments.algorithm]
-    return [
-        f"{name}={value}"
-        for name, value in sorted(run.hparams.items())
-        if any(other.hparams.get(name) != value for other in same)
-    ]

@@ -14,11 +14,8 @@ from sklearn.preprocessing import StandardScaler
 
 RESAMPLES = 1000
 FOLDS = 5
-CHANCE = 0.5
-"""The balanced accuracy of a probe of two groups that knows nothing."""
-
-_STRENGTH = 0.1
-"""Inverse of the probe's L2 penalty, on standardized vectors."""
+CHANCE = 0.5  # the balanced accuracy of a probe of two groups that knows nothing
+_STRENGTH = 0.1  # inverse of the probe's L2 penalty, on standardized vectors
 
 
 class RankCorrelation(NamedTuple):
@@ -48,10 +45,7 @@ def rank_correlation(x: np.ndarray, y: np.ndarray, seed: int) -> RankCorrelation
 
 
 def spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return Spearman's ρ along the last axis; ties share their mean rank, NaN if all tie.
-
-    ``scipy.stats.spearmanr`` takes one pair of samples at a time; the bootstrap needs a thousand.
-    """
+    """Return Spearman's ρ along the last axis, for a thousand samples at once; NaN if all tie."""
     a, b = (rankdata(values, axis=-1) for values in (x, y))
     a, b = (ranks - ranks.mean(axis=-1, keepdims=True) for ranks in (a, b))
     scale = np.sqrt((a**2).sum(axis=-1) * (b**2).sum(axis=-1))
@@ -68,10 +62,7 @@ def correlation_table(figures: pd.DataFrame, images: pd.Series, seed: int) -> pd
 
 
 class ProbeAccuracy(NamedTuple):
-    """The cross-validated balanced accuracy of a linear probe, and its standard error over folds.
-
-    In [0, 1]; NaN if it is unknown.
-    """
+    """Balanced accuracy of a probe, in [0, 1], and its standard error over folds; or NaN."""
 
     mean: float
     error: float

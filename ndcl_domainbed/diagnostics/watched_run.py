@@ -52,12 +52,12 @@ class WatchedRun:
 
 def missing_updates(runs: dict[str, WatchedRun]) -> str:
     """Return a note for a caption on runs whose updates could not all be watched, or ""."""
-    wanted = {name: math.ceil(run.steps / callback.EVERY) for name, run in runs.items()}
-    return "".join(
-        f" {name}: only {run.updates} of {wanted[name]} updates could be watched."
-        for name, run in runs.items()
-        if run.updates < wanted[name]
-    )
+    notes = []
+    for name, run in runs.items():
+        wanted = math.ceil(run.steps / callback.EVERY)
+        if run.updates < wanted:
+            notes.append(f" {name}: only {run.updates} of {wanted} updates could be watched.")
+    return "".join(notes)
 
 
 def load_watched(request: Request) -> dict[str, WatchedRun]:
@@ -65,12 +65,11 @@ def load_watched(request: Request) -> dict[str, WatchedRun]:
 
     Raises InputError if one was not trained with ``--diagnostics``.
     """
-    runs = [load_watched_run(folder) for folder in request.folders]
+    runs = [_load(folder) for folder in request.folders]
     return dict(zip(run_names(runs), runs, strict=True))
 
 
-def load_watched_run(folder: Path) -> WatchedRun:
-    """Return what the run in ``folder`` recorded. Raises InputError if it was not watched."""
+def _load(folder: Path) -> WatchedRun:
     if not (folder / LINE_FILE).is_file():
         raise InputError(
             f"{folder} holds no {LINE_FILE}: name the folder of a run that was trained with "
@@ -110,9 +109,9 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
 def _tabulate_pairs(lines: list[dict[str, Any]], split: dict[str, Any]) -> pd.DataFrame:
     parts = [pd.DataFrame(line["pairs"]).assign(step=line["step"]) for line in lines]
     table = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
-    domains = table.pop("env").map(lambda env: split["environments"][env]).tolist()
+    domains = [split["environments"][env] for env in table.pop("env")]
     numbers = table["class"].to_numpy(dtype=int)
-    counts = {domain: np.asarray(row) for domain, row in split["train_counts"].items()}
+    counts = split["train_counts"]
     totals = np.sum(list(counts.values()), axis=0)
     table["domain"] = domains
     table["class"] = np.asarray(split["classes"], dtype=object)[numbers]

@@ -14,12 +14,8 @@ from imbalance_splits.errors import InputError
 from ndcl_domainbed.downloading.progress import Report, show_progress
 from ndcl_domainbed.downloading.recipe import GB, RemoteFile, SourceFailure
 
-TIMEOUT = 30.0
-"""The longest silence of a host, in seconds."""
-
-RETRIES = 4
-"""How often a cut connection is resumed."""
-
+TIMEOUT = 30.0  # the longest silence of a host, in seconds
+RETRIES = 4  # how often a cut connection is resumed
 _MIN_DIGITS = 32  # 128 bits: a shorter beginning of a digest would prove too little
 _PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype html|html|head)", re.IGNORECASE)
 _TITLE = re.compile(rb"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)

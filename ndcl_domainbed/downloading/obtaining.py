@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +17,8 @@ from ndcl_domainbed.downloading.arranging import arrange_archives
 from ndcl_domainbed.downloading.fetching import fetch
 from ndcl_domainbed.downloading.recipe import Recipe, RemoteFile, SourceFailure, Way
 
-STAGING = ".download"
-"""The folder of the data directory in which downloads are prepared."""
-
-LIBRARIES = ("gdown", "pyarrow", "requests", "tqdm")
-"""What the extra ``download`` installs."""
+STAGING = ".download"  # the folder of the data directory in which downloads are prepared
+LIBRARIES = ("gdown", "pyarrow", "requests", "tqdm")  # what the extra `download` installs
 
 
 def is_there(recipe: Recipe, data_dir: Path) -> bool:
@@ -44,15 +41,24 @@ def obtain(
     a library is missing, if the disk does not take the dataset, or if another process is
     downloading it.
     """
-    _check_libraries()
+    missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(
+            f"downloading needs {', '.join(missing)}. "
+            "Install with: pip install 'ndcl-domainbed[download]'"
+        )
     place, staging = data_dir / recipe.folder, data_dir / STAGING / recipe.folder
     try:
         staging.mkdir(parents=True, exist_ok=True)
-        with _lock_download(staging, recipe, data_dir):
+        with FileLock(f"{staging}.lock", timeout=0):
             if force or not is_there(recipe, data_dir):
                 ready = _try_ways(recipe, staging, leave_out)
                 _put_in_place(ready, place, staging / "replaced")
                 shutil.rmtree(staging)
+    except Timeout:
+        raise InputError(
+            f"another process is downloading {recipe.dataset} into {data_dir}; wait for it."
+        ) from None
     except BrokenPipeError:  # of the output, whose reader has gone
         raise
     except OSError as error:
@@ -61,58 +67,35 @@ def obtain(
     return place
 
 
-def _check_libraries() -> None:
-    """Raise InputError if a library of the extra is missing."""
-    missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(
-            f"downloading needs {', '.join(missing)}. "
-            "Install with: pip install 'ndcl-domainbed[download]'"
-        )
-
-
-@contextmanager
-def _lock_download(staging: Path, recipe: Recipe, data_dir: Path) -> Iterator[None]:
-    """Keep other processes from this download. Raises InputError if one is at work."""
-    try:
-        with FileLock(f"{staging}.lock", timeout=0):
-            yield
-    except Timeout:
-        raise InputError(
-            f"another process is downloading {recipe.dataset} into {data_dir}; wait for it."
-        ) from None
-
-
 def _try_ways(recipe: Recipe, staging: Path, leave_out: Sequence[str]) -> Path:
     """Return the folder of the dataset, arranged, by the first way that succeeds."""
     failures: list[str] = []
     for way in recipe.ways:
         try:
-            files = _wanted_files(way, leave_out)
-            if files is not None:
+            files = []
+            for file in way.files() if callable(way.files) else way.files:
+                urls = [url for url in file.urls if not any(text in url for text in leave_out)]
+                files.append(replace(file, urls=tuple(urls)))
+            if all(file.urls for file in files):
                 return _take_way(way, files, recipe, staging)
         except SourceFailure as failure:
             failures += str(failure).splitlines()
     if not failures:
         raise InputError(f"--not_from leaves no address of {recipe.dataset}; leave out fewer.")
-    raise _list_failures(recipe, staging, failures)
-
-
-def _wanted_files(way: Way, leave_out: Sequence[str]) -> list[RemoteFile] | None:
-    """Return the files of a way without unwanted addresses; None if that leaves a file none."""
-    files = way.files() if callable(way.files) else way.files
-    kept = [
-        replace(file, urls=tuple(u for u in file.urls if not any(t in u for t in leave_out)))
-        for file in files
+    kept = f", which uses what is kept in {staging}" if any(staging.iterdir()) else ""
+    lines = [
+        f"{recipe.dataset} could not be downloaded. Tried:",
+        *(f"  {failure}" for failure in failures),
+        f"Run the command again later{kept}, or put the images into "
+        f"{staging.parents[1] / recipe.folder}/<domain>/<class>/ by hand.",
     ]
-    return kept if all(file.urls for file in kept) else None
+    raise InputError("\n".join(lines))
 
 
 def _take_way(way: Way, files: Sequence[RemoteFile], recipe: Recipe, staging: Path) -> Path:
     """Download the files of a way and arrange the dataset in an empty folder.
 
-    Files that turn out to be no good are not kept, unless a digest shows that they are the ones
-    that were meant: then downloading them again would not help.
+    Useless files are not kept, unless a digest shows that they are the right ones.
     """
     fetched = {fetch(file, staging): file for file in files}
     if way.note is not None:
@@ -151,18 +134,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _list_failures(recipe: Recipe, staging: Path, failures: Sequence[str]) -> InputError:
-    """Return the error that lists all that was tried."""
-    kept = f", which uses what is kept in {staging}" if any(staging.iterdir()) else ""
-    return InputError(
-        "\n".join(
-            [
-                f"{recipe.dataset} could not be downloaded. Tried:",
-                *(f"  {failure}" for failure in failures),
-                f"Run the command again later{kept}, or put the images into "
-                f"{staging.parents[1] / recipe.folder}/<domain>/<class>/ by hand.",
-            ]
-        )
-    )

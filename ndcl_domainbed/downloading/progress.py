@@ -10,8 +10,7 @@ from contextlib import contextmanager
 Report = Callable[[int, "int | None"], None]
 """Called with what is done so far and with the whole, None if that is not known."""
 
-SECONDS_PER_LINE = 60.0
-"""How often a log file gets the state of a bar."""
+SECONDS_PER_LINE = 60.0  # how often a log file gets the state of a bar
 
 
 @contextmanager

@@ -49,11 +49,6 @@ class Way:
     note: str | None = None
 
 
-def archive(name: str, *urls: str, digest: str | None = None, size: int | None = None) -> Way:
-    """Return the way of a single archive of image folders."""
-    return Way((RemoteFile(name, urls, digest, size),))
-
-
 @dataclass(frozen=True)
 class Recipe:
     """How to get one dataset. The ways are tried in order until one succeeds.

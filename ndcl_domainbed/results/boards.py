@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import cast
+from itertools import product
+from typing import Any
 
 import pandas as pd
 
@@ -23,29 +24,25 @@ class RunIndex:
     """How many runs of one dataset and setting there are, and how far they have come."""
 
     def __init__(self, runs: pd.DataFrame) -> None:
-        self._states: dict[tuple[str, int, str], Counter[str]] = {}
         keys = ["algorithm", "test_env", "test_envs", "state"]
-        for key, count in runs.groupby(keys, observed=True).size().to_dict().items():
-            algorithm, env, text, state = cast("tuple[str, int, str, str]", key)
-            self._states.setdefault((algorithm, env, text), Counter())[state] += count
+        self._sizes: dict[Any, int] = runs.groupby(keys, observed=True).size().to_dict()
         failed = runs[runs["state"] == FAILED]
         self._failures = {
             (row.algorithm, row.test_env): without_folders(str(row.reason))
             for row in failed.itertuples()
         }
 
-    def count_states(self, algorithm: str, env: int) -> Counter[str]:
-        """Return state -> how many runs of the cell are in it."""
-        return self._sum(algorithm, [key for key in self._states if key[1] == env])
+    def count_states(self, algorithm: str, env: int, other: int | None = None) -> Counter[str]:
+        """Return state -> how many runs of the cell are in it.
 
-    def count_pairs(self, algorithm: str, envs: Collection[int]) -> Counter[str]:
-        """Return the same of the runs with exactly these two test domains."""
-        a, b = envs
-        pairs = (f"{a} {b}", f"{b} {a}")
-        return self._sum(algorithm, [key for key in self._states if key[2] in pairs])
-
-    def _sum(self, algorithm: str, keys: Collection[tuple[str, int, str]]) -> Counter[str]:
-        return sum((self._states[key] for key in keys if key[0] == algorithm), Counter())
+        With ``other``: how many have exactly these two test domains.
+        """
+        pair = (f"{env} {other}", f"{other} {env}")
+        found: Counter[str] = Counter()
+        for (name, test_env, text, state), count in self._sizes.items():
+            if name == algorithm and (test_env == env if other is None else text in pair):
+                found[state] += count
+        return found
 
     def describe_unfinished(self, algorithm: str, env: int) -> str:
         """Return "2 runs unfinished, 1 run failed (the reason)"; empty if all are done."""
@@ -146,17 +143,15 @@ class Board(CellSource):
 
     def count_runs(self, algorithm: str, env: int) -> int:
         """Return how many runs the choice was made among, those that were stopped early too."""
-        count = self._count(self.index.count_states(algorithm, env))
+        count = self._count(algorithm, env)
         if self.criterion == "leave_one_out":
-            count += sum(self._count_pairs(algorithm, env, other) for other in self._sources(env))
+            count += sum(self._count(algorithm, env, other) for other in self._sources(env))
         return count
 
-    def _count(self, states: Counter[str]) -> int:
+    def _count(self, algorithm: str, env: int, other: int | None = None) -> int:
+        states = self.index.count_states(algorithm, env, other)
         started = states.total() - states[NOT_STARTED]
         return started if self.partial else states[DONE] + states[STOPPED]
-
-    def _count_pairs(self, algorithm: str, env: int, other: int) -> int:
-        return self._count(self.index.count_pairs(algorithm, (env, other)))
 
     def _sources(self, env: int) -> list[int]:
         return [other for other in range(len(self.domains)) if other != env]
@@ -169,7 +164,7 @@ class Board(CellSource):
         if not (states[DONE] or (self.partial and (states[UNFINISHED] or states[TRIED_OUT]))):
             return self.index.describe_unfinished(algorithm, env)
         if self.criterion == "leave_one_out" and not is_single_source(self.dataset):
-            missing = [i for i in self._sources(env) if not self._count_pairs(algorithm, env, i)]
+            missing = [i for i in self._sources(env) if not self._count(algorithm, env, i)]
             pairs = ", ".join(f"{self.domains[env]}+{self.domains[i]}" for i in missing)
             if not missing:
                 return "no step of one draw and trial has an accuracy for every pair"
@@ -185,20 +180,14 @@ def board_rows(frame: pd.DataFrame, dataset: str, setting: str) -> pd.DataFrame:
 
 
 def add_controls(boards: Sequence[Board]) -> list[Board]:
-    """Return the boards, each with the control that its setting has among them, if any.
-
-    It is the board of the same dataset under ``Balanced:like=SETTING``.
-    """
+    """Return the boards, each with its control among them: under ``Balanced:like=SETTING``."""
     controls = {}
     for board in boards:
         if board.setting.startswith("Balanced:"):
             _, parameters = parse_setting(board.setting)
             if list(parameters) == ["like"]:
                 controls[board.dataset, parameters["like"]] = board
-    keys = [(board.dataset, board.setting) for board in boards]
-    return [
-        replace(board, control=controls.get(key)) for board, key in zip(boards, keys, strict=True)
-    ]
+    return [replace(one, control=controls.get((one.dataset, one.setting))) for one in boards]
 
 
 def index_boards(runs: pd.DataFrame) -> list[Board]:
@@ -206,22 +195,12 @@ def index_boards(runs: pd.DataFrame) -> list[Board]:
     pairs = set(runs[["dataset", "setting"]].drop_duplicates().itertuples(index=False, name=None))
     datasets = names.ordered_datasets(dataset for dataset, _ in pairs)
     settings = names.order(sorted(setting for _, setting in pairs), names.SETTINGS)
-    return [
-        _index_board(board_rows(runs, dataset, setting), dataset, setting)
-        for setting in settings
-        for dataset in datasets
-        if (dataset, setting) in pairs
-    ]
-
-
-def _index_board(runs: pd.DataFrame, dataset: str, setting: str) -> Board:
-    info = split_info(runs)
-    return Board(
-        dataset=dataset,
-        setting=setting,
-        algorithms=names.ordered_algorithms(map(str, runs["algorithm"].unique())),
-        domains=domain_names(runs, info),
-        info=info,
-        index=RunIndex(runs),
-        fixed=str(runs["fixed"].iloc[0]),
-    )
+    boards = []
+    for setting, dataset in product(settings, datasets):
+        if (dataset, setting) in pairs:
+            mine = board_rows(runs, dataset, setting)
+            info = split_info(mine)
+            rows = names.ordered_algorithms(map(str, mine["algorithm"].unique()))
+            domains, fixed = domain_names(mine, info), str(mine["fixed"].iloc[0])
+            boards.append(Board(dataset, setting, rows, domains, info, RunIndex(mine), fixed))
+    return boards

@@ -1,4 +1,7 @@
-"""Cells, over which algorithms are compared: a dataset, a setting and a target domain each."""
+"""Cells, over which algorithms are compared: a dataset, a setting and a target domain each.
+
+What every statistic needs of them is here: the test of each pair, and the bootstrap's resamples.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from imbalance_splits.errors import InputError
+from imbalance_splits.shots import SCORE_DECIMALS
 from ndcl_domainbed.results import names
 from ndcl_domainbed.results.labels import base_dataset, network_in
 
@@ -19,6 +24,10 @@ if TYPE_CHECKING:
 CELL = ["dataset", "setting", "test_env"]
 SAME_IMAGES = {"Office31": "Office", "OfficeCaltech10": "Office"}
 """Datasets whose domains of one name hold the same photographs."""
+
+RESAMPLES = 2_000
+EXACT_CELLS = 100
+"""Up to here Wilcoxon's test is exact; beyond, the normal approximation is as good and faster."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +48,21 @@ class Cells:
         """Return cells x algorithms: the means over trials."""
         return self.runs.groupby(level=CELL, sort=False).mean()
 
+    @cached_property
+    def p(self) -> pd.DataFrame:
+        """Return algorithms x algorithms: the corrected p of each pair."""
+        return pairwise_p(self.figures)
+
+    @cached_property
+    def draws(self) -> np.ndarray:
+        """Return how often each bootstrap resample has each cell, (RESAMPLES, cells)."""
+        return draw_cells(self.figures.index)
+
 
 def build_cells(selected: pd.DataFrame, metric: str = "overall") -> Cells:
     """Return the figures of all cells that every algorithm has.
 
-    An algorithm with no more than half of the cells is dropped first, so that the others keep
-    theirs.
+    First, an algorithm with no more than half of the cells is dropped.
     """
     groups = selected.groupby([*CELL, "trial_seed", "algorithm"], observed=True)[metric]
     runs = (groups.mean() * 100).unstack("algorithm").dropna(how="all")
@@ -73,19 +91,28 @@ def iterate_cells(
 ) -> Iterator[tuple[str, str, Cells]]:
     """Yield criterion, measure and the cells of one network, if several algorithms have some.
 
-    A board that is the control of another gives none.
+    The control of another board gives none.
     """
     for one in built:
-        controls = {board.control.setting for board in one.boards if board.control}
-        compared = one.selected[~one.selected["setting"].astype(str).isin(controls)]
-        networks = compared["dataset"].astype(str).map(network_in)
         for metric in metrics:
-            for network in sorted(networks.unique()):
-                selected = compared[networks == network]
-                if selected[metric].notna().any():
-                    cells = replace(build_cells(selected, metric), network=network)
-                    if len(cells.runs) and cells.runs.shape[1] > 1:
-                        yield one.criterion, metric, cells
+            if metric not in one.cells:
+                one.cells[metric] = _cells_by_network(one, metric)
+            for cells in one.cells[metric]:
+                yield one.criterion, metric, cells
+
+
+def _cells_by_network(built: Leaderboards, metric: str) -> list[Cells]:
+    controls = {board.control.setting for board in built.boards if board.control}
+    compared = built.selected[~built.selected["setting"].astype(str).isin(controls)]
+    networks = compared["dataset"].astype(str).map(network_in)
+    found = []
+    for network in sorted(networks.unique()):
+        selected = compared[networks == network]
+        if selected[metric].notna().any():
+            cells = replace(build_cells(selected, metric), network=network)
+            if len(cells.runs) and cells.runs.shape[1] > 1:
+                found.append(cells)
+    return found
 
 
 def image_groups(cells: pd.Index) -> tuple[np.ndarray, np.ndarray]:
@@ -101,6 +128,47 @@ def image_groups(cells: pd.Index) -> tuple[np.ndarray, np.ndarray]:
         datasets.append(SAME_IMAGES.get(dataset, dataset))
         groups.append(f"{datasets[-1]}/{known[env] if 0 <= env < len(known) else env}")
     return np.array(datasets), np.array(groups)
+
+
+def pairwise_p(figures: pd.DataFrame) -> pd.DataFrame:
+    """Return algorithms x algorithms: Wilcoxon's two-sided p, Holm-corrected for all pairs.
+
+    Cells with equal figures are left out of a pair's test. The exact distribution is asked for:
+    SciPy's automatic choice takes the normal approximation where differences tie, whose small
+    p-values are off with few cells, or below 14 cells lists all signs, a second a pair. With
+    ties the exact test rounds to the safe side. Raises InputError if scikit-posthocs is missing.
+    """
+    try:
+        from scikit_posthocs import posthoc_wilcoxon
+    except ImportError as error:
+        raise InputError(
+            "the tests need scikit-posthocs: pip install 'ndcl-domainbed[report]'"
+        ) from error
+    # whole numbers: equal differences are equal in every bit, and tie
+    whole = (figures * 10.0**SCORE_DECIMALS).round().melt(var_name="name", value_name="figure")
+    method = "exact" if len(figures) <= EXACT_CELLS else "asymptotic"
+    found: pd.DataFrame = posthoc_wilcoxon(
+        whole, val_col="figure", group_col="name", method=method, p_adjust="holm"
+    )
+    return found
+
+
+def draw_cells(cells: pd.Index, seed: int = 0) -> np.ndarray:
+    """Return how often each bootstrap resample has each cell, (RESAMPLES, cells).
+
+    Stratified: within each dataset, target domains are drawn with replacement, as many as it has.
+    A target brings its cells under all settings, since these share its images. There is no
+    resample, (0, cells), if no dataset has several targets.
+    """
+    datasets, groups = image_groups(cells)
+    rng = np.random.default_rng(seed)
+    counts = np.empty((RESAMPLES, len(cells)))
+    for dataset in dict.fromkeys(datasets):
+        here = datasets == dataset
+        targets, member = np.unique(groups[here], return_inverse=True)
+        even = np.full(len(targets), 1 / len(targets))
+        counts[:, here] = rng.multinomial(len(targets), even, size=RESAMPLES)[:, member]
+    return counts[: len(counts) if len(set(groups)) > len(set(datasets)) else 0]
 
 
 def count_cells(count: int) -> str:

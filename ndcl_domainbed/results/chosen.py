@@ -24,9 +24,9 @@ SUFFIXES = (".csv", ".parquet")
 
 
 def with_hparams(selected: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
-    """Return selected records with the name of the domain, and a column for each hyper-parameter.
+    """Return selected records with their domain's name, and a column for each hyper-parameter.
 
-    A hyper-parameter (``hparams.NAME``) that a run does not have is missing (NaN) in its row.
+    ``hparams.NAME`` is NaN where a run lacks it.
     """
     runs = sweep.runs[[*_KEYS, "meta"]].drop_duplicates(_KEYS, keep="last")
     plain = selected.astype(dict.fromkeys(_KEYS[:4], object))
@@ -37,16 +37,18 @@ def with_hparams(selected: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
 
 
 def selected_hparams(sweep: Sweep, built: Sequence[Leaderboards]) -> pd.DataFrame:
-    """Return what each criterion chose, with its hyper-parameters: a row per cell and trial.
-
-    Folders of runs begin with the name of the folder that was read.
-    """
+    """Return what each criterion chose, with its hyper-parameters: a row per cell and trial."""
     parts = [one.selected.assign(selection=one.criterion) for one in built if len(one.selected)]
     if not parts:
         return pd.DataFrame(columns=["selection", *_KEYS])
-    table = with_hparams(pd.concat(parts, ignore_index=True), sweep)
+    return _describe_runs(pd.concat(parts, ignore_index=True), sweep, ["selection"])
+
+
+def _describe_runs(selected: pd.DataFrame, sweep: Sweep, first: list[str]) -> pd.DataFrame:
+    """Return what :func:`with_hparams` does, without the folders above; ``first`` comes first."""
+    table = with_hparams(selected, sweep)
     table["run"] = [hide_parents(str(run), sweep.roots) for run in table["run"]]
-    return table[["selection", *(name for name in table.columns if name != "selection")]]
+    return table[[*first, *table.columns.drop(first)]]
 
 
 def hide_parents(text: str, roots: Sequence[str]) -> str:
@@ -79,10 +81,7 @@ def every_run(
         best = select(records, criterion, partial=partial)[_KEYS].assign(chosen=True)
         merged = rows.merge(best, on=_KEYS, how="left")
         parts.append(merged.assign(selection=criterion, chosen=merged["chosen"].notna()))
-    table = with_hparams(pd.concat(parts, ignore_index=True), sweep)
-    table["run"] = [hide_parents(str(run), sweep.roots) for run in table["run"]]
-    first = ["selection", "chosen"]
-    return table[first + [name for name in table.columns if name not in first]]
+    return _describe_runs(pd.concat(parts, ignore_index=True), sweep, ["selection", "chosen"])
 
 
 def table_path(name: str) -> Path:
@@ -94,20 +93,12 @@ def table_path(name: str) -> Path:
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as CSV or Parquet, by the suffix of ``path``.
-
-    Raises InputError if pyarrow is missing, or if the file cannot be written.
-    """
-    content = table.to_csv(index=False) if path.suffix == ".csv" else _parquet(table)
-    write_in_folder(path, content)
-
-
-def _parquet(table: pd.DataFrame) -> bytes:
+    """Write a table as CSV or Parquet, by its suffix; InputError if it cannot be written."""
     file = io.BytesIO()
     try:
-        table.to_parquet(file, index=False)
+        (table.to_csv if path.suffix == ".csv" else table.to_parquet)(file, index=False)
     except ImportError as error:
         raise InputError(
             "a .parquet file needs pyarrow: pip install pyarrow, or write a .csv file"
         ) from error
-    return file.getvalue()
+    write_in_folder(path, file.getvalue())

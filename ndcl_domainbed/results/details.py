@@ -21,8 +21,7 @@ HPARAM = "hparams."
 def add_domains(frame: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """Return ``frame`` with a column ``domain`` behind ``test_env``: its name, as in tables.
 
-    ``runs``: those of the sweep that ``frame`` is a part of. Empty where several domains are left
-    out for leave-one-domain-out selection.
+    ``runs`` are those of the whole sweep. Empty for leave-one-domain-out's pairs.
     """
     names = {
         (*board, env): name
@@ -46,10 +45,7 @@ def add_details(frame: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
 
 
 def name_classes(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return ``frame`` with its columns ``class_acc.NUMBER`` named as the runs name the classes.
-
-    They are read from each run's ``split.json``; without one the numbers stay.
-    """
+    """Return ``frame`` with ``class_acc.NUMBER`` named as each run's ``split.json`` does."""
     numbered = [name for name in frame.columns if name.startswith(CLASS)]
     rest = frame.drop(columns=numbered)
     if not numbered:
@@ -71,13 +67,16 @@ def name_classes(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def hparams_columns(metas: Iterable[str]) -> pd.DataFrame:
-    """Return a column ``hparams.NAME`` for each hyper-parameter, from the ``meta`` of runs.
-
-    What a run does not have is missing (NaN) in its row.
-    """
+    """Return a column ``hparams.NAME`` for each hyper-parameter in ``metas``, or NaN."""
     found = [_read_meta(text).get("hparams", {}) for text in metas]
-    names = sorted({name for hparams in found for name in hparams})
-    columns = {f"{HPARAM}{name}": _unify_types([one.get(name) for one in found]) for name in names}
+    columns = {}
+    for name in sorted({name for hparams in found for name in hparams}):
+        values = [one.get(name) for one in found]
+        kinds = {type(value) for value in values if value is not None}
+        if (len(kinds) > 1 and kinds != {int, float}) or kinds & {list, dict}:
+            # a column of a Parquet file has one type
+            values = [None if value is None else str(value) for value in values]
+        columns[f"{HPARAM}{name}"] = values
     return pd.DataFrame(columns, index=range(len(found)))
 
 
@@ -85,25 +84,13 @@ def _read_meta(text: object) -> dict[str, Any]:
     return dict(orjson.loads(text)) if isinstance(text, str) else {}
 
 
-def _unify_types(values: list[Any]) -> list[Any]:
-    """Return the values of one hyper-parameter; as text if they are not all of one kind.
-
-    A column of a Parquet file has one type.
-    """
-    kinds = {type(value) for value in values if value is not None}
-    if (len(kinds) == 1 and not kinds & {list, dict}) or kinds == {int, float}:
-        return values
-    return [None if value is None else str(value) for value in values]
-
-
 def class_accuracies(
     folder: str, step: float, test_envs: Sequence[int], variant: str = ""
 ) -> list[float | None] | None:
     """Return the accuracies by class, shares, at ``step`` of the run in ``folder``.
 
-    ``variant``: the evaluation of the run. On the "in" split of the test domain, or the means over
-    several; None for a class without an image there. None if the
-    run has no such record, or no accuracies by class.
+    On the "in" split of the test domain, or the means over several; None for a class without an
+    image there. None if the run has no such record of the ``variant``.
     """
     try:
         runs = parse((Path(folder) / RECORDS_FILE).read_bytes(), details=True).runs
@@ -111,17 +98,10 @@ def class_accuracies(
         return None
     for run in runs:
         at = np.flatnonzero(run.columns["step"] == step)
+        is_it = run.variant == variant and run.meta["args"]["test_envs"] == list(test_envs)
         columns = [values for name, values in run.columns.items() if name.startswith(CLASS)]
-        if (
-            run.variant == variant
-            and run.meta["args"]["test_envs"] == list(test_envs)
-            and len(at)
-            and columns
-        ):
-            values = np.array([column[at[0]] for column in columns])
-            return (
-                None
-                if np.isnan(values).all()
-                else [None if np.isnan(value) else float(value) for value in values]
-            )
+        if is_it and len(at) and columns:
+            values = [float(column[at[0]]) for column in columns]
+            found = [None if np.isnan(value) else value for value in values]
+            return None if found == [None] * len(found) else found
     return None

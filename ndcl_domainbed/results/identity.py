@@ -50,7 +50,7 @@ class RowName(NamedTuple):
 
     dataset: str
     setting: str
-    name: str
+    algorithm: str
     fixed: str
 
 
@@ -96,10 +96,7 @@ def is_attached(args: dict[str, Any]) -> bool:
 
 @cache
 def _is_setting(dataset: str, name: str) -> bool:
-    """Whether ``name`` is a setting; one that is not listed is only looked up for a known dataset.
-
-    Looking imports all settings, and SciPy with them.
-    """
+    """Whether ``name`` is a setting; others than ours only of known datasets: SciPy is slow."""
     return name in SETTINGS or (dataset in ENVIRONMENTS and name in setting_names())
 
 
@@ -107,8 +104,8 @@ def mark_single_source(runs: Sequence[Identity], n_envs: Sequence[int]) -> list[
     """Return ``runs`` with those that train on one of several domains named by it.
 
     Their ``test_env`` is the source, and ``network`` ends in "single source". ``n_envs``: how many
-    domains each has; 0 where that is unknown. With three domains a run with two test domains is
-    one of leave-one-domain-out selection if there are runs with one test domain.
+    domains each has, 0 if unknown. With three domains two test domains are also a pair of
+    leave-one-domain-out selection: it counts as that if there are runs with one test domain.
     """
     has_singles = {(run.dataset, run.setting) for run in runs if run.test_env >= 0}
     counts: dict[str, int] = {}
@@ -129,9 +126,8 @@ def mark_single_source(runs: Sequence[Identity], n_envs: Sequence[int]) -> list[
 def merge_equal_tables(runs: Sequence[Identity], contents: Sequence[str]) -> list[Identity]:
     """Return ``runs`` with one path for tables of one content.
 
-    ``contents``: what is known of each run's split, the training counts and thresholds as text;
-    empty where nothing is. Tables are equal if they split a dataset and its test domains alike,
-    and never differently.
+    ``contents``: training counts and thresholds of each run's split as text, or nothing. Tables
+    are equal if they split a dataset and its test domains alike, and never differently.
     """
     known: dict[str, dict[tuple[str, str], str]] = {}
     for run, content in zip(runs, contents, strict=True):
@@ -139,41 +135,36 @@ def merge_equal_tables(runs: Sequence[Identity], contents: Sequence[str]) -> lis
             known.setdefault(run.setting, {})[run.dataset, run.test_envs] = content
     first: dict[str, str] = {}
     for path, splits in sorted(known.items()):
-        twins = (other for other in first.values() if _agree(splits, known[other]))
-        first[path] = next(twins, path)
+        for other in first.values():
+            both = splits.keys() & known[other].keys()
+            if both and all(splits[key] == known[other][key] for key in both):
+                first[path] = other
+                break
+        else:
+            first[path] = path
     return [run._replace(setting=first.get(run.setting, run.setting)) for run in runs]
-
-
-def _agree(one: dict[tuple[str, str], str], other: dict[tuple[str, str], str]) -> bool:
-    both = one.keys() & other.keys()
-    return bool(both) and all(one[key] == other[key] for key in both)
 
 
 def name_rows(runs: Sequence[Identity]) -> list[RowName]:
     """Return the names of ``runs``, which are all there are.
 
-    An override that every run of a (dataset, network, setting) has is not in the names of its
-    rows. A path is shown by its last name, or by as much as tells it from the others.
+    Overrides that all runs of a (dataset, network, setting) share are not in the names of rows. A
+    path is shown by as much of its end as tells it from the others.
     """
     datasets = short_names(run.dataset for run in runs)
     settings = short_names(run.setting for run in runs)
     shared: dict[tuple[str, str, str], set[Pair]] = {}
-    names: dict[tuple[object, ...], RowName] = {}
     for run in runs:
         here = shared.setdefault((run.dataset, run.network, run.setting), set(run.overrides))
         here.intersection_update(run.overrides)
+    rows = []
     for run in runs:
-        key = (*run[:4], run.overrides, run.variant)
-        if key not in names:
-            fixed = shared[run.dataset, run.network, run.setting]
-            own = [pair for pair in run.overrides if pair not in fixed]
-            names[key] = RowName(
-                dataset_label(datasets[run.dataset], run.network),
-                settings[run.setting],
-                row_label(run.algorithm, own) + variant_label(run.variant),
-                pairs_text(sorted(fixed)),
-            )
-    return [names[(*run[:4], run.overrides, run.variant)] for run in runs]
+        fixed = shared[run.dataset, run.network, run.setting]
+        own = [pair for pair in run.overrides if pair not in fixed]
+        dataset = dataset_label(datasets[run.dataset], run.network)
+        row = row_label(run.algorithm, own) + variant_label(run.variant)
+        rows.append(RowName(dataset, settings[run.setting], row, pairs_text(sorted(fixed))))
+    return rows
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:
@@ -184,27 +175,19 @@ def short_names(names: Iterable[str]) -> dict[str, str]:
     >>> list(short_names(["a/mild.json", "b/mild.json", "/data/faces", "my/faces"]).values())
     ['a/mild', 'b/mild', 'data/faces', 'my/faces']
     """
-    parts = {name: _parts(name) for name in names}
-    return {
-        name: _short_name(name, [ends for other, ends in parts.items() if other != name])
-        for name in parts
-    }
-
-
-def _short_name(text: str, others: Sequence[tuple[str, ...]]) -> str:
-    if not text.startswith("/") and not text.endswith(TABLE_SUFFIXES):
-        return text
-    parts = _parts(text)
-    for n in range(1, len(parts) + 1):
-        if all(other[-n:] != parts[-n:] for other in others):
-            return "/".join(parts[-n:])
-    return text.lstrip("/")
-
-
-def _parts(text: str) -> tuple[str, ...]:
-    path = PurePosixPath(text)
-    path = path.with_suffix("") if text.endswith(TABLE_SUFFIXES) else path
-    return tuple(part for part in path.parts if part != "/")
+    parts = {}
+    for name in dict.fromkeys(names):
+        path = PurePosixPath(name)
+        path = path.with_suffix("") if name.endswith(TABLE_SUFFIXES) else path
+        parts[name] = [part for part in path.parts if part != "/"]
+    short = {}
+    for name, mine in parts.items():
+        others = [ends for other, ends in parts.items() if other != name]
+        ends = (n for n in range(1, len(mine) + 1) if all(one[-n:] != mine[-n:] for one in others))
+        is_path = name.startswith("/") or name.endswith(TABLE_SUFFIXES)
+        end = next(ends, None) if is_path else None
+        short[name] = "/".join(mine[-end:]) if end else name.lstrip("/")
+    return short
 
 
 def is_whole(args: Any) -> bool:

@@ -9,21 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from ndcl_domainbed.variant_names import TITLES
+
 SINGLE_SOURCE = "single source"
 """Stands behind a dataset for the runs that train on one domain and are tested on all others."""
 
-Pair = tuple[str, str]
-"""A hyper-parameter and its value, both as text."""
+Pair = tuple[str, str]  # a hyper-parameter and its value, both as text
 
 
-_FOLDERS = re.compile(r"(?<![\w.:/])/(?:[^\s/'\"]+/)+")
-"""The folders of an absolute path."""
+_FOLDERS = re.compile(r"(?<![\w.:/])/(?:[^\s/'\"]+/)+")  # the folders of an absolute path
 
 
 def without_folders(text: str) -> str:
-    """Return ``text`` with the names of files alone where it has absolute paths.
-
-    Tables and reports are passed on; where somebody's files lie is of no use to others.
+    """Return ``text`` with the names of files alone where it has absolute paths, to be passed on.
 
     >>> without_folders("no such file: /home/me/faces/cat.png")
     'no such file: cat.png'
@@ -79,12 +77,6 @@ def row_label(algorithm: str, pairs: Iterable[Pair]) -> str:
     return f"{algorithm} ({text})" if text else algorithm
 
 
-VARIANT_TITLES = {
-    "ema": "EMA", "average": "average", "swad": "SWAD", "adjusted": "LA", "crt": "cRT",
-}  # fmt: skip
-"""How rows name the variants of a run's evaluation."""
-
-
 def variant_label(variant: str) -> str:
     """Return what stands behind an algorithm for a variant of its runs' evaluation.
 
@@ -92,7 +84,7 @@ def variant_label(variant: str) -> str:
     (' + SWAD', ' + EMA (decay=0.99)', '')
     """
     name, _, parameters = variant.partition(":")
-    title = VARIANT_TITLES.get(name, name) + (f" ({parameters})" if parameters else "")
+    title = TITLES.get(name, name) + (f" ({parameters})" if parameters else "")
     return f" + {title}" if variant else ""
 
 

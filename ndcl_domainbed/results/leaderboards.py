@@ -10,6 +10,7 @@ import pandas as pd
 from imbalance_splits.errors import unknown_name
 from ndcl_domainbed.results import names, tables
 from ndcl_domainbed.results.boards import Board, add_controls, board_rows, index_boards
+from ndcl_domainbed.results.cells import Cells
 from ndcl_domainbed.results.labels import network_in
 from ndcl_domainbed.results.reading import Sweep
 from ndcl_domainbed.results.selection import CRITERIA, select
@@ -18,12 +19,16 @@ from ndcl_domainbed.results.tables import AVERAGE, Table
 
 @dataclass
 class Leaderboards:
-    """All tables of one criterion, and the records that it chose."""
+    """All tables of one criterion, and the records that it chose.
+
+    ``cells``: measure -> the cells of each network that :func:`.cells.iterate_cells` has built.
+    """
 
     criterion: str
     selected: pd.DataFrame
     boards: list[Board] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
+    cells: dict[str, list[Cells]] = field(default_factory=dict)
 
 
 def build(
@@ -74,24 +79,20 @@ def _board_tables(board: Board, metrics: Sequence[str] | None) -> list[Table]:
     if board.selected.empty:  # one table is enough to say why
         return [_domain_table(board, "overall")]
     built = [_domain_table(board, metric) for metric in metrics or ("overall",)]
-    has_zero = bool(board.selected["zero"].notna().any())
-    shown = [name for name in metrics or names.METRICS if name != "zero" or has_zero]
-    if shown and (board.setting != names.NO_SETTING or _has_groups(board.selected)):
+    known = board.selected[["many", "medium", "few", "zero"]].notna().any()
+    shown = [name for name in metrics or names.METRICS if name != "zero" or known["zero"]]
+    if shown and (board.setting != names.NO_SETTING or known.any()):
         built.append(_measure_table(board, shown))
     return built
 
 
 def _applies(board: Board, frame: pd.DataFrame, criterion: str) -> bool:
-    """Whether a table is worth showing: an ordinary split has no balanced validation.
-
-    Neither may a list's own. Two criteria need one.
-    """
+    """Whether a table is worth showing: an ordinary split, or a list's own, may lack validation."""
     plain = (names.NO_SETTING, names.OWN_SPLIT)
-    if criterion not in ("balanced", "worst_class") or board.setting not in plain:
+    if not CRITERIA[criterion].by_validation or board.setting not in plain:
         return True
-    columns = [name for name in frame.columns if name.endswith("_val_acc")]
     rows = board_rows(frame, board.dataset, board.setting)
-    return bool(columns) and bool(rows[columns].notna().to_numpy().any())
+    return bool(rows.filter(regex="_val_acc$").notna().to_numpy().any())
 
 
 def _add_measure(title: dict[str, str], metric: str) -> dict[str, str]:
@@ -106,10 +107,6 @@ def _domain_table(board: Board, metric: str) -> Table:
         board.domain_rows(metric),
         notes=board.average_notes(),
     )
-
-
-def _has_groups(selected: pd.DataFrame) -> bool:
-    return bool(selected[["many", "medium", "few", "zero"]].notna().to_numpy().any())
 
 
 def _measure_table(board: Board, metrics: Sequence[str]) -> Table:

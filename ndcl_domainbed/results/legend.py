@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import orjson
@@ -64,35 +65,25 @@ def page_legend(runs: pd.DataFrame) -> list[str]:
 def networks_of(runs: pd.DataFrame) -> dict[str, int]:
     """Return the networks that the records name -> how many runs had each.
 
-    A line has the backbone, its weights and their digest, and what else there is.
+    For example "resnet18, frozen, 128 px, weights IMAGENET1K_V1, sha256:...".
     """
-    counts = runs.loc[runs["network"] != "", "network"].astype(str).value_counts(sort=False)
-    found: dict[str, int] = {}
+    counts = runs.loc[runs["network"] != "", "network"].astype(str).value_counts()
+    found: Counter[str] = Counter()
     for text, count in counts.items():
-        line = _network_line(orjson.loads(str(text)))
-        found[line] = found.get(line, 0) + int(count)
+        network = orjson.loads(str(text))
+        parts = {
+            network.get("backbone", "unknown backbone"): True,
+            "frozen": network.get("frozen") is True,
+            f"{network.get('image_size')} px": network.get("image_size"),
+            f"weights {without_folders(str(network.get('weights')))}": network.get("weights"),
+            network.get("digest"): network.get("digest"),
+        }
+        found[", ".join(str(part) for part, is_there in parts.items() if is_there)] += count
     return dict(sorted(found.items()))
 
 
-def _network_line(network: dict[str, object]) -> str:
-    """Return "resnet18, frozen, 128 px, weights IMAGENET1K_V1, sha256:...": one network."""
-    parts = [str(network.get("backbone", "unknown backbone"))]
-    if network.get("frozen") is True:
-        parts.append("frozen")
-    if network.get("image_size"):
-        parts.append(f"{network['image_size']} px")
-    if network.get("weights"):
-        parts.append(f"weights {without_folders(str(network['weights']))}")
-    if network.get("digest"):
-        parts.append(str(network["digest"]))
-    return ", ".join(parts)
-
-
 def mixed_networks(runs: pd.DataFrame) -> list[str]:
-    """Warn of datasets under whose label there are runs with several weights or networks.
-
-    A label has the names of weight files; the records have the digests of their contents.
-    """
+    """Warn of datasets under whose label there are runs with several weights or networks."""
     known = runs.loc[runs["network"] != "", ["dataset", "network"]].drop_duplicates().astype(str)
     found: dict[str, set[tuple[str, str]]] = {}
     for dataset, text in known.itertuples(index=False, name=None):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import pandas as pd
 
 from imbalance_splits.errors import InputError, unknown_name
@@ -44,33 +46,27 @@ def leaderboard(
     metrics = [m for m in names.METRICS if selected[m].notna().to_numpy().any()]
     by_domain = tables.domain_rows(selected, algorithms, len(domains), "overall", CellSource())
     measures = tables.measure_rows(selected, algorithms, envs, metrics, CellSource())
-    figures = {
-        algorithm: [value for cell in (*one, *other) for value in _in_shares(cell)]
-        for (algorithm, one), (_, other) in zip(by_domain, measures, strict=True)
-    }
     columns = [*domains, AVERAGE, *(names.METRIC_TITLES[metric] for metric in metrics)]
+    rows = {}
+    for (algorithm, one), (_, other) in zip(by_domain, measures, strict=True):
+        figures = [(cell.mean, cell.error, cell.trials) for cell in (*one, *other)]
+        rows[algorithm] = list(chain(*figures))
     index = pd.MultiIndex.from_product([columns, ["mean", "error", "trials"]])
-    frame = pd.DataFrame.from_dict(figures, orient="index", columns=index)
-    numbers = {key: "int64" if key[1] == "trials" else "float64" for key in index}
-    return frame.astype(numbers).rename_axis(index="algorithm")
-
-
-def _in_shares(cell: tables.Cell) -> list[float | int | None]:
-    percent = (cell.mean, cell.error)
-    return [*(None if value is None else value / 100 for value in percent), cell.trials]
+    frame = pd.DataFrame.from_dict(rows, orient="index", columns=index)
+    kinds = {key: "int64" if key[1] == "trials" else "float64" for key in index}
+    scale = [1 if kind == "int64" else 100 for kind in kinds.values()]
+    return (frame.astype(kinds) / scale).astype(kinds).rename_axis(index="algorithm")
 
 
 def _choose(kind: str, records: pd.DataFrame, wanted: str | None) -> str:
     if records.empty:
         raise InputError("there is no record yet, so there is no leaderboard")
     there = sorted(map(str, records[kind].unique()))
-    if wanted is not None and wanted not in there:
-        labels = [name for name in there if kind == "dataset" and base_dataset(name) == wanted]
-        if not labels:
-            raise unknown_name(kind, wanted, there)
-        there, wanted = labels, None
-    if wanted is not None:
-        return wanted
-    if len(there) != 1:
-        raise InputError(f"the records have {len(there)} {kind}s ({', '.join(there)}); choose one")
-    return there[0]
+    fit = there if wanted is None else [name for name in there if name == wanted]
+    if not fit and kind == "dataset":
+        fit = [name for name in there if base_dataset(name) == wanted]
+    if not fit:
+        raise unknown_name(kind, wanted, there)
+    if len(fit) > 1:
+        raise InputError(f"the records have {len(fit)} {kind}s ({', '.join(fit)}); choose one")
+    return fit[0]

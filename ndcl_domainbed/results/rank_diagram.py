@@ -12,7 +12,7 @@ import pandas as pd
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.results.cells import iterate_cells
-from ndcl_domainbed.results.statistics import ALPHA, average_ranks, pairwise_p
+from ndcl_domainbed.results.statistics import ALPHA, average_ranks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,7 +93,6 @@ def draw_all(
         # "frozen_resnet18_128_px" for "frozen resnet18, 128 px"
         network = re.sub(r"\W+", "_", cells.network).strip("_")
         parts = [criterion, "" if metric == "overall" else metric, network]
-        figures = cells.figures
-        ranks, p = average_ranks(figures), pairwise_p(figures)
+        name, ranks = "_".join(filter(None, parts)), average_ranks(cells.figures)
         for kind in _METADATA:
-            yield f"{'_'.join(filter(None, parts))}.{kind}", draw(ranks, p, reference, kind)
+            yield f"{name}.{kind}", draw(ranks, cells.p, reference, kind)

@@ -12,11 +12,12 @@ import orjson
 import pandas as pd
 
 from imbalance_splits.errors import InputError, unknown_name
-from ndcl_domainbed.results.cache import read_files
+from imbalance_splits.shots import GROUPS
 from ndcl_domainbed.results.folders import Found, find_runs
 from ndcl_domainbed.results.identity import (
     TABLE_SUFFIXES,
     Identity,
+    RowName,
     identity,
     mark_single_source,
     merge_equal_tables,
@@ -24,15 +25,8 @@ from ndcl_domainbed.results.identity import (
 )
 from ndcl_domainbed.results.labels import base_algorithm, base_dataset
 from ndcl_domainbed.results.names import METRICS
-from ndcl_domainbed.results.parsing import ENVIRONMENT, PLAIN_KEYS
-from ndcl_domainbed.results.pending import pending_jobs
-from ndcl_domainbed.results.record_table import (
-    RecordTable,
-    join_tables,
-    keep_runs,
-    mark_evaluations,
-    target_accuracy,
-)
+from ndcl_domainbed.results.parsing import ENVIRONMENT, PLAIN_KEYS, parse_folders
+from ndcl_domainbed.results.selection import target_accuracy
 from ndcl_domainbed.results.splits import mark_own_splits, read_split
 from ndcl_domainbed.run_folder import DONE, ERR_FILE, RECORDS_FILE, STOPPED, State, read_state
 
@@ -85,8 +79,20 @@ class Sweep:
             if names:
                 known = [str(name) for name in self.runs[column].unique()]
                 keep &= self.runs[column].isin(_match_names(column, names, known)).to_numpy()
-        runs, records = keep_runs(self.runs, self.records, keep)
+        runs, records = _keep_runs(self.runs, self.records, keep)
         return replace(self, runs=runs, records=records)
+
+
+def _keep_runs(
+    runs: pd.DataFrame, records: pd.DataFrame, wanted: np.ndarray
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the runs that the mask ``wanted`` marks, and their records, numbered again."""
+    if wanted.all():
+        return runs, records
+    place = np.cumsum(wanted, dtype=np.int32) - 1
+    run = records["run"].to_numpy()
+    kept = records[wanted[run]].assign(run=place[run[wanted[run]]])
+    return runs[wanted].reset_index(drop=True), kept.reset_index(drop=True)
 
 
 def _match_names(column: str, names: Sequence[str], known: Sequence[str]) -> list[str]:
@@ -145,27 +151,34 @@ def read_sweep(
     can be read, and no sweep lists one.
     """
     roots = [folders] if isinstance(folders, str | Path) else list(folders)
-    found = [find_runs(root) for root in roots]
-    seen: set[str] = set()
-    for one in found:
-        one.files = [file for file in one.files if file.folder not in seen]
-        seen.update(file.folder for file in one.files)
-    table = join_tables([read_files(one, details=details) for one in found])
-    table = table.keep(mark_evaluations(table.runs["variant"], variants))
-    known = table.keep((table.runs["meta"] != "").to_numpy())
-    runs = _build_runs(known, found)
-    without = {folder for one in found for folder in one.empty}.union(table.runs["folder"])
-    lines = table.runs.drop_duplicates("folder").set_index("folder")["bad_lines"]
+    found = find_runs(roots)
+    every, records = parse_folders(found.is_done, details=details)
+    every, records = _keep_runs(every, records, _mark_variants(every["variant"], variants))
+    known, records = _keep_runs(every, records, (every["meta"] != "").to_numpy())
+    runs = _build_runs(known, records, found)
+    without = found.empty.union(every["folder"])
+    lines = every.drop_duplicates("folder").set_index("folder")["bad_lines"]
     if runs.empty:
         raise _no_run_error(roots, len(without), int(lines.sum()))
     return Sweep(
         runs=runs,
-        records=_order_records(known),
-        roots=[one.root for one in found],
+        records=_order_records(records),
+        roots=found.roots,
         empty=sorted(without.difference(runs["run"])),
         bad_lines=_by_file(lines),
-        bad_records=_by_file(table.runs.groupby("folder")["bad_records"].sum()),
+        bad_records=_by_file(every.groupby("folder")["bad_records"].sum()),
     )
+
+
+def _mark_variants(column: pd.Series, asked: Sequence[str] | None) -> np.ndarray:
+    """Return which evaluations are asked for, a run's own among them."""
+    names = [(str(name), str(name).partition(":")[0]) for name in column]
+    there = sorted({spelling for pair in names for spelling in pair} - {""})
+    for name in asked or ():
+        if name not in there:
+            raise unknown_name("variant of the runs", name, there)
+    wanted = {""} if asked is None else {"", *(asked or there)}
+    return np.array([not wanted.isdisjoint(pair) for pair in names], dtype=bool)
 
 
 def _by_file(counts: pd.Series) -> dict[str, int]:
@@ -190,45 +203,42 @@ def _no_run_error(roots: Iterable[str | Path], without: int, bad: int) -> InputE
     )
 
 
-def _build_runs(table: RecordTable, found: Sequence[Found]) -> pd.DataFrame:
+def _build_runs(table: pd.DataFrame, records: pd.DataFrame, found: Found) -> pd.DataFrame:
     """Return ``Sweep.runs``: the runs of ``table``, then the jobs without a record."""
-    is_done = {file.folder: file.is_done for one in found for file in one.files}
     identities: list[Identity] = []
     rows: list[tuple[str, ...]] = []
-    for folder, meta, variant in table.runs[["folder", "meta", "variant"]].itertuples(index=False):
+    for folder, meta, variant in table[["folder", "meta", "variant"]].itertuples(index=False):
         content = orjson.loads(meta)
         run = identity(content["args"])._replace(variant=variant)
         identities.append(run)
         network = orjson.dumps(content["network"]).decode() if content.get("network") else ""
-        state = State(DONE) if is_done[folder] else read_state(Path(folder))
+        state = State(DONE) if found.is_done[folder] else read_state(Path(folder))
         name = TRIED_OUT if state.name == DONE and run.eval_images else state.name
         rows.append((folder, name, state.reason, network, meta))
-    manifests = [path for one in found for path in one.manifests]
-    for folder, job, state in pending_jobs(manifests, set(identities)):
-        identities.append(job)
-        rows.append((folder, state.name, state.reason, "", "{}"))
-    columns = ["run", "state", "reason", "network", "meta"]
-    counts = _count_environments(table)
+    known = set(identities)
+    for place, args in found.jobs():
+        job = identity(args)
+        if job not in known:
+            identities.append(job)
+            state = read_state(place)
+            rows.append((str(place), state.name, state.reason, "", "{}"))
+    counts = _count_environments(records)
     n_envs = np.pad(counts, (0, len(rows) - len(counts)))
-    identities = mark_own_splits(identities, [row[0] for row in rows])
+    shots = records[[name for name in GROUPS if name in records]].notna().any(axis=1)
+    identities = mark_own_splits(identities, set(records["run"][shots]))
     identities = mark_single_source(identities, n_envs.tolist())
     tables = {run.setting for run in identities if run.setting.endswith(TABLE_SUFFIXES)}
     if len(tables) > 1:  # only then their contents matter
         contents = [_describe_table(run, row[0]) for run, row in zip(identities, rows, strict=True)]
         identities = merge_equal_tables(identities, contents)
-    runs = _name_runs(identities).join(pd.DataFrame.from_records(rows, columns=columns))
-    for name in (
-        "dataset",
-        "setting",
-        "algorithm",
-        "test_envs",
-        "state",
-        "fixed",
-        "network",
-        "variant",
-    ):
-        runs[name] = runs[name].astype("category")
-    return runs.assign(n_envs=n_envs)
+    named = pd.DataFrame.from_records(name_rows(identities), columns=RowName._fields)
+    runs = pd.DataFrame.from_records(identities, columns=Identity._fields)
+    runs = runs.drop(columns=["overrides", "network", "eval_images"]).assign(**dict(named))
+    columns = ["run", "state", "reason", "network", "meta"]
+    runs = runs.join(pd.DataFrame.from_records(rows, columns=columns)).assign(n_envs=n_envs)
+    repeated = ("dataset", "setting", "algorithm", "test_envs", "state", "fixed", "network",
+                "variant")  # fmt: skip
+    return runs.astype(dict.fromkeys(repeated, "category"))
 
 
 def _describe_table(run: Identity, folder: str) -> str:
@@ -236,29 +246,21 @@ def _describe_table(run: Identity, folder: str) -> str:
     return repr([split.get("train_counts"), split.get("thresholds")]) if split else ""
 
 
-def _name_runs(identities: Sequence[Identity]) -> pd.DataFrame:
-    """Return a row per run with the names that it has in tables."""
-    runs = pd.DataFrame.from_records(identities, columns=Identity._fields)
-    columns = ["dataset", "setting", "algorithm", "fixed"]
-    names = pd.DataFrame.from_records(name_rows(identities), columns=columns)
-    return runs.drop(columns=["overrides", "network", "eval_images"]).assign(**dict(names))
-
-
-def _count_environments(table: RecordTable) -> np.ndarray:
+def _count_environments(records: pd.DataFrame) -> np.ndarray:
     """Return how many domains each run has: its accuracies' numbers, from 0 on without a gap."""
-    matches = [(name, ENVIRONMENT.match(name)) for name in table.records.columns]
+    matches = [(name, ENVIRONMENT.match(name)) for name in records.columns]
     envs = {name: int(match[1]) for name, match in matches if match}
-    counted = table.records.groupby("run")[list(envs)].count() > 0
+    counted = records.groupby("run")[list(envs)].count() > 0
     present = counted.T.groupby(np.array(list(envs.values()), dtype=int)).any().T
     wanted = range(max(envs.values(), default=-1) + 1)
     present = present.reindex(columns=wanted, fill_value=False)
     return np.logical_and.accumulate(present.to_numpy(dtype=bool), axis=1).sum(axis=1)
 
 
-def _order_records(table: RecordTable) -> pd.DataFrame:
+def _order_records(records: pd.DataFrame) -> pd.DataFrame:
     """Return ``Sweep.records``: the columns in their order; what every record has is there."""
-    columns = set(table.records.columns[1:]) if len(table.records) else PLAIN_KEYS
-    return table.records.reindex(columns=["run", *sorted(columns, key=_column_order)])
+    columns = set(records.columns[1:]) if len(records) else PLAIN_KEYS
+    return records.reindex(columns=["run", *sorted(columns, key=_column_order)])
 
 
 def _column_order(name: str) -> tuple[int, int, str]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -25,38 +25,49 @@ from imbalance_splits.errors import unknown_name
 from imbalance_splits.shots import SCORE_DECIMALS
 from ndcl_domainbed.results.names import METRICS
 from ndcl_domainbed.results.parsing import CLASS, F1, WORST_VALIDATION
-from ndcl_domainbed.results.record_table import target_accuracy
 
 CELL = ["dataset", "setting", "algorithm", "test_env"]
 GROUP = [*CELL, "trial_seed"]
 
+Scores = tuple[np.ndarray, np.ndarray | None]
+"""Of every record the score, NaN if it cannot be chosen, and what decides between equal scores."""
+
 _DRAW = ["dataset", "setting", "algorithm", "trial_seed", "hparams_seed"]
 
 
-class Scored(NamedTuple):
-    """Row numbers of records, and the score of each; NaN marks a record that cannot be chosen.
+def target_accuracy(columns: Any, split: str, rows: np.ndarray | None = None) -> np.ndarray:
+    """Return the accuracy on ``split`` of each row's test domain; NaN where there is none.
 
-    ``second``: what decides between equal scores, if anything but the draw and the row does.
+    The mean, if the run is tested on all others than its source. ``rows``: by default all.
     """
+    at = np.arange(len(columns["test_env"])) if rows is None else rows
+    test_envs = pd.Categorical(columns["test_envs"])
+    is_cell = np.asarray(columns["test_env"])[at] >= 0
+    result = np.full(len(at), np.nan)
+    for code, text in enumerate(test_envs.categories):
+        here = is_cell & (test_envs.codes[at] == code)
+        names = [f"env{env}_{split}_acc" for env in str(text).split()]
+        if here.any() and all(name in columns for name in names):
+            values = [np.asarray(columns[name])[at[here]] for name in names]
+            result[here] = values[0] if len(values) == 1 else np.mean(values, axis=0)
+    return result
 
-    rows: np.ndarray
-    score: np.ndarray
-    second: np.ndarray | None = None
 
-
-def _rows_with_target(records: pd.DataFrame, usable: np.ndarray) -> np.ndarray:
+def _find_cells(records: pd.DataFrame, usable: np.ndarray) -> np.ndarray:
+    """Return the numbers of the usable rows of runs with one target."""
     return np.flatnonzero(usable & (records["test_env"].to_numpy() >= 0))
 
 
 def _group_by_domains(
-    records: pd.DataFrame, rows: np.ndarray
+    records: pd.DataFrame, usable: np.ndarray
 ) -> Iterator[tuple[list[int], list[int], np.ndarray]]:
-    """Yield (test domains, sources, which of ``rows`` have them)."""
+    """Yield (test domains, sources, the numbers of the rows that have them)."""
+    rows = _find_cells(records, usable)
     keys = records[["test_envs", "n_envs"]].iloc[rows].reset_index(drop=True)
     for key, here in keys.groupby(["test_envs", "n_envs"], observed=True).indices.items():
         text, count = cast("tuple[str, int]", key)
         targets = [int(env) for env in text.split()]
-        yield targets, [env for env in range(count) if env not in targets], np.asarray(here)
+        yield targets, [env for env in range(count) if env not in targets], rows[here]
 
 
 def _mean_of(columns: list[np.ndarray]) -> np.ndarray:
@@ -64,45 +75,45 @@ def _mean_of(columns: list[np.ndarray]) -> np.ndarray:
     return np.ascontiguousarray(np.stack(columns, axis=1)).mean(axis=1)
 
 
-def _score_by_sources(records: pd.DataFrame, usable: np.ndarray, split: str) -> Scored:
+def _score_by_sources(records: pd.DataFrame, usable: np.ndarray, split: str) -> np.ndarray:
     """Score every record of a cell by its sources' mean accuracy on ``split``."""
-    rows = _rows_with_target(records, usable)
-    score = np.full(len(rows), np.nan)
-    for _, sources, here in _group_by_domains(records, rows):
+    score = np.full(len(records), np.nan)
+    for _, sources, rows in _group_by_domains(records, usable):
         names = [f"env{env}_{split}_acc" for env in sources]
         if names and set(names) <= set(records.columns):
-            score[here] = _mean_of([records[name].to_numpy()[rows[here]] for name in names])
-    return Scored(rows, score)
+            score[rows] = _mean_of([records[name].to_numpy()[rows] for name in names])
+    return score
 
 
-def _score_training(records: pd.DataFrame, usable: np.ndarray) -> Scored:
-    return _score_by_sources(records, usable, "out")
+def _score_training(records: pd.DataFrame, usable: np.ndarray) -> Scores:
+    return _score_by_sources(records, usable, "out"), None
 
 
-def _score_balanced(records: pd.DataFrame, usable: np.ndarray) -> Scored:
-    rows, score, _ = _score_by_sources(records, usable, "val")
-    return Scored(rows, score.round(SCORE_DECIMALS))
+def _score_balanced(records: pd.DataFrame, usable: np.ndarray) -> Scores:
+    return _score_by_sources(records, usable, "val").round(SCORE_DECIMALS), None
 
 
-def _score_worst_class(records: pd.DataFrame, usable: np.ndarray) -> Scored:
+def _score_worst_class(records: pd.DataFrame, usable: np.ndarray) -> Scores:
     """Score by the class with the lowest mean accuracy over the sources' validation splits."""
-    rows, mean, _ = _score_balanced(records, usable)
+    mean, _ = _score_balanced(records, usable)
     if WORST_VALIDATION not in records:
-        return Scored(rows, np.full(len(rows), np.nan))
-    worst = records[WORST_VALIDATION].to_numpy()[rows].round(SCORE_DECIMALS)
-    return Scored(rows, np.where(np.isnan(mean), np.nan, worst), mean)
+        return np.full(len(records), np.nan), None
+    worst = records[WORST_VALIDATION].to_numpy().round(SCORE_DECIMALS)
+    return np.where(np.isnan(mean), np.nan, worst), mean
 
 
-def _score_oracle(records: pd.DataFrame, usable: np.ndarray) -> Scored:
+def _score_oracle(records: pd.DataFrame, usable: np.ndarray) -> Scores:
     """Score the last step of every run by the target's "out" split: no early stopping."""
     draw = [*_DRAW, "test_env"]
-    rows = _rows_with_target(records, usable)
+    rows = _find_cells(records, usable)
     table = records[[*draw, "step"]].iloc[rows].assign(row=rows).sort_values(["step", "row"])
-    rows = np.sort(table.drop_duplicates(draw, keep="last")["row"].to_numpy())
-    return Scored(rows, target_accuracy(records, "out", rows))
+    rows = table.drop_duplicates(draw, keep="last")["row"].to_numpy()
+    score = np.full(len(records), np.nan)
+    score[rows] = target_accuracy(records, "out", rows)
+    return score, None
 
 
-def _score_leave_one_out(records: pd.DataFrame, usable: np.ndarray) -> Scored:
+def _score_leave_one_out(records: pd.DataFrame, usable: np.ndarray) -> Scores:
     """Score a record by runs that left out one source more, on that source, at the same step.
 
     Such a run exists for every source d: the one with the test domains {target, d}, of the same
@@ -111,12 +122,11 @@ def _score_leave_one_out(records: pd.DataFrame, usable: np.ndarray) -> Scored:
     is not known which one to take: neither is.
     """
     moment = [*_DRAW, "step"]
-    rows = _rows_with_target(records, usable)
-    score = np.full(len(rows), np.nan)
-    for targets, sources, here in _group_by_domains(records, rows):
+    score = np.full(len(records), np.nan)
+    for targets, sources, rows in _group_by_domains(records, usable):
         if len(targets) > 1 or not sources:
             continue
-        mine = records[moment].iloc[rows[here]]
+        mine = records[moment].iloc[rows]
         columns = []
         for env in sources:
             name = f"env{env}_in_acc"
@@ -127,17 +137,22 @@ def _score_leave_one_out(records: pd.DataFrame, usable: np.ndarray) -> Scored:
             last = pairs[[*moment, name]].drop_duplicates(moment, keep="last")
             columns.append(mine.merge(last, on=moment, how="left")[name].to_numpy())
         else:
-            score[here] = np.where(mine.duplicated(keep=False), np.nan, _mean_of(columns))
-    return Scored(rows, score)
+            score[rows] = np.where(mine.duplicated(keep=False), np.nan, _mean_of(columns))
+    return score, None
 
 
 @dataclass(frozen=True)
 class Criterion:
-    """A way to choose: its title in tables, what it needs of a sweep, and its scores."""
+    """A way to choose: its title in tables, what it needs of a sweep, and its scores.
+
+    ``by_validation``: whether it looks at the balanced validation split, which an ordinary split
+    lacks.
+    """
 
     title: str
     needs: str
-    scores: Callable[[pd.DataFrame, np.ndarray], Scored]
+    scores: Callable[[pd.DataFrame, np.ndarray], Scores]
+    by_validation: bool = False
 
 
 CRITERIA = {
@@ -161,12 +176,14 @@ CRITERIA = {
         "balanced validation set of the training domains",
         "runs on an imbalanced split (--imbalance), whose records have env_val_acc",
         _score_balanced,
+        by_validation=True,
     ),
     "worst_class": Criterion(
         "worst class of the balanced validation set of the training domains",
         "runs on an imbalanced split (--imbalance), whose records have val_class_acc, the "
         "accuracies by class on the validation splits; earlier versions did not write them",
         _score_worst_class,
+        by_validation=True,
     ),
 }
 
@@ -187,22 +204,14 @@ def select(records: pd.DataFrame, criterion: str, *, partial: bool = False) -> p
 
     Raises InputError for an unknown criterion.
     """
-    if criterion not in CRITERIA:
-        raise unknown_name("criterion", criterion, CRITERIA)
-    chosen = _best(records, criterion, partial, GROUP)
-    chosen = chosen.sort_values(GROUP, kind="stable").reset_index(drop=True)
-    return chosen.drop(columns="second")
+    chosen = _best(records, criterion, partial, GROUP).drop(columns="second")
+    return chosen.sort_values(GROUP, kind="stable").reset_index(drop=True)
 
 
 def best_of_each_draw(
     records: pd.DataFrame, criterion: str, *, partial: bool = False
 ) -> pd.DataFrame:
-    """Return what ``select`` chooses among: the best record of every hyper-parameter draw.
-
-    Within a cell and trial the best draw comes first, as ``select`` would take them.
-    """
-    if criterion not in CRITERIA:
-        raise unknown_name("criterion", criterion, CRITERIA)
+    """Return the best record of every hyper-parameter draw, best first in a cell and trial."""
     chosen = _best(records, criterion, partial, [*GROUP, "hparams_seed"])
     order = [*GROUP, "score", "second", "hparams_seed"]
     ascending = [True] * len(GROUP) + [False, False, False]
@@ -219,24 +228,23 @@ def rank_draws(records: pd.DataFrame, last_step: int) -> list[str]:
     """
     usable = (records["step"] <= last_step).to_numpy()
     for criterion in ("balanced", "training"):
-        rows, score, _ = CRITERIA[criterion].scores(records, usable)
+        score, _ = CRITERIA[criterion].scores(records, usable)
         if not np.isnan(score).all():
             break
-    table = records[["run", "hparams_seed"]].iloc[rows].assign(score=score).dropna()
+    table = records[["run", "hparams_seed"]].assign(score=score).dropna()
     ranked = table.sort_values(["score", "hparams_seed"], ascending=False)
     return [str(name) for name in ranked["run"].drop_duplicates()]
 
 
 def _best(records: pd.DataFrame, criterion: str, partial: bool, groups: list[str]) -> pd.DataFrame:
+    if criterion not in CRITERIA:
+        raise unknown_name("criterion", criterion, CRITERIA)
     usable = (~records["stopped"] if partial else records["done"]).to_numpy()
-    rows, score, second = CRITERIA[criterion].scores(records, usable)
-    known = ~np.isnan(score) & records["overall"].notna().to_numpy()[rows]
+    score, second = CRITERIA[criterion].scores(records, usable)
+    rows = np.flatnonzero(~np.isnan(score) & records["overall"].notna().to_numpy())
     keys = list(dict.fromkeys([*groups, "hparams_seed"]))
-    table = (
-        records[keys]
-        .iloc[rows[known]]
-        .assign(score=score[known], second=0 if second is None else second[known], row=rows[known])
-    )
+    table = records[keys].iloc[rows].assign(score=score[rows], row=rows)
+    table["second"] = 0 if second is None else second[rows]
     by = ["score", "second", "hparams_seed", "row"]
     order = table.sort_values(by, ascending=[False, False, False, True])
     best = order.drop_duplicates(groups).sort_values("row")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,18 +47,14 @@ def read_split(folder: str) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def mark_own_splits(runs: Sequence[Identity], folders: Sequence[str]) -> list[Identity]:
+def mark_own_splits(runs: Sequence[Identity], grouped: Collection[int]) -> list[Identity]:
     """Return ``runs`` with the setting "own split" where the dataset itself fixes the split.
 
-    Their arguments do not say so; but of all runs without a setting, only these have shot groups.
-    ``folders``: the folder of each run. A run without a ``split.json`` is as its dataset's others.
+    Of all runs without a setting only these have shot groups: those numbered ``grouped``, and the
+    others on their datasets.
     """
     plain = [run.setting == NO_SETTING and run.dataset not in ENVIRONMENTS for run in runs]
-    own = {
-        run.dataset
-        for run, is_plain, folder in zip(runs, plain, folders, strict=True)
-        if is_plain and (read_split(folder) or {}).get("thresholds")
-    }
+    own = {runs[number].dataset for number in grouped if plain[number]}
     return [
         run._replace(setting=OWN_SPLIT) if is_plain and run.dataset in own else run
         for run, is_plain in zip(runs, plain, strict=True)

@@ -17,14 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from imbalance_splits.errors import InputError
 from imbalance_splits.shots import SCORE_DECIMALS
-from ndcl_domainbed.results.cells import CELL, Cells, image_groups
+from ndcl_domainbed.results.cells import CELL, Cells
 
 ALPHA = 0.05
-RESAMPLES = 2_000
-EXACT_CELLS = 100
-"""Up to here Wilcoxon's test is exact; beyond, the normal approximation is as good and faster."""
 
 
 @dataclass(frozen=True)
@@ -68,47 +64,6 @@ def average_ranks(figures: pd.DataFrame) -> pd.Series:
     Figures that differ by rounding alone are ties.
     """
     return figures.round(SCORE_DECIMALS).rank(axis=1, ascending=False).mean()
-
-
-def pairwise_p(figures: pd.DataFrame) -> pd.DataFrame:
-    """Return algorithms x algorithms: Wilcoxon's two-sided p, Holm-corrected for all pairs.
-
-    Cells with equal figures are left out of a pair's test. The exact distribution is asked for:
-    SciPy's automatic choice takes the normal approximation where differences tie, whose small
-    p-values are off with few cells, or below 14 cells lists all signs, a second a pair. With
-    ties the exact test rounds to the safe side. Raises InputError if scikit-posthocs is missing.
-    """
-    try:
-        from scikit_posthocs import posthoc_wilcoxon
-    except ImportError as error:
-        raise InputError(
-            "the tests need scikit-posthocs: pip install 'ndcl-domainbed[report]'"
-        ) from error
-    # whole numbers: equal differences are equal in every bit, and tie
-    whole = (figures * 10.0**SCORE_DECIMALS).round().melt(var_name="name", value_name="figure")
-    method = "exact" if len(figures) <= EXACT_CELLS else "asymptotic"
-    found: pd.DataFrame = posthoc_wilcoxon(
-        whole, val_col="figure", group_col="name", method=method, p_adjust="holm"
-    )
-    return found
-
-
-def draw_cells(cells: pd.Index, seed: int = 0) -> np.ndarray:
-    """Return how often each bootstrap resample has each cell, (RESAMPLES, cells).
-
-    Stratified: within each dataset, target domains are drawn with replacement, as many as it has.
-    A target brings its cells under all settings, since these share its images. There is no
-    resample, (0, cells), if no dataset has several targets.
-    """
-    datasets, groups = image_groups(cells)
-    rng = np.random.default_rng(seed)
-    counts = np.empty((RESAMPLES, len(cells)))
-    for dataset in dict.fromkeys(datasets):
-        here = datasets == dataset
-        targets, member = np.unique(groups[here], return_inverse=True)
-        even = np.full(len(targets), 1 / len(targets))
-        counts[:, here] = rng.multinomial(len(targets), even, size=RESAMPLES)[:, member]
-    return counts[: len(counts) if len(set(groups)) > len(set(datasets)) else 0]
 
 
 def _estimate(value: float, resampled: np.ndarray) -> Estimate:
@@ -167,7 +122,6 @@ def performance_profile(runs: pd.DataFrame, thresholds: Sequence[float]) -> pd.D
 def summarize(cells: Cells) -> list[Summary]:
     """Return ranks, means and interquartile means of the algorithms, in their order."""
     figures = cells.figures
-    counts = draw_cells(figures.index)
     place = figures.index.get_indexer(cells.runs.reset_index("trial_seed").index)
     ranks = average_ranks(figures)
     found = []
@@ -176,21 +130,17 @@ def summarize(cells: Cells) -> list[Summary]:
         known = ~np.isnan(runs)
         runs, at = runs[known], place[known]
         (middle,) = interquartile_mean(runs, np.ones((1, len(runs))))
-        iqm = _estimate(float(middle), interquartile_mean(runs, counts[:, at]))
-        mean = _estimate_mean(figures[name].to_numpy(), counts)
+        iqm = _estimate(float(middle), interquartile_mean(runs, cells.draws[:, at]))
+        mean = _estimate_mean(figures[name].to_numpy(), cells.draws)
         found.append(Summary(name, float(ranks[name]), mean, iqm))
     return found
 
 
-def compare(cells: Cells, reference: str, p: pd.DataFrame) -> list[Comparison]:
-    """Compare ``reference`` with every other algorithm; empty if it has no cells.
-
-    ``p``: as :func:`pairwise_p` gives it.
-    """
+def compare(cells: Cells, reference: str) -> list[Comparison]:
+    """Compare ``reference`` with every other algorithm; empty if it has no cells."""
     figures = cells.figures
     if reference not in figures:
         return []
-    counts = draw_cells(figures.index)
     better = improvement(cells.runs, reference).loc[figures.index.tolist()]
     found = []
     for name in figures.columns.drop(reference):
@@ -198,11 +148,11 @@ def compare(cells: Cells, reference: str, p: pd.DataFrame) -> list[Comparison]:
         found.append(
             Comparison(
                 name,
-                _estimate_mean(gaps, counts),
-                _estimate_mean(better[name].to_numpy(), counts),
+                _estimate_mean(gaps, cells.draws),
+                _estimate_mean(better[name].to_numpy(), cells.draws),
                 int((gaps > 0).sum()),
                 int((gaps < 0).sum()),
-                float(p[reference][name]),
+                float(cells.p[reference][name]),
             )
         )
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ndcl_domainbed.results import names
@@ -16,7 +16,6 @@ from ndcl_domainbed.results.statistics import (
     Summary,
     cells_needed,
     compare,
-    pairwise_p,
     performance_profile,
     summarize,
 )
@@ -48,36 +47,25 @@ def build_tables(
     built: Sequence[Leaderboards], metrics: Sequence[str], reference: str
 ) -> list[Table]:
     """Return a table of statistics and a performance profile per criterion, measure, network."""
-    return [
-        table
-        for criterion, metric, cells in iterate_cells(built, metrics)
-        for table in _build_tables(criterion, metric, cells, reference)
-    ]
-
-
-def _build_tables(criterion: str, metric: str, cells: Cells, reference: str) -> Iterator[Table]:
-    network = {"network": cells.network} if cells.network else {}
-    measure = {} if metric == "overall" else {"measure": names.METRIC_TITLES[metric]}
-    about = {**network, SELECTION: CRITERIA[criterion].title, **measure}
-    compared = compare(cells, reference, pairwise_p(cells.figures))
-    columns, rows = statistics_rows(summarize(cells), compared, reference)
-    head = [describe_cells(cells), *(MEANINGS[key] for key in ("rank", "iqm", "interval"))]
-    head += [MEANINGS[key] for key in ("better", "p") if compared]
-    notes = [*cells.dropped, *warn_of_few_cells(cells)]
-    if not compared:
-        notes.insert(len(cells.dropped), f"no run of {reference} to compare with")
-    yield Table("statistics", {"Statistics": "", **about}, columns, rows, head=head, notes=notes)
-    profile = performance_profile(cells.runs, range(10, 100, 10))
-    yield Table(
-        "statistics",
-        {"Performance profile": "", **about},
-        [f"> {limit} %" for limit in profile.index],
-        [
-            text_row(name, [f"{100 * share:.0f} %" for share in profile[name]])
-            for name in cells.runs.columns
-        ],
-        head=[MEANINGS["profile"]],
-    )
+    tables = []
+    for criterion, metric, cells in iterate_cells(built, metrics):
+        network = {"network": cells.network} if cells.network else {}
+        measure = {} if metric == "overall" else {"measure": names.METRIC_TITLES[metric]}
+        about = {**network, SELECTION: CRITERIA[criterion].title, **measure}
+        compared = compare(cells, reference)
+        columns, rows = statistics_rows(summarize(cells), compared, reference)
+        meanings = ("rank", "iqm", "interval", *(("better", "p") if compared else ()))
+        head = [describe_cells(cells), *(MEANINGS[key] for key in meanings)]
+        alone = [] if compared else [f"no run of {reference} to compare with"]
+        notes = [*cells.dropped, *alone, *warn_of_few_cells(cells)]
+        tables.append(Table("statistics", {"Statistics": "", **about}, columns, rows, head, notes))
+        profile = performance_profile(cells.runs, range(10, 100, 10))
+        columns = [f"> {limit} %" for limit in profile.index]
+        rows = [text_row(name, [f"{100 * share:.0f} %" for share in profile[name]])
+                for name in cells.runs.columns]  # fmt: skip
+        title = {"Performance profile": "", **about}
+        tables.append(Table("statistics", title, columns, rows, [MEANINGS["profile"]]))
+    return tables
 
 
 def statistics_rows(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
-import pandas as pd
 
 from ndcl_domainbed.results.legend import page_legend
 from ndcl_domainbed.results.names import NO_SETTING
@@ -21,10 +20,12 @@ MEANING = (
 
 def head(sweep: Sweep, *, partial: bool = False) -> list[str]:
     """Return the lines above the tables: counts of records and runs, what names mean."""
-    records = (_own(sweep.runs)).to_numpy()[sweep.records["run"]].sum()
+    own = sweep.runs["variant"] == ""  # not other figures of the same runs
+    records = own.to_numpy()[sweep.records["run"]].sum()
     lines = [f"Total records: {records}", runs_line(sweep, partial=partial)]
     lines += describe_stopped(sweep)
-    repeated = _count_repeated(sweep)
+    keys = ["dataset", "setting", "algorithm", "test_envs", "trial_seed", "hparams_seed"]
+    repeated = sweep.runs[(sweep.runs["state"] == DONE) & own].duplicated(keys).sum()
     if repeated:
         lines.append(
             f"{repeated} of them repeat the dataset, algorithm, test domains, trial and draw of "
@@ -40,7 +41,7 @@ def head(sweep: Sweep, *, partial: bool = False) -> list[str]:
 
 def describe_stopped(sweep: Sweep) -> list[str]:
     """Return a line on the draws that were stopped early, if there are any."""
-    own = sweep.runs[_own(sweep.runs)]
+    own = sweep.runs[sweep.runs["variant"] == ""]
     stopped = own.index[own["state"] == STOPPED]
     if stopped.empty:
         return []
@@ -61,18 +62,6 @@ def no_record(sweep: Sweep) -> list[str]:
     return [f"No record yet: {', '.join(parts) or 'there is no such run'}."]
 
 
-def _own(runs: pd.DataFrame) -> pd.Series:
-    """Return which rows are runs with their own figures, not variants of them."""
-    own: pd.Series = runs["variant"] == ""
-    return own
-
-
-def _count_repeated(sweep: Sweep) -> int:
-    keys = ["dataset", "setting", "algorithm", "test_envs", "trial_seed", "hparams_seed"]
-    done = sweep.runs[(sweep.runs["state"] == DONE) & _own(sweep.runs)]
-    return int(done.duplicated(keys).sum())
-
-
 def _is_counted(sweep: Sweep, partial: bool) -> np.ndarray:
     """Return of every run whether tables count it: if it is done; if ``partial``, by a record."""
     done = (sweep.runs["state"] == DONE).to_numpy()
@@ -82,15 +71,17 @@ def _is_counted(sweep: Sweep, partial: bool) -> np.ndarray:
 
 def runs_line(sweep: Sweep, *, partial: bool = False) -> str:
     """Return how many runs are done, and how many others are counted or left out."""
-    own = _own(sweep.runs)
+    own = sweep.runs["variant"] == ""
     states = Counter(map(str, sweep.runs["state"][own]))
     counted = Counter(map(str, sweep.runs["state"][own & _is_counted(sweep, partial)]))
     parts = [f"{states[DONE]} done"]
     for state in (TRIED_OUT, UNFINISHED, STOPPED, FAILED):
-        if states[state]:
-            parts.append(
-                f"{states[state]} {state} ({_describe_counted(states[state], counted[state])})"
-            )
+        total, within = states[state], counted[state]
+        if total:
+            verdict = "counted" if within else "left out"
+            if 0 < within < total:
+                verdict = f"{within} counted, {total - within} left out"
+            parts.append(f"{total} {state} ({verdict})")
     if states[NOT_STARTED]:
         parts.append(f"{states[NOT_STARTED]} {NOT_STARTED}")
     if sweep.empty:
@@ -98,12 +89,6 @@ def runs_line(sweep: Sweep, *, partial: bool = False) -> str:
     if sweep.bad_lines:
         parts.append(_count_unreadable(sum(sweep.bad_lines.values())))
     return f"Runs: {', '.join(parts)}."
-
-
-def _describe_counted(total: int, counted: int) -> str:
-    if 0 < counted < total:
-        return f"{counted} counted, {total - counted} left out"
-    return "counted" if counted else "left out"
 
 
 def _count_unreadable(count: int) -> str:
@@ -116,30 +101,20 @@ def _count_impossible(count: int) -> str:
 
 
 def left_out(sweep: Sweep, *, partial: bool = False) -> list[str]:
-    """Name everything that is not in the tables: a line each; runs that have not started, which
-    have no folder to look into, by dataset, setting and algorithm.
-    """
+    """Name everything that is not in the tables, a line each; runs not started a line a group."""
     lines = [f"{path}: {_count_unreadable(count)}" for path, count in sweep.bad_lines.items()]
     lines += [f"{path}: {_count_impossible(n)}" for path, n in sweep.bad_records.items()]
     lines += [f"{folder}: no record" for folder in sweep.empty]
-    others = sweep.runs[~_is_counted(sweep, partial) & _own(sweep.runs)]
+    others = sweep.runs[~_is_counted(sweep, partial) & (sweep.runs["variant"] == "")]
     waiting = others["state"] == NOT_STARTED
-    lines += _list_not_started(others[waiting])
-    others = others[~waiting]
-    for folder, state, reason in zip(others["run"], others["state"], others["reason"], strict=True):
+    names = others.loc[waiting, ["algorithm", "dataset", "setting"]].astype(str)
+    for (algorithm, dataset, setting), count in Counter(names.itertuples(False, None)).items():
+        under = "" if setting == NO_SETTING else f" under {setting}"
+        lines.append(f"{algorithm} on {dataset}{under}: {_count_runs(count, NOT_STARTED)}")
+    left = others.loc[~waiting, ["run", "state", "reason"]].astype(str)
+    for folder, state, reason in left.itertuples(False, None):
         lines.append(f"{folder}: {state}{f' ({reason})' if reason else ''}")
     return lines
-
-
-def _list_not_started(runs: pd.DataFrame) -> list[str]:
-    """Return "NDCL on PACS under Cross: 12 runs not started" of every such group, as listed."""
-    keys = ["algorithm", "dataset", "setting"]
-    counts = Counter(runs[keys].astype(str).itertuples(index=False, name=None))
-    return [
-        f"{algorithm} on {dataset}{'' if setting == NO_SETTING else f' under {setting}'}: "
-        f"{_count_runs(count, NOT_STARTED)}"
-        for (algorithm, dataset, setting), count in counts.items()
-    ]
 
 
 def _count_runs(count: int, state: str) -> str:

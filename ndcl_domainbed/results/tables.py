@@ -13,9 +13,7 @@ import numpy as np
 import pandas as pd
 
 AVERAGE = "Avg"
-SELECTION = "model selection method"
-"""The key of the criterion in the title of a table."""
-
+SELECTION = "model selection method"  # the key of the criterion in the title of a table
 NO_CLASS = "no class of the test domains is in this group, or the records lack the measure"
 LOST = "Lost to imbalance"
 """The column of the control's accuracy minus the setting's; less is better."""
@@ -67,8 +65,7 @@ class Table:
     def most_trials(self) -> list[int]:
         """Return of every column the number of trials that its figures should have.
 
-        It is that of the table's figure with most; among averages, where each column is another
-        dataset, that of the column's.
+        It is the table's most; among averages, where each column is another dataset, the column's.
         """
         most = [max((cells[place].trials for _, cells in self.rows), default=0)
                 for place in range(len(self.columns))]  # fmt: skip
@@ -78,12 +75,9 @@ class Table:
 def best_first(table: Table) -> Table:
     """Return ``table`` sorted by its average, or else by its first column, the best row on top."""
     place = table.columns.index(AVERAGE) if AVERAGE in table.columns else 0
-
-    def loss(row: Row) -> float:
-        mean = row[1][place].mean
-        return np.inf if mean is None else -mean
-
-    return replace(table, rows=sorted(table.rows, key=loss))
+    means = [cells[place].mean for _, cells in table.rows]
+    order = np.argsort([np.inf if mean is None else -mean for mean in means], kind="stable")
+    return replace(table, rows=[table.rows[row] for row in order])
 
 
 class CellSource:
@@ -134,8 +128,7 @@ def domain_rows(
 ) -> list[Row]:
     """Return algorithms x domains, and the average: that of :func:`measure_rows`.
 
-    ``selected``: the chosen records of one dataset and setting. The average is over the domains
-    that any algorithm has a figure for.
+    ``selected``: the chosen records of one dataset and setting.
     """
     envs = tested_envs(selected, n_envs)
     shares = _group_by_cell(selected, metric)
@@ -187,8 +180,7 @@ def measure_rows(
 ) -> list[Row]:
     """Return algorithms x measures: the mean over the domains ``envs``, then over the trials.
 
-    A trial counts if it has all of ``envs``; a domain where no class is in a shot group does not
-    count for that group.
+    A trial counts if it has all of ``envs``; a domain without a class in a group does not count.
     """
     means = _trial_means(selected, envs, metrics)
     there = set(means.index.get_level_values("algorithm"))
@@ -216,7 +208,7 @@ def lost_rows(
 ) -> list[Row]:
     """Return algorithms x one column: the overall accuracy under the control minus that selected.
 
-    Trials of one number have the same target images, so the differences are of pairs of trials.
+    Differences are of pairs of trials, since trials of one number share their target images.
     """
     under, here = (_trial_means(one, envs, ["overall"])["overall"] for one in (control, selected))
     gaps = (under - here).dropna()
@@ -230,9 +222,8 @@ def lost_rows(
 def average_rows(by_dataset: Sequence[Sequence[Row]]) -> list[Row]:
     """Return algorithms x datasets, and the average over datasets.
 
-    ``by_dataset``: for every dataset what ``measure_rows`` gives for one measure and the same
-    algorithms. So a trial counts if it has every test domain; DomainBed averages the domains at
-    hand, which is the same only where nothing is missing.
+    ``by_dataset``: what ``measure_rows`` gives for one measure. DomainBed averages the domains at
+    hand instead of whole trials, which is the same where nothing is missing.
     """
     rows = []
     for parts in zip(*by_dataset, strict=True):

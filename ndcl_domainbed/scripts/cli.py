@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import importlib
 import os
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from imbalance_splits.errors import InputError, unknown_name
 from ndcl_domainbed.errors import RunFailure
-from ndcl_domainbed.own_code import take_flag
+from ndcl_domainbed.own_code import add_flag, take_flag
 from ndcl_domainbed.version import __version__
 
 COMMANDS = {
@@ -29,6 +30,16 @@ COMMANDS = {
 }
 
 Main = Callable[[list[str] | None], int]
+"""The main() of every script: takes the arguments, returns the exit status, raises InputError."""
+
+
+def new_parser(command: str, description: str | None, **options: Any) -> argparse.ArgumentParser:
+    """Return the parser of a sub-command, with the flag ``--own_code``."""
+    parser = argparse.ArgumentParser(
+        prog=f"ndcl-domainbed {command}", description=description, allow_abbrev=False, **options
+    )
+    add_flag(parser)
+    return parser
 
 
 def run(main: Main, argv: list[str] | None = None) -> NoReturn:
@@ -42,12 +53,9 @@ def run(main: Main, argv: list[str] | None = None) -> NoReturn:
             raise InputError("Windows is not supported: use Linux, macOS, or WSL on Windows.")
         status = main(take_flag(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
-    except InputError as error:
+    except (InputError, RunFailure) as error:
         print(f"error: {error}", file=sys.stderr)
-        status = 2
-    except RunFailure as error:
-        print(f"error: {error}", file=sys.stderr)
-        status = 1
+        status = 2 if isinstance(error, InputError) else 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         status = 130

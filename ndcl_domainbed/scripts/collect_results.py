@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from imbalance_splits.errors import InputError, unknown_name
 from imbalance_splits.whole_files import write_in_folder
-from ndcl_domainbed.own_code import add_flag
-from ndcl_domainbed.scripts.cli import run
+from ndcl_domainbed.scripts.cli import new_parser, run
 
 if TYPE_CHECKING:
     from ndcl_domainbed.results.leaderboards import Leaderboards
@@ -20,22 +19,13 @@ if TYPE_CHECKING:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    flags = argparse.ArgumentParser(
-        prog="ndcl-domainbed collect_results",
-        usage="%(prog)s --input_dir DIR [DIR ...] [options]",
-        description=__doc__,
-        allow_abbrev=False,
+    flags = new_parser(
+        "collect_results", __doc__, usage="%(prog)s --input_dir DIR [DIR ...] [options]"
     )
     add = flags.add_argument
-    add_flag(flags)
     add("--input_dir", nargs="+", required=True, metavar="DIR", help="folders of runs, any depth")
-    add(
-        "--format",
-        metavar="NAME",
-        help="text (DomainBed's form), markdown, latex, csv or html; by default that of "
-        "--output's name, else text",
-    )
+    add("--format", metavar="NAME", help="text (DomainBed's form), markdown, latex, csv or html; "
+        "by default that of --output's name, else text")  # fmt: skip
     add("--latex", action="store_true", help="the same as --format latex")
     add("--output", metavar="FILE", help="write the tables to FILE too, and the chosen "
         "hyper-parameters to FILE_hparams.csv beside it")  # fmt: skip
@@ -44,13 +34,8 @@ def build_parser() -> argparse.ArgumentParser:
         "and has the chosen hyper-parameters in it")  # fmt: skip
     add("--selection", nargs="+", metavar="NAME", help="criteria: training, leave_one_out, oracle, "
         "balanced, worst_class; by default all")  # fmt: skip
-    add(
-        "--metrics",
-        nargs="+",
-        metavar="NAME",
-        help="measures to show, and to show by domain: overall, many, medium, few, zero, "
-        "balanced, worst",
-    )
+    add("--metrics", nargs="+", metavar="NAME", help="measures to show, and to show by domain: "
+        "overall, many, medium, few, zero, balanced, worst")  # fmt: skip
     add("--algorithms", nargs="+", metavar="NAME", help="only these: NDCL with all its variants, "
         "'NDCL (beta=0)' alone")  # fmt: skip
     add("--datasets", nargs="+", metavar="NAME", help="only these: PACS with all its networks, "
@@ -62,11 +47,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--statistics", action="store_true", help="ranks, tests, intervals and performance "
         "profiles over all cells too; with --output also diagrams, FILE_ranks_CRITERION.svg and "
         ".pdf (they need the extra 'report')")  # fmt: skip
-    add(
-        "--reference",
-        metavar="NAME",
-        help="which algorithm to compare with the others; by default NDCL",
-    )
+    add("--reference", metavar="NAME", help="which algorithm to compare with the others; by "
+        "default NDCL")  # fmt: skip
     add("--cost", action="store_true", help="seconds of training and draws behind a figure too")
     add("--sort", action="store_true", help="sort the rows, the best on top")
     add("--counts", action="store_true", help="show (trials/runs) behind each figure")
@@ -76,7 +58,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status. Raises InputError for bad input."""
     args = build_parser().parse_args(argv)
     from ndcl_domainbed.results import chosen, formats, leaderboards, selection, summary
     from ndcl_domainbed.results.reading import read_sweep
@@ -84,18 +65,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.latex and args.format not in (None, "latex"):
         raise InputError(f"--latex and --format {args.format} contradict each other; give one")
     name = formats.choose_format("latex" if args.latex else args.format, args.output)
-    hparams = _hparams_path(args.hparams_out, args.output)
+    hparams = chosen.table_path(args.hparams_out) if args.hparams_out else None
+    if args.output and not hparams:
+        hparams = Path(args.output).with_name(f"{Path(args.output).stem}_hparams.csv")
     whole = read_sweep(args.input_dir, variants=args.variants)
     sweep = whole.only(algorithm=args.algorithms, dataset=args.datasets, setting=args.imbalance)
     args.reference = _reference(args.reference, sweep)
     if args.verbose:
         print("\n".join(summary.left_out(whole, partial=args.partial)), file=sys.stderr)
-    built = leaderboards.build(
-        sweep,
-        args.selection or selection.criterion_names(),
-        partial=args.partial,
-        metrics=args.metrics,
-    )
+    criteria = args.selection or selection.criterion_names()
+    built = leaderboards.build(sweep, criteria, partial=args.partial, metrics=args.metrics)
     head = summary.head(sweep, partial=args.partial)
     shown = _tables(args, built)
     if args.cost:
@@ -103,7 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         shown += build_cost_tables(sweep, built)
     text = formats.render(name, head, shown, counts=args.counts)
-    _print_text(text)
+    encoding = sys.stdout.encoding or "utf-8"  # may lack what the file, which is UTF-8, has
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
     if args.output:
         write_in_folder(Path(args.output), text)
     if hparams:
@@ -115,15 +95,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             Path(args.html), report.page(sweep, built, args.reference, partial=args.partial)
         )
     if args.output and args.statistics:
-        _write_diagrams(args, built)
+        from ndcl_domainbed.results.rank_diagram import draw_all
+
+        output = Path(args.output)
+        for name, content in draw_all(built, args.metrics or ("overall",), args.reference):
+            write_in_folder(output.with_name(f"{output.stem}_ranks_{name}"), content)
     return 0
 
 
 def _reference(asked: str | None, sweep: Sweep) -> str:
-    """Return the algorithm to compare with the others; only the default may be without a run.
-
-    That is NDCL, or its only variant.
-    """
+    """Return the algorithm to compare with the others: by default NDCL, or its only variant."""
     from ndcl_domainbed.results.labels import base_algorithm
 
     known = sorted(map(str, sweep.runs["algorithm"].unique()))
@@ -135,42 +116,14 @@ def _reference(asked: str | None, sweep: Sweep) -> str:
     return asked
 
 
-def _print_text(text: str) -> None:
-    """Print ``text``; what the terminal's encoding lacks as an escape (the file is UTF-8)."""
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
-
-
 def _tables(args: argparse.Namespace, built: Sequence[Leaderboards]) -> list[Table]:
     from ndcl_domainbed.results.statistics_tables import build_tables
     from ndcl_domainbed.results.tables import best_first
 
     tables = [best_first(table) if args.sort else table for one in built for table in one.tables]
     if args.statistics:
-        tables += build_tables(built, _measures(args), args.reference)
+        tables += build_tables(built, args.metrics or ("overall",), args.reference)
     return tables
-
-
-def _measures(args: argparse.Namespace) -> Sequence[str]:
-    return args.metrics or ("overall",)
-
-
-def _write_diagrams(args: argparse.Namespace, built: Sequence[Leaderboards]) -> None:
-    """Write the diagrams of ranks beside the tables."""
-    from ndcl_domainbed.results.rank_diagram import draw_all
-
-    output = Path(args.output)
-    for name, content in draw_all(built, _measures(args), args.reference):
-        write_in_folder(output.with_name(f"{output.stem}_ranks_{name}"), content)
-
-
-def _hparams_path(asked: str | None, output: str | None) -> Path | None:
-    """Return where the chosen hyper-parameters go: where asked for, else beside the tables."""
-    from ndcl_domainbed.results.chosen import table_path
-
-    if asked:
-        return table_path(asked)
-    return Path(output).with_name(f"{Path(output).stem}_hparams.csv") if output else None
 
 
 if __name__ == "__main__":

@@ -9,25 +9,23 @@ from pathlib import Path
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed import diagnostics
-from ndcl_domainbed.diagnostics.findings import require_packages
-from ndcl_domainbed.own_code import add_flag
-from ndcl_domainbed.scripts.cli import run
+from ndcl_domainbed.diagnostics.findings import require_packages, write_page
+from ndcl_domainbed.scripts.cli import new_parser
 
 ALL = "all"
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
     names = diagnostics.diagnostic_names()
     width = max(map(len, names))
     listed = [f"  {name:<{width}}  {diagnostics.subject(name)}" for name in names]
-    flags = argparse.ArgumentParser(
-        prog="ndcl-domainbed diagnose", description=__doc__, allow_abbrev=False,
+    flags = new_parser(
+        "diagnose",
+        __doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="\n".join(["diagnostics:", *listed]),
-    )  # fmt: skip
+    )
     add = flags.add_argument
-    add_flag(flags)
     add("name", metavar="NAME", help=f"a diagnostic from the list below, or '{ALL}'")
     add("--run", required=True, metavar="DIR", help="the folder of a finished run, or of a sweep")
     add("--compare", nargs="+", default=[], metavar="DIR", help="runs to show beside it")
@@ -42,7 +40,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status. Raises InputError for bad input."""
     args = build_parser().parse_args(argv)
     folders = [Path(args.run), *map(Path, args.compare)]
     request = diagnostics.Request(
@@ -53,37 +50,21 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise InputError(f"there is no folder {folder}: name the folder of a finished run.")
     require_packages()  # no long wait for an error about a missing package
     output = Path(args.output)
-    if args.name == ALL:
-        _make_all(request, output)
-    else:
-        _make_one(args.name, request, output)
-    from ndcl_domainbed.diagnostics.page import write_page
-
-    print(f"page: {write_page(output)}")
-    return 0
-
-
-def _make_one(name: str, request: diagnostics.Request, output: Path) -> None:
-    """Make one diagnostic, write it and print its caption."""
-    found = diagnostics.get_diagnostic(name).diagnose(request)
-    paths = found.write(output, name, request)
-    print(f"{name}: {found.caption}")
-    print("  written: " + ", ".join(map(str, paths)), flush=True)
-
-
-def _make_all(request: diagnostics.Request, output: Path) -> None:
-    """Make every diagnostic that these runs allow. Raises InputError if they allow none."""
+    names = diagnostics.diagnostic_names() if args.name == ALL else [args.name]
     missed = []
-    for name in diagnostics.diagnostic_names():
+    for name in names:
         try:
-            _make_one(name, request, output)
+            found = diagnostics.get_diagnostic(name).diagnose(request)
         except InputError as error:
+            if args.name != ALL:
+                raise
             missed.append(f"{name}: left out, {error}")
-    if len(missed) == len(diagnostics.diagnostic_names()):
+            continue
+        paths = found.write(output, name, request)
+        print(f"{name}: {found.caption}\n  written: {', '.join(map(str, paths))}", flush=True)
+    if len(missed) == len(names):
         raise InputError("\n".join(["none of the diagnostics could be made.", *missed]))
     for line in missed:
         print(line, file=sys.stderr)
-
-
-if __name__ == "__main__":
-    run(main)
+    print(f"page: {write_page(output, diagnostics.diagnostic_names())}")
+    return 0

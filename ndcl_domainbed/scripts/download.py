@@ -6,21 +6,14 @@ import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ndcl_domainbed.errors import InputError
-from ndcl_domainbed.scripts.cli import run
+from ndcl_domainbed.scripts.cli import new_parser, run
 from ndcl_domainbed.training.arguments import DEFAULT_DATA_DIR
-
-if TYPE_CHECKING:
-    from ndcl_domainbed.downloading.recipe import Recipe
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        prog="ndcl-domainbed download", description=__doc__, allow_abbrev=False
-    )
+    parser = new_parser("download", __doc__)
     add = parser.add_argument
     add("--dataset", metavar="NAME",
         help="PACS, VLCS, OfficeHome, Office31, OfficeCaltech10, DomainNet or "
@@ -67,8 +60,11 @@ def _download_weights(networks: Sequence[str], folder: str | None) -> None:
 
 
 def _download_dataset(args: argparse.Namespace) -> int:
+    from imbalance_splits.published import published_datasets
+    from imbalance_splits.verify import verify_folder
     from ndcl_domainbed.downloading import get_recipe
     from ndcl_domainbed.downloading.obtaining import is_there, obtain
+    from ndcl_domainbed.downloading.progress import show_progress
 
     recipe, data_dir = get_recipe(args.dataset), Path(args.data_dir)
     if is_there(recipe, data_dir) and not args.force:
@@ -81,22 +77,13 @@ def _download_dataset(args: argparse.Namespace) -> int:
     print(f"{recipe.dataset}: {recipe.summary}")
     print(f"terms: {recipe.terms}")
     print(f"cite:  {recipe.paper}")
-    return _verify(recipe, obtain(recipe, data_dir, force=args.force, leave_out=args.not_from))
-
-
-def _verify(recipe: Recipe, place: Path) -> int:
-    """Count and decode the images, and show what is wrong."""
-    from imbalance_splits.published import published_datasets
-    from imbalance_splits.verify import verify_folder
-    from ndcl_domainbed.downloading.progress import show_progress
-
+    place = obtain(recipe, data_dir, force=args.force, leave_out=args.not_from)
     published = recipe.dataset if recipe.dataset in published_datasets() else None
     with show_progress("decoding", "images") as report:
         found = verify_folder(place, published, report, known=True)
-    for line in found.problems:
+    notes = [*found.notes, *filter(None, [recipe.note])]
+    for line in [*found.problems, *(f"note: {note}" for note in notes)]:
         print(line)
-    for line in [*found.notes, *([recipe.note] if recipe.note else [])]:
-        print(f"note: {line}")
     print(f"{place}: {found.summary(compared=published is not None)}")
     return 1 if found.problems else 0
 

@@ -5,24 +5,15 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from imbalance_splits.errors import InputError
-from ndcl_domainbed.own_code import add_flag
-from ndcl_domainbed.scripts.cli import run
+from ndcl_domainbed.scripts.cli import new_parser
 from ndcl_domainbed.training.arguments import DEFAULT_DATA_DIR
-
-if TYPE_CHECKING:
-    from ndcl_domainbed.testbed.datasets.digits import Images
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        prog="ndcl-domainbed export_dataset", description=__doc__, allow_abbrev=False
-    )
+    parser = new_parser("export_dataset", __doc__)
     add = parser.add_argument
-    add_flag(parser)
     add("dataset", help="for example DigitsDG")
     add("--data_dir", default=DEFAULT_DATA_DIR, help="folder of the datasets (%(default)s)")
     add("--output", metavar="FOLDER", help="write FOLDER/domain/class/image")
@@ -33,7 +24,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status. Raises InputError for bad input."""
     args = build_parser().parse_args(argv)
     if args.output is None and args.picture is None:
         raise InputError("nothing to write: name a folder with --output or a file with --picture.")
@@ -47,20 +37,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         total = sum(len(labels) for _, labels in domains.values())
         print(f"wrote {total:,} images of {', '.join(domains)} to {args.output}")
     if args.picture is not None:
-        _write_picture(domains, Path(args.picture))
+        from ndcl_domainbed.testbed.datasets.digits.contact_sheet import contact_sheet
+
+        try:
+            contact_sheet(domains).save(args.picture)
+        except (OSError, ValueError) as error:  # ValueError: Pillow knows no format of this suffix
+            reason = getattr(error, "strerror", None) or error
+            raise InputError(f"cannot write {args.picture} ({reason}).") from error
         print(f"wrote {args.picture}")
     return 0
-
-
-def _write_picture(domains: dict[str, Images], path: Path) -> None:
-    from ndcl_domainbed.testbed.datasets.digits.contact_sheet import contact_sheet
-
-    try:
-        contact_sheet(domains).save(path)
-    except (OSError, ValueError) as error:  # ValueError: Pillow knows no format of this suffix
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"cannot write {path} ({reason}).") from error
-
-
-if __name__ == "__main__":
-    run(main)

@@ -5,29 +5,21 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from ndcl_domainbed.scripts.cli import run
+from ndcl_domainbed.scripts.cli import new_parser
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    flags = argparse.ArgumentParser(
-        prog="ndcl-domainbed export_results", description=__doc__, allow_abbrev=False
-    )
+    flags = new_parser("export_results", __doc__)
     add = flags.add_argument
     add("--input_dir", nargs="+", required=True, metavar="DIR", help="folders of runs, any depth")
     add("--output", required=True, metavar="FILE", help="a .csv or .parquet file")
-    add(
-        "--selection",
-        nargs="+",
-        metavar="NAME",
-        help="criteria: training, leave_one_out, oracle, balanced; by default all",
-    )
+    add("--selection", nargs="+", metavar="NAME",
+        help="criteria: training, leave_one_out, oracle, balanced; by default all")  # fmt: skip
     add("--partial", action="store_true", help="let runs count that are not done")
     return flags
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status. Raises InputError for bad input."""
     args = build_parser().parse_args(argv)
     from ndcl_domainbed.results import chosen, summary
     from ndcl_domainbed.results.reading import read_sweep
@@ -39,7 +31,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     line = f"{len(table)} rows and {table.shape[1]} columns written to {path}"
     print("\n".join([line, *summary.no_record(sweep)]))
     return 0
-
-
-if __name__ == "__main__":
-    run(main)

@@ -5,20 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 
-from ndcl_domainbed.own_code import add_flag
+from ndcl_domainbed.scripts.cli import new_parser
 from ndcl_domainbed.training.arguments import DEFAULT_DATA_DIR, TrainArguments, parse_hparams
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser."""
-    parser = argparse.ArgumentParser(
-        prog="ndcl-domainbed features",
-        description="Compute the features that a frozen network makes of every image of a "
+    parser = new_parser(
+        "features",
+        "Compute the features that a frozen network makes of every image of a "
         "dataset. Runs with the hyper-parameter frozen compute them too, if they are missing.",
-        allow_abbrev=False,
     )
     add = parser.add_argument
-    add_flag(parser)
     add("--dataset", required=True, metavar="NAME", help="a dataset, or a folder or list of images")
     add("--data_dir", default=DEFAULT_DATA_DIR, help="folder of the datasets (%(default)s)")
     add("--hparams", metavar="JSON",
@@ -30,7 +27,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; return its exit status."""
     options = build_parser().parse_args(argv)
     hparams = {**parse_hparams(options.hparams), "frozen": True}
     arguments = TrainArguments(
@@ -56,9 +52,3 @@ def main(argv: list[str] | None = None) -> int:
         "for name in ('features', 'labels', 'files'))"
     )
     return 0
-
-
-if __name__ == "__main__":
-    from ndcl_domainbed.scripts.cli import run
-
-    run(main)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from imbalance_splits.errors import InputError
 from imbalance_splits.published import find_domains
-from ndcl_domainbed.own_code import add_flag
-from ndcl_domainbed.scripts.cli import run
+from ndcl_domainbed.scripts.cli import new_parser, run
 from ndcl_domainbed.training.arguments import domain_word
 
 if TYPE_CHECKING:
@@ -20,11 +19,8 @@ if TYPE_CHECKING:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line: DomainBed's flags, and this project's."""
-    flags = argparse.ArgumentParser(
-        prog="ndcl-domainbed list_top_hparams", description=__doc__, allow_abbrev=False
-    )
+    flags = new_parser("list_top_hparams", __doc__)
     add = flags.add_argument
-    add_flag(flags)
     add("--input_dir", nargs="+", required=True, metavar="DIR", help="folders of runs, any depth")
     add("--dataset", required=True, help="with all its networks, or 'PACS [resnet18]' alone")
     add("--algorithm", required=True, help="with all its variants, or 'NDCL (beta=0)' alone")
@@ -38,7 +34,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status. Raises InputError for bad input."""
     args = build_parser().parse_args(argv)
     if args.top is not None and args.top < 1:
         raise InputError(f"--top must be at least 1; it was given {args.top}")
@@ -73,10 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _find_test_env(word: int | str, sweep: Sweep) -> int:
-    """Return the number of a test domain.
-
-    Raises InputError if no run, not even one that is still to start, has it.
-    """
+    """Return the number of a test domain; InputError if no run, done or not, has it."""
     from ndcl_domainbed.results.labels import base_dataset
     from ndcl_domainbed.results.splits import domain_names
 
@@ -100,16 +92,12 @@ def _print(args: argparse.Namespace, table: pd.DataFrame) -> None:
         for trial, rows in draws.groupby("trial_seed"):
             print(f"trial_seed: {trial}")
             for row in rows.head(args.top or len(rows)).to_dict("records"):
-                _print_draw({str(name): value for name, value in row.items()})
-
-
-def _print_draw(row: dict[str, Any]) -> None:
-    print(f"\tval_acc: {row['score']:.4f}, test_acc: {row['overall']:.4f}, step: {row['step']:g}")
-    print("\t\thparams:")
-    for name, value in row.items():
-        if name.startswith("hparams.") and value is not None and value == value:
-            print(f"\t\t\t{name.removeprefix('hparams.')}: {value}")
-    print(f"\t\toutput_dir: {row['run']}")
+                print(f"\tval_acc: {row['score']:.4f}, test_acc: {row['overall']:.4f}, "
+                      f"step: {row['step']:g}\n\t\thparams:")  # fmt: skip
+                for name, value in row.items():
+                    if str(name).startswith("hparams.") and value is not None and value == value:
+                        print(f"\t\t\t{str(name).removeprefix('hparams.')}: {value}")
+                print(f"\t\toutput_dir: {row['run']}")
 
 
 if __name__ == "__main__":

@@ -13,22 +13,18 @@ from typing import TextIO
 from imbalance_splits.errors import InputError
 from imbalance_splits.image_tree import is_image, list_visible
 from imbalance_splits.whole_files import whole_file
-from ndcl_domainbed.own_code import add_flag
 from ndcl_domainbed.progress import ProgressLine
+from ndcl_domainbed.scripts.cli import new_parser
 
-CHUNK = 256
-"""Images that are read at once."""
+CHUNK = 256  # images that are read at once
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser."""
-    parser = argparse.ArgumentParser(
-        prog="ndcl-domainbed predict",
-        description="Predict the classes of images with the model of a run. The CSV has a row per "
+    parser = new_parser(
+        "predict",
+        "Predict the classes of images with the model of a run. The CSV has a row per "
         "image: its path, the most probable class, and the probability of every class.",
-        allow_abbrev=False,
     )
-    add_flag(parser)
     add = parser.add_argument
     add("run", help="folder of a run, or one of its .pkl files")
     add("images", nargs="+", help="images, or folders of images")
@@ -39,10 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def find_images(given: Iterable[str]) -> list[Path]:
-    """Return the images that are named, and those in the folders that are named, sorted.
-
-    Raises InputError for what does not exist, and for a folder without an image.
-    """
+    """Return the images named, or in folders that are, sorted. Raises InputError."""
     found: list[Path] = []
     for path in map(Path, given):
         if path.is_dir():
@@ -66,10 +59,7 @@ def _images_below(folder: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def open_output(path: str | None) -> Iterator[TextIO]:
-    """Yield a file to write to, which then appears whole at ``path``; None is standard output.
-
-    Raises InputError if it cannot be written.
-    """
+    """Yield a file that appears whole at ``path``; None is standard output. Raises InputError."""
     if path is None:
         yield sys.stdout
         return
@@ -86,7 +76,6 @@ def open_output(path: str | None) -> Iterator[TextIO]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; return its exit status."""
     options = build_parser().parse_args(argv)
     images = find_images(options.images)
     from ndcl_domainbed.training.saved_model import load_model  # torch: only now
@@ -105,9 +94,3 @@ def main(argv: list[str] | None = None) -> int:
                 writer.writerow([path, classes[label], *(f"{p:.6f}" for p in row)])
             progress(start + len(chunk), len(images))
     return 0
-
-
-if __name__ == "__main__":
-    from ndcl_domainbed.scripts.cli import run
-
-    run(main)

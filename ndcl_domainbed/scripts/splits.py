@@ -6,19 +6,11 @@ import argparse
 import dataclasses
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imbalance_splits.errors import InputError, unknown_name
-from ndcl_domainbed.own_code import add_flag
-from ndcl_domainbed.scripts.cli import run
-from ndcl_domainbed.scripts.dataset_argument import (
-    count_images,
-    get_class,
-    image_place,
-    training_refusal,
-)
+from ndcl_domainbed.scripts.cli import new_parser
 from ndcl_domainbed.training.arguments import DEFAULT_DATA_DIR
 
 if TYPE_CHECKING:
@@ -26,54 +18,6 @@ if TYPE_CHECKING:
 
 _DATASET = "a dataset's name, a folder domain/class/image, or a .csv or .json list of files"
 _SETTING = "a setting's name, maybe as NAME:parameter=value,..., or a table: a .json or .csv file"
-
-
-def build_parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
-    """Return the parser of the command line, for ``argv`` if that is given.
-
-    Only 'make' has the flags of all settings: to know them, the user's own files are imported.
-    """
-    top = argparse.ArgumentParser(
-        prog="ndcl-domainbed splits", description=__doc__, allow_abbrev=False
-    )
-    add_flag(top)
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _command(commands, "list", "list the datasets, their shipped tables, and the settings")
-    show = _command(commands, "show", "print a table", _DATASET, _SETTING)
-    plot = _command(commands, "plot", "draw a table", _DATASET, _SETTING)
-    plot.add_argument("--output", required=True, metavar="FILE", help=".png, .pdf or .svg")
-    for flags in (show, plot):
-        flags.add_argument("--target", metavar="DOMAIN", help="one target only; by default all")
-        flags.add_argument("--validation", type=int, help=_MEANINGS["validation"])
-    make = _command(commands, "make", "generate a table and write it", _DATASET, _SETTING)
-    make.add_argument("--output", required=True, metavar="FILE", help="the table, a .json file")
-    group = make.add_argument_group("shot groups")
-    group.add_argument("--many", type=float, help="classes with more images on average are Many")
-    group.add_argument("--few", type=float, help="classes with fewer images on average are Few")
-    verify = _command(commands, "verify", "check all images, and if training takes them", _DATASET)
-    for flags in (show, plot, make, verify):
-        flags.add_argument(
-            "--data_dir", metavar="DIR", default=DEFAULT_DATA_DIR,
-            help="folder of the datasets, as for training (%(default)s)",
-        )  # fmt: skip
-    if argv is None or "make" in argv:
-        _add_parameters(make)
-    return top
-
-
-def _command(
-    commands: Any, name: str, text: str, dataset: str = "", setting: str = ""
-) -> argparse.ArgumentParser:
-    """Add a sub-command and the arguments that it takes by place."""
-    flags: argparse.ArgumentParser = commands.add_parser(
-        name, help=text, description=text.capitalize() + ".", allow_abbrev=False
-    )
-    if dataset:
-        flags.add_argument("dataset", metavar="DATASET", help=dataset)
-    if setting:
-        flags.add_argument("setting", metavar="SETTING", help=setting)
-    return flags
-
 
 _MEANINGS = {
     "c": "shape of the tail, > 1: the larger, the steeper",
@@ -89,30 +33,64 @@ _MEANINGS = {
 """What the parameters of this package's settings mean."""
 
 
-def _add_parameters(flags: argparse.ArgumentParser) -> None:
-    """Add a flag for each parameter of any setting, also of the user's own.
+def build_parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """Return the parser; for 'make' in ``argv`` (or None) with the flags of all settings."""
+    top = new_parser("splits", __doc__)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, text in {
+        "list": "list the datasets, their shipped tables, and the settings",
+        "show": "print a table",
+        "plot": "draw a table",
+        "make": "generate a table and write it",
+        "verify": "check all images, and if training takes them",
+    }.items():
+        flags = commands.add_parser(
+            name, help=text, description=text.capitalize() + ".", allow_abbrev=False
+        )
+        add = flags.add_argument
+        if name == "list":
+            continue
+        add("dataset", metavar="DATASET", help=_DATASET)
+        if name != "verify":
+            add("setting", metavar="SETTING", help=_SETTING)
+        if name == "plot":
+            add("--output", required=True, metavar="FILE", help=".png, .pdf or .svg")
+        if name == "make":
+            add("--output", required=True, metavar="FILE", help="the table, a .json file")
+            group = flags.add_argument_group("shot groups")
+            for kind, more in (("many", "more"), ("few", "fewer")):
+                group.add_argument(f"--{kind}", type=float, help=f"classes with {more} images on "
+                                   f"average are {kind.capitalize()}")  # fmt: skip
+        if name in ("show", "plot"):
+            add("--target", metavar="DOMAIN", help="one target only; by default all")
+            add("--validation", type=int, help=_MEANINGS["validation"])
+        add("--data_dir", metavar="DIR", default=DEFAULT_DATA_DIR,
+            help="folder of the datasets, as for training (%(default)s)")  # fmt: skip
+        if name == "make" and (argv is None or "make" in argv):
+            _add_parameters(flags)
+    return top
 
-    A parameter with the name of another flag can still be given as SETTING:parameter=value.
-    """
+
+def _add_parameters(flags: argparse.ArgumentParser) -> None:
+    """Add a flag for each parameter of any setting, the user's own too; names there are stay."""
     from imbalance_splits.settings import parameter_names, setting_names
 
+    taken = {action.dest for action in flags._actions}
     owners: dict[str, list[str]] = {}
     for setting in setting_names():
         for parameter in parameter_names(setting):
-            owners.setdefault(parameter, []).append(setting)
+            if parameter not in taken:
+                owners.setdefault(parameter, []).append(setting)
     group = flags.add_argument_group("parameters of the setting")
-    taken = {action.dest for action in flags._actions}
     for parameter, settings in owners.items():
-        if parameter not in taken:
-            meaning = f": {_MEANINGS[parameter]}" if parameter in _MEANINGS else ""
-            group.add_argument(
-                f"--{parameter}", nargs="+", metavar="VALUE", help=", ".join(settings) + meaning
-            )
-    flags.set_defaults(parameters=[name for name in owners if name not in taken])
+        meaning = f": {_MEANINGS[parameter]}" if parameter in _MEANINGS else ""
+        group.add_argument(
+            f"--{parameter}", nargs="+", metavar="VALUE", help=", ".join(settings) + meaning
+        )
+    flags.set_defaults(parameters=list(owners))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status. Raises InputError for bad input."""
     words = sys.argv[1:] if argv is None else argv
     args = build_parser(words).parse_args(words)
     if not getattr(args, "dataset", "none").strip():  # as a path it would be the working directory
@@ -122,7 +100,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    """Print what there is."""
     from imbalance_splits.published import (
         authors_datasets,
         published_datasets,
@@ -145,7 +122,6 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
-    """Print a table."""
     from imbalance_splits.show import format_table
 
     table, counts = _table(args)
@@ -154,7 +130,6 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _plot(args: argparse.Namespace) -> int:
-    """Draw a table."""
     from imbalance_splits.plot import plot_table
 
     table, _ = _table(args)
@@ -173,7 +148,11 @@ def _make(args: argparse.Namespace) -> int:
     if Path(args.output).suffix.lower() != ".json":
         raise InputError(f"--output {args.output}: the table is written as .json.")
     table, counts = _table(args, given)
-    table = _with_thresholds(table, args.many, args.few)
+    limits = {
+        name: getattr(args, name) for name in ("many", "few") if getattr(args, name) is not None
+    }
+    thresholds = {t: dataclasses.replace(old, **limits) for t, old in table.thresholds.items()}
+    table = dataclasses.replace(table, thresholds=thresholds)
     table.write(args.output)
     origin = table.provenance.get("source") or table.provenance.get("generator") or args.setting
     print(
@@ -186,22 +165,10 @@ def _make(args: argparse.Namespace) -> int:
     return 0
 
 
-def _with_thresholds(table: SplitTable, many: float | None, few: float | None) -> SplitTable:
-    """Return the table with the given thresholds for every target; InputError if they overlap."""
-    if many is None and few is None:
-        return table
-    given = {name: value for name, value in (("many", many), ("few", few)) if value is not None}
-    thresholds = {t: dataclasses.replace(old, **given) for t, old in table.thresholds.items()}
-    return dataclasses.replace(table, thresholds=thresholds)
-
-
 def _table(
     args: argparse.Namespace, parameters: dict[str, Any] | None = None
 ) -> tuple[SplitTable, LabelCounts]:
-    """Return the table that training would use, and the images that it would find.
-
-    Raises InputError where they do not fit.
-    """
+    """Return the table that training would use, and the images it would find; or InputError."""
     from imbalance_splits.imbalance import counts_of
     from imbalance_splits.make_table import generate_table, table_for
     from imbalance_splits.published import describe_twin, label_counts, published_datasets
@@ -209,12 +176,12 @@ def _table(
 
     if getattr(args, "validation", None) is not None and parameters is None:
         parameters = {"validation": args.validation}
-    if getattr(get_class(args.dataset, args.data_dir), "FIXED_SPLIT", None) is not None:
+    if getattr(_get_class(args.dataset, args.data_dir), "FIXED_SPLIT", None) is not None:
         raise InputError(
             f"{args.dataset} has a split of its own (the column split), so no setting applies: "
             "leave out the column."
         )
-    counts = count_images(args.dataset, args.data_dir)
+    counts = _count_images(args.dataset, args.data_dir)
     path = path_of(args.dataset, args.data_dir)
     if path is not None:
         for line in describe_twin(counts):
@@ -228,12 +195,9 @@ def _table(
 
 
 def _targets(table: SplitTable, target: str | None) -> list[str] | None:
-    """Return the chosen targets; None for all."""
-    if target is None:
-        return None
-    if target not in table.train_counts:
+    if target is not None and target not in table.train_counts:
         raise unknown_name("target", target, table.train_counts)
-    return [target]
+    return None if target is None else [target]
 
 
 def _verify(args: argparse.Namespace) -> int:
@@ -242,36 +206,66 @@ def _verify(args: argparse.Namespace) -> int:
     from imbalance_splits.verify import verify_folder, verify_list
     from ndcl_domainbed.testbed import datasets
 
-    root = image_place(args.dataset, args.data_dir)
+    root = datasets.path_of(args.dataset, args.data_dir)
+    if root is None:
+        folder = getattr(_get_class(args.dataset, args.data_dir), "FOLDER", None)
+        if folder is None:
+            raise InputError(f"{args.dataset} has no folder of images to verify.")
+        root = Path(args.data_dir) / folder
     published = args.dataset if args.dataset in published_datasets() else None
     known = args.dataset in datasets.classes()
-    check = (
-        partial(verify_list, root)
-        if root.is_file()
-        else partial(verify_folder, root, published, known=known)
-    )
-    report = _with_progress(check)
-    refusal = None if published else training_refusal(args.dataset, args.data_dir)
-    if refusal and not any(str(path) in refusal for path in report.unread):
-        report.problems.append(f"training refuses it: {refusal}")
-    for line in report.problems:
-        print(line)
-    for line in report.notes:
-        print(f"note: {line}")
-    print(f"{root}: {report.summary(compared=published is not None)}")
-    return 1 if report.problems else 0
-
-
-def _with_progress(work: Any) -> Any:
-    """Run ``work`` with a bar on standard error that shows the time to go."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     columns = ("decoding", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("decoding", total=None)
-        return work(lambda done, total: bar.update(task, completed=done, total=total))
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        is_list = root.is_file()
+        report = (
+            verify_list(root, show)
+            if is_list
+            else verify_folder(root, published, show, known=known)
+        )
+    if not published:
+        try:  # ends at the first thing wrong, which may be an image that is reported already
+            _count_images(args.dataset, args.data_dir)
+        except InputError as error:
+            if not any(str(path) in str(error) for path in report.unread):
+                report.problems.append(f"training refuses it: {error}")
+    for line in [*report.problems, *(f"note: {note}" for note in report.notes)]:
+        print(line)
+    print(f"{root}: {report.summary(compared=published is not None)}")
+    return 1 if report.problems else 0
 
 
-if __name__ == "__main__":
-    run(main)
+def _get_class(dataset: str, data_dir: str) -> Any:
+    """Return the class of the dataset that training would read; torch only if it must be."""
+    from ndcl_domainbed.testbed import datasets
+
+    if dataset in datasets.classes() or datasets.path_of(dataset, data_dir) is not None:
+        return datasets.get_dataset_class(dataset, data_dir)
+    from ndcl_domainbed.backend import get_dataset_class
+
+    return get_dataset_class(dataset, data_dir)
+
+
+def _count_images(dataset: str, data_dir: str) -> LabelCounts:
+    """Return domain -> class -> images of the dataset that training would read.
+
+    Of a published dataset that is not in ``data_dir`` the published counts.
+    """
+    from imbalance_splits.labels import check_class_count, label_counts_of
+    from imbalance_splits.published import label_counts, published_datasets
+
+    found = _get_class(dataset, data_dir)
+    if hasattr(found, "count_images"):
+        if dataset in published_datasets() and not (Path(data_dir) / found.FOLDER).is_dir():
+            return label_counts(dataset)
+        return found.count_images(data_dir)
+    opened = found(data_dir, [], {"data_augmentation": False})
+    check_class_count(opened.classes, dataset)
+    return label_counts_of(opened)

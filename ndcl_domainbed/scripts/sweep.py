@@ -52,10 +52,9 @@ def launch(jobs: Sequence[Job], options: Namespace) -> int:
     with contextlib.redirect_stdout(sys.stdout if starts_jobs else sys.stderr):
         found = show(jobs)
         settled = early_stopping.find_settled(groups, found)
+        names = {WAITING, STOPPED, FAILED} if options.retries > 0 else {WAITING, STOPPED}
         to_launch = [
-            job
-            for job, state in found.items()
-            if job not in settled and _is_to_launch(state, options.retries)
+            job for job, state in found.items() if job not in settled and state.name in names
         ]
         print(
             "\n".join([f"About to launch {len(to_launch)} jobs.", *early_stopping.describe(groups)])
@@ -76,18 +75,11 @@ def launch(jobs: Sequence[Job], options: Namespace) -> int:
     return report_failures(found)
 
 
-def _is_to_launch(state: State, retries: int) -> bool:
-    return state.name in (WAITING, STOPPED) or (state.name == FAILED and retries > 0)
-
-
 def delete_incomplete(jobs: Sequence[Job], options: Namespace) -> int:
     """Delete the folders of the jobs that are neither done nor running."""
     found = show(jobs)
-    unfinished = [
-        job
-        for job, state in found.items()
-        if state.name in (FAILED, WAITING) and job.folder.exists()
-    ]
+    stopped = [job for job, state in found.items() if state.name in (FAILED, WAITING)]
+    unfinished = [job for job in stopped if job.folder.exists()]
     print(f"About to delete {len(unfinished)} jobs.")
     if unfinished and confirm(options):
         print(f"Deleted {deleting.delete_all(unfinished)} jobs.")
@@ -109,10 +101,7 @@ def show_status(jobs: Sequence[Job], options: Namespace) -> int:
 
 
 def plan(jobs: Sequence[Job], options: Namespace) -> int:
-    """Print how many jobs and steps there are to do, and how long they will take.
-
-    Raises InputError if no job could be timed.
-    """
+    """Print how many jobs and steps there are to do, and how long they will take."""
     from ndcl_domainbed.sweeping import checking, planning
 
     found = status.read_all(jobs)
@@ -150,10 +139,7 @@ def show(jobs: Sequence[Job]) -> dict[Job, State]:
 
 
 def confirm(options: Namespace) -> bool:
-    """Ask whether to continue, unless --skip_confirmation is given.
-
-    Raises InputError if there is nobody to ask.
-    """
+    """Ask whether to continue, unless --skip_confirmation is given. Raises InputError."""
     if options.skip_confirmation:
         return True
     if not sys.stdin.isatty():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from imbalance_splits.published import find_domains
-from ndcl_domainbed.own_code import add_flag
+from ndcl_domainbed.scripts.cli import new_parser, run
 from ndcl_domainbed.training.arguments import (
     Role,
     TrainArguments,
@@ -16,20 +16,16 @@ from ndcl_domainbed.training.arguments import (
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        prog="ndcl-domainbed train",
+    parser = new_parser(
+        "train",
+        "Train and evaluate one algorithm; records go to OUTPUT_DIR/results.jsonl.",
         usage="%(prog)s [options]",
-        description="Train and evaluate one algorithm; records go to OUTPUT_DIR/results.jsonl.",
-        allow_abbrev=False,
     )
-    add_flag(parser)
     add_flags(parser, argument_names(*Role))
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; return its exit status."""
     options = vars(build_parser().parse_args(argv))
     from ndcl_domainbed import backend  # torch: only once there is work for it
     from ndcl_domainbed.training.run import train
@@ -43,6 +39,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    from ndcl_domainbed.scripts.cli import run
-
     run(main)

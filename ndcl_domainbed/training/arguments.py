@@ -16,7 +16,7 @@ from dataclasses import field
 from typing import Any
 
 from imbalance_splits.errors import InputError, unknown_name
-from ndcl_domainbed.training.variant_names import DEFAULTS, check_variants
+from ndcl_domainbed.variant_names import DEFAULTS, check_variants
 
 TASKS = ("domain_generalization", "domain_adaptation")
 PRECISIONS = ("fp32", "bf16")
@@ -79,7 +79,7 @@ class TrainArguments:
     ``features`` in ``data_dir``), ``log`` one of ``LOGS``; with ``keep_resume`` the resume file
     stays when the run is done; with ``diagnostics`` it also records gradients and prototypes by
     class, for ``diagnose``; ``variants`` are further evaluations of the run, such as "swad" (see
-    :mod:`~ndcl_domainbed.training.variant_names`). ``eval_images``: of each split, None for all.
+    :mod:`~ndcl_domainbed.variant_names`). ``eval_images``: of each split, None for all.
     """
 
     data_dir: str = _argument(Role.PLACE, DEFAULT_DATA_DIR, "folder of the datasets", metavar="DIR")

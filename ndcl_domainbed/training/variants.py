@@ -23,7 +23,7 @@ from ndcl_domainbed.training.batches import Batch, PooledBalancedBatches, StepBa
 from ndcl_domainbed.training.feed import Extra
 from ndcl_domainbed.training.preparation import Run
 from ndcl_domainbed.training.second_stage import SecondStage, check_decoupled
-from ndcl_domainbed.training.variant_names import AVERAGES, Variant, parse_variants
+from ndcl_domainbed.variant_names import AVERAGES, Variant, parse_variants
 
 BATCH_NORM, CRT = "batch norm", "crt"
 """The names of the minibatches that variants read."""

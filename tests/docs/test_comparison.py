@@ -86,7 +86,10 @@ def test_only_complete_draws_are_in_the_file(here):
     (folder_of(here, "CORAL", 0, 0, 0) / "done").unlink()  # without its defaults a row is left out
     described = comparison.write_file([here])
     assert set(comparison.read_file()["algorithm"]) == {"ERM"}
-    assert described.endswith("Rows that some settings lack so far: CORAL.")
+    assert described.endswith("Rows without all their defaults so far: CORAL.")
+    (folder_of(here, "ERM", 0, 0, 0) / "done").unlink()
+    with pytest.raises(SystemExit, match="No row has its defaults"):
+        comparison.write_file([here])
 
 
 def test_runs_of_several_folders_count_once(here, tmp_path):
@@ -105,10 +108,11 @@ def test_the_committed_file_has_runs_of_the_sweep_in_complete_draws():
     assert not rows.duplicated([*studies.DRAW, "step"]).any()
     measures = rows[list(studies.MEASURES)]
     assert ((measures >= 0) & (measures <= 1)).to_numpy().all()
+    assert {"NDCL", "NDCL (class_prior=logit)"} <= set(keys["algorithm"])
     for dataset, _, board in studies.iterate_boards(keys):
         targets = 4 if dataset.startswith("PACS ") else 3
         assert "[frozen tf_efficientnet_lite0, 128 px]" in dataset
-        assert {"NDCL", "NDCL (class_prior=logit)"} <= set(board["algorithm"])
+        assert set(board["algorithm"]) == set(keys["algorithm"])
         whole = board["algorithm"].nunique() * targets * 3
         assert set(board.groupby("hparams_seed").size()) == {whole}
         assert 0 in set(board["hparams_seed"])

@@ -49,7 +49,7 @@ def test_one_trial_against_all_runs(longest):
     assert float(row["tau"].split()[0]) == pytest.approx(statistics.mean(taus), abs=0.006)
     top = sorted(full, key=full.get)[-3:]
     share = sum(max(one, key=one.get) in top for one in singles) / 3
-    assert row["first in top 3"] == f"{100 * share:.0f} %"
+    assert row["first in top 3"] == f"{100 * share:.0f}\u00a0%"
     for (dataset, setting), board in longest.items():
         whole = plain.outcome(board, TRIALS)
         taus = [plain.kendall(plain.outcome(board, [trial]), whole) for trial in TRIALS]

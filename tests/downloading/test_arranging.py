@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from ndcl_domainbed.downloading.arranging import arrange_archives
-from ndcl_domainbed.downloading.parquet import arrange_parquet
+from ndcl_domainbed.downloading.arranging import arrange_archives, arrange_parquet
 from ndcl_domainbed.downloading.recipe import SourceFailure
 from tests.downloading.toys import (
     CLASSES,

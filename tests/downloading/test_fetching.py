@@ -6,8 +6,7 @@ import threading
 import gdown
 import pytest
 
-from ndcl_domainbed.downloading import fetching
-from ndcl_domainbed.downloading.addresses import google_drive, hub_file, hub_parquet
+from ndcl_domainbed.downloading import address, fetching, hub_parquet
 from ndcl_domainbed.downloading.fetching import fetch
 from ndcl_domainbed.downloading.progress import show_progress
 from ndcl_domainbed.downloading.recipe import RemoteFile, SourceFailure
@@ -98,7 +97,7 @@ def test_what_google_drive_answers_is_one_line(get, monkeypatch):
         )
 
     monkeypatch.setattr(gdown, "download", refuse)
-    url = google_drive("abc")
+    url = address("drive:abc")
     with pytest.raises(SourceFailure) as caught:
         get(url)
     assert str(caught.value) == (
@@ -170,7 +169,9 @@ def test_the_parquet_files_of_a_repository_are_listed_with_size_and_digest(host,
 
 def test_the_forms_of_addresses(monkeypatch):
     monkeypatch.delenv("HF_ENDPOINT", raising=False)
-    url = hub_file("lab/x", "main", "a/b.zip")
+    url = address("hub:lab/x@main/a/b.zip")
     assert url == "https://huggingface.co/datasets/lab/x/resolve/main/a/b.zip"
-    assert google_drive("abc") == "https://drive.google.com/uc?id=abc"
-    assert google_drive("abc", "0-k").endswith("?id=abc&export=download&confirm=t&resourcekey=0-k")
+    assert address("https://a.org/b@c:d") == "https://a.org/b@c:d"
+    assert address("github:lab/x@0a1b") == "https://codeload.github.com/lab/x/zip/0a1b"
+    assert address("drive:abc") == "https://drive.google.com/uc?id=abc"
+    assert address("drive:abc:0-k").endswith("?id=abc&export=download&confirm=t&resourcekey=0-k")

@@ -38,9 +38,10 @@ def test_copies_of_one_table_are_one_setting(tmp_path):
 
 
 def test_a_split_that_the_list_fixes_is_no_ordinary_split(tmp_path):
-    limits = {"many": 4, "few": 2}
-    write(tmp_path, dataset="faces.csv", split={"thresholds": limits})
-    write(tmp_path, dataset="faces.csv", test_envs=[1])  # its split.json is lost
+    split = {"thresholds": {"many": 4, "few": 2}}
+    made = record(0, SHARES, test_envs=[0], dataset="faces.csv")
+    write_run(tmp_path / "000", [{**made, "env0_in_0many": 0.5}], split=split)
+    write(tmp_path, dataset="faces.csv", test_envs=[1])  # of an earlier version
     write(tmp_path, dataset="plain.csv", split={"thresholds": None})
     assert read_sweep(tmp_path).runs["setting"].tolist() == ["own split"] * 2 + ["none"]
     (built,) = build(read_sweep(tmp_path), ["training"])

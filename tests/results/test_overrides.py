@@ -97,7 +97,7 @@ def test_a_setting_in_the_name_of_the_dataset_comes_off_first():
 
 
 def rows(*runs: Identity) -> list[tuple[str, str]]:
-    return [(row.name, row.fixed) for row in name_rows(runs)]
+    return [(row.algorithm, row.fixed) for row in name_rows(runs)]
 
 
 def test_overrides_that_a_board_shares_are_not_in_its_names():

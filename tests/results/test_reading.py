@@ -86,7 +86,7 @@ def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
 
     def refusing(path):
         if path == str(tmp_path / "closed"):
-            raise PermissionError(13, "Permission denied")
+            raise PermissionError(13, "Permission denied", path)
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refusing)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from imbalance_splits.errors import InputError
-from ndcl_domainbed.results import read_sweep, statistics, statistics_tables
+from ndcl_domainbed.results import cells, read_sweep, statistics, statistics_tables
 from ndcl_domainbed.results.cells import CELL, Cells, build_cells, image_groups, iterate_cells
 from ndcl_domainbed.results.formats import render
 from ndcl_domainbed.results.leaderboards import build
@@ -35,7 +35,7 @@ def cells_of(frame: pd.DataFrame, trials=1, dataset="own", per_target=1) -> Cell
 
 
 def compare(frame: pd.DataFrame, reference="NDCL") -> list[statistics.Comparison]:
-    return statistics.compare(cells_of(frame), reference, statistics.pairwise_p(frame))
+    return statistics.compare(cells_of(frame), reference)
 
 
 def test_ranks_share_ties_and_one_is_best():
@@ -58,7 +58,7 @@ def test_the_test_of_a_pair_is_exact_and_safe_with_ties():
     tied = ([0.1 + 0.2, -0.3, 0.5, 0.6, 0.7], [1.5, 1.5, 3, 4, 5])
     for differences, ranks in [([0.1, -0.2, 0.5, 0.6, 0.7], [1, 2, 3, 4, 5]), tied]:
         frame = pd.DataFrame({"ERM": 0.0, "NDCL": differences})
-        p = statistics.pairwise_p(frame).loc["ERM", "NDCL"]
+        p = cells.pairwise_p(frame).loc["ERM", "NDCL"]
         wanted = np.mean(np.abs(signs.T @ ranks) >= abs(np.sign(differences) @ ranks))
         assert p >= wanted - 1e-12
         assert p == pytest.approx(wanted) or 1.5 in ranks
@@ -66,7 +66,7 @@ def test_the_test_of_a_pair_is_exact_and_safe_with_ties():
 
 def test_the_matrix_holds_every_pair_after_holms_correction():
     frame = figures(20, ("A", "B", "C", "D")).assign(A=lambda f: f["A"] + 9)
-    found = statistics.pairwise_p(frame)
+    found = cells.pairwise_p(frame)
     pairs = [(one, other) for at, one in enumerate("ABCD") for other in "ABCD"[at + 1 :]]
     raw = [stats.wilcoxon(frame[one], frame[other]).pvalue for one, other in pairs]
     so_far = 0.0
@@ -78,16 +78,16 @@ def test_the_matrix_holds_every_pair_after_holms_correction():
 
 def test_a_pair_does_not_depend_on_who_else_is_compared_but_by_the_correction():
     frame = figures(16, ("A", "B"))
-    alone = statistics.pairwise_p(frame).loc["A", "B"]
+    alone = cells.pairwise_p(frame).loc["A", "B"]
     assert alone == pytest.approx(stats.wilcoxon(frame["A"], frame["B"]).pvalue)
     pool = frame.assign(C=frame["A"], D=frame["A"])  # equal: their p is 1
-    assert statistics.pairwise_p(pool).loc["A", "B"] == pytest.approx(min(1.0, 6 * alone))
+    assert cells.pairwise_p(pool).loc["A", "B"] == pytest.approx(min(1.0, 6 * alone))
 
 
 def test_without_the_package_of_the_tests_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "scikit_posthocs", None)
     with pytest.raises(InputError, match=r"pip install 'ndcl-domainbed\[report\]'"):
-        statistics.pairwise_p(figures())
+        cells.pairwise_p(figures())
 
 
 def test_a_clear_lead_is_found_and_none_is_not():
@@ -127,7 +127,7 @@ def test_cells_of_one_target_are_drawn_together():
         assert astuple(together[name].mean) == pytest.approx(astuple(alone[name].mean))
         wide, narrow = (ends[name].mean.high - ends[name].mean.low for ends in (together, apart))
         assert 1.5 * narrow < wide
-    counts = statistics.draw_cells(cells_of(four, per_target=4).figures.index)
+    counts = cells.draw_cells(cells_of(four, per_target=4).figures.index)
     assert (counts.reshape(len(counts), 12, 4) == counts[:, ::4, None]).all()
 
 
@@ -141,7 +141,7 @@ def test_strata_are_datasets_and_offices_share_their_images():
     assert datasets.tolist() == ["PACS"] * 3 + ["Office"] * 4
     assert groups.tolist() == ["PACS/A", "PACS/A", "PACS/C", "Office/A", "Office/W",
                                "Office/A", "Office/C"]  # fmt: skip
-    counts = statistics.draw_cells(index)
+    counts = cells.draw_cells(index)
     assert (counts[:, 0] == counts[:, 1]).all()
     assert (counts[:, 3] == counts[:, 5]).all()
     assert (counts[:, [0, 2]].sum(axis=1) == 2).all()  # every resample keeps both datasets

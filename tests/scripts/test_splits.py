@@ -106,7 +106,7 @@ def test_show_and_make_use_the_table_that_training_uses(tmp_path, monkeypatch, c
     table = generate_table("PACS", "Cross", counts)
     shipped = {"PACS": counts}
     monkeypatch.setattr("imbalance_splits.published.label_counts", shipped.__getitem__)
-    monkeypatch.setattr("imbalance_splits.make_table.published_table", lambda *_: table)
+    monkeypatch.setattr("imbalance_splits.published.published_table", lambda *_: table)
     write_images(tmp_path / "PACS", PACS, {"cat": 30, "dog": 30})
     assert made(tmp_path, "PACS", "Cross", "--data_dir", tmp_path).thresholds == table.thresholds
     capsys.readouterr()

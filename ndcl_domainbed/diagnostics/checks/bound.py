@@ -49,9 +49,7 @@ DELTAS = np.linspace(-1, 1, 41)
 SPLITS = {"training": ":", "validation": "--", "target": "-"}
 """The splits, and their line styles in the figure."""
 
-MIN_IMAGES = 2
-"""A class is compared between two domains that have at least this many images of it."""
-
+MIN_IMAGES = 2  # a class is compared between two domains that have at least this many images of it
 _SHUFFLES = 20
 
 
@@ -226,8 +224,17 @@ def _draw(table: pd.DataFrame) -> Figure:
     upper, lower = np.asarray(figure.subfigures(2, 1, height_ratios=(1.1, 1)))
     axes = upper.subplots(1, len(groups), sharey=True, squeeze=False)[0]
     for axis, group in zip(axes, groups, strict=True):
-        _draw_losses(axis, table[table["shots"] == group])
+        for index, name in enumerate(table["run"].unique()):
+            mine = table[(table["shots"] == group) & (table["run"] == name)]
+            for split, line in SPLITS.items():
+                rows = mine[mine["where"] == split]
+                axis.plot(rows["delta"], rows["value"], linestyle=line, label=f"{name}, {split}",
+                          color=RUN_COLORS[index % len(RUN_COLORS)])  # fmt: skip
+        axis.axvline(0, color="0.6", linewidth=0.8)
+        axis.set(xlim=(-1, 1), ylim=(0, 1.02), xticks=[-1, -0.5, 0, 0.5, 1])
+        axis.set(xlabel="margin δ (difference of probabilities)")
         axis.set_title(f"margin loss, {group.title()} classes")
+        axis.grid(alpha=0.3)
     axes[0].set_ylabel("Pr[margin <= δ], mean over classes")
     axes[0].legend(loc="upper left", fontsize=8)
     left, right = lower.subplots(1, 2, sharey=True)
@@ -237,18 +244,6 @@ def _draw(table: pd.DataFrame) -> Figure:
     _draw_pairs(right, table[table["term"] == "proxy A-distance"])
     right.set(xlim=(-0.02, 2.05), xlabel="proxy A-distance of the features (0 to 2)")
     return figure
-
-
-def _draw_losses(axis: Any, table: pd.DataFrame) -> None:
-    for index, name in enumerate(table["run"].unique()):
-        for split, line in SPLITS.items():
-            rows = table[(table["run"] == name) & (table["where"] == split)]
-            axis.plot(rows["delta"], rows["value"], linestyle=line, label=f"{name}, {split}",
-                      color=RUN_COLORS[index % len(RUN_COLORS)])  # fmt: skip
-    axis.axvline(0, color="0.6", linewidth=0.8)
-    axis.set(xlim=(-1, 1), ylim=(0, 1.02), xlabel="margin δ (difference of probabilities)",
-             xticks=[-1, -0.5, 0, 0.5, 1])  # fmt: skip
-    axis.grid(alpha=0.3)
 
 
 def _draw_pairs(axis: Any, table: pd.DataFrame) -> None:

@@ -31,8 +31,7 @@ CAPTION = (
 SPACES = {"input": "network's input units", "feature": "features' units"}
 """The spaces, and the units of distances there."""
 
-_TENTHS = 10
-"""Parts of equal size that the images are sorted into by confidence."""
+_TENTHS = 10  # parts of equal size that the images are sorted into by confidence
 
 
 def diagnose(request: Request) -> Findings:

@@ -20,9 +20,7 @@ from ndcl_domainbed.diagnostics.figures import RUN_COLORS, new_figure
 from ndcl_domainbed.diagnostics.findings import Findings, Request
 from ndcl_domainbed.diagnostics.saved_run import SavedRun, load_runs
 
-BINS = 15
-"""Bins of equal width over the confidences 0 to 1, as in Guo et al. (2017)."""
-
+BINS = 15  # bins of equal width over the confidences 0 to 1, as in Guo et al. (2017)
 CAPTION = (
     "Upper row: predictions on the target in percent of each true class, classes in order of their "
     "training images; entries left of the diagonal go to more common classes. Lower row: accuracy "

@@ -87,10 +87,12 @@ def read_variants(folders: Sequence[Path]) -> tuple[pd.DataFrame, Counter[str]]:
             "--imbalance."
         )
     done = set(runs[["variant", *CELL]].itertuples(index=False, name=None))
-    cells = {run[1:] for run in done}
-    wanted = _read_listed_runs(folders) | {
-        (name, *cell) for name in names.values() for cell in cells
-    }
+    wanted = {(name, *cell) for name in names.values() for _, *cell in done}
+    for folder in folders:
+        for args in (job.train_args for job in read_jobs(str(folder))):
+            job = identity(args) if is_whole(args) else None
+            if job and job.test_env >= 0:  # with one target
+                wanted.add((variant_name(args), job.test_env, job.trial_seed))
     return runs, Counter(name for name, *_ in sorted(wanted - done))
 
 
@@ -111,13 +113,6 @@ def _read(folders: Sequence[Path]) -> Sweep:
     return sweep
 
 
-def _read_listed_runs(folders: Sequence[Path]) -> set[tuple[str, int, int]]:
-    """Return variant, target and trial of the jobs with one target that the sweeps have listed."""
-    jobs = [job.train_args for folder in folders for job in read_jobs(str(folder))]
-    found = [(variant_name(args), identity(args)) for args in jobs if is_whole(args)]
-    return {(name, job.test_env, job.trial_seed) for name, job in found if job.test_env >= 0}
-
-
 def variant_name(args: dict[str, Any]) -> str:
     """Return the variant that a run is of; its network is that of all runs, and no change."""
     algorithm, changes = args["algorithm"], parse_hparams(args.get("hparams"))
@@ -130,10 +125,6 @@ def variant_name(args: dict[str, Any]) -> str:
         and (key not in defaults or defaults[key].default_for(dataset) != value)
     ]
     return " ".join([algorithm, *parts])
-
-
-def _sort_key(variant: str) -> tuple[bool, int, str]:
-    return variant.split(" ")[0] != BASE, variant.count("="), variant
 
 
 def estimate(values: pd.DataFrame) -> pd.DataFrame:
@@ -157,7 +148,10 @@ def estimate(values: pd.DataFrame) -> pd.DataFrame:
 
 def tabulate_variants(runs: pd.DataFrame, missing: Counter[str]) -> pd.DataFrame:
     """Return a row per variant: accuracies, differences to plain NDCL, in percent."""
-    variants = sorted({*runs["variant"], *missing}, key=_sort_key)
+    variants = sorted(
+        {*runs["variant"], *missing},
+        key=lambda one: (one.split(" ")[0] != BASE, one.count("="), one),
+    )
     accuracies = 100 * runs.pivot(index=CELL, columns="variant", values=METRICS).astype(float)
     columns: dict[str, Any] = {"part": "variant", "variant": variants}
     for metric in METRICS:
@@ -167,8 +161,8 @@ def tabulate_variants(runs: pd.DataFrame, missing: Counter[str]) -> pd.DataFrame
         if metric == SHOWN[0]:
             columns["runs"] = level["runs"]
             columns["missing_runs"] = [missing[variant] for variant in variants]
-        columns |= {metric: level["mean"], f"{metric}_error": level["error"]}
         name = metric + DIFFERENCE
+        columns |= {metric: level["mean"], f"{metric}_error": level["error"]}
         columns |= {
             name: change["mean"],
             f"{name}_error": change["error"],

@@ -9,8 +9,6 @@ classes.
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -73,7 +71,13 @@ def _draw(table: pd.DataFrame) -> Figure:
     axes = figure.subplots(2, len(shown))
     for column, (name, title) in enumerate(shown.items()):
         upper, lower = axes[:, column]
-        _draw_figure(upper, lower, table.dropna(subset=name), name, list(table["run"].unique()))
+        for index, (_, rows) in enumerate(table.groupby("run", sort=False)):
+            rows, style = rows.dropna(subset=name), layered_style(index)
+            for group, line in _LINES.items():
+                course = rows[(rows["part"] == "group") & (rows["shots"] == group)]
+                upper.plot(course["step"], course[name], linestyle=line, **style)
+            classes = rows[rows["part"] == "class"]
+            lower.plot(classes["class_images"], classes[name], linestyle="none", **style)
         for axis in (upper, lower):
             axis.set_ylabel("mean norm × batch size" if name in GRADIENTS else "mean over anchors")
             axis.grid(alpha=0.3)
@@ -87,14 +91,3 @@ def _draw(table: pd.DataFrame) -> Figure:
     lines = {f"{group.title()} classes": {"linestyle": line} for group, line in _LINES.items()}
     add_legend(figure, table["run"].unique(), lines)
     return figure
-
-
-def _draw_figure(upper: Any, lower: Any, table: pd.DataFrame, name: str, runs: list[str]) -> None:
-    """Draw a figure of Many and Few at the records above, and of every class below."""
-    for index, run in enumerate(runs):
-        rows, style = table[table["run"] == run], layered_style(index)
-        for group, line in _LINES.items():
-            course = rows[(rows["part"] == "group") & (rows["shots"] == group)]
-            upper.plot(course["step"], course[name], linestyle=line, **style)
-        classes = rows[rows["part"] == "class"]
-        lower.plot(classes["class_images"], classes[name], linestyle="none", **style)

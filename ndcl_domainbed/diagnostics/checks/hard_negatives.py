@@ -33,9 +33,7 @@ from ndcl_domainbed.hard_negatives import fixed_class_budget, hard_negatives
 from ndcl_domainbed.training import seeding
 from ndcl_domainbed.training.batches import StepBatches, fetch
 
-STEPS_PER_FOLD = 20
-"""Minibatches drawn from each fold: as many draws of the mixing weight."""
-
+STEPS_PER_FOLD = 20  # minibatches drawn from each fold: as many draws of the mixing weight
 STRONG = 0.2
 """A mixed sample is strongly mixed if the weaker of its two images has at least this share."""
 
@@ -92,13 +90,18 @@ def diagnose(request: Request) -> Findings:
         for kind in ("random", "hard"):
             rows = np.flatnonzero(samples[kind].shares >= STRONG)
             samples[f"strong {kind}"] = samples[kind].take(rows)
-        margins = {kind: _margins(run, one) for kind, one in samples.items()}
+        margins = {
+            kind: np.asarray(feature_distances(run.modules()[1], seen.features, seen.logits))
+            for kind, (seen, *_) in samples.items()
+        }
         table = _tabulate(samples, margins).assign(run=name)
         tables.append(table)
         for axis, space in zip(axes[row], SPACES, strict=False):
             colors = _draw_plane(axis, run, samples, space, request.seed)
-            probe = _describe_probe(table, space)
-            axis.set_title(f"{name}: {space}s; linear probe {probe}", fontsize=10)
+            names = [f"{space}_probe_accuracy", f"{space}_probe_error"]
+            mean, error = table.loc["hard", names].to_numpy(dtype=float)
+            probe = "unknown" if np.isnan(mean) else f"{mean:.2f} ± {error:.2f}"
+            axis.set_title(f"{name}: {space}s; linear probe {probe} (chance {CHANCE})", fontsize=10)
         _label_colorbar(figure.colorbar(colors, ax=axes[row, 1]), run)
         _draw_margins(axes[row, 2], margins)
         axes[row, 2].set_title(f"{name}: margins in feature space", fontsize=10)
@@ -127,9 +130,7 @@ def draw_samples(run: SavedRun, images: int, seed: int) -> dict[str, Samples]:
     random: list[list[Tensor]] = []
     where: list[int] = []
     for fold in range(FOLDS):
-        members = [
-            np.flatnonzero((domains == domain) & (folds == fold)) for domain in range(len(read))
-        ]
+        members = [np.flatnonzero((domains == d) & (folds == fold)) for d in range(len(read))]
         if not all(map(len, members)):
             continue  # a domain of fewer images than folds
         batches = StepBatches(
@@ -153,12 +154,9 @@ def draw_samples(run: SavedRun, images: int, seed: int) -> dict[str, Samples]:
             + (" Look at more with --images." if is_part else "")
         )
     share = -(-images // len(read))
-    chosen = np.concatenate(
-        [
-            start + np.random.RandomState(seed).permutation(size)[:share]
-            for start, size in zip(np.cumsum([0, *sizes]), sizes, strict=False)
-        ]
-    )
+    drawn = [np.random.RandomState(seed).permutation(size)[:share] for size in sizes]
+    starts = np.cumsum([0, *sizes[:-1]])
+    chosen = np.concatenate([first + rows for first, rows in zip(starts, drawn, strict=True)])
     return {
         "real": Samples(outputs.take(chosen), folds[chosen], np.zeros(len(chosen))),
         "random": _compute_outputs(run, random, np.array(where)),
@@ -209,12 +207,6 @@ def _compute_outputs(run: SavedRun, mixed: list[list[Tensor]], folds: np.ndarray
     return Samples(run.outputs(TensorDataset(inputs, classes)), folds, shares)
 
 
-def _margins(run: SavedRun, samples: Samples) -> np.ndarray:
-    """Return the distance of samples to the boundary in feature space, (n,)."""
-    seen = samples.outputs
-    return np.asarray(feature_distances(run.modules()[1], seen.features, seen.logits))
-
-
 def _vectors(samples: Samples, space: str) -> np.ndarray:
     """Return features (n, F) or posteriors (n, K)."""
     return samples.outputs.features.numpy() if space == "feature" else samples.outputs.posteriors()
@@ -247,13 +239,6 @@ def _tabulate(samples: dict[str, Samples], margins: dict[str, np.ndarray]) -> pd
             rows[kind] |= {f"{space}_probe_accuracy": found.mean,
                            f"{space}_probe_error": found.error}  # fmt: skip
     return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def _describe_probe(table: pd.DataFrame, space: str) -> str:
-    names = [f"{space}_probe_accuracy", f"{space}_probe_error"]
-    mean, error = table.loc["hard", names].to_numpy(dtype=float)
-    accuracy = "unknown" if np.isnan(mean) else f"{mean:.2f} ± {error:.2f}"
-    return f"{accuracy} (chance {CHANCE})"
 
 
 def tsne_plane(vectors: np.ndarray, seed: int) -> np.ndarray:

@@ -14,10 +14,9 @@ SUFFIXES = {".txt": "text", ".md": "markdown", ".tex": "latex", ".csv": "csv", "
 
 
 def render(name: str, head: Sequence[str], tables: Sequence[Table], *, counts: bool = False) -> str:
-    """Return ``tables`` as one text in the format ``name``.
+    """Return ``tables`` below the lines ``head`` as one text in the format ``name``.
 
-    ``head``: lines above them. ``counts``: show in each cell how many trials and runs are behind
-    it. Raises InputError for an unknown format.
+    ``counts``: show the trials and runs behind each cell. Raises InputError for an unknown format.
     """
     if name not in MODULES:
         raise unknown_name("format", name, MODULES)
@@ -26,9 +25,7 @@ def render(name: str, head: Sequence[str], tables: Sequence[Table], *, counts: b
 
 
 def choose_format(name: str | None, output: str | None) -> str:
-    """Return the format that was asked for by ``name``, else by the suffix of ``output``.
-
-    Raises InputError for an unknown name.
+    """Return the format called ``name``, else that of ``output``'s suffix. Raises InputError.
 
     >>> choose_format(None, "table.md"), choose_format("csv", "table.md")
     ('markdown', 'csv')

@@ -10,9 +10,7 @@ from ndcl_domainbed.results.labels import network_in
 from ndcl_domainbed.results.names import NO_SETTING
 from ndcl_domainbed.results.tables import SELECTION, Table
 
-BETWEEN = " | "
-"""Stands between lines in one field: some readers cannot take a line end there."""
-
+BETWEEN = " | "  # stands between lines in one field: some readers cannot take a line end there
 COLUMNS = (
     *("table", "dataset", "network", "setting", "selection", "metric", "algorithm", "column"),
     *("mean", "error", "trials", "runs", "reason", "text"),
@@ -23,8 +21,7 @@ COLUMNS = (
 def page(head: Sequence[str], tables: Sequence[Table], counts: bool) -> str:
     """Return all figures, in percent with all digits.
 
-    Lines above and below a table would keep programs from reading it, so they stand beside every
-    figure that they are about: in the last three columns.
+    Lines above and below a table stand beside every figure, so that programs can read it.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

@@ -13,9 +13,8 @@ from ndcl_domainbed.results import cost
 from ndcl_domainbed.results.chosen import selected_hparams
 from ndcl_domainbed.results.leaderboards import Leaderboards
 from ndcl_domainbed.results.reading import Sweep
-from ndcl_domainbed.results.report.boards import board_key, boards_data, key_of
+from ndcl_domainbed.results.report.boards import board_key, boards_data, key_of, ranks_data
 from ndcl_domainbed.results.report.provenance import describe_provenance
-from ndcl_domainbed.results.report.ranks import ranks_data
 from ndcl_domainbed.results.report.runs import runs_data
 from ndcl_domainbed.results.statistics_tables import MEANINGS
 

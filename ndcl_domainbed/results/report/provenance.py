@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections import Counter
 from datetime import datetime, timezone
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,7 @@ from ndcl_domainbed.run_folder import DONE, OUT_FILE
 from ndcl_domainbed.version import __version__
 
 PACKAGES = ("ndcl_domainbed", "imbalance_splits")
-VERSION_SAMPLE = 200
-"""The number of runs, evenly spread, in which the versions are looked up."""
-
+VERSION_SAMPLE = 200  # the number of runs, evenly spread, in which the versions are looked up
 MAX_LEFT_OUT = 30
 
 
@@ -37,6 +36,8 @@ def describe_provenance(sweep: Sweep, *, partial: bool = False) -> dict[str, Any
         for line in summary.left_out(sweep, partial=partial)
     ]
     checkout, runs = find_commit(), summary.runs_line(sweep, partial=partial)
+    metas = [orjson.loads(text) for text in sweep.runs["meta"] if text != "{}"]
+    backends = Counter(str(meta.get("backend") or "not recorded") for meta in metas)
     return {
         "when": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "by": f"ndcl-domainbed {__version__}{f' ({checkout})' if checkout else ''}, "
@@ -45,7 +46,7 @@ def describe_provenance(sweep: Sweep, *, partial: bool = False) -> dict[str, Any
         "records": len(sweep.records),
         "runs": " ".join([runs.removeprefix("Runs: "), *summary.describe_stopped(sweep)]),
         "hours": round(training_hours(sweep), 2),
-        "backends": _count_backends(sweep),
+        "backends": dict(backends.most_common()),
         "networks": networks_of(sweep.runs),
         "mixed": mixed_networks(sweep.runs),
         "versions": _count_versions(sweep),
@@ -57,13 +58,6 @@ def describe_provenance(sweep: Sweep, *, partial: bool = False) -> dict[str, Any
 def training_hours(sweep: Sweep) -> float:
     """Return the hours that all recorded training steps took; evaluation is not in them."""
     return float(run_seconds(sweep.records).sum()) / 3600
-
-
-def _count_backends(sweep: Sweep) -> dict[str, int]:
-    """Return backend -> how many runs had it."""
-    metas = sweep.runs["meta"][sweep.runs["meta"] != "{}"]
-    counts = Counter(str(orjson.loads(meta).get("backend") or "not recorded") for meta in metas)
-    return dict(counts.most_common())
 
 
 def _count_versions(sweep: Sweep) -> dict[str, int]:
@@ -78,17 +72,11 @@ def _read_environment(path: Path) -> str:
     """Return the lines below "Environment:" as one text; nothing if there are none."""
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
-            lines = file.read(4000).splitlines()
+            _, _, text = file.read(4000).partition("Environment:\n")
     except OSError:
         return ""
-    if "Environment:" not in lines:
-        return ""
-    found = []
-    for line in lines[lines.index("Environment:") + 1 :]:
-        if not line.startswith("\t"):
-            break
-        found.append(line.strip().replace(": ", " ", 1))
-    return ", ".join(found)
+    lines = takewhile(lambda line: line.startswith("\t"), text.splitlines())
+    return ", ".join(line.strip().replace(": ", " ", 1) for line in lines)
 
 
 def find_commit(root: Path | None = None) -> str:

@@ -2,8 +2,9 @@ import json
 
 import pytest
 
+from ndcl_domainbed.downloading import get_recipe
+from ndcl_domainbed.downloading.arranging import arrange_camera_traps
 from ndcl_domainbed.downloading.recipe import SourceFailure
-from ndcl_domainbed.downloading.recipes.terra_incognita import RECIPE, arrange
 from tests.downloading.toys import picture, tarred, tree
 
 CATEGORIES = [
@@ -49,7 +50,7 @@ def run(tmp_path, notes, pictures=PICTURES):
     images.write_bytes(tarred({f"all_images_sm/{n}": body for n, body in pictures.items()}))
     labels.write_bytes(tarred({f"notes/{n}": json.dumps(t).encode() for n, t in notes.items()}))
     bench.mkdir()
-    return tree(arrange(RECIPE, [images, labels], bench))
+    return tree(arrange_camera_traps(get_recipe("TerraIncognita"), [images, labels], bench))
 
 
 def test_images_go_to_their_place_and_animal(tmp_path):

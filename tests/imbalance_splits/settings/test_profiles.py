@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from imbalance_splits.settings import build_setting
-from imbalance_splits.settings.tail import tail_profile
+from imbalance_splits.settings.tails import tail_profile
 
 COUNTS = {
     "a": {"x": 900, "y": 700, "z": 500},

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from imbalance_splits.errors import InputError, unknown_name
 from imbalance_splits.settings import parse_setting
 
+TITLES = {"ema": "EMA", "average": "average", "swad": "SWAD", "adjusted": "LA", "crt": "cRT"}
+"""How the rows of tables name each variant."""
+
 DEFAULTS: dict[str, dict[str, float]] = {
     "ema": {"decay": 0.999, "start": 0.0},
     "average": {"start": 0.5},

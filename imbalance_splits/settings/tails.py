@@ -1,12 +1,29 @@
-"""Domains tailed in opposite directions: what Cross and Duality share."""
+"""The long tail that settings share, and domains tailed in opposite directions."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
 
 from imbalance_splits.settings.base import Counts, GeneratedSetting
-from imbalance_splits.settings.tail import tail_profile
+
+
+@lru_cache(maxsize=64)
+def tail_profile(length: int, shape: float) -> tuple[float, ...]:
+    """Return ``length`` shares of a long tail; they add up to 1 and never rise after the first.
+
+    The log-logistic (Fisk) density with ``shape`` c > 1 at points evenly spaced from 1 / mean to
+    the 0.99 quantile, divided by its sum. It is SciPy's: the closed forms differ in the last
+    bit, and one cell of the published tables shows it.
+    """
+    from scipy.stats import fisk
+
+    points = np.linspace(1 / fisk.mean(shape), fisk.ppf(0.99, shape), length)
+    density = fisk.pdf(points, shape)
+    return tuple((density / density.sum()).tolist())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +38,6 @@ class OpposedTails(GeneratedSetting):
     least_sources = 2
 
     def __post_init__(self) -> None:
-        """Check the parameters."""
         super().__post_init__()
         self.require(1 < self.c < math.inf, "c", "> 1 and finite")
 

@@ -1,1 +1,0 @@
-"""Where to get each dataset: one file each, with a ``RECIPE``."""

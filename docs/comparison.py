@@ -127,6 +127,20 @@ def describe_draws(rows: pd.DataFrame) -> str:
     return f"Draws of the hyper-parameters: {'; '.join(reversed(parts))}."
 
 
+def keep_shared_draws(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs of the draws that every board has: tables compare equal efforts."""
+    boards = [set(board["hparams_seed"]) for _, _, board in iterate_boards(rows)]
+    return rows[rows["hparams_seed"].isin(set.intersection(*boards))]
+
+
+def describe_shared_draws(rows: pd.DataFrame) -> str:
+    """Return how many draws every board has, as the tables use them."""
+    count = keep_shared_draws(rows)["hparams_seed"].nunique()
+    if count == 1:
+        return "The table has the registry's default hyper-parameters, for every algorithm."
+    return f"The table has {count} draws of the hyper-parameters, for every algorithm and setting."
+
+
 def read_file() -> pd.DataFrame:
     """Return the rows of the file."""
     rows = pd.read_parquet(FILE)

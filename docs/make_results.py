@@ -93,12 +93,10 @@ def build_parts(name: str, rows: pd.DataFrame) -> dict[str, str]:
 
 def photograph_parts(runs: pd.DataFrame) -> dict[str, str]:
     """Return the parts of the page on photographs, from the file of the comparison."""
-    selected = comparison.select(runs)
-    defaults = comparison.select(runs[runs["hparams_seed"] == 0])
+    selected = comparison.select(comparison.keep_shared_draws(runs))
     return {
         "photographs runs": f"{comparison.describe(runs)} {machine_line(comparison.NAME)}",
         "photographs winners": winners(selected),
-        "photographs defaults": leaderboard(defaults),
         **build_parts("photographs", selected),
     }
 
@@ -116,8 +114,8 @@ def pages() -> dict[Path, dict[str, str]]:
     return {
         PAGE: parts,
         README: {
-            "leaderboard": leaderboard(comparison.select(runs)),
-            "draws": comparison.describe_draws(runs),
+            "leaderboard": leaderboard(comparison.select(comparison.keep_shared_draws(runs))),
+            "draws": comparison.describe_shared_draws(runs),
         },
         how_many_runs.PAGE: how_many_runs.build_parts(runs),
         beyond_tables.PAGE: beyond_tables.build_parts(),
@@ -138,7 +136,7 @@ def fill_in(text: str, parts: dict[str, str]) -> str:
 def draw_pictures() -> None:
     """Draw the pictures of all pages."""
     runs = comparison.read_file()
-    photographs = comparison.select(runs)
+    photographs = comparison.select(comparison.keep_shared_draws(runs))
     studies = {"photographs": photographs, DIGITS.name: DIGITS.whole_trials(DIGITS.runs())}
     for name, rows in studies.items():
         result_pictures.draw_groups(rows, PICTURES / f"{name}_groups.png")

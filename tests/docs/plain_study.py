@@ -44,6 +44,12 @@ def count_draws(board):
     return count
 
 
+def shared_draws(boards, trials=(0, 1, 2)):
+    """Return trial -> the draws that all boards have."""
+    draws = range(min(map(count_draws, boards.values())))
+    return dict.fromkeys(trials, draws)
+
+
 def most_draws(boards):
     """Return the boards that have the most draws."""
     most = max(map(count_draws, boards.values()))

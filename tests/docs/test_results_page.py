@@ -42,9 +42,10 @@ def test_the_readme_by_hand():
     """Every row: the mean over settings, and over those of Office-31, by plain loops."""
     _, table = (DOCS.parent / "README.md").read_text(encoding="utf-8").split("<!-- leaderboard -->")
     lines = [line for line in table.split("<!-- end -->")[0].splitlines() if line.startswith("|")]
+    shared = plain_study.shared_draws(plain_study.first_choices())
     figures = {
         measure: {
-            board: plain_study.outcome(cells, (0, 1, 2))
+            board: plain_study.outcome(cells, (0, 1, 2), shared)
             for board, cells in plain_study.first_choices(measure=measure).items()
         }
         for measure in ("overall", "few")
@@ -65,13 +66,14 @@ def test_who_wins_by_hand():
     _, table = PAGE.read_text(encoding="utf-8").split("<!-- photographs winners -->")
     lines = [line for line in table.split("<!-- end -->")[0].splitlines() if line.startswith("|")]
     boards = plain_study.first_choices()
+    shared = plain_study.shared_draws(boards)
     assert len(lines) - 2 == len(boards)
     for line in lines[2:]:
         board, best, ahead, *_ = [cell.strip() for cell in line.strip("|").split("|")]
         cells = boards[tuple(board.split())]
-        means = plain_study.outcome(cells, (0, 1, 2))
+        means = plain_study.outcome(cells, (0, 1, 2), shared)
         first, second = sorted(means, key=means.get, reverse=True)[:2]
-        trials = [plain_study.outcome(cells, [trial]) for trial in (0, 1, 2)]
+        trials = [plain_study.outcome(cells, [trial], shared) for trial in (0, 1, 2)]
         leads = [one[first] - one[second] for one in trials]
         error = statistics.stdev(leads) / 3**0.5
         assert best == f"{first}, {means[first]:.1f}"

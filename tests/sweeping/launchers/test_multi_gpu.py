@@ -5,7 +5,7 @@ import torch
 
 from ndcl_domainbed.errors import InputError
 from ndcl_domainbed.scripts import sweep
-from ndcl_domainbed.sweeping import checking
+from ndcl_domainbed.sweeping import checking, jobs
 from ndcl_domainbed.sweeping.jobs import make_job
 from ndcl_domainbed.sweeping.launchers import multi_gpu
 from tests.sweeping import sweeps
@@ -18,7 +18,8 @@ def launched(monkeypatch):
     """What the launcher hands on: slots, threads and retries, on a machine of 16 cores."""
     calls = []
     monkeypatch.setattr(multi_gpu, "run_jobs", lambda jobs, *rest: calls.append(rest))
-    monkeypatch.setattr(multi_gpu, "cores", lambda: 16)
+    monkeypatch.setattr(jobs, "cores", lambda: 16)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(checking, "check_data", lambda jobs: None)
     return calls
 

@@ -41,12 +41,16 @@ def test_it_carries_its_data_and_types(installed, tmp_path):
     program = (
         "import imbalance_splits, ndcl_domainbed\n"
         "print(imbalance_splits.__file__)\n"
-        "print(imbalance_splits.table_for('DomainNet', 'Duality').train_counts['clip']['info'])"
+        "print(imbalance_splits.table_for('DomainNet', 'Duality').train_counts['clip']['info'])\n"
+        "from imbalance_splits.published import published_parameters\n"
+        "from ndcl_domainbed.downloading import all_recipes\n"
+        "print(published_parameters('PACS', 'Cross')['middle'], *all_recipes())"
     )
     finished = _python(installed, tmp_path, "-c", program)
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout.startswith(str(installed))
     assert "'aircraft_carrier': 9" in finished.stdout
+    assert "\n0.3 DomainNet Office31 OfficeCaltech10 OfficeHome PACS " in finished.stdout
     for package in ("ndcl_domainbed", "imbalance_splits"):
         assert (installed / package / "py.typed").is_file()
 

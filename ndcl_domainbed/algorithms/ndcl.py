@@ -15,10 +15,7 @@ from ndcl_domainbed import losses
 from ndcl_domainbed.algorithms.ndcl_settings import HPARAMS, Settings
 from ndcl_domainbed.backend import ERM
 from ndcl_domainbed.hard_negatives import fixed_class_budget, hard_negatives
-from ndcl_domainbed.hparams import (
-    Hparam,
-    required_label_counts,
-)
+from ndcl_domainbed.hparams import Hparam, required_label_counts
 from ndcl_domainbed.losses.cosines import unit_rows
 from ndcl_domainbed.losses.masks import zero_with_gradient
 from ndcl_domainbed.testbed.algorithms.base import (

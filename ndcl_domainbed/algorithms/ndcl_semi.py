@@ -55,8 +55,8 @@ class NDCL_Semi(ERM):
     ===================  =======  =======================================================
 
     ``unlabeled`` holds the images of each source in two views, (n, 2, ...): plain and augmented, as
-    ``--unlabeled_fraction`` gives them. Without it L_pseudo is 0, and L that of NDCL; so it is with
-    images in one view, which domain adaptation gives of the target. Raises InputError if
+    ``--unlabeled_fraction`` gives them. Without it, or with one view of each image, as domain
+    adaptation gives of the target, L_pseudo is 0 and L is that of NDCL. Raises InputError if
     ``hparams`` carry no label counts.
     """
 

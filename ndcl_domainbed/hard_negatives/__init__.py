@@ -15,8 +15,8 @@ go to the earlier sample. n_strong negatives have p[k] >= 2/K and n_weak have p[
 ``per_class``.
 
 **Pairing.** Some positives, the most uncertain ones, are paired with some negatives, the most
-confident ones: those with p[k] >= 2/K or 1/K if there are enough. Which, how many, and what fills
-the budget if they do not, is said in the modules ``spread`` (the default, with many different
+confident ones: those with p[k] >= 2/K or 1/K if there are enough. Two modules define which, how
+many, and what fills the budget if they do not: ``spread`` (the default, with many different
 parents) and ``released`` (what the published implementation does).
 
 **Weights.** A mixed sample is λ x_first + (1-λ) x_second; the first parent is the positive or, of

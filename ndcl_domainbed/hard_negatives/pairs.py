@@ -1,4 +1,4 @@
-"""What a pairing says of a batch: the strategy, and the parents that it chooses."""
+"""What a pairing is: a strategy, and the parents that it chooses for a batch."""
 
 from __future__ import annotations
 

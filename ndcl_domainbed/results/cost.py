@@ -41,7 +41,7 @@ def compute_costs(
     runs = sweep.runs.assign(seconds=run_seconds(sweep.records))
     runs = runs[runs["state"].isin([DONE, STOPPED])]
     runs = runs[(runs["test_env"] >= 0) & (runs["seconds"] > 0)]
-    runs["finished"] = runs["seconds"].where(runs["state"] == DONE)
+    runs = runs.assign(finished=runs["seconds"].where(runs["state"] == DONE))
     boards = {(board.dataset, board.setting): board for one in built for board in one.boards}
     found = []
     for board in boards.values():

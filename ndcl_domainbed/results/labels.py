@@ -21,7 +21,7 @@ _FOLDERS = re.compile(r"(?<![\w.:/])/(?:[^\s/'\"]+/)+")  # the folders of an abs
 
 
 def without_folders(text: str) -> str:
-    """Return ``text`` with the names of files alone where it has absolute paths, to be passed on.
+    """Return ``text`` with file names in place of absolute paths, so that it can be passed on.
 
     >>> without_folders("no such file: /home/me/faces/cat.png")
     'no such file: cat.png'

@@ -147,9 +147,8 @@ def read_sweep(
 
     ``details``: read losses and accuracies by class too, which no cache holds. ``variants``: the
     evaluations beside a run's own that are rows as well, "NDCL + SWAD"; an empty list means all.
-    Raises InputError for a variant that no run has. Raises InputError
-    for a folder that does not exist, if there is no run at all, or if no run is known: no record
-    can be read, and no sweep lists one.
+    Raises InputError for a variant that no run has, for a folder that does not exist, if there is
+    no run at all, or if no run is known: no record can be read, and no sweep lists one.
     """
     roots = [folders] if isinstance(folders, str | Path) else list(folders)
     found = find_runs(roots)

@@ -65,7 +65,8 @@ class Table:
     def most_trials(self) -> list[int]:
         """Return of every column the number of trials that its figures should have.
 
-        It is the table's most; among averages, where each column is another dataset, the column's.
+        It is the largest in the table; for averages, where each column is another dataset, the
+        largest in the column.
         """
         most = [max((cells[place].trials for _, cells in self.rows), default=0)
                 for place in range(len(self.columns))]  # fmt: skip

@@ -10,7 +10,7 @@ from pathlib import Path
 from imbalance_splits.errors import InputError
 from ndcl_domainbed import diagnostics
 from ndcl_domainbed.diagnostics.findings import require_packages, write_page
-from ndcl_domainbed.scripts.cli import new_parser
+from ndcl_domainbed.scripts.cli import new_parser, run
 
 ALL = "all"
 
@@ -68,3 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(line, file=sys.stderr)
     print(f"page: {write_page(output, diagnostics.diagnostic_names())}")
     return 0
+
+
+if __name__ == "__main__":
+    run(main)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from imbalance_splits.errors import InputError
-from ndcl_domainbed.scripts.cli import new_parser
+from ndcl_domainbed.scripts.cli import new_parser, run
 from ndcl_domainbed.training.arguments import DEFAULT_DATA_DIR
 
 
@@ -46,3 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise InputError(f"cannot write {args.picture} ({reason}).") from error
         print(f"wrote {args.picture}")
     return 0
+
+
+if __name__ == "__main__":
+    run(main)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from ndcl_domainbed.scripts.cli import new_parser
+from ndcl_domainbed.scripts.cli import new_parser, run
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -31,3 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     line = f"{len(table)} rows and {table.shape[1]} columns written to {path}"
     print("\n".join([line, *summary.no_record(sweep)]))
     return 0
+
+
+if __name__ == "__main__":
+    run(main)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from ndcl_domainbed.scripts.cli import new_parser
+from ndcl_domainbed.scripts.cli import new_parser, run
 from ndcl_domainbed.training.arguments import DEFAULT_DATA_DIR, TrainArguments, parse_hparams
 
 
@@ -52,3 +52,7 @@ def main(argv: list[str] | None = None) -> int:
         "for name in ('features', 'labels', 'files'))"
     )
     return 0
+
+
+if __name__ == "__main__":
+    run(main)

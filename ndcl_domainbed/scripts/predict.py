@@ -14,7 +14,7 @@ from imbalance_splits.errors import InputError
 from imbalance_splits.image_tree import is_image, list_visible
 from imbalance_splits.whole_files import whole_file
 from ndcl_domainbed.progress import ProgressLine
-from ndcl_domainbed.scripts.cli import new_parser
+from ndcl_domainbed.scripts.cli import new_parser, run
 
 CHUNK = 256  # images that are read at once
 
@@ -94,3 +94,7 @@ def main(argv: list[str] | None = None) -> int:
                 writer.writerow([path, classes[label], *(f"{p:.6f}" for p in row)])
             progress(start + len(chunk), len(images))
     return 0
+
+
+if __name__ == "__main__":
+    run(main)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imbalance_splits.errors import InputError, unknown_name
-from ndcl_domainbed.scripts.cli import new_parser
+from ndcl_domainbed.scripts.cli import new_parser, run
 from ndcl_domainbed.training.arguments import DEFAULT_DATA_DIR
 
 if TYPE_CHECKING:
@@ -269,3 +269,7 @@ def _count_images(dataset: str, data_dir: str) -> LabelCounts:
     opened = found(data_dir, [], {"data_augmentation": False})
     check_class_count(opened.classes, dataset)
     return label_counts_of(opened)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -76,10 +76,10 @@ def launch(jobs: Sequence[Job], options: Namespace) -> int:
 
 
 def delete_incomplete(jobs: Sequence[Job], options: Namespace) -> int:
-    """Delete the folders of the jobs that are neither done nor running."""
+    """Delete the folders of the jobs that are neither done, running nor stopped early."""
     found = show(jobs)
-    stopped = [job for job, state in found.items() if state.name in (FAILED, WAITING)]
-    unfinished = [job for job in stopped if job.folder.exists()]
+    idle = [job for job, state in found.items() if state.name in (FAILED, WAITING)]
+    unfinished = [job for job in idle if job.folder.exists()]
     print(f"About to delete {len(unfinished)} jobs.")
     if unfinished and confirm(options):
         print(f"Deleted {deleting.delete_all(unfinished)} jobs.")
@@ -101,7 +101,10 @@ def show_status(jobs: Sequence[Job], options: Namespace) -> int:
 
 
 def plan(jobs: Sequence[Job], options: Namespace) -> int:
-    """Print how many jobs and steps there are to do, and how long they will take."""
+    """Print how many jobs and steps there are to do, and how long they will take.
+
+    Raises InputError if no job could be timed.
+    """
     from ndcl_domainbed.sweeping import checking, planning
 
     found = status.read_all(jobs)
@@ -139,7 +142,10 @@ def show(jobs: Sequence[Job]) -> dict[Job, State]:
 
 
 def confirm(options: Namespace) -> bool:
-    """Ask whether to continue, unless --skip_confirmation is given. Raises InputError."""
+    """Ask whether to continue, unless --skip_confirmation is given.
+
+    Raises InputError if nobody can be asked.
+    """
     if options.skip_confirmation:
         return True
     if not sys.stdin.isatty():

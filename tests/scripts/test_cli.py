@@ -1,7 +1,8 @@
-"""What every command says of a system on which it cannot work."""
+"""Every command: how it is started, and what it says of a system on which it cannot work."""
 
 import errno
 import resource
+import runpy
 import sys
 
 import pytest
@@ -60,3 +61,13 @@ def test_windows_is_refused_in_one_line(monkeypatch, capsys):
     status, err = end_of(lambda argv: 0, capsys)
     assert (status, err.count("\n")) == (2, 1)
     assert err.startswith("error: Windows is not supported")
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_is_a_module_too(name, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    monkeypatch.delitem(sys.modules, f"ndcl_domainbed.scripts.{name}", raising=False)
+    with pytest.raises(SystemExit) as leaving:
+        runpy.run_module(f"ndcl_domainbed.scripts.{name}", run_name="__main__")
+    assert leaving.value.code == 0
+    assert f"ndcl-domainbed {name}" in capsys.readouterr().out

@@ -18,7 +18,7 @@ Minibatches = Sequence[Minibatch]
 """A minibatch of each training domain, in domain order."""
 
 Unlabeled = Sequence[Tensor] | None
-"""Images of the test domains, for domain adaptation; or of each source left over, (n, 2, …)."""
+"""Images of each test domain (domain adaptation), or of each source in two views, (n, 2, …)."""
 
 Shape = Sequence[int]
 """The shape of one input: (C, H, W) of an image, (D,) of a vector."""

@@ -53,10 +53,11 @@ def _weights_ascended(weights: list[Tensor], rho: float) -> Iterator[None]:
     """Let ``weights`` w be w + ρ g / |g| while the block runs, and then w again, bit for bit."""
     trained = [(w, w.grad, w.detach().clone()) for w in weights if w.grad is not None]
     norm = torch.stack([g.norm() for _, g, _ in trained]).norm()
-    scale = rho / norm.clamp(min=torch.finfo(norm.dtype).tiny)
+    scale = torch.where(norm > 0, rho / norm, 0.0)
     with torch.no_grad():
         for w, g, _ in trained:
             w.add_(scale * g)
+    torch.clear_autocast_cache()  # within autocast it has the weights w, cast before
     try:
         yield
     finally:

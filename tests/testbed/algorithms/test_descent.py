@@ -138,13 +138,26 @@ def test_weights_return_bit_for_bit_and_running_statistics_move_once(name):
     assert all(map(torch.equal, *moved))
 
 
+@pytest.mark.parametrize("name", ["ERM", "NDCL"])
+def test_within_autocast_the_second_pass_sees_the_other_weights(name):
+    gradients = []
+    for rho in (0.0, 5.0):
+        torch.manual_seed(0)
+        algorithm = build(name, dataset=VECTORS, sam_rho=rho, lr=0.0)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            algorithm.update(random_minibatches(shape=VECTOR_SHAPE))
+        gradients.append([w.grad for w in algorithm.parameters()])
+    assert not any(map(torch.equal, *gradients))
+
+
 @pytest.mark.parametrize("name", sorted(SHARPNESS_AWARE))
 def test_no_minibatch_makes_a_nan(name):
     battery.check_hard_minibatches(name, sam_rho=RHO)
 
 
-def test_a_gradient_of_zero_leaves_the_weights():
-    algorithm = build("Focal", dataset=VECTORS, sam_rho=RHO, weight_decay=0.0)
+@pytest.mark.parametrize("rho", [RHO, 10.0])
+def test_a_gradient_of_zero_leaves_the_weights(rho):
+    algorithm = build("Focal", dataset=VECTORS, sam_rho=rho, weight_decay=0.0)
     algorithm.compute_loss = lambda minibatches: 0.0 * algorithm.predict(minibatches[0][0]).sum()
     before = [w.detach().clone() for w in algorithm.parameters()]
     algorithm.update(random_minibatches(shape=VECTOR_SHAPE))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ndcl_domainbed.run_folder import DONE, FAILED, PAUSED, WAITING, State, finished_steps
+from ndcl_domainbed.run_folder import DONE, FAILED, PAUSED, STOPPED, WAITING, State, finished_steps
 from ndcl_domainbed.sweeping.jobs import Job
 
 
@@ -110,13 +110,17 @@ def duration(seconds: float) -> str:
 
 def outcome(job: Job, state: State) -> str:
     """Return one line on how a job ended."""
-    reason = f": {state.reason} (see {job.folder})" if state.reason else ""
-    return f"{end_name(job, state):<7} {job.title()}{reason}"
+    name = end_name(job, state)
+    reason = f": {state.reason} (see {job.folder})" if state.reason and name != PAUSED else ""
+    return f"{name:<7} {job.title()}{reason}"
 
 
 def end_name(job: Job, state: State) -> str:
-    """Return the name of the state in which a launcher leaves a job."""
-    return PAUSED if state.name == WAITING and job.is_paused() else state.name
+    """Return the name of the state in which a launcher leaves a job.
+
+    One that an earlier launch stopped is paused: whether it resumes is decided again.
+    """
+    return PAUSED if state.name in (WAITING, STOPPED) and job.is_paused() else state.name
 
 
 @contextmanager

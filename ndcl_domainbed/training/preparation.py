@@ -214,7 +214,7 @@ def _has_fixed_split(arguments: TrainArguments, dataset_class: Any) -> bool:
     if fixed and (arguments.imbalance or arguments.uda_holdout_fraction):
         raise InputError(
             f"{arguments.dataset} has a split of its own (the column split): leave out "
-            "--imbalance and --uda_holdout_fraction, or the column."
+            "--imbalance (with --unlabeled_fraction) and --uda_holdout_fraction, or the column."
         )
     return fixed
 

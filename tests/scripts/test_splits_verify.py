@@ -181,5 +181,8 @@ def test_a_run_on_a_list_with_a_split_column_uses_it(tmp_path):
     assert "env0_val_acc" not in record
     with pytest.raises(InputError, match="has a split of its own"):
         run_train(tmp_path / "own.csv", tmp_path / "other", "--imbalance", "Balanced")
+    with pytest.raises(InputError, match=r"leave out --imbalance \(with --unlabeled_fraction\)"):
+        run_train(tmp_path / "own.csv", tmp_path / "other", "--imbalance", "Balanced",
+                  "--unlabeled_fraction", "1")  # fmt: skip
     with pytest.raises(InputError, match="has a split of its own"):
         main(["show", str(tmp_path / "own.csv"), "Balanced"])

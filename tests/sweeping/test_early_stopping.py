@@ -16,6 +16,7 @@ from ndcl_domainbed.scripts import sweep
 from ndcl_domainbed.sweeping import claims, early_stopping, states, status
 from ndcl_domainbed.sweeping.early_stopping import Group
 from ndcl_domainbed.sweeping.jobs import make_job
+from ndcl_domainbed.sweeping.view import outcome
 from tests.command_line import call
 from tests.results.builder import record, write_run
 from tests.sweeping import sweeps
@@ -254,6 +255,15 @@ def test_a_draw_that_is_done_or_runs_is_never_marked(tmp_path):
     assert lines[0] == "4 jobs: 1 done, 1 running, 0 failed, 1 waiting, 1 stopped."
     # the one that runs has a record of step 20, and so has the one that paused
     assert lines[1].startswith("142 of 300 steps")
+
+
+def test_a_stopped_draw_that_a_launch_considers_again_is_shown_as_paused(tmp_path):
+    one = group(tmp_path, {draw: (draw / 10, 0.0) for draw in range(4)}, 1)
+    one.stop_others()
+    job = one.draws[2]
+    state = states.read_state(job.folder)
+    assert outcome(one.pausing_draws()[job], state) == f"paused  {job.title()}"
+    assert "stopped" in outcome(job, state) and "the best 1 of 4 draws" in outcome(job, state)
 
 
 @pytest.mark.parametrize(

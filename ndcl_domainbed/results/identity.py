@@ -70,6 +70,8 @@ def identity(args: dict[str, Any]) -> Identity:
         dataset, _, setting = dataset.rpartition("_")
     hparams = args.get("hparams")
     network, overrides = read_overrides(dataset, hparams if isinstance(hparams, str) else None)
+    if share := args.get("unlabeled_fraction"):  # shown like a hyper-parameter: it is a method's
+        overrides = (*overrides, ("unlabeled_fraction", f"{share:g}"))
     return Identity(
         dataset,
         network,

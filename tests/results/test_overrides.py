@@ -135,3 +135,10 @@ def test_the_algorithm_of_a_row(name, base):
 @pytest.mark.parametrize("name", ["PACS", "photos [old", "[new]", "photos[old]"])
 def test_names_without_a_network(name):
     assert (base_dataset(name), network_in(name)) == (name, "")
+
+
+def test_training_on_unlabeled_images_is_a_row_of_its_own():
+    runs = [run({"alpha": 0.3}, unlabeled_fraction=share) for share in (0, 0.5, 1.0)]
+    assert [one.algorithm for one in name_rows(runs)] == [
+        "NDCL", "NDCL (unlabeled_fraction=0.5)", "NDCL (unlabeled_fraction=1)"
+    ]  # fmt: skip

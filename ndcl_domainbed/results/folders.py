@@ -66,10 +66,11 @@ def find_runs(roots: list[str | Path]) -> Found:
         found.roots.append(top := str(root.resolve()))
         here, linked, errors = {}, {top}, list[OSError]()
         for folder, folders, files in os.walk(top, followlinks=True, onerror=errors.append):
-            for path in [path for name in folders if (path := Path(folder, name)).is_symlink()]:
-                real = str(path.resolve())
+            links = [name for name in folders if os.path.islink(f"{folder}/{name}")]  # noqa: PTH114
+            for name in links:
+                real = str(Path(folder, name).resolve())
                 if real in linked:  # never round in a loop
-                    folders.remove(path.name)
+                    folders.remove(name)
                 linked.add(real)
             if JOBS_FILE in files:
                 found.manifests.append(Path(folder, JOBS_FILE))

@@ -73,12 +73,13 @@ class SweepParser(argparse.ArgumentParser):
         """Return the ``values`` in a file as the command line would have made them."""
         words = ["launch"]
         plain: dict[str, Any] = {}
-        switches = {action.dest for action in self._actions if action.nargs == 0}
+        switched_off = {a.dest: False if a.nargs == 0 else None for a in self._actions
+                        if a.nargs in (0, "?")}  # fmt: skip
         for name, value in values.items():
             if name not in known:
                 raise unknown_name(f"key in {place}", name, known)
-            if value is False and name in switches:
-                plain[name] = False
+            if value is False and name in switched_off:
+                plain[name] = switched_off[name]
             else:
                 words += [f"--{name}", *_words(name, value, place)]
         self.place = place

@@ -109,5 +109,6 @@ def cores() -> int:
 
 def threads_per_job(at_a_time: int) -> int:
     """Return the threads of each of ``at_a_time`` jobs: its cores, at most OMP_NUM_THREADS."""
-    share, limit = max(1, cores() // at_a_time), os.environ.get("OMP_NUM_THREADS", "")
+    share = max(1, cores() // at_a_time)
+    limit = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     return min(share, max(1, int(limit))) if limit.isdecimal() else share

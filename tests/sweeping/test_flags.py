@@ -35,6 +35,7 @@ def test_a_file_stands_for_flags(tmp_path):
         hparams: {lr: 0.01, batch_size: 8}
         single_test_envs: true
         skip_model_save: false
+        stop_early: false
         jobs: 3
         """,
     )

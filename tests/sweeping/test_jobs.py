@@ -48,7 +48,7 @@ def test_what_does_not_change_the_results_does_not_change_the_folder():
 def test_a_job_gets_its_share_of_the_cores_and_no_more_threads_than_asked_for(monkeypatch):
     monkeypatch.setattr(jobs, "cores", lambda: 8)
     found = []
-    for limit in ("", "3", "16", "0", "many"):
+    for limit in ("", "3,2", "16", "0", "many"):
         monkeypatch.setenv("OMP_NUM_THREADS", limit)
         found.append([jobs.threads_per_job(n) for n in (1, 2, 20)])
     assert found == [[8, 4, 1], [3, 3, 1], [8, 4, 1], [1, 1, 1], [8, 4, 1]]

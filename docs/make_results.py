@@ -91,9 +91,13 @@ def build_parts(name: str, rows: pd.DataFrame) -> dict[str, str]:
     return parts
 
 
-def photograph_parts(runs: pd.DataFrame) -> dict[str, str]:
+def select_photographs(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return what the tables and pictures of the comparison show."""
+    return comparison.select(comparison.keep_shared_draws(runs))
+
+
+def photograph_parts(runs: pd.DataFrame, selected: pd.DataFrame) -> dict[str, str]:
     """Return the parts of the page on photographs, from the file of the comparison."""
-    selected = comparison.select(comparison.keep_shared_draws(runs))
     return {
         "photographs runs": f"{comparison.describe(runs)} {machine_line(comparison.NAME)}",
         "photographs winners": winners(selected),
@@ -104,17 +108,18 @@ def photograph_parts(runs: pd.DataFrame) -> dict[str, str]:
 def pages() -> dict[Path, dict[str, str]]:
     """Return the parts that the files determine, by page."""
     runs = comparison.read_file()
+    photographs = select_photographs(runs)
     digits = DIGITS.whole_trials(DIGITS.runs())
     parts = {
         "digits runs": digits_line(digits),
         **build_parts("digits", digits),
-        **photograph_parts(runs),
+        **photograph_parts(runs, photographs),
         "ablation": ablation_table(),
     }
     return {
         PAGE: parts,
         README: {
-            "leaderboard": leaderboard(comparison.select(comparison.keep_shared_draws(runs))),
+            "leaderboard": leaderboard(photographs),
             "draws": comparison.describe_shared_draws(runs),
         },
         how_many_runs.PAGE: how_many_runs.build_parts(runs),
@@ -136,7 +141,7 @@ def fill_in(text: str, parts: dict[str, str]) -> str:
 def draw_pictures() -> None:
     """Draw the pictures of all pages."""
     runs = comparison.read_file()
-    photographs = comparison.select(comparison.keep_shared_draws(runs))
+    photographs = select_photographs(runs)
     studies = {"photographs": photographs, DIGITS.name: DIGITS.whole_trials(DIGITS.runs())}
     for name, rows in studies.items():
         result_pictures.draw_groups(rows, PICTURES / f"{name}_groups.png")

@@ -118,6 +118,12 @@ class SplitDataset:
         counts = np.bincount(self._labels[env][indices], minlength=self.num_classes)
         self.label_counts = np.vstack([self.label_counts, counts])
 
+    def _train_without_labels(self, env: int, indices: np.ndarray) -> None:
+        """Add a domain's unlabeled training images, if there are any."""
+        if indices.size:
+            self.unlabeled_sets.append(Subset(self._augmented[env], indices.tolist()))
+            self._evaluate_on(env, "uda", indices)
+
     def _evaluate_on(self, env: int, split: str, indices: np.ndarray) -> None:
         self.evaluation_sets[env, split] = Subset(self._plain[env], indices.tolist())
 
@@ -151,9 +157,7 @@ class HoldoutDataset(SplitDataset):
                 self._train_on(env, inside)
             self._evaluate_on(env, "in", inside)
             self._evaluate_on(env, "out", outside)
-            if unlabeled.size:
-                self.unlabeled_sets.append(Subset(self._augmented[env], unlabeled.tolist()))
-                self._evaluate_on(env, "uda", unlabeled)
+            self._train_without_labels(env, unlabeled)
 
 
 class ImbalancedDataset(SplitDataset):
@@ -196,7 +200,7 @@ class ImbalancedDataset(SplitDataset):
             seed = seed_hash(int(trial_seed), env)
             if env in self.test_envs:
                 inside, outside = holdout_split(len(self._labels[env]), holdout_fraction, seed)
-                splits = {"in": inside, "out": outside}
+                splits, unlabeled = {"in": inside, "out": outside}, inside[:0]
             else:
                 parts = split_domain(
                     self._labels[env],
@@ -210,13 +214,11 @@ class ImbalancedDataset(SplitDataset):
                 name = self.environments[env]
                 unlabeled, rest = split_rest(parts.test, unlabeled_fraction, seed, domain=name)
                 splits = {"in": parts.train, "out": rest, "val": parts.validation}
-                if unlabeled.size:
-                    self.unlabeled_sets.append(Subset(self._augmented[env], unlabeled.tolist()))
-                    splits["uda"] = unlabeled
-                    if not rest.size:
-                        del splits["out"]
+                if unlabeled.size and not rest.size:
+                    del splits["out"]
             for split, indices in splits.items():
                 self._evaluate_on(env, split, indices)
+            self._train_without_labels(env, unlabeled)
         self.thresholds = table.thresholds[target]
         self.shot_groups = shot_groups(self.label_counts, self.thresholds)
         available = {names[env]: self.available[self.environments[env]] for env in sources}

@@ -26,6 +26,7 @@ from ndcl_domainbed.testbed.algorithms.base import (
     concatenate,
     domain_indices,
     to_floats,
+    to_full_precision,
 )
 from ndcl_domainbed.testbed.algorithms.descent import SAM_RHO, descend
 from ndcl_domainbed.testbed.networks.batch_norm import running_statistics_kept
@@ -198,11 +199,11 @@ class NDCL(ERM):
     def _embed(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (B, K) and the vectors (B, F) of the space that contrasts live in."""
         if self.settings.space == "prediction":
-            logits = _to_full_precision(self.network(x))
+            logits = to_full_precision(self.network(x))
             return logits, logits.softmax(dim=1)
         features = self.featurizer(x)
-        logits = _to_full_precision(self.classifier(features))
-        return logits, unit_rows(_to_full_precision(features))
+        logits = to_full_precision(self.classifier(features))
+        return logits, unit_rows(to_full_precision(features))
 
     def _mix(
         self, x: Tensor, y: Tensor, logits: Tensor, anchors: Tensor, largest: int
@@ -269,8 +270,3 @@ def _make_prior(
     if settings.class_prior == "inverse":
         return losses.inverse_prior(table)
     return losses.logit_prior(losses.smooth_counts(table, settings.prior_strength))
-
-
-def _to_full_precision(values: Tensor) -> Tensor:
-    """Return ``values`` in float32 if they come in half precision: the losses need it."""
-    return values if values.dtype == torch.float64 else values.float()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -22,6 +22,7 @@ from ndcl_domainbed.testbed.algorithms.base import (
     domain_indices,
     step,
     to_floats,
+    to_full_precision,
 )
 from ndcl_domainbed.testbed.networks.batch_norm import running_statistics_kept
 
@@ -92,7 +93,9 @@ class NDCL_Semi(ERM):
             plain, augmented = torch.cat(list(pairs)).unbind(dim=1)
             pseudo, confident = self._pseudo_label(plain)
             x, y = torch.cat([x, augmented]), torch.cat([y, pseudo])
-            domains = torch.cat([domains, _domains_of(pairs, domains)])
+            by_domain = pseudo.split([len(images) for images in pairs])
+            pool = list(zip(pairs, by_domain, strict=True))
+            domains = torch.cat([domains, domain_indices(pool)])
             counts = torch.cat([counts, confident])
         logits = self._logits(x)
         anchors = logits.softmax(dim=1)
@@ -120,8 +123,7 @@ class NDCL_Semi(ERM):
 
     def _logits(self, x: Tensor) -> Tensor:
         """Return the logits (B, K) in full precision: the losses need it."""
-        logits: Tensor = self.network(x)
-        return logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return to_full_precision(self.network(x))
 
     @torch.no_grad()
     def _pseudo_label(self, plain: Tensor) -> tuple[Tensor, Tensor]:
@@ -141,8 +143,3 @@ class NDCL_Semi(ERM):
         made = hard_negatives(x, y, anchors.detach(), self.hparams["mixup"], self.generator)
         with running_statistics_kept(self.network):
             return self._logits(made.inputs).softmax(dim=1), made.classes
-
-
-def _domains_of(pairs: Sequence[Tensor], like: Tensor) -> Tensor:
-    """Return the index of the domain of each unlabeled image, of the type of ``like``."""
-    return torch.cat([like.new_full((len(x),), domain) for domain, x in enumerate(pairs)])

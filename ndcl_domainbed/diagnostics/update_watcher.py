@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ndcl_domainbed.testbed.algorithms.base import concatenate, domain_indices
+from ndcl_domainbed.testbed.algorithms.base import concatenate, domain_indices, to_full_precision
 from ndcl_domainbed.training.batches import Batch
 from ndcl_domainbed.training.callbacks import UnsuitableAlgorithm
 
@@ -172,7 +172,7 @@ class UpdateWatcher:
     def _add(self, passes: Passes, y: Tensor, pairs: Tensor) -> None:
         """Add the N samples of an update; ``pairs`` (N,) numbers the pair (d, k) as d K + k."""
         logits, dtype = passes.join("logits"), self.state["samples"].dtype
-        predictions = (logits if logits.dtype == torch.float64 else logits.float()).softmax(dim=1)
+        predictions = to_full_precision(logits).softmax(dim=1)
         amplification, crowding = self._amplification(predictions, y)
         figures = {
             "confidence": predictions.gather(1, y[:, None])[:, 0],

@@ -4,6 +4,8 @@ import itertools
 import math
 from typing import NamedTuple
 
+from tests.hard_negatives.plain_spread import count_classes, select_by_class
+
 
 class Mixed(NamedTuple):
     """One mixed sample; ``weight`` names the λ that it shares: the step's, or that of a round."""
@@ -82,20 +84,6 @@ def plain_of_several(k, positives, negatives, strong, weak, budget):
 
 
 def plain_selection(batch, mode="frequency", per_class=24, scale=1.0):
-    labels, p = batch.labels.tolist(), batch.p.tolist()
-    number_of_classes = batch.p.shape[1]
-    counts = [labels.count(k) for k in range(number_of_classes)]
-    made = []
-    total = round(scale * len(labels))
-    for k, budget in plain_budgets(counts, mode, per_class, total).items():
-        if budget == 0:
-            continue
-        positives = sorted((i for i, y in enumerate(labels) if y == k), key=lambda i: (p[i][k], i))
-        negatives = sorted((i for i, y in enumerate(labels) if y != k), key=lambda i: (-p[i][k], i))
-        strong = sum(p[i][k] >= 2 / number_of_classes for i in negatives)
-        weak = sum(p[i][k] >= 1 / number_of_classes for i in negatives)
-        if negatives and len(positives) == 1:
-            made += plain_of_single(k, positives[0], negatives, strong, weak, budget)
-        elif negatives:
-            made += plain_of_several(k, positives, negatives, strong, weak, budget)
-    return made
+    total = round(scale * len(batch.labels))
+    budgets = plain_budgets(count_classes(batch), mode, per_class, total)
+    return select_by_class(batch, budgets, plain_of_single, plain_of_several)

@@ -130,18 +130,30 @@ def plain_of_several(k, positives, negatives, strong, weak, budget):
     return made
 
 
-def plain_selection(batch, mode="frequency", per_class=24):
+def count_classes(batch):
+    labels = batch.labels.tolist()
+    return [labels.count(k) for k in range(batch.p.shape[1])]
+
+
+def select_by_class(batch, budgets, of_single, of_several):
+    """What a pairing selects, class after class; none without a budget or without negatives."""
     labels, p = batch.labels.tolist(), batch.p.tolist()
     number_of_classes = batch.p.shape[1]
-    counts = [labels.count(k) for k in range(number_of_classes)]
     made = []
-    for k, budget in plain_budgets(counts, mode, per_class).items():
+    for k, budget in budgets.items():
         positives = sorted((i for i, y in enumerate(labels) if y == k), key=lambda i: (p[i][k], i))
         negatives = sorted((i for i, y in enumerate(labels) if y != k), key=lambda i: (-p[i][k], i))
         strong = sum(p[i][k] >= 2 / number_of_classes for i in negatives)
         weak = sum(p[i][k] >= 1 / number_of_classes for i in negatives)
-        if negatives and len(positives) == 1:
-            made += plain_of_single(k, positives[0], negatives, strong, weak, budget)
-        elif negatives:
-            made += plain_of_several(k, positives, negatives, strong, weak, budget)
+        if not budget or not negatives:
+            continue
+        if len(positives) == 1:
+            made += of_single(k, positives[0], negatives, strong, weak, budget)
+        else:
+            made += of_several(k, positives, negatives, strong, weak, budget)
     return made
+
+
+def plain_selection(batch, mode="frequency", per_class=24):
+    budgets = plain_budgets(count_classes(batch), mode, per_class)
+    return select_by_class(batch, budgets, plain_of_single, plain_of_several)

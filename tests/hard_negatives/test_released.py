@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ndcl_domainbed.hard_negatives import BUDGETS, PAIRINGS, allocate_budget, hard_negatives
+from tests.hard_negatives.labels import shuffled_labels
 from tests.hard_negatives.plain_released import plain_budgets, plain_selection
 from tests.hard_negatives.plain_spread import (
     Batch,
@@ -36,14 +37,8 @@ def make_confident(batch, confidence, k):
 
 @st.composite
 def batches(draw):
-    k = draw(st.sampled_from([2, 3, 7, 65, 345]))
-    present = draw(st.lists(st.integers(0, k - 1), min_size=1, max_size=8, unique=True))
-    sizes = draw(st.lists(st.integers(1, 24), min_size=len(present), max_size=len(present)))
-    labels = [y for y, size in zip(present, sizes, strict=True) for _ in range(size)]
-    seed = draw(st.integers(0, 10**6))
-    order = torch.randperm(len(labels), generator=generator_of(seed))
-    batch = make_batch(torch.tensor(labels)[order].tolist(), k, seed)
-    return make_confident(batch, draw(st.sampled_from(CONFIDENCES)), k)
+    labels, k, seed = draw(shuffled_labels([2, 3, 7, 65, 345], largest=24))
+    return make_confident(make_batch(labels, k, seed), draw(st.sampled_from(CONFIDENCES)), k)
 
 
 modes = st.sampled_from(BUDGETS)

@@ -14,6 +14,7 @@ from ndcl_domainbed.hard_negatives import (
     fixed_class_budget,
     hard_negatives,
 )
+from tests.hard_negatives.labels import shuffled_labels
 from tests.hard_negatives.plain_spread import (
     Batch,
     generator_of,
@@ -28,13 +29,7 @@ from tests.losses.watching import Watch
 
 @st.composite
 def batches(draw):
-    k = draw(st.sampled_from([2, 3, 7, 12, 345]))
-    present = draw(st.lists(st.integers(0, k - 1), min_size=1, max_size=8, unique=True))
-    sizes = draw(st.lists(st.integers(1, 12), min_size=len(present), max_size=len(present)))
-    labels = [y for y, size in zip(present, sizes, strict=True) for _ in range(size)]
-    seed = draw(st.integers(0, 10**6))
-    order = torch.randperm(len(labels), generator=generator_of(seed))
-    labels = torch.tensor(labels)[order].tolist()
+    labels, k, seed = draw(shuffled_labels([2, 3, 7, 12, 345], largest=12))
     return make_batch(labels, k, seed, steps=draw(st.sampled_from([None, None, 4, 50])))
 
 

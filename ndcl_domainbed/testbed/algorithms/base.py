@@ -79,6 +79,11 @@ def domain_indices(minibatches: Minibatches) -> Tensor:
     return torch.cat([y.new_full((len(y),), domain) for domain, y in enumerate(labels)])
 
 
+def to_full_precision(values: Tensor) -> Tensor:
+    """Return ``values`` in float32 if they come in half precision: losses need it."""
+    return values if values.dtype == torch.float64 else values.float()
+
+
 def mean(values: Sequence[Tensor]) -> Tensor:
     """Return the mean of tensors of one shape."""
     return torch.stack(list(values)).mean(dim=0)

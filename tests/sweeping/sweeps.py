@@ -81,12 +81,22 @@ def running(output_dir):
 
 def wait_for(condition, process):
     """Return the first true value of ``condition()``; fail if the process ends before."""
+
+    def check():
+        value = condition()
+        assert value or process.poll() is None, process.communicate()
+        return value
+
+    return wait_until(check)
+
+
+def wait_until(condition):
+    """Return the first true value of ``condition()``."""
     deadline = time.monotonic() + LIMIT
     while time.monotonic() < deadline:
         value = condition()
         if value:
             return value
-        assert process.poll() is None, process.communicate()
         time.sleep(0.005)
     raise AssertionError("it did not happen in time")
 

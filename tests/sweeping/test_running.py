@@ -66,6 +66,8 @@ def test_a_sweep_survives_the_death_of_its_server_and_then_of_its_launcher(tmp_p
     launcher.communicate(timeout=sweeps.LIMIT)
     assert launcher.returncode == 143
     assert not any(claim.owner.runs_here() for claim in found)
+    # The dead server's jobs end by themselves, the launcher does not wait for them.
+    sweeps.wait_until(lambda: not sweeps.running(tmp_path))
     again = sweeps.start("launch", tmp_path, *FLAGS)
     out, _ = again.communicate(timeout=sweeps.LIMIT)
     assert again.returncode == 0

@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
-# One test process more than cores: many tests wait for processes of their own.
-WORKERS ?= $(shell expr $(JOBS) + 1)
+# More test processes than cores: many tests wait for processes of their own.
+WORKERS ?= $(shell expr $(JOBS) + 2)
 
 .PHONY: demo test lint docs install clean
 

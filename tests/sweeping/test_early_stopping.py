@@ -11,7 +11,14 @@ from ndcl_domainbed.errors import InputError
 from ndcl_domainbed.results import load, select
 from ndcl_domainbed.results.reading import read_sweep
 from ndcl_domainbed.results.report.provenance import describe_provenance
-from ndcl_domainbed.run_folder import DONE, FAILED, PAUSED, STOPPED, latest_claim
+from ndcl_domainbed.run_folder import (
+    DONE,
+    FAILED,
+    PAUSED,
+    STOPPED,
+    finished_steps,
+    latest_claim,
+)
 from ndcl_domainbed.scripts import sweep
 from ndcl_domainbed.sweeping import claims, early_stopping, states, status
 from ndcl_domainbed.sweeping.early_stopping import Group
@@ -134,17 +141,22 @@ FLAGS = ["--algorithms", "ERM", "--test_envs", "0", "--n_trials", "1", "--n_hpar
          "--keep_draws", "2"]  # fmt: skip
 
 
-@pytest.mark.parametrize("after_the_rung", [False, True])
-def test_a_launch_that_is_killed_continues_with_the_same_decision(tmp_path, after_the_rung):
-    launcher = sweeps.start("launch", tmp_path, *FLAGS)
+def launch_and_kill(output_dir, beyond):
+    """Launch the sweep, and kill the launcher once a job that runs has a record after a step."""
+    launcher = sweeps.start("launch", output_dir, *FLAGS)
 
     def has_come_far():
-        attempts = [claim.number for claim in sweeps.running(tmp_path)]
-        return attempts and (max(attempts) > 0) == after_the_rung
+        running = sweeps.running(output_dir)
+        return any(finished_steps(claim.path.parent) > beyond + 1 for claim in running)
 
     sweeps.wait_for(has_come_far, launcher)
     launcher.send_signal(signal.SIGKILL)
     launcher.communicate()
+
+
+def test_a_launch_that_is_killed_continues_with_the_same_decision(tmp_path):
+    launch_and_kill(tmp_path, -1)
+    launch_and_kill(tmp_path, 5)  # the rung
     again = sweeps.start("launch", tmp_path, *FLAGS)
     other = sweeps.start("launch", tmp_path, *FLAGS, "--seed", "1")
     for one in (again, other):

@@ -44,6 +44,7 @@ COUNTS = {
     "vit.yaml": 4 * 2 * 3 * 4 * 3,
     "feature_space.yaml": 3 * 2 * 3 * 4 * 3,
     "photographs.yaml": (22 + 1) * (4 * 4 + 3 * 3) * 3,
+    "variants.yaml": 4 * (4 * 4 + 3 * 3) * 3,
     "extended.yaml": (3 + 8) * (4 * 4 + 3 * 3) * 3,
     "comparison.yaml": (22 + 8 + 1) * (3 * 4 * 20 + (4 + 3 * 3) * 3) * 3,
 }

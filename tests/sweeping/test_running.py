@@ -14,7 +14,7 @@ from ndcl_domainbed.sweeping.running import describe_status
 from tests.sweeping import sweeps
 from tests.sweeping.test_claims import age, take_as
 
-FLAGS = ["--steps", "100", "--checkpoint_freq", "5", "--n_trials", "1"]
+FLAGS = ["--steps", "100", "--checkpoint_freq", "20", "--n_trials", "1"]
 
 
 def two_running(output_dir, launcher):
@@ -45,7 +45,7 @@ def test_a_job_that_is_killed_resumes_and_one_that_keeps_dying_fails_alone(tmp_p
     assert (second.path.parent / "err.txt").read_text().splitlines()[-1].endswith("of memory")
     for folder in sweeps.job_folders(tmp_path):
         if folder != second.path.parent:
-            sweeps.assert_done_once(folder, 100, 5)
+            sweeps.assert_done_once(folder, 100, 20)
     ends = [claim.end for claim in all_claims(first.path.parent)]
     assert [end.outcome for end in ends] == ["failed", "done"]
     assert "SIGSEGV" in ends[0].reason
@@ -73,7 +73,7 @@ def test_a_sweep_survives_the_death_of_its_server_and_then_of_its_launcher(tmp_p
     assert again.returncode == 0
     assert "3 jobs: 3 done" in out
     for folder in sweeps.job_folders(tmp_path):
-        sweeps.assert_done_once(folder, 100, 5)
+        sweeps.assert_done_once(folder, 100, 20)
 
 
 def test_two_launchers_whose_jobs_are_killed_at_random_do_every_job_once(tmp_path):

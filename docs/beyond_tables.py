@@ -19,11 +19,12 @@ from ndcl_domainbed.results.labels import base_dataset
 DOCS = Path(__file__).parent
 PAGE = DOCS / "beyond.md"
 AUTO, POOLED = "prior_strength=auto", "prior_strength=pooled"
+STRONG = f"NDCL (alpha=0.3, beta=0.3, class_prior=logit, {AUTO})"
 CANDIDATES = {
     "NDCL (class_prior=logit)": "logit",
     f"NDCL (class_prior=logit, {AUTO})": "auto",
     f"NDCL (class_prior=logit, {POOLED})": "pooled",
-    f"NDCL (alpha=0.3, beta=0.3, class_prior=logit, {AUTO})": "auto, strong",
+    STRONG: "auto, strong",
     "NDCL_AdjustedSpace": "adjusted space",
     "NDCL_Memory": "memory",
 }
@@ -80,6 +81,7 @@ def build_parts() -> dict[str, str]:
     """Return the generated parts of the page, by name."""
     choice, runs = (pd.read_csv(file_of(part)) for part in ("choose", "confirm"))
     parts = {"choice": table(average(choice).rename(index=CANDIDATES), joint=True)}
+    runs["algorithm"] = runs["algorithm"].replace({STRONG: f"NDCL ({CANDIDATES[STRONG]})"})
     for dataset, here in runs.groupby("dataset"):
         network = " Lite2" if "lite2" in str(dataset) else ""
         parts[f"confirmation {base_dataset(str(dataset))}{network}"] = "\n\n".join(

@@ -60,25 +60,29 @@ def draw_on(axes: Axes, ranks: pd.Series, p: pd.DataFrame, reference: str) -> No
     """
     from scikit_posthocs import critical_difference_diagram
 
+    names = list(ranks.index)
+    numbers = range(len(names))  # sets of strings have another order in each process
     drawn = critical_difference_diagram(
-        ranks,
-        p,
+        pd.Series(ranks.to_numpy(), index=numbers),
+        pd.DataFrame(p.loc[names, names].to_numpy(), index=numbers, columns=numbers),
         alpha=ALPHA,
         ax=axes,
-        label_fmt_left="{label} {rank:.2f} ",
-        label_fmt_right=" {rank:.2f} {label}",
-        color_palette={name: BLUE if name == reference else SOFT for name in ranks.index},
+        label_fmt_left="{label}",
+        label_fmt_right="{label}",
+        color_palette={number: BLUE if names[number] == reference else SOFT for number in numbers},
         elbow_props={"linewidth": 1.0},
         marker_props={"s": 12},
         crossbar_props={"color": INK, "linewidth": 2.0, "marker": "o", "markersize": 4},
         text_h_margin=0.02 * len(ranks),
     )
-    rank = f"{ranks.get(reference, 0):.2f}"
-    own = (f"{reference} {rank} ", f" {rank} {reference}")
     lowest = min(label.get_position()[1] for label in drawn["labels"])
     axes.set(ylim=(lowest - 1, 2), xlim=(1, max(2, math.ceil(ranks.max()))))
     for label in drawn["labels"]:
-        label.set(color=INK, fontweight="bold" if label.get_text() in own else "normal")
+        name = names[int(label.get_text())]
+        rank = f"{ranks[name]:.2f}"
+        is_left = label.get_horizontalalignment() == "right"
+        label.set_text(f"{name} {rank} " if is_left else f" {rank} {name}")
+        label.set(color=INK, fontweight="bold" if name == reference else "normal")
 
 
 def draw_all(

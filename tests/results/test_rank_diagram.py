@@ -1,5 +1,8 @@
 """The diagram of ranks: its bars, and that both kinds of file show it."""
 
+import itertools
+import os
+import subprocess
 import sys
 from xml.etree import ElementTree
 
@@ -59,6 +62,27 @@ def test_the_file_is_the_same_every_time_and_takes_any_name(kind, start):
     assert drawn.startswith(start)
     assert draw(ranks, p_of(ranks), "NDCL", kind) == drawn
     assert kind == "pdf" or f"{NAME} 1.00" in texts(drawn)
+
+
+PRINT_DRAWN = """
+import sys
+from tests.results.test_rank_diagram import many_bars
+sys.stdout.buffer.write(many_bars())
+"""
+
+
+def many_bars() -> bytes:
+    """Return the diagram of a dozen rows, where only near neighbors do not differ."""
+    ranks = pd.Series({f"row {number}": 1.0 + number for number in range(12)})
+    pairs = itertools.combinations(ranks.index, 2)
+    differing = [(a, b) for a, b in pairs if ranks[b] - ranks[a] > 3]
+    return draw(ranks, p_of(ranks, differing), "row 0", "svg")
+
+
+def test_the_file_is_the_same_in_another_process():
+    seed = {**os.environ, "PYTHONHASHSEED": "1"}  # sets of strings have another order
+    drawn = subprocess.check_output([sys.executable, "-c", PRINT_DRAWN], env=seed)
+    assert drawn == many_bars()
 
 
 def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):

@@ -8,14 +8,18 @@ from collections.abc import Mapping
 from ndcl_domainbed.run_folder import DONE, PAUSED, State, all_claims
 from ndcl_domainbed.sweeping.jobs import Job
 
-Kind = tuple[str, str | None, str]
-"""Dataset, setting and algorithm: jobs of a kind take about as long."""
+Kind = tuple[str, str | None, str, str | None, str]
+"""Dataset, setting, algorithm, overrides (``--hparams``) and variants.
+
+Jobs of a kind take about as long: overrides say which network is trained, or that it is frozen.
+"""
 
 
 def kind_of(job: Job) -> Kind:
     """Return the kind of a job."""
     args = job.train_args
-    return args["dataset"], args.get("imbalance"), args["algorithm"]
+    variants = " ".join(args.get("variants") or ())
+    return args["dataset"], args.get("imbalance"), args["algorithm"], args.get("hparams"), variants
 
 
 class Pace:

@@ -69,6 +69,17 @@ def test_jobs_that_cannot_be_timed_are_named():
     assert "The times below are for the 1 jobs that could be timed." in lines
 
 
+@pytest.mark.parametrize(
+    "change", [{"hparams": '{"frozen": true}'}, {"variants": ["swad"]}, {"imbalance": "Cross"}]
+)
+def test_networks_overrides_and_variants_have_their_own_pace(change):
+    one, other = make_job(ARGS, "out", 60), make_job({**ARGS, **change}, "out", 60)
+    pace = Pace({kind_of(one): 1.0})
+    assert (pace.knows(one), pace.knows(other)) == (True, False)
+    same = make_job({**ARGS, "hparams_seed": 3, "trial_seed": 2}, "out", 60)
+    assert pace.knows(same)
+
+
 def test_if_nothing_can_be_timed_it_says_so_and_keeps_what_it_names(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(planning.tempfile, "tempdir", str(tmp_path))
     flags = [
@@ -98,6 +109,6 @@ def test_the_command_measures_what_it_has_no_records_of(tmp_path, capsys, monkey
     out = capsys.readouterr().out
     assert "7 jobs: 0 done, 0 running, 0 failed, 7 waiting." in out
     assert "To do: 7 jobs, 700 steps." in out
-    assert "no time for PACS ERM: no folder" in out
+    assert 'no time for PACS ERM {"batch_size": 2}: no folder' in out
     assert "The times below are for the 3 jobs that could be timed." in out
     assert not (tmp_path / "out").exists()

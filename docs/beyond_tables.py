@@ -30,6 +30,10 @@ CANDIDATES = {
 }
 """The names of the candidates in tables -> on the page."""
 
+SECOND = f"NDCL ({CANDIDATES[STRONG]})"
+FORMS = ("NDCL (class_prior=logit)", "NDCL_AdjustedSpace", SECOND)
+COMPARED = ("NDCL (class_prior=logit)", "BSoftmax", "LA", "NDCL", "ERM")
+
 
 def file_of(part: str) -> Path:
     """Return the file with the runs of "choose" or "confirm"."""
@@ -77,15 +81,36 @@ def table(means: pd.DataFrame, *, joint: bool) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def gap_table(rows: pd.DataFrame) -> str:
+    """Return what the forms of NDCL have more than others, overall / on Few, in points.
+
+    Paired by trial: of each the mean over targets, then over boards; then the mean over trials
+    and, if there are several, its standard error.
+    """
+    figures = rows.groupby(["algorithm", *BOARD, "trial_seed"])[["overall", "few"]].mean() * 100
+    trials = figures.groupby(["algorithm", "trial_seed"]).mean()
+    several = rows["trial_seed"].nunique() > 1
+    lines = [["minus", *COMPARED], [":--", *["--:"] * len(COMPARED)]]
+    for name in FORMS:
+        cells = []
+        for other in COMPARED:
+            gap = trials.loc[name] - trials.loc[other]
+            both = zip(gap.mean(), gap.sem(), strict=True)
+            parts = [f"{mean:+.1f}" + f" ± {error:.1f}" * several for mean, error in both]
+            cells.append("" if name == other else " / ".join(parts))
+        lines.append([name, *cells])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
 def build_parts() -> dict[str, str]:
     """Return the generated parts of the page, by name."""
     choice, runs = (pd.read_csv(file_of(part)) for part in ("choose", "confirm"))
     parts = {"choice": table(average(choice).rename(index=CANDIDATES), joint=True)}
-    runs["algorithm"] = runs["algorithm"].replace({STRONG: f"NDCL ({CANDIDATES[STRONG]})"})
+    runs["algorithm"] = runs["algorithm"].replace({STRONG: SECOND})
     for dataset, here in runs.groupby("dataset"):
         network = " Lite2" if "lite2" in str(dataset) else ""
         parts[f"confirmation {base_dataset(str(dataset))}{network}"] = "\n\n".join(
-            [f"{len(here):,} runs.", table(average(here), joint=False)]
+            [f"{len(here):,} runs.", table(average(here), joint=False), gap_table(here)]
         )
     return parts
 

@@ -137,7 +137,7 @@ def test_launching_again_does_nothing_and_without_the_flag_finishes_the_rest(
 
 
 FLAGS = ["--algorithms", "ERM", "--test_envs", "0", "--n_trials", "1", "--n_hparams", "4",
-         "--steps", "21", "--checkpoint_freq", "5", "--jobs", "2", "--stop_early", "0.25",
+         "--steps", "41", "--checkpoint_freq", "5", "--jobs", "2", "--stop_early", "0.125",
          "--keep_draws", "2"]  # fmt: skip
 
 
@@ -166,7 +166,7 @@ def test_a_launch_that_is_killed_continues_with_the_same_decision(tmp_path):
     done = set()
     for folder in sweeps.job_folders(tmp_path):
         if (folder / "done").exists():
-            sweeps.assert_done_once(folder, 21, 5)
+            sweeps.assert_done_once(folder, 41, 5)
             done.add(json.loads(next((folder / "results.jsonl").open()))["args"]["hparams_seed"])
         else:
             assert sweeps.steps(folder) == [0, 5]

@@ -5,9 +5,10 @@
                                                    first make the file of the big comparison from
                                                    the finished runs in these folders
     python docs/make_results.py --digits DIR       first import the finished runs of digits.yaml
+    python docs/make_results.py --variants DIR     or of variants.yaml
     python docs/make_results.py --ablation FILE    first import FILE, the contrast.csv of diagnose
 
-Imported runs of digits replace those in the file, so its sweep can be run in parts. The comparison
+Imported runs replace those in the file, so a sweep can be run in parts. The comparison
 (comparison.py) is made from what its folders have; rerun_results.py runs some of the runs again.
 """
 
@@ -24,6 +25,7 @@ import how_many_runs
 import pandas as pd
 import result_pictures
 import semi_tables
+import variant_tables
 from result_tables import (
     ABLATION,
     DIFFERENCE,
@@ -114,6 +116,7 @@ def pages() -> dict[Path, dict[str, str]]:
         "digits runs": digits_line(digits),
         **build_parts("digits", digits),
         **photograph_parts(runs, photographs),
+        **variant_tables.build_parts(),
         "ablation": ablation_table(),
     }
     return {
@@ -155,12 +158,15 @@ def main() -> None:
     flags = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     flags.add_argument("--comparison", type=Path, nargs="+", metavar="DIR")
     flags.add_argument("--digits", type=Path, metavar="DIR")
+    flags.add_argument("--variants", type=Path, metavar="DIR")
     flags.add_argument("--ablation", type=Path, metavar="FILE")
     options = flags.parse_args()
     if options.comparison:
         print(comparison.write_file(options.comparison))
     if options.digits:
         DIGITS.import_runs(options.digits)
+    if options.variants:
+        variant_tables.import_runs(options.variants)
     if options.ablation:
         import_ablation(options.ablation)
     draw_pictures()

@@ -7,7 +7,7 @@ runs on photographs are in ``comparison.py``.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -98,9 +98,14 @@ class Study:
         write_machine(self.name)
 
 
-def read_finished(folder: Path) -> pd.DataFrame:
-    """Return the finished runs of the sweep in ``folder``, each at the step that is selected."""
-    found = every_run(read_sweep([str(folder)]), ["balanced"])[[*RUN, "step", *MEASURES]]
+def read_finished(folder: Path, variants: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return the finished runs of the sweep in ``folder``, each at the step that is selected.
+
+    ``variants``: the evaluations that are rows as well, as for ``read_sweep``.
+    """
+    found = every_run(read_sweep([str(folder)], variants=variants), ["balanced"])[
+        [*RUN, "step", *MEASURES]
+    ]
     return found.astype({"step": int, "dataset": str, "setting": str, "algorithm": str})
 
 

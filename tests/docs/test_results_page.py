@@ -1,5 +1,6 @@
 """The page of results says what the committed runs say."""
 
+import csv
 import json
 import statistics
 import subprocess
@@ -78,6 +79,36 @@ def test_who_wins_by_hand():
         error = statistics.stdev(leads) / 3**0.5
         assert best == f"{first}, {means[first]:.1f}"
         assert ahead == f"{second}: {statistics.mean(leads):.1f} ± {error:.1f}"
+
+
+def test_what_variants_add_by_hand():
+    with (DOCS / "results" / "variants.csv").open() as file:
+        runs = list(csv.DictReader(file))
+    _, part = PAGE.read_text(encoding="utf-8").split("<!-- variants gains -->")
+    lines = [line for line in part.split("<!-- end -->")[0].splitlines() if line.startswith("|")]
+    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert len(runs) == 4 * (4 * 4 + 3 * 3) * 3 * 6
+    assert [line[0] for line in table[2:]] == ["average", "cRT", "EMA", "LA", "SWAD"]
+
+    def mean(name, measure, trial):
+        """Over the targets of each setting, then over settings."""
+        boards = {}
+        for run in runs:
+            if run["algorithm"] == name and int(run["trial_seed"]) == trial:
+                board = boards.setdefault((run["dataset"], run["setting"]), [])
+                board.append(100 * float(run[measure]))
+        assert len(boards) == 7
+        return statistics.mean(map(statistics.mean, boards.values()))
+
+    for variant, *cells in table[2:]:
+        for name, cell in zip(table[0][1:], cells, strict=True):
+            for measure, shown in zip(("overall", "few"), cell.split("/"), strict=True):
+                gaps = [mean(f"{name} + {variant}", measure, trial) - mean(name, measure, trial)
+                        for trial in range(3)]  # fmt: skip
+                error = statistics.stdev(gaps) / 3**0.5
+                gain, shown_error = map(float, shown.split("±"))
+                assert gain == pytest.approx(statistics.mean(gaps), abs=0.051)
+                assert shown_error == pytest.approx(error, abs=0.051)
 
 
 def test_each_run_of_digits_is_there_once_and_only_whole_trials_are_shown():

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from ndcl_domainbed.run_folder import DONE, FAILED, all_claims
+from ndcl_domainbed.run_folder import DONE, FAILED, RUNNING, all_claims
 from ndcl_domainbed.sweeping import claims, running
 from ndcl_domainbed.sweeping.jobs import make_job
 from ndcl_domainbed.sweeping.running import describe_status
+from ndcl_domainbed.sweeping.states import read_state
 from tests.sweeping import sweeps
 from tests.sweeping.test_claims import age, take_as
 
-FLAGS = ["--steps", "100", "--checkpoint_freq", "20", "--n_trials", "1"]
+FLAGS = ["--steps", "100", "--checkpoint_freq", "5", "--n_trials", "1"]
 
 
 def two_running(output_dir, launcher):
@@ -45,7 +46,7 @@ def test_a_job_that_is_killed_resumes_and_one_that_keeps_dying_fails_alone(tmp_p
     assert (second.path.parent / "err.txt").read_text().splitlines()[-1].endswith("of memory")
     for folder in sweeps.job_folders(tmp_path):
         if folder != second.path.parent:
-            sweeps.assert_done_once(folder, 100, 20)
+            sweeps.assert_done_once(folder, 100, 5)
     ends = [claim.end for claim in all_claims(first.path.parent)]
     assert [end.outcome for end in ends] == ["failed", "done"]
     assert "SIGSEGV" in ends[0].reason
@@ -67,13 +68,14 @@ def test_a_sweep_survives_the_death_of_its_server_and_then_of_its_launcher(tmp_p
     assert launcher.returncode == 143
     assert not any(claim.owner.runs_here() for claim in found)
     # The dead server's jobs end by themselves, the launcher does not wait for them.
-    sweeps.wait_until(lambda: not sweeps.running(tmp_path))
+    folders = sweeps.job_folders(tmp_path)
+    sweeps.wait_until(lambda: all(read_state(one).name != RUNNING for one in folders))
     again = sweeps.start("launch", tmp_path, *FLAGS)
     out, _ = again.communicate(timeout=sweeps.LIMIT)
     assert again.returncode == 0
     assert "3 jobs: 3 done" in out
     for folder in sweeps.job_folders(tmp_path):
-        sweeps.assert_done_once(folder, 100, 20)
+        sweeps.assert_done_once(folder, 100, 5)
 
 
 def test_two_launchers_whose_jobs_are_killed_at_random_do_every_job_once(tmp_path):

@@ -17,7 +17,7 @@ from tests.sweeping import sweeps
 
 exceptions = pytest.importorskip("ray.exceptions")
 
-FLAGS = ["--steps", "100", "--checkpoint_freq", "20", "--n_trials", "1"]
+FLAGS = ["--steps", "100", "--checkpoint_freq", "5", "--n_trials", "1"]
 
 CLUSTER = """
 import sys
@@ -65,7 +65,7 @@ def test_a_job_survives_the_loss_of_its_machine(tmp_path, cluster):
     assert sweep.returncode == 0, err
     assert "3 jobs: 3 done" in out
     for folder in sweeps.job_folders(tmp_path):
-        sweeps.assert_done_once(folder, 100, 20)
+        sweeps.assert_done_once(folder, 100, 5)
     assert all(len(all_claims(claim.path.parent)) > 1 for claim in found)
 
 

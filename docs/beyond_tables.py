@@ -11,7 +11,8 @@ import argparse
 from pathlib import Path
 
 import pandas as pd
-from studies import BOARD, read_finished, replace_runs
+from result_tables import average_trials, describe_gap, format_table
+from studies import BOARD, add_finished
 
 from ndcl_domainbed.results import names
 from ndcl_domainbed.results.labels import base_dataset
@@ -19,9 +20,10 @@ from ndcl_domainbed.results.labels import base_dataset
 DOCS = Path(__file__).parent
 PAGE = DOCS / "beyond.md"
 AUTO, POOLED = "prior_strength=auto", "prior_strength=pooled"
+LOGIT = "NDCL (class_prior=logit)"
 STRONG = f"NDCL (alpha=0.3, beta=0.3, class_prior=logit, {AUTO})"
 CANDIDATES = {
-    "NDCL (class_prior=logit)": "logit",
+    LOGIT: "logit",
     f"NDCL (class_prior=logit, {AUTO})": "auto",
     f"NDCL (class_prior=logit, {POOLED})": "pooled",
     STRONG: "auto, strong",
@@ -31,21 +33,13 @@ CANDIDATES = {
 """The names of the candidates in tables -> on the page."""
 
 SECOND = f"NDCL ({CANDIDATES[STRONG]})"
-FORMS = ("NDCL (class_prior=logit)", "NDCL_AdjustedSpace", SECOND)
-COMPARED = ("NDCL (class_prior=logit)", "BSoftmax", "LA", "NDCL", "ERM")
+FORMS = (LOGIT, "NDCL_AdjustedSpace", SECOND)
+COMPARED = (LOGIT, "BSoftmax", "LA", "NDCL", "ERM")
 
 
 def file_of(part: str) -> Path:
     """Return the file with the runs of "choose" or "confirm"."""
     return DOCS / "results" / f"beyond_{part}.csv"
-
-
-def import_runs(part: str, folder: Path) -> None:
-    """Add the finished runs of the sweep in ``folder`` to the file, instead of those it has."""
-    found = read_finished(folder)
-    there = pd.read_csv(file_of(part)) if file_of(part).exists() else found[:0]
-    rows = replace_runs(there, found)
-    rows.to_csv(file_of(part), index=False, float_format="%.6f")
 
 
 def average(rows: pd.DataFrame) -> pd.DataFrame:
@@ -69,7 +63,7 @@ def table(means: pd.DataFrame, *, joint: bool) -> str:
     scores = (overall + few) / 2
     columns = [f"{base_dataset(dataset)} {setting}" for dataset, setting in boards]
     head = ["overall / Few", "mean", *columns, *(["mean of both"] if joint else [])]
-    lines = [head, [":--", *["--:"] * (len(head) - 1)]]
+    body = []
     for name in (scores if joint else overall).sort_values(ascending=False).index:
         pairs = [(overall[name], few[name])]
         pairs += [
@@ -77,29 +71,18 @@ def table(means: pd.DataFrame, *, joint: bool) -> str:
         ]
         shown = [f"{one:.1f} / {other:.1f}" for one, other in pairs]
         shown += [f"{scores[name]:.2f}"] if joint else []
-        lines.append([str(name), *shown])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        body.append([str(name), *shown])
+    return format_table(head, body)
 
 
 def gap_table(rows: pd.DataFrame) -> str:
-    """Return what the forms of NDCL have more than others, overall / on Few, in points.
-
-    Paired by trial: of each the mean over targets, then over boards; then the mean over trials
-    and, if there are several, its standard error.
-    """
-    figures = rows.groupby(["algorithm", *BOARD, "trial_seed"])[["overall", "few"]].mean() * 100
-    trials = figures.groupby(["algorithm", "trial_seed"]).mean()
-    several = rows["trial_seed"].nunique() > 1
-    lines = [["minus", *COMPARED], [":--", *["--:"] * len(COMPARED)]]
-    for name in FORMS:
-        cells = []
-        for other in COMPARED:
-            gap = trials.loc[name] - trials.loc[other]
-            both = zip(gap.mean(), gap.sem(), strict=True)
-            parts = [f"{mean:+.1f}" + f" ± {error:.1f}" * several for mean, error in both]
-            cells.append("" if name == other else " / ".join(parts))
-        lines.append([name, *cells])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    """Return what the forms of NDCL have more than others."""
+    trials = average_trials(rows)
+    body = [
+        [name, *("" if name == other else describe_gap(trials, name, other) for other in COMPARED)]
+        for name in FORMS
+    ]
+    return format_table(["minus", *COMPARED], body)
 
 
 def build_parts() -> dict[str, str]:
@@ -121,4 +104,4 @@ if __name__ == "__main__":
     flags.add_argument("--sweep", type=Path, nargs="+", required=True, metavar="DIR")
     options = flags.parse_args()
     for sweep in options.sweep:
-        import_runs(options.part, sweep)
+        add_finished(file_of(options.part), sweep)

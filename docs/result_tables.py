@@ -98,6 +98,26 @@ def format_table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *body])
 
 
+def average_trials(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return (algorithm, trial) x (overall, few) in percent: means over targets, then boards."""
+    figures = rows.groupby(["algorithm", *BOARD, "trial_seed"])[["overall", "few"]].mean() * 100
+    return figures.groupby(["algorithm", "trial_seed"]).mean()
+
+
+def describe_gap(trials: pd.DataFrame, one: str, other: str) -> str:
+    """Return what algorithm ``one`` has more than ``other``, overall / on Few, in points.
+
+    Paired by trial: the mean and, if there are several trials, its standard error. ``trials`` is
+    from :func:`average_trials`.
+    """
+    gap = trials.loc[one] - trials.loc[other]
+    parts = [
+        f"{mean:+.1f}" if len(gap) == 1 else f"{mean:+.1f} ± {error:.1f}"
+        for mean, error in zip(gap.mean(), gap.sem(), strict=True)
+    ]
+    return " / ".join(parts)
+
+
 def columns_of_dataset(rows: pd.DataFrame, dataset: str) -> Columns:
     """Return the mean of a dataset's settings, and each."""
     boards = [(label, setting) for label, setting, _ in iterate_boards(rows) if label == dataset]

@@ -12,19 +12,13 @@ from pathlib import Path
 
 import beyond_tables
 import pandas as pd
-from studies import DOCS, read_finished, replace_runs
+from result_tables import format_table
+from studies import DOCS, add_finished
 
 PAGE = DOCS / "semi_supervised.md"
 FILE = DOCS / "results" / "semi_supervised.csv"
-REFERENCE = "NDCL (class_prior=logit)"
+REFERENCE = beyond_tables.LOGIT
 SUPERVISED = ("ERM", "NDCL", REFERENCE)
-
-
-def import_runs(folder: Path) -> None:
-    """Add the finished runs of the sweep in ``folder`` to the file, instead of those it has."""
-    found = read_finished(folder)
-    there = pd.read_csv(FILE) if FILE.exists() else found[:0]
-    replace_runs(there, found).to_csv(FILE, index=False, float_format="%.6f")
 
 
 def compare(rows: pd.DataFrame, name: str) -> list[str]:
@@ -45,8 +39,8 @@ def build_parts() -> dict[str, str]:
     is_supervised = every["algorithm"].isin(SUPERVISED)
     runs = every[~is_supervised]
     tables = []
-    lines = [f"| against {REFERENCE} | runs | overall | Few | mean of both |"]
-    lines.append("| :-- | --: | --: | --: | --: |")
+    head = [f"against {REFERENCE}", "runs", "overall", "Few", "mean of both"]
+    body = []
     targets = runs["test_env"].nunique()
     found: dict[tuple[tuple[str, int], ...], list[str]] = {}
     for name, mine in runs.groupby("algorithm"):
@@ -60,13 +54,12 @@ def build_parts() -> dict[str, str]:
         title = f"Trials {trials[0]} to {trials[-1]}" if len(trials) > 1 else f"Trial {trials[0]}"
         tables.append(f"{title}, {len(here):,} runs:\n\n{table}")
         for name in names:
-            cells = [name, str(len(boards) * targets), *compare(here, name)]
-            lines.append("| " + " | ".join(cells) + " |")
-    return {"results": "\n\n".join(tables), "gains": "\n".join(lines)}
+            body.append([name, str(len(boards) * targets), *compare(here, name)])
+    return {"results": "\n\n".join(tables), "gains": format_table(head, body)}
 
 
 if __name__ == "__main__":
     flags = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     flags.add_argument("--sweep", type=Path, nargs="+", required=True, metavar="DIR")
     for sweep in flags.parse_args().sweep:
-        import_runs(sweep)
+        add_finished(FILE, sweep)

@@ -103,9 +103,8 @@ def read_finished(folder: Path, variants: Sequence[str] | None = None) -> pd.Dat
 
     ``variants``: the evaluations that are rows as well, as for ``read_sweep``.
     """
-    found = every_run(read_sweep([str(folder)], variants=variants), ["balanced"])[
-        [*RUN, "step", *MEASURES]
-    ]
+    sweep = read_sweep([str(folder)], variants=variants)
+    found = every_run(sweep, ["balanced"])[[*RUN, "step", *MEASURES]]
     return found.astype({"step": int, "dataset": str, "setting": str, "algorithm": str})
 
 
@@ -113,6 +112,16 @@ def replace_runs(there: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     """Return the runs ``there`` and those ``found``, which replace the same ones, in order."""
     rows = pd.concat([there, found])
     return rows.drop_duplicates(RUN, keep="last").sort_values(RUN)
+
+
+def add_finished(file: Path, folder: Path, variants: Sequence[str] | None = None) -> None:
+    """Add the finished runs of the sweep in ``folder`` to ``file``, instead of those it has.
+
+    ``variants`` as for :func:`read_finished`.
+    """
+    found = read_finished(folder, variants)
+    there = pd.read_csv(file) if file.exists() else found[:0]
+    replace_runs(there, found).to_csv(file, index=False, float_format="%.6f")
 
 
 DIGITS = Study("digits")

@@ -9,44 +9,29 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from result_tables import format_table, leaderboard
-from studies import BOARD, DOCS, read_finished, replace_runs, write_machine
+from result_tables import average_trials, describe_gap, format_table, leaderboard
+from studies import DOCS, add_finished
 
-NAME = "variants"
-FILE = DOCS / "results" / f"{NAME}.csv"
+FILE = DOCS / "results" / "variants.csv"
 JOIN = " + "
 """Between the name of a row and that of its variant."""
 
 
 def import_runs(folder: Path) -> None:
-    """Add the finished runs of the sweep in ``folder`` to the file, instead of those it has."""
-    found = read_finished(folder, variants=[])
-    there = pd.read_csv(FILE) if FILE.exists() else found[:0]
-    replace_runs(there, found).to_csv(FILE, index=False, float_format="%.6f")
-    write_machine(NAME)
+    """Add the finished runs of the sweep in ``folder`` to the file, with all their variants."""
+    add_finished(FILE, folder, variants=[])
 
 
 def gains(rows: pd.DataFrame) -> str:
-    """Return what each variant adds to its algorithm, overall / on Few: a table of both.
-
-    Differences in points, means over the boards, with the standard error over the trials.
-    """
-    figures = rows.groupby(["algorithm", *BOARD, "trial_seed"])[["overall", "few"]].mean() * 100
-    trials = figures.groupby(["algorithm", "trial_seed"]).mean()
-    names = trials.index.get_level_values("algorithm").unique()
+    """Return what each variant adds to its algorithm."""
+    trials = average_trials(rows)
+    names = trials.index.unique("algorithm")
     plain = [name for name in names if JOIN not in name]
-    variants = sorted({name.rpartition(JOIN)[2] for name in names} - {*plain}, key=str.lower)
-    body = []
-    for variant in variants:
-        line = [variant]
-        for name in plain:
-            gap = trials.loc[f"{name}{JOIN}{variant}"] - trials.loc[name]
-            mean, error = gap.mean(), gap.sem()
-            line.append(
-                f"{mean['overall']:+.1f} ± {error['overall']:.1f} / "
-                f"{mean['few']:+.1f} ± {error['few']:.1f}"
-            )
-        body.append(line)
+    variants = sorted({name.partition(JOIN)[2] for name in names} - {""}, key=str.lower)
+    body = [
+        [variant, *(describe_gap(trials, f"{name}{JOIN}{variant}", name) for name in plain)]
+        for variant in variants
+    ]
     return format_table(["overall / Few", *plain], body)
 
 

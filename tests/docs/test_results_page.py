@@ -23,6 +23,13 @@ import studies  # noqa: E402
 DIGITS = studies.DIGITS
 
 
+def read_table(page, part):
+    """Return the cells of a generated table, line by line: the head, the rule, the rows."""
+    _, text = page.read_text(encoding="utf-8").split(f"<!-- {part} -->")
+    lines = [line for line in text.split("<!-- end -->")[0].splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
 def test_the_tables_are_those_of_the_runs():
     for page, parts in make_results.pages().items():
         text = page.read_text(encoding="utf-8")
@@ -41,8 +48,7 @@ def test_a_figure_by_hand():
 
 def test_the_readme_by_hand():
     """Every row: the mean over settings, and over those of Office-31, by plain loops."""
-    _, table = (DOCS.parent / "README.md").read_text(encoding="utf-8").split("<!-- leaderboard -->")
-    lines = [line for line in table.split("<!-- end -->")[0].splitlines() if line.startswith("|")]
+    lines = read_table(DOCS.parent / "README.md", "leaderboard")
     shared = plain_study.shared_draws(plain_study.first_choices())
     figures = {
         measure: {
@@ -52,8 +58,7 @@ def test_the_readme_by_hand():
         for measure in ("overall", "few")
     }
     assert len(lines) - 2 == len(plain_study.together(plain_study.first_choices(), (0, 1, 2)))
-    for line in lines[2:]:
-        name, mean, pacs, *_, office = [cell.strip() for cell in line.strip("|").split("|")]
+    for name, mean, pacs, *_, office in lines[2:]:
         for cell, dataset in ((mean, ""), (pacs, "PACS"), (office, "Office31")):
             for shown, boards in zip(
                 cell.replace("*", "").split("/"), figures.values(), strict=True
@@ -64,13 +69,11 @@ def test_the_readme_by_hand():
 
 
 def test_who_wins_by_hand():
-    _, table = PAGE.read_text(encoding="utf-8").split("<!-- photographs winners -->")
-    lines = [line for line in table.split("<!-- end -->")[0].splitlines() if line.startswith("|")]
+    lines = read_table(PAGE, "photographs winners")
     boards = plain_study.first_choices()
     shared = plain_study.shared_draws(boards)
     assert len(lines) - 2 == len(boards)
-    for line in lines[2:]:
-        board, best, ahead, *_ = [cell.strip() for cell in line.strip("|").split("|")]
+    for board, best, ahead, *_ in lines[2:]:
         cells = boards[tuple(board.split())]
         means = plain_study.outcome(cells, (0, 1, 2), shared)
         first, second = sorted(means, key=means.get, reverse=True)[:2]
@@ -84,9 +87,7 @@ def test_who_wins_by_hand():
 def test_what_variants_add_by_hand():
     with (DOCS / "results" / "variants.csv").open() as file:
         runs = list(csv.DictReader(file))
-    _, part = PAGE.read_text(encoding="utf-8").split("<!-- variants gains -->")
-    lines = [line for line in part.split("<!-- end -->")[0].splitlines() if line.startswith("|")]
-    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    table = read_table(PAGE, "variants gains")
     assert len(runs) == 4 * (4 * 4 + 3 * 3) * 3 * 6
     assert [line[0] for line in table[2:]] == ["average", "cRT", "EMA", "LA", "SWAD"]
 

@@ -137,8 +137,8 @@ def describe_shared_draws(rows: pd.DataFrame) -> str:
     """Return how many draws every board has, as the tables use them."""
     count = keep_shared_draws(rows)["hparams_seed"].nunique()
     if count == 1:
-        return "The table has the registry's default hyper-parameters, for every algorithm."
-    return f"The table has {count} draws of the hyper-parameters, for every algorithm and setting."
+        return "Every algorithm has its default hyper-parameters."
+    return f"Every algorithm has {count} draws of the hyper-parameters in every setting."
 
 
 def read_file() -> pd.DataFrame:

@@ -208,7 +208,8 @@ def criteria_table(found: Criteria) -> str:
         [name, *(f"{value:.2f}" for value in taus), f"{accuracy:.1f}"]
         for name, taus, accuracy in zip(titles, found.tau, found.accuracy, strict=True)
     ]
-    return f"Draws: {found.draws}.\n\n{format_table(['tau', *titles, 'accuracy'], body)}"
+    table = format_table(["tau", *titles, "accuracy"], body)
+    return f"Draws that have all criteria: {found.draws}.\n\n{table}"
 
 
 def boards_table(found: Boards) -> str:
@@ -254,12 +255,15 @@ def conclusions(found: Findings) -> str:
         f"{boards.single[apart & ~within].mean():.2f}, where the same setting has "
         f"{boards.single.diagonal().mean():.2f}.",
     ]
-    return "\n".join(f"- {line}" for line in lines)
+    scope = (
+        f"The first four concern {', '.join(study.titles)} alone, where the most draws were run."
+    )
+    is_part = len(study.titles) < len(boards.titles)
+    return f"{scope}\n\n" * is_part + "\n".join(f"- {line}" for line in lines)
 
 
-def build_parts(runs: pd.DataFrame) -> dict[str, str]:
+def build_parts(runs: pd.DataFrame, found: Findings) -> dict[str, str]:
     """Return the generated parts of the page, by name."""
-    found = Findings(runs)
     return {
         "runs": comparison.describe(runs),
         "conclusions": conclusions(found),

@@ -44,6 +44,8 @@ from ndcl_domainbed.results.labels import base_dataset
 
 PAGE = DOCS / "results.md"
 README = DOCS.parent / "README.md"
+README_ROWS = 10
+"""Rows of its table, beside the baseline."""
 PICTURES = DOCS / "pictures"
 
 
@@ -103,13 +105,13 @@ def photograph_parts(runs: pd.DataFrame, selected: pd.DataFrame) -> dict[str, st
     return {
         "photographs runs": f"{comparison.describe(runs)} {machine_line(comparison.NAME)}",
         "photographs winners": winners(selected),
+        "photographs all": leaderboard(selected),
         **build_parts("photographs", selected),
     }
 
 
-def pages() -> dict[Path, dict[str, str]]:
-    """Return the parts that the files determine, by page."""
-    runs = comparison.read_file()
+def pages(runs: pd.DataFrame, found: how_many_runs.Findings) -> dict[Path, dict[str, str]]:
+    """Return the parts that the files determine, by page; ``runs`` are those of the comparison."""
     photographs = select_photographs(runs)
     digits = DIGITS.whole_trials(DIGITS.runs())
     parts = {
@@ -122,10 +124,10 @@ def pages() -> dict[Path, dict[str, str]]:
     return {
         PAGE: parts,
         README: {
-            "leaderboard": leaderboard(photographs),
+            "leaderboard": leaderboard(photographs, best=README_ROWS),
             "draws": comparison.describe_shared_draws(runs),
         },
-        how_many_runs.PAGE: how_many_runs.build_parts(runs),
+        how_many_runs.PAGE: how_many_runs.build_parts(runs, found),
         beyond_tables.PAGE: beyond_tables.build_parts(),
         semi_tables.PAGE: semi_tables.build_parts(),
     }
@@ -141,16 +143,15 @@ def fill_in(text: str, parts: dict[str, str]) -> str:
     return text
 
 
-def draw_pictures() -> None:
+def draw_pictures(runs: pd.DataFrame, found: how_many_runs.Findings) -> None:
     """Draw the pictures of all pages."""
-    runs = comparison.read_file()
     photographs = select_photographs(runs)
     studies = {"photographs": photographs, DIGITS.name: DIGITS.whole_trials(DIGITS.runs())}
     for name, rows in studies.items():
         result_pictures.draw_groups(rows, PICTURES / f"{name}_groups.png")
         result_pictures.draw_ranks(rows, PICTURES / f"{name}_ranks.png")
     result_pictures.draw_overview(photographs, PICTURES / "photographs.png")
-    how_many_pictures.draw_pictures(how_many_runs.Findings(runs), PICTURES)
+    how_many_pictures.draw_pictures(found, PICTURES)
 
 
 def main() -> None:
@@ -169,8 +170,10 @@ def main() -> None:
         variant_tables.import_runs(options.variants)
     if options.ablation:
         import_ablation(options.ablation)
-    draw_pictures()
-    for page, parts in pages().items():
+    runs = comparison.read_file()
+    found = how_many_runs.Findings(runs)
+    draw_pictures(runs, found)
+    for page, parts in pages(runs, found).items():
         page.write_text(fill_in(page.read_text(encoding="utf-8"), parts), encoding="utf-8")
 
 

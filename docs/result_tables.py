@@ -24,6 +24,8 @@ ABLATION = DOCS / "results" / "ablation.csv"
 DIFFERENCE = ("_minus_ndcl", "_minus_ndcl_error")
 """Suffixes of its columns: a variant's difference to plain NDCL, and its standard error."""
 
+BASELINE = "ERM"
+
 
 def ablation_table() -> str:
     """Return the variants of NDCL, each with its difference to plain NDCL."""
@@ -70,10 +72,11 @@ Columns = Mapping[str, Sequence[tuple[str, str]]]
 """Titles of columns -> the boards that each is a mean over."""
 
 
-def overview(rows: pd.DataFrame, columns: Columns) -> str:
+def overview(rows: pd.DataFrame, columns: Columns, best: int | None = None) -> str:
     """Return overall and Few of every algorithm, means over the boards of each column.
 
-    The best of the first column comes first; bold marks the best of a column.
+    The best of the first column comes first; bold marks the best of a column. ``best`` shows the
+    first rows, and the baseline, alone.
     """
     cells = rows.groupby(["algorithm", *BOARD, "test_env"])[["overall", "few"]].mean() * 100
     means = cells.groupby(["algorithm", *BOARD]).mean().unstack(BOARD)
@@ -87,7 +90,9 @@ def overview(rows: pd.DataFrame, columns: Columns) -> str:
         pairs = [(f"{figure:.1f}", f"{best:.1f}") for figure, best in figures]
         return " / ".join(f"**{figure}**" if figure == best else figure for figure, best in pairs)
 
-    order = tables[0].sort_values(next(iter(columns)), ascending=False).index
+    order = list(tables[0].sort_values(next(iter(columns)), ascending=False).index)
+    if best is not None:
+        order = [name for place, name in enumerate(order) if place < best or name == BASELINE]
     body = [[name, *(describe(name, column) for column in columns)] for name in order]
     return format_table(["overall / Few", *columns], body)
 
@@ -124,13 +129,16 @@ def columns_of_dataset(rows: pd.DataFrame, dataset: str) -> Columns:
     return {"mean": boards, **{setting: [(dataset, setting)] for _, setting in boards}}
 
 
-def leaderboard(rows: pd.DataFrame) -> str:
-    """Return the README's table: all photographs, PACS and each of its settings, and Office-31."""
+def leaderboard(rows: pd.DataFrame, best: int | None = None) -> str:
+    """Return the table of all photographs: their mean, PACS and its settings, and Office-31.
+
+    ``best`` as for :func:`overview`.
+    """
     boards = [(dataset, setting) for dataset, setting, _ in iterate_boards(rows)]
     pacs = [board for board in boards if base_dataset(board[0]) == "PACS"]
     others = [board for board in boards if board not in pacs]
     each = {f"PACS {setting}": [(dataset, setting)] for dataset, setting in pacs}
-    return overview(rows, {"mean": boards, "PACS": pacs, **each, "Office-31": others})
+    return overview(rows, {"mean": boards, "PACS": pacs, **each, "Office-31": others}, best)
 
 
 def winners(rows: pd.DataFrame) -> str:

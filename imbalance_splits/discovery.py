@@ -110,8 +110,8 @@ class Source:
 def _import_file(path: str, name: str) -> ModuleType:
     if name in _importing:
         raise InputError(
-            f"{path} asks while it is imported for names that it may itself define: ask for them "
-            "inside a function."
+            f"{path} looks up registered names while it is being imported, before its own are "
+            "defined. Move that call into a function."
         )
     if name in sys.modules:
         return sys.modules[name]

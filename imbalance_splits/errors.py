@@ -18,13 +18,13 @@ def unknown_name(kind: str, name: object, choices: Iterable[str]) -> InputError:
     """Return the error for a name that is not among ``choices``, with the nearest one.
 
     >>> print(unknown_name("algorithm", "NDLC", ["ERM", "NDCL"]))
-    unknown algorithm 'NDLC'; did you mean 'NDCL'? There are: ERM, NDCL
+    unknown algorithm 'NDLC'; did you mean 'NDCL'? Choose from: ERM, NDCL
     """
     names = list(choices)
     lower = {choice.lower(): choice for choice in names}
     near = difflib.get_close_matches(str(name).lower(), lower, n=1, cutoff=0.5)
     hint = f"; did you mean '{lower[near[0]]}'?" if near else "."
-    return InputError(f"unknown {kind} {str(name)!r}{hint} There are: {', '.join(names)}")
+    return InputError(f"unknown {kind} {str(name)!r}{hint} Choose from: {', '.join(names)}")
 
 
 def join_names(names: Sequence[str], most: int = 5) -> str:

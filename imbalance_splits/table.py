@@ -93,7 +93,7 @@ class SplitTable:
         if target not in self.train_counts:
             raise InputError(
                 f"split table {self.dataset} {self.setting} has no target {target!r}. "
-                f"There are: {', '.join(self.train_counts)}"
+                f"Its targets: {', '.join(self.train_counts)}"
             )
         return self.train_counts[target]
 

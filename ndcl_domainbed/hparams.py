@@ -240,7 +240,7 @@ class Hparams(dict[str, Any]):
     def __missing__(self, name: str) -> NoReturn:
         raise UndeclaredHparam(
             f"the hyper-parameter {name!r} is declared nowhere: put it into the algorithm's "
-            f"HPARAMS.\nThere are: {', '.join(sorted(self))}"
+            f"HPARAMS.\nDeclared: {', '.join(sorted(self))}"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:

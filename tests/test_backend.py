@@ -24,7 +24,7 @@ def test_a_name_with_a_setting_is_told_apart(name):
 
 @pytest.mark.parametrize("name", ["PACSS", "PACS_heavy", "my_Cross", ""])
 def test_any_other_name_gets_the_names_there_are(name):
-    with pytest.raises(InputError, match=r"There are: .*PACS"):
+    with pytest.raises(InputError, match=r"Choose from: .*PACS"):
         backend.get_dataset_class(name)
 
 

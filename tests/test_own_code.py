@@ -207,8 +207,8 @@ def test_help_tells_of_the_flag_and_imports_no_heavy_package(tmp_path):
          "Fix {file}, line 1, or leave the file out."),
         ("from ndcl_domainbed.registry import algorithm_names\n\nNAMES = algorithm_names()\n",
          ["train", "--algorithm", "ERM"],
-         "{file} asks while it is imported for names that it may itself define: ask for them "
-         "inside a function."),
+         "{file} looks up registered names while it is being imported, before its own are "
+         "defined. Move that call into a function."),
         ("def launch(jobs, options):\n    return False\n", ["sweep", "--help"],
          "{file}: a launcher needs a function add_flags()."),
     ],

@@ -115,12 +115,12 @@ def warn_of_few_cells(cells: Cells) -> list[str]:
     if len(groups) < needed:
         lines.append(
             f"too few cells for a claim: over {count_cells(len(groups))} the corrected p cannot "
-            f"fall below {ALPHA:g}; it takes {needed} or more"
+            f"fall below {ALPHA:g}; at least {needed} are needed"
         )
     if len(set(groups)) < len(groups):
         lines.append(
-            "cells that share a target's images are not independent, which the test takes them "
-            "for: its p is too small, the intervals allow for it"
+            "the test assumes independent cells, and cells that share a target's images are not: "
+            "its p is too small; the intervals account for this"
         )
     if len(set(groups)) < FEW_GROUPS:
         lines.append(f"intervals from fewer than {FEW_GROUPS} target domains are too narrow")

@@ -13,7 +13,7 @@ from ndcl_domainbed.run_folder import DONE, FAILED, NOT_STARTED, STOPPED, UNFINI
 
 MEANING = (
     "Accuracy in percent; +/- is the standard error over trials "
-    "(population standard deviation / root of their number; a single trial has none); "
+    "(population standard deviation / square root of their number; a single trial has none); "
     "(n=2): over fewer trials than other figures of its table."
 )
 

@@ -30,8 +30,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--output", metavar="FILE", help="write the tables to FILE too, and the chosen "
         "hyper-parameters to FILE_hparams.csv beside it")  # fmt: skip
     add("--hparams_out", metavar="FILE", help="write the chosen hyper-parameters to FILE (.csv)")
-    add("--html", metavar="FILE", help="write a report to look at, one page that needs no network "
-        "and has the chosen hyper-parameters in it")  # fmt: skip
+    add("--html", metavar="FILE", help="write an HTML report, one page that needs no other file "
+        "and includes the chosen hyper-parameters")  # fmt: skip
     add("--selection", nargs="+", metavar="NAME", help="criteria: training, leave_one_out, oracle, "
         "balanced, worst_class; by default all")  # fmt: skip
     add("--metrics", nargs="+", metavar="NAME", help="measures to show, and to show by domain: "
@@ -52,7 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--cost", action="store_true", help="seconds of training and draws behind a figure too")
     add("--sort", action="store_true", help="sort the rows, the best on top")
     add("--counts", action="store_true", help="show (trials/runs) behind each figure")
-    add("--partial", action="store_true", help="let runs count that are not done")
+    add("--partial", action="store_true", help="count unfinished runs too")
     add("--verbose", action="store_true", help="name what was left out, on standard error")
     return flags
 

@@ -24,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--not_from", nargs="+", default=[], metavar="TEXT",
         help="leave out the addresses that contain TEXT, for example google.com")  # fmt: skip
     add("--weights", nargs="+", default=[], metavar="NETWORK",
-        help="fetch ImageNet weights for jobs without a network: resnet18, resnet50, "
+        help="fetch ImageNet weights for jobs without internet access: resnet18, resnet50, "
         "resnet50_augmix (the default network), timm:NAME or dinov2_vitb14")  # fmt: skip
     add("--weights_dir", metavar="DIR",
         help="keep the weights below DIR, not in the libraries' caches (~/.cache)")  # fmt: skip

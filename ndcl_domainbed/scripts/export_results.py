@@ -13,9 +13,9 @@ def build_parser() -> argparse.ArgumentParser:
     add = flags.add_argument
     add("--input_dir", nargs="+", required=True, metavar="DIR", help="folders of runs, any depth")
     add("--output", required=True, metavar="FILE", help="a .csv or .parquet file")
-    add("--selection", nargs="+", metavar="NAME",
-        help="criteria: training, leave_one_out, oracle, balanced; by default all")  # fmt: skip
-    add("--partial", action="store_true", help="let runs count that are not done")
+    add("--selection", nargs="+", metavar="NAME", help="criteria: training, leave_one_out, oracle, "
+        "balanced, worst_class; by default all")  # fmt: skip
+    add("--partial", action="store_true", help="count unfinished runs too")
     return flags
 
 

@@ -29,7 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--imbalance", metavar="SETTING", help="the setting, if the runs have several")
     add("--selection", nargs="+", metavar="NAME", help="criteria; by default all that apply")
     add("--top", type=int, metavar="N", help="list the best N of each trial; by default all")
-    add("--partial", action="store_true", help="let runs count that are not done")
+    add("--partial", action="store_true", help="count unfinished runs too")
     return flags
 
 

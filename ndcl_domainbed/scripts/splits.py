@@ -24,10 +24,10 @@ _MEANINGS = {
     "q": "share kept for testing at the head of a tail",
     "validation": "validation images of each class and domain",
     "lower": "least training count",
-    "middle": "size of the flat domain, to the mean of the others",
+    "middle": "size of the flat domain relative to the mean of the others",
     "middle_range": "least and largest number of images of a scarce domain",
-    "factor": "the largest count to the smallest",
-    "like": "the setting whose number of training images it has",
+    "factor": "ratio of the largest count to the smallest",
+    "like": "setting whose number of training images to match",
     "seed": "seed of the random draws",
 }
 """What the parameters of this package's settings mean."""
@@ -42,7 +42,7 @@ def build_parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
         "show": "print a table",
         "plot": "draw a table",
         "make": "generate a table and write it",
-        "verify": "check all images, and if training takes them",
+        "verify": "check all images, and whether training accepts them",
     }.items():
         flags = commands.add_parser(
             name, help=text, description=text.capitalize() + ".", allow_abbrev=False

@@ -53,15 +53,15 @@ def check_options(options: Namespace) -> None:
             f"--keep_draws is a whole number or a share below 1; it was given {keep:g}"
         )
     if keep is not None and share is None:
-        raise InputError("--keep_draws goes with --stop_early alone.")
+        raise InputError("--keep_draws works only with --stop_early.")
 
 
 def _check_seeds(flag: str, first: int, end: int) -> None:
     check_at_least(f"{flag}_from", first, 0)
     if end <= first:
         raise InputError(
-            f"{flag} {end} leaves nothing to run: the seeds go from {flag}_from {first} to {flag}, "
-            "without it."
+            f"{flag} {end} leaves nothing to run: seeds go from {flag}_from, {first}, up to but "
+            f"not including {flag}."
         )
 
 

@@ -102,15 +102,15 @@ def _add_grid_flags(group: argparse._ArgumentGroup) -> list[str]:
     add("--n_hparams_from", type=int, default=0, metavar="N",
         help="first seed of the hparams (default: 0)")  # fmt: skip
     add("--n_hparams", type=int, default=20, metavar="N",
-        help="seeds of the hparams end before this; 0 is the defaults (default: 20)")  # fmt: skip
+        help="seeds of the hparams stop before N; 0 is the defaults (default: 20)")  # fmt: skip
     add("--n_trials_from", type=int, default=0, metavar="N", help="first split seed (default: 0)")
     add("--n_trials", type=int, default=3, metavar="N",
-        help="split seeds end before this (default: 3)")  # fmt: skip
+        help="split seeds stop before N (default: 3)")  # fmt: skip
     add("--data_dir", metavar="DIR", help="folder of the datasets")
     add("--test_envs", nargs="+", type=domain_word, metavar="DOMAIN",
-        help="leave out these domains only, by index or name (default: each in turn)")  # fmt: skip
+        help="target domains, by index or name (default: each in turn)")  # fmt: skip
     add("--single_test_envs", action="store_true",
-        help="leave out single domains only (default: pairs too)")  # fmt: skip
+        help="one target domain per run (default: pairs of targets too)")  # fmt: skip
     add_flags(group, argument_names(Role.RESULT))
     names = _names_in(group)
     add("--sweep", metavar="FILE", help="YAML file with values for these flags; flags override it")
@@ -155,7 +155,7 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[Grid]]:
     if not options.output_dir:
         raise InputError("--output_dir is missing: the folder that holds the jobs' folders.")
     if options.watch and options.command != "status":
-        raise InputError("--watch goes with status alone.")
+        raise InputError("--watch works only with status.")
     get_launcher(options.command_launcher)
     for name in {*shared, *given} & parser.launcher_of.keys():
         owner, chosen = parser.launcher_of[name], options.command_launcher

@@ -103,8 +103,8 @@ class TrainArguments:
         Role.RESULT, None, "evaluate every N steps", type=int, metavar="N"
     )
     eval_images: int | None = _argument(
-        Role.RESULT, None, "for a trial: evaluate N images of each split, and not at step 0",
-        type=int, metavar="N",
+        Role.RESULT, None, "to try a command out: evaluate N images of each split, and not at "
+        "step 0; the run counts in no table", type=int, metavar="N",
     )  # fmt: skip
     test_envs: list[int] = field(
         default_factory=lambda: [0],
@@ -121,8 +121,9 @@ class TrainArguments:
         Role.RESULT, 0.0, "of the test domain, to train on without labels", metavar="SHARE"
     )
     unlabeled_fraction: float = _argument(
-        Role.RESULT, 0.0, "of what --imbalance leaves over, without labels", metavar="SHARE"
-    )
+        Role.RESULT, 0.0, "of the source images that --imbalance leaves over, to train on without "
+        "labels", metavar="SHARE",
+    )  # fmt: skip
     skip_model_save: bool = _argument(Role.RESULT, False, "keep no model")
     save_model_every_checkpoint: bool = _argument(
         Role.RESULT, False, "keep the model of every evaluation, not only of the selected and the "

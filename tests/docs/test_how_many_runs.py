@@ -106,7 +106,9 @@ def test_criteria(longest):
             draws = {draw for draw, _ in cell}
             common = draws if common is None else common & draws
     allowed = dict.fromkeys(TRIALS, common)
-    assert f"Draws: {len(common)}." in PAGE.split("<!-- criteria -->")[1].split("<!-- end -->")[0]
+    assert (
+        f"criteria: {len(common)}." in PAGE.split("<!-- criteria -->")[1].split("<!-- end -->")[0]
+    )
     figures = {
         title: {name: plain.outcome(boards[name], TRIALS, allowed) for name in longest}
         for title, boards in runs.items()

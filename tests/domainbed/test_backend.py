@@ -29,7 +29,7 @@ def test_a_backend_that_does_not_exist(tmp_path):
     assert outcome.returncode == 2
     assert outcome.stderr == (
         "error: unknown NDCL_BACKEND 'domainbet'; did you mean 'domainbed'? "
-        "There are: embedded, domainbed\n"
+        "Choose from: embedded, domainbed\n"
     )
 
 

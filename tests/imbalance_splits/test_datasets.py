@@ -122,7 +122,7 @@ def test_a_class_that_is_never_trained_on_is_zero():
     split = imbalanced([0], table=table)
     assert split.label_counts.tolist() == [[3, 0, 5], [3, 0, 5]]
     assert split.shot_groups == ["medium", "zero", "many"]
-    with pytest.raises(InputError, match=r"no target 'b'\. There are: a"):
+    with pytest.raises(InputError, match=r"no target 'b'\. Its targets: a"):
         imbalanced([1], table=table)
 
 

@@ -54,7 +54,7 @@ EXPECTED = """\
 Total records: 28
 Runs: 14 done.
 Accuracy in percent; +/- is the standard error over trials \
-(population standard deviation / root of their number; a single trial has none); \
+(population standard deviation / square root of their number; a single trial has none); \
 (n=2): over fewer trials than other figures of its table.
 
 -------- Dataset: mine, model selection method: training-domain validation set

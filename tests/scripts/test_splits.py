@@ -176,7 +176,7 @@ def test_show_and_make_say_what_a_shipped_table_keeps(tmp_path, capsys):
     ("argv", "message"),
     [
         (["show", "PACS", "FromFile"], r"give the path of a table \(.json, .csv\) in place of"),
-        (["show", "PACS", "Cross", "--target", "X"], "unknown target 'X'. There are: A, C, P, S"),
+        (["show", "PACS", "Cross", "--target", "X"], "unknown target 'X'. Choose from: A, C, P, S"),
         (["show", "PAKS", "Cross"], "unknown dataset 'PAKS'; did you mean 'PACS'"),
         (["show", "PACS", "none.json"], "none.json: cannot be read as a split table"),
         (["make", "PACS", "Cross", "--output", "t.txt"], "the table is written as .json"),

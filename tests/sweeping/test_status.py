@@ -208,7 +208,7 @@ def test_a_task_in_the_queue_whose_jobs_are_done_is_not_waited_for(jobs, queue, 
 def test_a_folder_without_a_launch_and_a_launch_to_watch_are_errors(tmp_path):
     for argv, message in (
         (["status"], r"has no jobs\.jsonl"),
-        (["launch", "--watch"], "--watch goes with status"),
+        (["launch", "--watch"], "--watch works only with status"),
     ):
         with pytest.raises(InputError, match=message):
             sweep.main([*argv, "--output_dir", str(tmp_path)])

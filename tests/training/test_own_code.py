@@ -69,11 +69,11 @@ def test_a_hyper_parameter_that_nothing_declares_is_named(tmp_path, monkeypatch)
     assert outcome.status == 2
     first, second = outcome.err.splitlines()
     assert first.startswith("error: the hyper-parameter 'temperature' is declared nowhere")
-    assert second.startswith("There are: adapter_depth, adapter_dropout, ")
+    assert second.startswith("Declared: adapter_depth, adapter_dropout, ")
 
 
 def test_an_undeclared_hyper_parameter_is_a_key_error_as_in_a_plain_dict():
-    with pytest.raises(KeyError, match="There are: lr"):
+    with pytest.raises(KeyError, match="Declared: lr"):
         Hparams(lr=0.1)["LR"]
     assert Hparams(lr=0.1).get("LR") is None
 

@@ -18,7 +18,8 @@ CAN_PAUSE = True
 
 def add_flags(group: _ArgumentGroup) -> None:
     """Add --jobs_per_gpu."""
-    group.add_argument("--jobs_per_gpu", type=int, default=1, metavar="N", help="default: 1")
+    group.add_argument("--jobs_per_gpu", type=int, default=1, metavar="N",
+        help="jobs at a time on each GPU (default: 1)")  # fmt: skip
 
 
 def check(jobs: Sequence[Job], options: Namespace) -> None:

@@ -77,7 +77,7 @@ def launch(jobs: Sequence[Job], options: Namespace) -> bool:
     except NoAnswer as error:
         raise InputError(
             f"Slurm does not show its queue: {error}\n"
-            "Launch again once it does: now jobs might be submitted twice."
+            "Launch again once it does; now, jobs could be submitted twice."
         ) from error
     if not jobs:
         print("All of them are in Slurm's queue already.")

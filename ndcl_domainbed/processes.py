@@ -90,3 +90,10 @@ def holds_lock(path: Path) -> bool:
         return False
     found = (line.split() for line in lines if "FLOCK" in line and "->" not in line)
     return any(words[5].rpartition(":")[2] == str(inode) for words in found)
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from imbalance_splits.whole_files import whole_file
 from ndcl_domainbed.processes import Process
@@ -250,11 +250,19 @@ def finished_steps(folder: Path) -> int:
     """Return how many steps a run has finished, by the last whole record it has written."""
     try:
         with (folder / RECORDS_FILE).open("rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - _RECORDS_TAIL))
-            lines = file.read().split(b"\n")[:-1]
+            size = os.fstat(file.fileno()).st_size
+            tail = _RECORDS_TAIL
+            while not (steps := _last_step(file, size - tail)) and tail < size:
+                tail *= 2  # a record with the accuracies of many classes
+            return steps
     except OSError:
         return 0
-    for line in reversed(lines):
+
+
+def _last_step(file: BinaryIO, start: int) -> int:
+    """Return the steps of the last whole record that begins at ``start`` or later, or 0."""
+    file.seek(max(0, start))
+    for line in reversed(file.read().split(b"\n")[:-1]):
         try:
             return int(json.loads(line)["step"]) + 1
         except (ValueError, KeyError, TypeError):

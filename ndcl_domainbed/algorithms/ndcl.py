@@ -37,20 +37,17 @@ KeptTable = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class LastStep:
-    """What the last update of :class:`NDCL` saw, detached. Figures are computed on request.
+    """What the last update of :class:`NDCL` saw, detached.
 
-    ``labels`` and ``domains`` (N,) are those of the batch, in the order of the minibatches;
-    ``anchors`` (N, F) the predictions (or unit features), ``mixed`` (M, F) those of the hard
-    negatives and ``mixed_classes`` (M,) the class that each is a negative for (M = 0 without a
-    second pass); ``prototypes`` those aligned, for :func:`ndcl_domainbed.losses.prototype_table`.
+    ``labels`` (N,) are those of the batch, in the order of the minibatches; ``anchors`` (N, F) the
+    predictions (or unit features), ``mixed`` (M, F) those of the hard negatives and
+    ``mixed_classes`` (M,) the class that each is a negative for (M = 0 without a second pass).
     """
 
     labels: Tensor
-    domains: Tensor
     anchors: Tensor
     mixed: Tensor
     mixed_classes: Tensor
-    prototypes: losses.Prototypes
     settings: Settings
 
     def amplification(self) -> Tensor:
@@ -58,26 +55,6 @@ class LastStep:
         batch = (self.anchors, self.labels, self.mixed, self.mixed_classes)
         kernel, tau = self.settings.kernel, self.settings.tau
         return losses.amplification_factor(*batch, kernel=kernel, tau=tau)
-
-    def active(self) -> dict[str, int]:
-        """Return how much of the batch the terms could use, so that no zero is silent.
-
-        ``classes``: classes in the batch; ``anchors`` and ``anchor_classes``: samples with both a
-        positive and a hard negative, and their classes; ``prototypes``: domain-class pairs of
-        enough samples; ``shared_classes`` and ``shared_domains``: classes with a prototype in two
-        domains, and the domains that have one of such a class.
-        """
-        anchors = self.amplification() > 0
-        table = losses.prototype_table(self.prototypes)
-        shared = ~table["distance"].isnan()
-        return {
-            "classes": len(self.labels.unique()),
-            "anchors": int(anchors.sum()),
-            "anchor_classes": len(self.labels[anchors].unique()),
-            "prototypes": len(shared),
-            "shared_classes": len(table["class"][shared].unique()),
-            "shared_domains": len(table["domain"][shared].unique()),
-        }
 
 
 class NDCL(ERM):
@@ -163,13 +140,10 @@ class NDCL(ERM):
                 return (*self._compute_losses(*batch), anchors, mixed, classes)
 
         loss, (loss_ce, loss_con, loss_const), *found = descend(self, compute_losses)
-        prototypes, table, anchors, mixed, mixed_classes = found
+        table, anchors, mixed, mixed_classes = found
         if table is not None:
             self.prototype_vectors, self.prototype_seen = table
-        prototypes = prototypes._replace(vectors=prototypes.vectors.detach())
-        self.last_step = LastStep(
-            y, domains, anchors.detach(), mixed.detach(), mixed_classes, prototypes, self.settings
-        )
+        self.last_step = LastStep(y, anchors.detach(), mixed.detach(), mixed_classes, self.settings)
         return to_floats(loss=loss, loss_ce=loss_ce, loss_con=loss_con, loss_const=loss_const)
 
     def compile_losses(self) -> None:
@@ -184,8 +158,8 @@ class NDCL(ERM):
         domains: Tensor,
         mixed: Tensor,
         mixed_classes: Tensor,
-    ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor], losses.Prototypes, KeptTable | None]:
-        """Return L, its terms without their weights, the prototypes aligned, and those to keep."""
+    ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor], KeptTable | None]:
+        """Return L, its terms without their weights, and the prototypes to keep."""
         settings = self.settings
         prior = losses.DomainClassPrior(self.prior_weights, self.prior_offsets)
         loss_ce = losses.reweighted_cross_entropy(logits, y, domains, prior)
@@ -194,7 +168,7 @@ class NDCL(ERM):
         aligned = (prototypes.vectors, y, prototypes.active)
         loss_const = losses.prototype_alignment(*aligned, tau=settings.tau_align)
         loss = settings.ce_weight * loss_ce + settings.alpha * loss_con + settings.beta * loss_const
-        return loss, (loss_ce, loss_con, loss_const), prototypes, table
+        return loss, (loss_ce, loss_con, loss_const), table
 
     def _embed(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (B, K) and the vectors (B, F) of the space that contrasts live in."""

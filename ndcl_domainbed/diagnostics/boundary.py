@@ -64,17 +64,17 @@ def feature_distances(classifier: nn.Module, features: Tensor, logits: Tensor) -
     return crossing_distances(classifier, features.to(device)).to(features.device)
 
 
-def crossing_distances(predict: Predict, inputs: Tensor, *, steps: int = STEPS) -> Tensor:
+def crossing_distances(predict: Predict, inputs: Tensor) -> Tensor:
     """Return the length of a perturbation that changes the prediction, float64 (N,), on the CPU.
 
     An upper bound of the Euclidean distance of each of ``inputs`` (N, ...) to the boundary; NaN
-    where ``steps`` steps of DeepFool did not cross it.
+    where ``STEPS`` steps of DeepFool did not cross it.
     """
     with torch.no_grad():
         predicted = predict(inputs).argmax(dim=1)
     shifts = torch.zeros_like(inputs)
     inside = torch.arange(len(inputs), device=inputs.device)  # those that have not crossed yet
-    for _ in range(steps):
+    for _ in range(STEPS):
         shifts[inside] += _deepfool_step(predict, (inputs + shifts)[inside], predicted[inside])
         crossed = _crosses(predict, (inputs + shifts)[inside], predicted[inside])
         inside = inside[~crossed]

@@ -66,9 +66,10 @@ def why_stale(folder: Path, images: ImageList, weights: Path | None) -> str | No
             np.load(folder / f"{name}.npy") for name in _KNOWN
         )
         values = np.load(folder / "features.npy", mmap_mode="r")
-    except (OSError, ValueError, EOFError) as error:
-        return f"they cannot be read ({error})"
-    if values.shape != (info["images"], 1 + info["views"], info["width"]):
+        shape = (info["images"], 1 + info["views"], info["width"])
+    except (OSError, ValueError, EOFError, KeyError) as error:
+        return f"they cannot be read ({error!r})"
+    if values.shape != shape:
         return "features.npy is damaged"
     updated = _updated_package(info["versions"])
     if updated:

@@ -23,8 +23,6 @@ from ndcl_domainbed.losses.prototypes import (
     Prototypes,
     batch_prototypes,
     kept_prototypes,
-    prototype_distances,
-    prototype_table,
 )
 
 __all__ = [
@@ -40,8 +38,6 @@ __all__ = [
     "logit_prior",
     "negatives_contrast",
     "prototype_alignment",
-    "prototype_distances",
-    "prototype_table",
     "reweighted_cross_entropy",
     "smooth_counts",
     "supcon_contrast",

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ndcl_domainbed.losses.masks import match_mask, other_mask
+from ndcl_domainbed.losses.masks import match_mask
 
 
 class Prototypes(NamedTuple):
@@ -73,32 +73,3 @@ def kept_prototypes(
     place = (batch.domains, batch.classes)
     new_table, new_seen = table.index_put(place, written), seen.index_put(place, enough | known)
     return batch._replace(vectors=vectors), new_table, new_seen
-
-
-def prototype_distances(prototypes: Prototypes) -> Tensor:
-    """Return how far each active prototype is from the same class in the other domains, (N,).
-
-    It is the mean Euclidean distance to the other active prototypes of its class; NaN where there
-    is none and in rows that are not active.
-    """
-    same = match_mask(prototypes.classes, prototypes.classes)
-    other = other_mask(len(same), same.device)
-    others = same & other & prototypes.active & prototypes.active[:, None]
-    distances = torch.cdist(prototypes.vectors, prototypes.vectors)
-    return torch.where(others, distances, 0.0).sum(dim=1) / others.sum(dim=1)
-
-
-def prototype_table(prototypes: Prototypes) -> dict[str, Tensor]:
-    """Return the active prototypes by column, a row for each, in the order of the batch.
-
-    ``domain``, ``class``, ``count`` (samples in the batch), ``norm`` (Euclidean) and ``distance``
-    (see :func:`prototype_distances`). For logging: its size is read back from the device.
-    """
-    columns = {
-        "domain": prototypes.domains,
-        "class": prototypes.classes,
-        "count": prototypes.counts.long(),
-        "norm": prototypes.vectors.norm(dim=1),
-        "distance": prototype_distances(prototypes),
-    }
-    return {name: values[prototypes.active] for name, values in columns.items()}

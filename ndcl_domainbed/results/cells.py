@@ -153,7 +153,7 @@ def pairwise_p(figures: pd.DataFrame) -> pd.DataFrame:
     return found
 
 
-def draw_cells(cells: pd.Index, seed: int = 0) -> np.ndarray:
+def draw_cells(cells: pd.Index) -> np.ndarray:
     """Return how often each bootstrap resample has each cell, (RESAMPLES, cells).
 
     Stratified: within each dataset, target domains are drawn with replacement, as many as it has.
@@ -161,7 +161,7 @@ def draw_cells(cells: pd.Index, seed: int = 0) -> np.ndarray:
     resample, (0, cells), if no dataset has several targets.
     """
     datasets, groups = image_groups(cells)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     counts = np.empty((RESAMPLES, len(cells)))
     for dataset in dict.fromkeys(datasets):
         here = datasets == dataset

@@ -83,6 +83,12 @@ class Sweep:
         runs, records = _keep_runs(self.runs, self.records, keep)
         return replace(self, runs=runs, records=records)
 
+    def without_variants(self) -> Sweep:
+        """Return the runs' own figures alone."""
+        own = (self.runs["variant"] == "").to_numpy()
+        runs, records = _keep_runs(self.runs, self.records, own)
+        return replace(self, runs=runs, records=records)
+
 
 def _keep_runs(
     runs: pd.DataFrame, records: pd.DataFrame, wanted: np.ndarray
@@ -219,6 +225,7 @@ def _build_runs(table: pd.DataFrame, records: pd.DataFrame, found: Found) -> pd.
     for place, args in found.jobs():
         job = identity(args)
         if job not in known:
+            known.add(job)
             identities.append(job)
             state = read_state(place)
             rows.append((str(place), state.name, state.reason, "", "{}"))

@@ -20,12 +20,12 @@ MEANING = (
 
 def head(sweep: Sweep, *, partial: bool = False) -> list[str]:
     """Return the lines above the tables: counts of records and runs, what names mean."""
-    own = sweep.runs["variant"] == ""  # not other figures of the same runs
-    records = own.to_numpy()[sweep.records["run"]].sum()
-    lines = [f"Total records: {records}", runs_line(sweep, partial=partial)]
+    legend = page_legend(sweep.runs)
+    sweep = sweep.without_variants()
+    lines = [f"Total records: {len(sweep.records)}", runs_line(sweep, partial=partial)]
     lines += describe_stopped(sweep)
     keys = ["dataset", "setting", "algorithm", "test_envs", "trial_seed", "hparams_seed"]
-    repeated = sweep.runs[(sweep.runs["state"] == DONE) & own].duplicated(keys).sum()
+    repeated = sweep.runs[sweep.runs["state"] == DONE].duplicated(keys).sum()
     if repeated:
         lines.append(
             f"{repeated} of them repeat the dataset, algorithm, test domains, trial and draw of "
@@ -36,19 +36,18 @@ def head(sweep: Sweep, *, partial: bool = False) -> list[str]:
             f"Warning: {_count_impossible(sum(sweep.bad_records.values()))}, which counts as "
             "missing; --verbose names the files."
         )
-    return [*lines, *no_record(sweep), MEANING, *page_legend(sweep.runs)]
+    return [*lines, *no_record(sweep), MEANING, *legend]
 
 
 def describe_stopped(sweep: Sweep) -> list[str]:
     """Return a line on the draws that were stopped early, if there are any."""
-    own = sweep.runs[sweep.runs["variant"] == ""]
-    stopped = own.index[own["state"] == STOPPED]
+    stopped = sweep.runs.index[sweep.runs["state"] == STOPPED]
     if stopped.empty:
         return []
     last = sweep.records.groupby("run")["step"].max()
     steps = ", ".join(f"{step:g}" for step in sorted(set(last.reindex(stopped).dropna())))
     return [
-        f"{len(stopped)} of {len(own)} draws stopped early, at step {steps}: "
+        f"{len(stopped)} of {len(sweep.runs)} draws stopped early, at step {steps}: "
         "they count as draws and are never chosen."
     ]
 
@@ -71,9 +70,8 @@ def _is_counted(sweep: Sweep, partial: bool) -> np.ndarray:
 
 def runs_line(sweep: Sweep, *, partial: bool = False) -> str:
     """Return how many runs are done, and how many others are counted or left out."""
-    own = sweep.runs["variant"] == ""
-    states = Counter(map(str, sweep.runs["state"][own]))
-    counted = Counter(map(str, sweep.runs["state"][own & _is_counted(sweep, partial)]))
+    states = Counter(map(str, sweep.runs["state"]))
+    counted = Counter(map(str, sweep.runs["state"][_is_counted(sweep, partial)]))
     parts = [f"{states[DONE]} done"]
     for state in (TRIED_OUT, UNFINISHED, STOPPED, FAILED):
         total, within = states[state], counted[state]
@@ -102,10 +100,11 @@ def _count_impossible(count: int) -> str:
 
 def left_out(sweep: Sweep, *, partial: bool = False) -> list[str]:
     """Name everything that is not in the tables, a line each; runs not started a line a group."""
+    sweep = sweep.without_variants()
     lines = [f"{path}: {_count_unreadable(count)}" for path, count in sweep.bad_lines.items()]
     lines += [f"{path}: {_count_impossible(n)}" for path, n in sweep.bad_records.items()]
     lines += [f"{folder}: no record" for folder in sweep.empty]
-    others = sweep.runs[~_is_counted(sweep, partial) & (sweep.runs["variant"] == "")]
+    others = sweep.runs[~_is_counted(sweep, partial)]
     waiting = others["state"] == NOT_STARTED
     names = others.loc[waiting, ["algorithm", "dataset", "setting"]].astype(str)
     for (algorithm, dataset, setting), count in Counter(names.itertuples(False, None)).items():

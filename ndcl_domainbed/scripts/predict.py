@@ -39,7 +39,10 @@ def find_images(given: Iterable[str]) -> list[Path]:
     found: list[Path] = []
     for path in map(Path, given):
         if path.is_dir():
-            below = sorted(_images_below(path))
+            try:
+                below = sorted(_images_below(path))
+            except OSError as error:
+                raise InputError(f"cannot read {error.filename}: {error.strerror}.") from error
             if not below:
                 raise InputError(f"{path} has no images in it.")
             found += below

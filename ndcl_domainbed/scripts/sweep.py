@@ -9,10 +9,11 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from ndcl_domainbed.errors import InputError
+from ndcl_domainbed.processes import cores
 from ndcl_domainbed.run_folder import DONE, FAILED, JOBS_FILE, STOPPED, WAITING, State
 from ndcl_domainbed.sweeping import deleting, manifest, states, status
 from ndcl_domainbed.sweeping.flags import free_args, parse
-from ndcl_domainbed.sweeping.jobs import Job, cores
+from ndcl_domainbed.sweeping.jobs import Job
 from ndcl_domainbed.sweeping.launchers import get_launcher
 from ndcl_domainbed.sweeping.pace import Pace, kind_of, pace_of
 from ndcl_domainbed.sweeping.running import exit_on_sigterm

@@ -10,6 +10,7 @@ from typing import Any
 
 from imbalance_splits.discovery import own_files
 from ndcl_domainbed.own_code import FLAG
+from ndcl_domainbed.processes import cores
 from ndcl_domainbed.results.labels import dataset_label, row_label
 from ndcl_domainbed.results.overrides import read_overrides
 from ndcl_domainbed.run_folder import finished_steps, folder_name
@@ -98,13 +99,6 @@ def _words(value: Any) -> list[str]:
     if value is True:
         return []
     return [str(item) for item in value] if isinstance(value, list) else [str(value)]
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def threads_per_job(at_a_time: int) -> int:

@@ -53,6 +53,8 @@ def read_jobs(output_dir: str) -> list[Job]:
         lines = (Path(output_dir) / JOBS_FILE).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise InputError(f"cannot read the jobs in {output_dir}: {error.strerror}.") from error
     for line in lines:
         try:
             content = json.loads(line)

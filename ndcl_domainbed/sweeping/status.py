@@ -7,6 +7,8 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
+from tabulate import tabulate
+
 from ndcl_domainbed.run_folder import (
     DONE,
     FAILED,
@@ -121,14 +123,12 @@ def table(found: Mapping[Job, State]) -> list[str]:
     for job, state in found.items():
         row, data = job.row()
         counts[f"{data} {row}"][state.name] += 1
-    width = max(map(len, counts), default=0)
     shown = states.shown_states({state.name for state in found.values()})
-    head = "  ".join(f"{name:>7}" for name in shown)
-    lines = [f"{'':<{width}}  {head}"]
-    for name, count in sorted(counts.items()):
-        cells = "  ".join(f"{count[state] or '':>7}" for state in shown)
-        lines.append(f"{name:<{width}}  {cells}".rstrip())
-    return lines
+    rows = [
+        [name, *(count[state] or "" for state in shown)] for name, count in sorted(counts.items())
+    ]
+    align = ["left", *["right"] * len(shown)]
+    return tabulate(rows, ["", *shown], tablefmt="plain", colalign=align).splitlines()
 
 
 def _running(found: Mapping[Job, State]) -> list[Job]:

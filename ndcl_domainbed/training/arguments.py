@@ -259,10 +259,10 @@ def add_flags(group: argparse._ActionsContainer, names: Sequence[str]) -> None:
         group.add_argument(f"--{name}", *aliases, default=default, **flag)
 
 
-def parse_hparams(text: str | None, flag: str = "--hparams") -> dict[str, Any]:
+def parse_hparams(text: str | None) -> dict[str, Any]:
     """Return the hyper-parameters in a JSON text; none for None or an empty text.
 
-    Raises InputError, which names the ``flag``, if the text is not a JSON object.
+    Raises InputError if the text is not a JSON object.
 
     >>> parse_hparams('{"lr": 0.01}')
     {'lr': 0.01}
@@ -273,11 +273,11 @@ def parse_hparams(text: str | None, flag: str = "--hparams") -> dict[str, Any]:
         values = json.loads(text)
     except ValueError as error:  # not JSON, or a number of thousands of digits
         raise InputError(
-            f"{flag} is not valid JSON ({error}): {text[:200]}\n"
-            f"""Write it like {flag} '{{"lr": 0.001, "batch_size": 32}}'"""
+            f"--hparams is not valid JSON ({error}): {text[:200]}\n"
+            """Write it like --hparams '{"lr": 0.001, "batch_size": 32}'"""
         ) from error
     if not isinstance(values, dict):
-        raise InputError(f"{flag} takes a JSON object, not a {type(values).__name__}: {text}")
+        raise InputError(f"--hparams takes a JSON object, not a {type(values).__name__}: {text}")
     return values
 
 

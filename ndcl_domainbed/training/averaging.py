@@ -54,7 +54,7 @@ class MovingAverage:
         get_ema_multi_avg_fn(decay)(self.state["weights"], current, n)
         self.state["count"] = n + 1
 
-    def evaluate(self, loss: float | None) -> Weights | None:
+    def evaluate(self, step: int, loss: float | None) -> Weights | None:
         """Return the average so far; None before the start."""
         return self.state.get("weights")
 
@@ -71,7 +71,7 @@ class PlainAverage:
         if step >= self._first:
             add_weights(self.state, weights)
 
-    def evaluate(self, loss: float | None) -> Weights | None:
+    def evaluate(self, step: int, loss: float | None) -> Weights | None:
         """Return the average so far; None before the start."""
         return self.state.get("weights")
 
@@ -94,6 +94,7 @@ class Swad:
         self.state = state
         if not state:
             state.update(losses=[], segment={}, segments=[], mean={}, threshold=None, done=False)
+        state.setdefault("evaluated", -1)
         self._converge = int(converge)
         self._overfit = int(overfit)
         self._tolerance = tolerance
@@ -103,11 +104,15 @@ class Swad:
         if not self.state["done"]:
             add_weights(self.state["segment"], weights)
 
-    def evaluate(self, loss: float | None) -> Weights | None:
-        """Take the validation loss of the current weights; return the average in the valley."""
+    def evaluate(self, step: int, loss: float | None) -> Weights | None:
+        """Take the validation loss of the weights after ``step``; return the average in the valley.
+
+        An evaluation that a run was stopped in is made again, and counts once.
+        """
         state = self.state
         assert loss is not None
-        if not state["done"]:
+        if not state["done"] and state["evaluated"] != step:
+            state["evaluated"] = step
             state["losses"].append(loss)
             if state["segment"]:
                 state["segments"].append(state["segment"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,18 +20,6 @@ Variant = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """From inputs, and the algorithm's logits (N, K) of them, to other logits (N, K)."""
 
 
-class Predictor(Protocol):
-    """What evaluation needs of an algorithm."""
-
-    training: bool
-
-    def predict(self, x: torch.Tensor) -> torch.Tensor:
-        """Return logits (N, K)."""
-
-    def train(self, mode: bool = True) -> Any:
-        """Set training or evaluation mode."""
-
-
 class ClassCounts(NamedTuple):
     """Hits and images of each class in a split, and images taken for it: int64 arrays (K,)."""
 
@@ -41,7 +29,7 @@ class ClassCounts(NamedTuple):
 
 
 @contextmanager
-def evaluation_mode(algorithm: Predictor) -> Iterator[None]:
+def evaluation_mode(algorithm: Any) -> Iterator[None]:
     """Put ``algorithm`` in evaluation mode, without gradients, while the block runs."""
     was_training = algorithm.training
     algorithm.train(False)
@@ -53,7 +41,7 @@ def evaluation_mode(algorithm: Predictor) -> Iterator[None]:
 
 
 def count_hits(
-    algorithm: Predictor,
+    algorithm: Any,
     variants: Mapping[str, Variant],
     batches: Iterable[Batch],
     num_classes: int,

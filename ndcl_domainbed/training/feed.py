@@ -108,8 +108,8 @@ class RunReader(Dataset[Any]):
         if item in self._kept:
             return self._kept[item]
         subset = self.splits[item.split]
-        order = np.random.RandomState(seed_hash("evaluation", len(subset))).permutation(len(subset))
-        positions = order[: self.sizes[item.split]][item.at : item.at + self.batch_size]
+        order = evaluation_order(len(subset))[: self.sizes[item.split]]
+        positions = order[item.at : item.at + self.batch_size]
         if in_memory(subset):
             batch = take(subset.dataset, np.asarray(subset.indices, dtype=np.int64)[positions])
             if batch[0].nbytes <= self._free:
@@ -137,6 +137,11 @@ class RunReader(Dataset[Any]):
         if name in self.extra.at_end and task.step != self.extra.last:
             return []
         return [Item(name, at) for at in range(self.extra.batches[name][0])]
+
+
+def evaluation_order(images: int) -> np.ndarray:
+    """Return the order in which a split of this many images is evaluated."""
+    return np.random.RandomState(seed_hash("evaluation", images)).permutation(images)
 
 
 def evaluation_batch_size(input_shape: Sequence[int]) -> int:

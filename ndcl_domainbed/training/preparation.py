@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from ndcl_domainbed import backend, registry
 from ndcl_domainbed.features import feature_folder
 from ndcl_domainbed.features.frozen import FrozenFeatures, frozen_dataset
 from ndcl_domainbed.hparams import Hparams, is_frozen
+from ndcl_domainbed.processes import cores
 from ndcl_domainbed.testbed import networks
 from ndcl_domainbed.training import seeding
 from ndcl_domainbed.training.acceleration import accelerate
@@ -271,7 +271,6 @@ def loader_workers(
         return arguments.num_workers
     if all(in_memory(subset) for subset in dataset.train_sets):
         return 0
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if not cores or cores == 1:
+    if cores() == 1:
         return 0
-    return min(wanted, cores if device.type == "cuda" else min(cores, torch.get_num_threads()))
+    return min(wanted, cores() if device.type == "cuda" else min(cores(), torch.get_num_threads()))

@@ -110,10 +110,13 @@ class SavedModel(nn.Module):
                 f"file does not say.\nGive a tensor (n, {str(self.input_shape)[1:]}."
             )
         read = partial(read_rgb, exif_rotation=bool(self.hparams.get("exif_rotation")))
-        decoded = [
-            to_rgb(image) if isinstance(image, Image.Image) else read(str(image))
-            for image in images
-        ]
+        try:
+            decoded = [
+                to_rgb(image) if isinstance(image, Image.Image) else read(str(image))
+                for image in images
+            ]
+        except ValueError as error:  # the range of its pixels is not documented
+            raise InputError(str(error)) from error
         return torch.stack([self.transform(image) for image in decoded])
 
 

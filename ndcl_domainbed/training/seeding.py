@@ -58,5 +58,5 @@ def restore_generator_states(states: dict[str, Any]) -> None:
     kind, key, position, has_gauss, cached = states["numpy"]
     np.random.set_state((kind, np.array(key, dtype=np.uint32), position, has_gauss, cached))
     torch.set_rng_state(states["torch"])
-    if states["cuda"]:
-        torch.cuda.set_rng_state_all(states["cuda"])
+    if torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(states["cuda"][: torch.cuda.device_count()])

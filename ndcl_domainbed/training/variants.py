@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from imbalance_splits.datasets import SplitDataset
+from imbalance_splits.errors import InputError
 from imbalance_splits.seeds import seed_hash
 from ndcl_domainbed.hparams import required_label_counts
 from ndcl_domainbed.testbed.networks.batch_norm import moving_batch_norms
@@ -55,12 +57,14 @@ def data_replaced(pairs: Iterable[tuple[Tensor, Tensor]]) -> Iterator[None]:
 class Variants:
     """The variants that a run asks for; ``state`` is what it needs to resume, changed in place.
 
-    Raises InputError if the algorithm is not up to one of them.
+    Raises InputError if the algorithm is not up to one of them, or lacks validation images for it.
     """
 
     def __init__(self, run: Run, state: dict[str, Any]) -> None:
         self._run = run
         self._asked = parse_variants(run.arguments.variants or ())
+        if self._has("swad"):
+            _check_validation(run.dataset)
         self._averages = {
             one.key: KINDS[one.name](state.setdefault(one.key, {}), run.steps, **one.parameters)
             for one in self._asked
@@ -123,7 +127,7 @@ class Variants:
         found: dict[str, evaluation.Variant] = {}
         for one in self._asked:
             if one.name in AVERAGES:
-                weights = self._averages[one.key].evaluate(loss)
+                weights = self._averages[one.key].evaluate(step, loss)
                 if weights is not None:
                     found[one.key] = self._predict_averaged(weights, norm_batches)
             elif one.name == "adjusted":
@@ -182,6 +186,16 @@ class Variants:
             for stage in stages.values():
                 stage.update(batches)
         return {key: stage.predict for key, stage in stages.items()}
+
+
+def _check_validation(dataset: SplitDataset) -> None:
+    name = evaluation.validation_split(dataset)
+    for env in dataset.sources:
+        if not len(dataset.evaluation_sets.get((env, name), ())):
+            raise InputError(
+                f"--variants swad needs validation images, and the split {name!r} of "
+                f"{dataset.environments[env]} has none."
+            )
 
 
 def _list_trained(algorithm: nn.Module) -> list[Tensor]:

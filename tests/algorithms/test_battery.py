@@ -42,13 +42,3 @@ def test_a_method_that_predicts_from_averaged_weights(check, tmp_path, monkeypat
     (tmp_path / "averaged.py").write_text(AVERAGED)
     monkeypatch.setenv(OWN_CODE, str(tmp_path / "averaged.py"))
     check("Averaged")
-
-
-def test_all_algorithms_are_there():
-    assert {*testbed.classes(), *algorithms.classes()} >= {
-        *("ERM", "IRM", "GroupDRO", "Mixup", "MLDG", "CORAL", "MMD", "DANN", "CDANN", "SagNet"),
-        *("VREx", "RSC", "Fishr", "RDM", "SelfReg", "EQRM", "Fish", "SD", "MTL", "ARM"),
-        *("NDCL", "Focal", "ReWeight", "BSoftmax", "LDAM", "BoDA", "GINIDG", "PGrad", "TCRI_HSIC"),
-        *("CBLoss", "SqrtReWeight", "ReSample", "LDAM_DRW", "LA", "BCL", "TALLY", "MIRO"),
-        "NDCL_Semi",
-    }

@@ -11,7 +11,7 @@ from tests.command_line import call
 from tests.features.commands import folders, write_photos
 from tests.features.training import train_words
 from tests.training.runs import assert_same_run, records
-from tests.training.stops import stop_at
+from tests.training.stops import stop_at, stop_in_splits
 
 
 @pytest.mark.parametrize("algorithm", ["ERM", "NDCL"])
@@ -78,12 +78,14 @@ def test_stops_change_nothing_variants_included(tmp_path, monkeypatch):
     write_photos(tmp_path)
     words = train_words(
         tmp_path, "--algorithm", "NDCL", "--steps", 20, "--checkpoint_freq", 3,
-        "--variants", "ema", "average", "swad:converge=1", "adjusted", "crt:steps=3",
+        "--variants", "ema", "average", "swad", "swad:converge=1", "adjusted", "crt:steps=3",
         adapter_dropout=0.1,
     )  # fmt: skip
     assert call(*words, "--output_dir", tmp_path / "alone").status == 0
+    splits = 2 + 6  # those that SWAD reads, and those that the figures are of
     stop_at(4, 11, patch=monkeypatch.setattr)
-    for status in (143, 143, 0):
+    stop_in_splits(splits + 4, 4 * splits + 5, patch=monkeypatch.setattr)
+    for status in (143, 143, 143, 143, 0):
         assert call(*words, "--output_dir", tmp_path / "stopped").status == status
     assert_same_run(tmp_path / "stopped", tmp_path / "alone")
 

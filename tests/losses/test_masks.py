@@ -5,24 +5,8 @@ import torch
 
 from ndcl_domainbed.losses.masks import (
     masked_logsumexp,
-    match_mask,
-    other_mask,
     zero_with_gradient,
 )
-
-
-def test_who_is_of_the_class_of_whom():
-    generator = torch.Generator().manual_seed(0)
-    labels, others = (torch.randint(-1, 4, (2, n), generator=generator) for n in (5, 7))
-    wanted = [
-        [[bool(a == b) for b in other] for a in row]
-        for row, other in zip(labels, others, strict=True)
-    ]
-    assert match_mask(labels, others).tolist() == wanted
-
-
-def test_no_sample_is_its_own_partner():
-    assert other_mask(2, torch.device("cpu")).tolist() == [[False, True], [True, False]]
 
 
 def test_logsumexp_is_that_of_the_entries_in_the_mask():

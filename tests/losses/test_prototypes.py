@@ -6,8 +6,6 @@ import torch
 from ndcl_domainbed.losses import (
     batch_prototypes,
     kept_prototypes,
-    prototype_distances,
-    prototype_table,
 )
 from tests.losses.plain import BATCHES, plain_prototypes
 
@@ -81,23 +79,3 @@ class TestKept:
         assert vectors.grad.tolist() == [[0.125], [0.125], [0]]
         assert not new_table.requires_grad
         assert (table == 7).all()
-
-
-def test_distances_by_hand():
-    vectors = torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0], [5.0, 5.0]])
-    labels, domains = torch.tensor([0, 0, 0, 1]), torch.tensor([0, 1, 2, 0])
-    found = batch_prototypes(vectors, labels, domains)
-    root_18 = 18**0.5
-    wanted = [(5 + 1) / 2, (5 + root_18) / 2, (1 + root_18) / 2, float("nan")]
-    assert prototype_distances(found).tolist() == pytest.approx(wanted, nan_ok=True)
-
-
-def test_table_has_a_row_for_each_active_prototype():
-    vectors = torch.tensor([[3.0, 4.0], [3.0, 4.0], [0.0, 0.0], [9.0, 9.0]])
-    labels, domains = torch.tensor([2, 2, 2, 0]), torch.tensor([0, 0, 1, 1])
-    table = prototype_table(batch_prototypes(vectors, labels, domains))
-    assert table["domain"].tolist() == [0, 1, 1]
-    assert table["class"].tolist() == [2, 2, 0]
-    assert table["count"].tolist() == [2, 1, 1]
-    assert table["norm"].tolist() == pytest.approx([5, 0, 162**0.5])
-    assert table["distance"].tolist() == pytest.approx([5, 5, float("nan")], nan_ok=True)

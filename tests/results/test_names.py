@@ -2,8 +2,7 @@ import pytest
 
 from imbalance_splits.settings import setting_names
 from ndcl_domainbed.results.identity import identity
-from ndcl_domainbed.results.names import ENVIRONMENTS, environment_names, ordered_algorithms
-from ndcl_domainbed.testbed import datasets
+from ndcl_domainbed.results.names import environment_names, ordered_algorithms
 
 
 def test_a_runs_own_names_come_first():
@@ -17,11 +16,6 @@ def test_names_that_do_not_fit_the_number_of_domains_are_not_taken():
 
 def test_the_reference_comes_last_and_others_before_it():
     assert ordered_algorithms(["Z", "NDCL", "RSC", "ERM"]) == ["ERM", "RSC", "Z", "NDCL"]
-
-
-@pytest.mark.parametrize("name", sorted(set(datasets.DATASETS) & set(ENVIRONMENTS)))
-def test_the_names_are_those_of_the_data_sets(name):
-    assert list(ENVIRONMENTS[name]) == list(datasets.get_dataset_class(name).ENVIRONMENTS)
 
 
 @pytest.mark.parametrize("setting", setting_names())

@@ -60,6 +60,16 @@ def test_a_listed_job_with_records_counts_once(tmp_path):
     assert states(tmp_path) == {"NDCL": ("done", "")}
 
 
+def test_a_listed_job_without_a_record_counts_once_if_its_folder_is_read_twice(tmp_path):
+    listed(tmp_path, ARGS)
+    write_run(tmp_path / "run", [record(0, {"0_in": 0.1, "0_out": 0.1}, test_envs=[0])])
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    listed(inner, {**ARGS, "trial_seed": 1})
+    sweep = read_sweep([tmp_path, inner])
+    assert sweep.runs["state"].tolist() == ["done", "not started", "not started"]
+
+
 def test_a_listed_job_without_a_record_is_left_out_even_if_unfinished_runs_count(tmp_path):
     full = {"0_in": 0.1, "0_out": 0.1}
     write_run(tmp_path / "run", [record(0, full, test_envs=[0])], done=False, err="error: no\n")

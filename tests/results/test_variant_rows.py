@@ -6,6 +6,7 @@ from imbalance_splits.errors import InputError
 from ndcl_domainbed.results.details import class_accuracies
 from ndcl_domainbed.results.leaderboards import build
 from ndcl_domainbed.results.reading import read_sweep
+from ndcl_domainbed.results.report.provenance import describe_provenance
 from tests.command_line import call
 from tests.results.builder import record, write_run
 
@@ -58,3 +59,11 @@ def test_a_row_can_be_chosen_and_the_report_has_it(folder, tmp_path):
     assert "Runs: 1 done" in said.out
     assert "ERM + SWAD" in page.read_text()
     assert "SWAD" not in call(*command).out
+
+
+def test_variants_are_no_runs_of_their_own(folder):
+    own, both = (
+        describe_provenance(read_sweep(folder.parent, variants=variants)) for variants in (None, [])
+    )
+    assert own.pop("when") <= both.pop("when")
+    assert own == both

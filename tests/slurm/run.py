@@ -13,7 +13,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from ndcl_domainbed.sweeping.jobs import cores
+from ndcl_domainbed.processes import cores
 from ndcl_domainbed.sweeping.launchers.slurm import LEAST_MINUTES
 from tests.slurm import preemption, tasks, time_out
 from tests.slurm.cluster import output, say, slurm

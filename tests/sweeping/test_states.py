@@ -74,6 +74,9 @@ def test_progress_is_that_of_the_last_whole_record(tmp_path):
     with path.open("a") as file:
         file.write('\n{"step": 21}\n')
     assert finished_steps(tmp_path) == 22
+    with path.open("a") as file:  # accuracies of hundreds of classes, under several variants
+        file.write(json.dumps({"step": 28, "x": "y" * 300_000}) + "\n")
+    assert finished_steps(tmp_path) == 29
 
 
 def test_a_run_that_no_sweep_started_is_running_while_it_holds_its_lock(tmp_path):

@@ -212,3 +212,9 @@ def test_a_folder_without_a_launch_and_a_launch_to_watch_are_errors(tmp_path):
     ):
         with pytest.raises(InputError, match=message):
             sweep.main([*argv, "--output_dir", str(tmp_path)])
+
+
+def test_a_file_in_place_of_the_folder_of_a_sweep_is_an_error(tmp_path):
+    (tmp_path / "sweep").write_text("")
+    with pytest.raises(InputError, match=r"cannot read the jobs in .*sweep: Not a directory"):
+        sweep.main(["status", "--output_dir", str(tmp_path / "sweep")])

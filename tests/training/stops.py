@@ -24,6 +24,22 @@ def stop_at(*steps, patch=setattr):
     return made
 
 
+def stop_in_splits(*numbers, patch):
+    """Have this process get a SIGTERM as its runs begin to read the splits of these ``numbers``.
+
+    Splits are counted over all evaluations of all runs; ``patch`` is ``monkeypatch.setattr``.
+    """
+    read, begun = BatchStream.split, []
+
+    def read_and_stop(stream, index):
+        begun.append(index)
+        if len(begun) - 1 in numbers:
+            signal.raise_signal(signal.SIGTERM)
+        return read(stream, index)
+
+    patch(BatchStream, "split", read_and_stop)
+
+
 def around_update(step, *, before=None, after=None):
     """Have this process call ``before()`` and ``after()`` around the update of ``step``."""
     update = Loop._update

@@ -181,15 +181,6 @@ def test_the_losses_of_ndcl_are_compiled_whole_and_are_the_same(monkeypatch):
     assert len(graphs) == 1
 
 
-def test_a_compiler_that_is_there_is_used():
-    try:
-        acceleration._check_compiler(CPU)
-    except InputError as error:
-        pytest.skip(str(error))
-    algorithm = _built("ERM", compiled=True)
-    assert algorithm.featurizer._compiled_call_impl is not None
-
-
 def test_a_network_that_cannot_be_compiled(tmp_path, monkeypatch):
     def fail(graph, inputs):
         if len(inputs) > 1:  # the network, and not the trial of the compiler before it

@@ -26,9 +26,9 @@ def test_moving_average_weighs_by_its_growing_decay():
             decay = min(0.6, (1 + n) / (10 + n))
             expected = decay * expected + (1 - decay) * one
         if step < 3:
-            assert average.evaluate(None) is None
+            assert average.evaluate(step, None) is None
         else:
-            torch.testing.assert_close(average.evaluate(None)[0], expected)
+            torch.testing.assert_close(average.evaluate(step, None)[0], expected)
 
 
 def test_plain_average_is_the_mean_from_its_start_on():
@@ -36,7 +36,7 @@ def test_plain_average_is_the_mean_from_its_start_on():
     average = PlainAverage({}, 11, start=0.5)
     for step, one in enumerate(weights):
         average.add(step, [one])
-    torch.testing.assert_close(average.evaluate(None)[0], torch.stack(weights[6:]).mean(0))
+    torch.testing.assert_close(average.evaluate(step, None)[0], torch.stack(weights[6:]).mean(0))
 
 
 def valley(losses, converge, overfit, tolerance):
@@ -74,7 +74,8 @@ def test_swad_averages_the_updates_in_the_valley(losses, patience):
         swad.add(step, [one])
         if step % every == 0:
             number = step // every
-            found = swad.evaluate(losses[number])
+            swad.evaluate(step, losses[number])
+            found = swad.evaluate(step, losses[number])  # again, as after a stop within it
             begin, end = valley(losses[: number + 1], **settings)
             first = 0 if begin == 0 else every * (begin - 1) + 1
             expected = torch.stack(weights[first : every * end + 1]).mean(0)

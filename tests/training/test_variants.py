@@ -185,6 +185,16 @@ def test_replaced_data_come_back_after_an_error():
     assert one.sum() == 0
 
 
+def test_swad_without_validation_images_is_an_error(tmp_path):
+    outcome = call("train", "--dataset", "Debug28", "--algorithm", "ERM", "--holdout_fraction", 0,
+                   "--hparams", '{"backbone": "small_cnn"}', "--variants", "swad",
+                   "--output_dir", tmp_path)  # fmt: skip
+    assert outcome.status == 2
+    assert "--variants swad needs validation images, and the split 'out' of 1 has none" in (
+        outcome.err
+    )
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [

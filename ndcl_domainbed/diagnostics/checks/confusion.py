@@ -15,10 +15,10 @@ import torch
 from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
 from torch.utils.data import Subset
 
-from imbalance_splits.seeds import seed_hash
 from ndcl_domainbed.diagnostics.figures import RUN_COLORS, new_figure
 from ndcl_domainbed.diagnostics.findings import Findings, Request
 from ndcl_domainbed.diagnostics.saved_run import SavedRun, load_runs
+from ndcl_domainbed.training.feed import evaluation_order
 
 BINS = 15  # bins of equal width over the confidences 0 to 1, as in Guo et al. (2017)
 CAPTION = (
@@ -70,7 +70,7 @@ def _predict(run: SavedRun) -> tuple[np.ndarray, np.ndarray]:
     The images come in the order of the run's own evaluation: some models predict from a batch.
     """
     split = run.split(run.target, "in")
-    order = np.random.RandomState(seed_hash("evaluation", len(split))).permutation(len(split))
+    order = evaluation_order(len(split))
     posteriors, labels = [], []
     for x, y in run.batches(Subset(split, order.tolist())):
         posteriors.append(run.algorithm.predict(x).cpu().double().softmax(dim=1))

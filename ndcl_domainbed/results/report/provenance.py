@@ -31,6 +31,7 @@ MAX_LEFT_OUT = 30
 
 def describe_provenance(sweep: Sweep, *, partial: bool = False) -> dict[str, Any]:
     """Return the last section of the page; ``partial``: unfinished runs count."""
+    sweep = sweep.without_variants()
     left_out = [
         without_folders(hide_parents(line, sweep.roots))
         for line in summary.left_out(sweep, partial=partial)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from argparse import Namespace, _ArgumentGroup
 from collections.abc import Sequence
 
-from ndcl_domainbed.sweeping.jobs import Job, cores, threads_per_job
+from ndcl_domainbed.processes import cores
+from ndcl_domainbed.sweeping.jobs import Job, threads_per_job
 from ndcl_domainbed.sweeping.running import run_jobs
 
 CAN_PAUSE = True

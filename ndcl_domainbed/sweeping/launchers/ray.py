@@ -16,8 +16,9 @@ from textwrap import shorten
 from typing import Any
 
 from ndcl_domainbed.errors import InputError, RunFailure
+from ndcl_domainbed.processes import cores
 from ndcl_domainbed.sweeping import states, view
-from ndcl_domainbed.sweeping.jobs import Job, cores
+from ndcl_domainbed.sweeping.jobs import Job
 from ndcl_domainbed.sweeping.running import run_jobs
 from ndcl_domainbed.training.arguments import check_at_least
 

@@ -4,7 +4,7 @@ A dataset is a :class:`~ndcl_domainbed.testbed.datasets.base.MultiDomainDataset`
 ``ENVIRONMENTS``. It is found in a module of this package (what several datasets share lives in
 sub-packages), in an installed package that names it in the entry points
 'ndcl_domainbed.datasets', or in a file named by :data:`~imbalance_splits.discovery.OWN_CODE`.
-``DATASETS`` are the names of all. Importing this package does not import torch.
+Importing this package does not import torch.
 """
 
 from __future__ import annotations
@@ -25,13 +25,6 @@ def classes() -> dict[str, DatasetClass]:
     return find_classes(
         __name__, "datasets", MultiDomainDataset, lambda cls: bool(cls.ENVIRONMENTS)
     )
-
-
-def __getattr__(name: str) -> list[str]:
-    """Return ``DATASETS``; a file of one's own that imports this package must be complete then."""
-    if name == "DATASETS":
-        return list(classes())
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def get_dataset_class(name: str, data_dir: str | None = None) -> DatasetClass:

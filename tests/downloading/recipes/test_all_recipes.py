@@ -76,9 +76,6 @@ def test_nobody_is_left_with_one_host(name):
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_terms_and_paper_are_stated(name):
+def test_the_summary_counts_domains_and_classes(name):
     recipe = RECIPES[name]
-    assert len(recipe.terms) > 20
-    assert any(f"{year}" in recipe.paper for year in range(2010, 2030))
-    assert recipe.summary.startswith(recipe.summary[0].lower())
     assert f"{len(recipe.domains)} domains, {len(recipe.class_names())} classes" in recipe.summary

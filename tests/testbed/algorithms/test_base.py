@@ -6,7 +6,6 @@ import torch
 from imbalance_splits.discovery import find_classes
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.hparams import declares_hparams
-from ndcl_domainbed.testbed import algorithms
 from ndcl_domainbed.testbed.algorithms.base import Algorithm, domain_indices, to_floats
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
@@ -89,15 +88,6 @@ def test_a_broken_file_is_named(package, content, message):
     (package / "second.py").write_text(content)
     with pytest.raises(InputError, match=message):
         discover()
-
-
-def test_domainbeds_names_are_there():
-    assert list(algorithms.classes()) == algorithms.ALGORITHMS
-    assert algorithms.get_algorithm_class("ERM") is ERM
-    with pytest.raises(InputError, match="unknown algorithm 'EMR'; did you mean 'ERM'"):
-        algorithms.get_algorithm_class("EMR")
-    with pytest.raises(AttributeError, match="no attribute 'ALGORITHM'"):
-        _ = algorithms.ALGORITHM
 
 
 def test_domain_indices_go_with_the_joined_samples():

@@ -35,19 +35,6 @@ def scale_pixels(pixels: torch.Tensor) -> torch.Tensor:
     return pixels.float().div_(255).sub_(0.5).div_(0.5)
 
 
-class SmallImage:
-    """Scale an image to [-1, 1], having resized it if it is not ``size`` x ``size``."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-
-    def __call__(self, image: Image.Image) -> torch.Tensor:
-        """Return an RGB image as a float32 tensor (3, size, size)."""
-        if image.size != (self.size, self.size):
-            image = image.resize((self.size, self.size), Image.Resampling.BILINEAR)
-        return scale_pixels(functional.pil_to_tensor(image))
-
-
 class Normalized:
     """torchvision's ToTensor and Normalize in one: each of the 256 values is looked up."""
 
@@ -66,41 +53,25 @@ class Normalized:
         return torch.from_numpy(out)
 
 
-def plain(
-    size: int, mean: Channels = IMAGENET_MEAN, std: Channels = IMAGENET_STD, *, small: bool = False
-) -> Transform:
+def plain(size: int, mean: Channels = IMAGENET_MEAN, std: Channels = IMAGENET_STD) -> Transform:
     """Return the transform for evaluation, and for training without augmentation.
 
-    ``size`` is height and width of the result; ``mean`` and ``std`` are the network's; ``small``
-    images keep their size and are scaled to [-1, 1].
+    ``size`` is height and width of the result; ``mean`` and ``std`` are the network's.
     """
-    return _compose([transforms.Resize((size, size))], size, mean, std, small)
+    return transforms.Compose([transforms.Resize((size, size)), Normalized(mean, std)])
 
 
-def crop_flip(
-    size: int, mean: Channels = IMAGENET_MEAN, std: Channels = IMAGENET_STD, *, small: bool = False
-) -> Transform:
-    """Return an augmentation: a crop of 70 to 100 % of the area, flipped or not.
-
-    Small images are not augmented.
-    """
-    return _compose(_crop_and_flip(size), size, mean, std, small)
+def crop_flip(size: int, mean: Channels = IMAGENET_MEAN, std: Channels = IMAGENET_STD) -> Transform:
+    """Return an augmentation: a crop of 70 to 100 % of the area, flipped or not."""
+    return transforms.Compose([*_crop_and_flip(size), Normalized(mean, std)])
 
 
 def augmenting(
-    size: int, mean: Channels = IMAGENET_MEAN, std: Channels = IMAGENET_STD, *, small: bool = False
+    size: int, mean: Channels = IMAGENET_MEAN, std: Channels = IMAGENET_STD
 ) -> Transform:
-    """Return DomainBed's augmentation: crop and flip, then color jitter and grayscale.
-
-    Small images are not augmented.
-    """
+    """Return DomainBed's augmentation: crop and flip, then color jitter and grayscale."""
     color = [ColorJitter(0.3, 0.3, 0.3, 0.3), transforms.RandomGrayscale(0.1)]
-    return _compose([*_crop_and_flip(size), *color], size, mean, std, small)
-
-
-def _compose(steps: list[Any], size: int, mean: Channels, std: Channels, small: bool) -> Transform:
-    """Return the ``steps`` and the normalization; a small image goes through neither."""
-    return SmallImage(size) if small else transforms.Compose([*steps, Normalized(mean, std)])
+    return transforms.Compose([*_crop_and_flip(size), *color, Normalized(mean, std)])
 
 
 def _crop_and_flip(size: int) -> list[Any]:
@@ -117,13 +88,16 @@ def image_transforms(
 ) -> tuple[Transform, Transform]:
     """Return the plain and the augmenting transform for the network that ``hparams`` ask for.
 
-    Raises InputError for an unknown ``augmentation`` and an unknown network of timm.
+    ``small`` images are not augmented, and scaled to [-1, 1] whatever the network. Raises
+    InputError for an unknown ``augmentation`` and an unknown network of timm.
     """
     if augmentation not in AUGMENTATIONS:
         raise unknown_name("augmentation", augmentation, AUGMENTATIONS)
+    if small:
+        steps = [transforms.Resize((size, size)), transforms.PILToTensor(), scale_pixels]
+        return (transforms.Compose(steps),) * 2
     mean, std = normalization_of(hparams)
-    augmented = AUGMENTATIONS[augmentation](size, mean, std, small=small)
-    return plain(size, mean, std, small=small), augmented
+    return plain(size, mean, std), AUGMENTATIONS[augmentation](size, mean, std)
 
 
 def view_transforms(hparams: Mapping[str, Any]) -> tuple[Transform, Transform]:
@@ -133,4 +107,4 @@ def view_transforms(hparams: Mapping[str, Any]) -> tuple[Transform, Transform]:
     :func:`image_transforms` does.
     """
     size, name = int(hparams["image_size"]), str(hparams["view_augmentation"])
-    return image_transforms(hparams, size, small=False, augmentation=name)
+    return image_transforms(hparams, size, augmentation=name)

@@ -12,7 +12,6 @@ from ndcl_domainbed.errors import InputError
 from ndcl_domainbed.locks import locked
 from tests.image_folders import write_images
 from tests.training.processes import Command
-from tests.training.runs import assert_same_run
 
 HPARAMS = '{"backbone": "small_cnn", "batch_size": 4}'
 
@@ -46,14 +45,6 @@ def test_the_folder_of_a_killed_run_is_free_at_once(tmp_path):
     run.kill()  # its loader process has not noticed yet
     again = Command(tmp_path / "run", *command)
     assert again.status() == 0, again.said
-    alone = Command(tmp_path / "alone", *command, "--num_workers", 0)
-    assert alone.status() == 0, alone.said
-    for folder in ("run", "alone"):
-        records = (tmp_path / folder / "results.jsonl").read_text()
-        (tmp_path / folder / "results.jsonl").write_text(
-            records.replace('"num_workers": 1', '"num_workers": 0')
-        )
-    assert_same_run(tmp_path / "run", tmp_path / "alone")
 
 
 def test_a_forked_process_does_not_hold_the_lock(tmp_path):

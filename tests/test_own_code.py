@@ -64,7 +64,7 @@ def test_a_run_uses_the_algorithm_the_setting_and_the_dataset_of_a_file(file, tm
 
 
 def test_a_sweep_runs_it_in_processes_of_its_own_and_its_results_are_collected(file, tmp_path):
-    outcome = sweep(tmp_path, "--own_code", file)
+    outcome = sweep(tmp_path, "--own_code", file, "--test_envs", "0")
     assert outcome.status == 0, outcome.err
     outcome = call("collect_results", "--input_dir", tmp_path / "out", "--selection", "oracle")
     assert outcome.status == 0

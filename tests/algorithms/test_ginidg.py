@@ -129,14 +129,6 @@ def test_without_the_number_of_steps_there_is_an_error():
         build("GINIDG", hparams=hparams)
 
 
-def test_one_optimizer_with_four_groups_in_order():
-    algorithm = build("GINIDG")
-    parts = ("network", "generator", "gdiscriminator", "discriminator")
-    groups = [group["params"] for group in algorithm.optimizer.param_groups]
-    expected = [list(getattr(algorithm, part).parameters()) for part in parts]
-    assert [[id(p) for p in group] for group in groups] == [[id(p) for p in e] for e in expected]
-
-
 def test_state_dict_has_the_authors_names():
     keys = set(build("GINIDG").state_dict())
     assert {

@@ -83,11 +83,6 @@ def test_coinciding_rows_have_a_finite_gradient(spread):
     assert bool(torch.isfinite(a.grad).all() and torch.isfinite(b.grad).all())
 
 
-def test_single_samples_add_nothing():
-    a, b = torch.randn(3, 5), torch.randn(3, 5)
-    assert dependence(a, b, torch.tensor([0, 1, 2]), 3).item() == pytest.approx(0, abs=1e-7)
-
-
 @pytest.mark.parametrize(("anneal", "weight"), [(5, 1.0), (0, 9.0)])
 def test_update_minimizes_the_three_terms(anneal, weight):
     algorithm = build_double(

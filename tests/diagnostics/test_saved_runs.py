@@ -100,16 +100,6 @@ def test_confusion_has_the_accuracy_of_the_records(small, ndcl):
     assert counts[0] > counts[-1]
 
 
-def test_margin_loss_at_zero_is_the_error_of_the_records(diagnose, erm):
-    table, last = diagnose("bound"), records(erm)[-1]
-    at_zero = table[(table["run"] == "ERM") & (table["delta"] == 0)]
-    found = at_zero[at_zero["where"] == "target"].set_index("shots")["value"]
-    suffixes = {"many": "0many", "medium": "1median", "few": "2few"}
-    assert len(found) >= 2
-    for group, value in found.items():
-        assert value == pytest.approx(1 - last[f"env0_in_{suffixes[group]}"])
-
-
 def test_confidence_measures_every_domain_in_both_spaces(small):
     table = small["confidence"]
     assert len(table) == 2 * 3 * 2  # runs, domains, spaces

@@ -1,5 +1,6 @@
 """The comparison's file read and resampled by plain loops, to check the pages made from it."""
 
+import functools
 import itertools
 import math
 import random
@@ -16,7 +17,12 @@ def first_choices(criterion="balanced", measure="overall"):
 
     One entry per run, at its own best step.
     """
-    rows = pd.read_parquet(FILE)
+    return _first_choices(FILE, criterion, measure)
+
+
+@functools.cache
+def _first_choices(file, criterion, measure):
+    rows = pd.read_parquet(file)
     found = defaultdict(lambda: defaultdict(dict))
     names = ["dataset", "setting", "algorithm", "test_env", "trial_seed", "hparams_seed", "step"]
     scores = [f"score_{criterion}", "score_balanced", measure]

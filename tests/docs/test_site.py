@@ -8,8 +8,6 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import pytest
-
 DOCS = Path(__file__).parents[2] / "docs"
 
 BUILD = """
@@ -67,20 +65,18 @@ class Page(HTMLParser):
             self._in_tree -= 1
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("guide") / "site"
-    made = build(DOCS, folder)
+def test_the_site(tmp_path):
+    """Built once: links lead somewhere, nothing is fetched, every page is in the navigation."""
+    site = tmp_path / "guide" / "site"
+    made = build(DOCS, site)
     assert made.returncode == 0, made.stderr
-    return folder
+    pages = {path: Page(path) for path in sorted(site.rglob("*.html"))}
+    _assert_links_and_anchors_lead_somewhere(pages)
+    _assert_nothing_is_fetched(pages, site)
+    _assert_every_page_is_in_the_navigation(pages, site)
 
 
-@pytest.fixture(scope="module")
-def pages(site):
-    return {path: Page(path) for path in sorted(site.rglob("*.html"))}
-
-
-def test_links_and_anchors_lead_somewhere(pages):
+def _assert_links_and_anchors_lead_somewhere(pages):
     checked = 0
     for path, page in pages.items():
         for link in page.links:
@@ -95,7 +91,7 @@ def test_links_and_anchors_lead_somewhere(pages):
     assert checked > 20
 
 
-def test_nothing_is_fetched_when_it_is_read(pages, site):
+def _assert_nothing_is_fetched(pages, site):
     for path, page in pages.items():
         for file in page.loaded:
             parts = urlsplit(file)
@@ -106,7 +102,7 @@ def test_nothing_is_fetched_when_it_is_read(pages, site):
         assert not re.search(r"(@import|url\()\s*['\"]?(https?:)?//", text), style
 
 
-def test_every_page_is_in_the_navigation(pages, site):
+def _assert_every_page_is_in_the_navigation(pages, site):
     start = pages[site / "index.html"]
     listed = {link.split("#")[0] or "index.html" for link in start.navigation}
     written = [path.relative_to(DOCS) for path in DOCS.rglob("*") if path.suffix in (".md", ".rst")]

@@ -11,7 +11,7 @@ from tests.training.runs import records
 
 def _words(data_dir):
     return [
-        "sweep", "launch", "--datasets", "photos", "--algorithms", "ERM", "NDCL", "--data_dir",
+        "sweep", "launch", "--datasets", "photos", "--algorithms", "ERM", "--data_dir",
         data_dir, "--output_dir", data_dir / "sweep", "--hparams", hparams_text(),
         "--single_test_envs", "--n_hparams", "1", "--n_trials", "1", "--steps", "2", "--jobs", "2",
         "--skip_model_save", "--skip_confirmation",
@@ -25,7 +25,7 @@ def test_a_launch_computes_the_features_once_before_its_jobs(tmp_path):
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
     assert outcome.stdout.count("18 of 18 images") == 1
     runs = [path.parent for path in tmp_path.glob("sweep/*/done")]
-    assert len(runs) == 6
+    assert len(runs) == 3
     for run in runs:
         assert "Features of photos" not in (run / "out.txt").read_text()
     assert len({records(run)[0]["network"]["features"] for run in runs}) == 1

@@ -61,14 +61,6 @@ def test_crop_flip_leaves_the_colors_alone(tmp_path):
     assert (np.abs(jittered[:, 1:] - jittered[:, :1]).max(axis=2) > 10 * ROUNDING).all()
 
 
-def test_without_augmented_views_there_is_the_plain_one(tmp_path):
-    write_photos(tmp_path)
-    plain = computed(tmp_path, "--feature_cache", tmp_path / "a", views=0)["features"]
-    more = computed(tmp_path, "--feature_cache", tmp_path / "b", views=1)["features"]
-    assert plain.shape == (18, 1, 576)
-    np.testing.assert_array_equal(plain[:, 0], more[:, 0])
-
-
 @pytest.mark.parametrize(("changed", "is_plain"), [
     ({}, False),
     ({"data_augmentation": False}, True),

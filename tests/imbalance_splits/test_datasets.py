@@ -1,5 +1,4 @@
 import itertools
-import math
 import os
 
 import numpy as np
@@ -11,7 +10,6 @@ from imbalance_splits.datasets import HoldoutDataset, ImbalancedDataset
 from imbalance_splits.errors import InputError
 from imbalance_splits.labels import label_counts_of, labels_of
 from imbalance_splits.make_table import table_for
-from imbalance_splits.published import DOMAINS, label_counts, published_table
 from imbalance_splits.seeds import seed_hash
 from imbalance_splits.shots import shot_groups
 from imbalance_splits.splitting import holdout_split, split_domain
@@ -279,26 +277,3 @@ def test_a_real_domainbed_dataset_splits_as_domainbed_splits_it(tmp_path, monkey
     np.testing.assert_array_equal(split.label_counts, table.counts("cartoon"))
     assert "RandomResizedCrop" in str(split.train_sets[0].dataset.transform)
     assert "RandomResizedCrop" not in str(split.evaluation_sets[0, "in"].dataset.transform)
-
-
-def published_stand_in(dataset, share):
-    """Return a dataset with the published label counts divided by ``share``."""
-    counts, environments = label_counts(dataset), tuple(DOMAINS[dataset])
-    sizes = tuple(tuple(math.ceil(n / share) for n in counts[env].values()) for env in environments)
-    members = {"ENVIRONMENTS": environments, "SIZES": sizes, "classes": tuple(counts["C"])}
-    return type("StandIn", (InMemory,), members)
-
-
-@pytest.mark.parametrize("setting", ["TotalHeavyTail", "Cross", "Duality", "GINIDG"])
-@pytest.mark.parametrize("dataset", ["PACS", "VLCS"])
-@pytest.mark.parametrize("share", [1.0, 0.7])
-def test_published_tables_fit_the_subset_and_the_full_dataset(dataset, setting, share):
-    table = published_table(dataset, setting)
-    stand_in = published_stand_in(dataset, share)
-    for target, name in enumerate(DOMAINS[dataset]):
-        split = imbalanced([target], stand_in, table)
-        np.testing.assert_array_equal(split.label_counts, table.counts(name))
-        check = stand_in("", [], {})
-        for env in range(4):
-            parts = [p for (e, _), p in split.evaluation_sets.items() if e == env]
-            assert sum(map(len, parts)) == len(check[env])

@@ -8,7 +8,6 @@ from imbalance_splits.kept import describe_kept
 from imbalance_splits.labels import label_counts_of
 from imbalance_splits.make_table import generate_table, table_for
 from imbalance_splits.published import label_counts, published_datasets
-from imbalance_splits.show import format_table
 from imbalance_splits.table import SplitTable
 from tests.imbalance_splits.stand_ins import InMemory
 
@@ -75,16 +74,6 @@ def test_one_shipped_duality_table_has_a_scarce_domain_that_is_not_the_scarcest(
             "it has 49 images, L 40",
         )
     ]
-
-
-def test_a_shown_table_says_what_it_keeps_and_which_groups_are_empty():
-    counts = available(a=(100, 100), b=(50, 50))
-    text = format_table(table("Balanced", a=(10, 10), b=(10, 10)), label_counts=counts)
-    assert "Empty: Many, Medium" not in text
-    assert "Empty: Many, Few (every class that is trained on has the same mean)\n" in text
-    line = "With target t, 40 of 300 source images are used for training (13.3%)"
-    assert f"{line}\nwarning: Balanced keeps" in text
-    assert "With target" not in format_table(table("Balanced", a=(10, 10), b=(10, 10)))
 
 
 @pytest.mark.parametrize(("test_envs", "of_all"), [([1], 62 + 99), ([1, 0], 99)])

@@ -1,4 +1,4 @@
-import builtins
+import sys
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def shares(path):
     ],
 )
 def test_the_groups_that_occur_are_drawn(tmp_path, dataset, setting, targets):
-    plot_table(table_for(dataset, setting), tmp_path / "t.png", targets)
+    plot_table(table_for(dataset, setting), tmp_path / "t.png")
     covered = shares(tmp_path / "t.png")
     assert min(covered["many"], covered["medium"], covered["few"]) > 1e-4
     assert covered["zero"] < 1e-3  # the edges of letters happen to have its gray
@@ -47,7 +47,7 @@ def test_the_same_table_gives_the_same_file(tmp_path, suffix):
     table = table_for("VLCS", "Cross")
     paths = [tmp_path / f"{name}{suffix}" for name in "ab"]
     for path in paths:
-        plot_table(table, path)
+        plot_table(table, path, ["V"])
     assert paths[0].stat().st_size > 0
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
@@ -59,21 +59,15 @@ def test_a_format_that_there_is_not(tmp_path, suffix):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("targets", [None, ["$b"]])
-def test_names_with_dollar_signs_are_drawn_as_they_are(tmp_path, targets):
+def test_names_with_dollar_signs_are_drawn_as_they_are(tmp_path):
     counts = {f"${d}": {"$5 to $10": 50, "$a_$": 60, "$\\x": 70} for d in "abc"}
-    plot_table(table_for("own", "Balanced", counts), tmp_path / "t.png", targets)
+    plot_table(table_for("own", "Balanced", counts), tmp_path / "t.png")
     assert (tmp_path / "t.png").is_file()
 
 
 def test_matplotlib_is_an_extra(tmp_path, monkeypatch):
-    true_import = builtins.__import__
-
-    def without(name, *args, **kwargs):
-        if name.startswith("matplotlib"):
-            raise ImportError(name)
-        return true_import(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(InputError, match="figures need matplotlib; install it with"):
         plot_table(table_for("VLCS", "Cross"), tmp_path / "t.png")

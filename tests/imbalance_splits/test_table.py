@@ -1,6 +1,5 @@
 import json
 import math
-import os
 
 import numpy as np
 import pytest
@@ -60,15 +59,6 @@ def test_a_written_table_is_read_back(tmp_path):
     assert SplitTable.from_json(data, "t.json", table.domains) == table
 
 
-def test_a_table_that_cannot_be_written_leaves_nothing(tmp_path):
-    with pytest.raises(InputError, match="cannot be written"):
-        small().write(tmp_path / "none" / "t.json")
-    (tmp_path / "t.json").mkdir()
-    with pytest.raises(InputError, match="cannot be written"):
-        small().write(tmp_path / "t.json")
-    assert [path.name for path in tmp_path.iterdir()] == ["t.json"]
-
-
 @given(st.lists(st.integers(1, 10**6), min_size=3, max_size=40, unique=True), st.integers(1, 4))
 @settings(deadline=None, derandomize=True, max_examples=25)
 def test_default_thresholds_cut_thirds(row, sources):
@@ -76,16 +66,6 @@ def test_default_thresholds_cut_thirds(row, sources):
     third = max(1, round(len(row) / 3))
     assert sum(n > limits.many for n in row) == third
     assert sum(n < limits.few for n in row) == third
-
-
-def test_a_pipe_is_written_to_and_stays_one(tmp_path):
-    path = tmp_path / "pipe"
-    os.mkfifo(path)
-    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    small().write(path)
-    assert json.loads(os.read(reader, 10_000)) == small().to_json()
-    os.close(reader)
-    assert path.is_fifo()
 
 
 def test_a_table_without_a_class_is_refused_in_these_words():

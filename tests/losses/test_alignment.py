@@ -1,7 +1,5 @@
 """Prototype alignment against the plain formula, by hand, and on batches with nothing to align."""
 
-import math
-
 import pytest
 import torch
 
@@ -26,22 +24,6 @@ def test_value_and_gradient_are_those_of_the_formula(batch, min_count, tau):
     torch.testing.assert_close(loss, wanted)
     (gradient,) = torch.autograd.grad(loss, posterior)
     torch.testing.assert_close(gradient, torch.autograd.grad(wanted, posterior)[0])
-
-
-def test_gradient_numerically():
-    batch = random_batch(14, 3, 3, seed=8)
-    posterior = batch.logits.softmax(dim=1).requires_grad_()
-    assert torch.autograd.gradcheck(
-        lambda p: alignment_of(p, batch.labels, batch.domains), posterior
-    )
-
-
-def test_by_hand():
-    # Classes 0 and 1 in two domains each, same class equal, other class at a right angle: each
-    # row has e for its partner and 1, 1 for the others. Class 2, in one domain, takes no part.
-    classes = torch.tensor([0, 0, 1, 1, 2])
-    loss = prototype_alignment(CORNERS[[0, 0, 1, 1, 2]], classes)
-    assert loss.item() == pytest.approx(2 * math.log((math.e + 2) / math.e) / 2, rel=1e-12)
 
 
 def test_a_prototype_weighs_the_same_whatever_its_sample_count():

@@ -40,10 +40,9 @@ def leaves(batch):
 
 
 @each_contrast
-@pytest.mark.parametrize("tau", [1.0, 0.3])
 @pytest.mark.parametrize("batch", BATCHES.values(), ids=BATCHES.keys())
-def test_value_and_gradient_are_those_of_the_formula(batch, contrast, plain, tau):
-    arguments = leaves(batch)
+def test_value_and_gradient_are_those_of_the_formula(batch, contrast, plain):
+    arguments, tau = leaves(batch), 0.3
     loss, wanted = contrast(*arguments, tau=tau), plain(*arguments, tau=tau)
     torch.testing.assert_close(loss, wanted)
     inputs = (arguments[0], arguments[2])
@@ -54,15 +53,6 @@ def test_value_and_gradient_are_those_of_the_formula(batch, contrast, plain, tau
             assert (gradient == 0).all()
         else:
             torch.testing.assert_close(gradient, plain_gradient)
-
-
-@each_function
-@pytest.mark.parametrize("name", ["one class of many, others single", "two classes"])
-def test_gradient_numerically(contrast, name):
-    anchors, labels, negatives, classes = leaves(BATCHES[name])
-    assert torch.autograd.gradcheck(
-        lambda a, n: contrast(a, labels, n, classes), (anchors, negatives)
-    )
 
 
 @each_function
@@ -89,12 +79,9 @@ def test_negatives_for_no_class_do_nothing(contrast):
 
 
 @each_function
-@pytest.mark.parametrize("mixed", ["none", "for no class"])
-def test_one_class_gives_zero_with_a_zero_gradient(contrast, mixed):
+def test_one_class_gives_zero_with_a_zero_gradient(contrast):
     anchors, labels, negatives, classes = make_batch([1] * 6, [0] * 6, 4, 6).posteriors()
     classes = torch.full_like(classes, -1)
-    if mixed == "none":
-        negatives, classes = negatives[:0], classes[:0]
     anchors, negatives = anchors.requires_grad_(), negatives.requires_grad_()
     loss = contrast(anchors, labels, negatives, classes)
     loss.backward()

@@ -33,14 +33,6 @@ def test_means_of_the_pairs_with_enough_samples(batch, min_count):
         torch.testing.assert_close(vector, wanted[pair])
 
 
-def test_every_sample_knows_its_pair():
-    vectors = torch.tensor([[1.0], [3.0], [10.0]])
-    found = batch_prototypes(vectors, torch.tensor([4, 4, 4]), torch.tensor([0, 0, 1]))
-    assert found.vectors.tolist() == [[2], [2], [10]]
-    assert found.counts.tolist() == [2, 2, 1]
-    assert found.active.tolist() == [True, False, True]
-
-
 class TestKept:
     """Prototypes kept across iterations."""
 

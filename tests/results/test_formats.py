@@ -4,8 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from imbalance_splits.errors import InputError
-from ndcl_domainbed.results.formats import MODULES, choose_format, render
+from ndcl_domainbed.results.formats import MODULES, render
 from ndcl_domainbed.results.formats.common import best_and_second, notes
 from ndcl_domainbed.results.tables import Cell, Table
 
@@ -149,11 +148,3 @@ def test_html_is_well_formed():
     assert open_tags == []
     assert "a &lt; b" in page
     assert "<td><b>50.0 ± 1.3</b></td>" in page
-
-
-def test_the_format_follows_from_the_name_of_the_file():
-    assert choose_format(None, "x/table.tex") == "latex"
-    assert choose_format(None, "table") == "text"
-    assert choose_format("html", "table.tex") == "html"
-    with pytest.raises(InputError, match="did you mean 'markdown'"):
-        choose_format("markdwn", None)

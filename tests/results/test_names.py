@@ -2,7 +2,7 @@ import pytest
 
 from imbalance_splits.settings import setting_names
 from ndcl_domainbed.results.identity import identity
-from ndcl_domainbed.results.names import environment_names, ordered_algorithms
+from ndcl_domainbed.results.names import environment_names
 
 
 def test_a_runs_own_names_come_first():
@@ -12,10 +12,6 @@ def test_a_runs_own_names_come_first():
 def test_names_that_do_not_fit_the_number_of_domains_are_not_taken():
     assert environment_names("PACS", 3) == ["env0", "env1", "env2"]
     assert environment_names("PACS", 4, ["x"]) == ["A", "C", "P", "S"]
-
-
-def test_the_reference_comes_last_and_others_before_it():
-    assert ordered_algorithms(["Z", "NDCL", "RSC", "ERM"]) == ["ERM", "RSC", "Z", "NDCL"]
 
 
 @pytest.mark.parametrize("setting", setting_names())

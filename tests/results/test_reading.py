@@ -10,19 +10,6 @@ from tests.results.builder import record, write_run
 SHARES = {"0_in": 0.25, "0_out": 0.5, "1_in": 1.0, "1_out": 0.75}
 
 
-def test_columns_say_what_the_run_was(tmp_path):
-    args = {"imbalance": "Cross", "trial_seed": 2, "hparams_seed": 5, "algorithm": "NDCL"}
-    write_run(tmp_path / "a", [record(7, SHARES, test_envs=[1], **args)])
-    (row,) = load(tmp_path).to_dict("records")
-    assert row["dataset"] == "PACS"
-    assert row["setting"] == "Cross"
-    assert row["algorithm"] == "NDCL"
-    assert (row["test_env"], row["trial_seed"], row["hparams_seed"]) == (1, 2, 5)
-    assert (row["step"], row["n_envs"], row["done"]) == (7, 2, True)
-    assert row["overall"] == row["env1_in_acc"] == 1.0
-    assert math.isnan(row["few"])
-
-
 def test_several_folders_at_any_depth_and_each_run_once(tmp_path):
     write_run(tmp_path / "x" / "deep" / "a", [record(0, SHARES, test_envs=[0])])
     write_run(tmp_path / "y", [record(0, SHARES, test_envs=[0])])

@@ -1,9 +1,7 @@
 """Draws that cannot win stop early; those that resume end as if nobody had paused them."""
 
 import json
-import runpy
 import signal
-from pathlib import Path
 
 import pytest
 
@@ -50,27 +48,10 @@ def by_state(folder):
     return found
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """The sweep without --stop_early."""
-    folder = tmp_path_factory.mktemp("whole")
-    assert launch(folder).status == 0
-    return folder
-
-
-@pytest.fixture(scope="module")
-def halved(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("halved")
-    outcome = launch(folder, *STOP)
-    assert outcome.status == 0, outcome.err
-    (folder / "printed").write_text(outcome.out)
-    return folder
-
-
-def best_draws(folder, step, keep):
-    """Return the draws of a finished sweep that validate best up to ``step``, said plainly."""
+def best_draws(output_dir, step, keep):
+    """Return the draws of a sweep that validate best up to ``step``, in plain loops."""
     scores = {}
-    for path in sweeps.job_folders(folder / "out"):
+    for path in sweeps.job_folders(output_dir):
         for line in (path / "results.jsonl").open():
             one = json.loads(line)
             if one["step"] <= step:
@@ -80,9 +61,26 @@ def best_draws(folder, step, keep):
     return set(sorted(scores, key=lambda draw: (scores[draw], draw))[-keep:])
 
 
-def test_those_that_resume_end_as_without_a_pause_and_the_others_end_at_the_rung(whole, halved):
+def test_a_sweep_that_stops_early(tmp_path):
+    """It is launched with --stop_early, looked at, launched again, and finished without."""
+    whole, halved = tmp_path / "whole", tmp_path / "halved"
+    assert launch(whole).status == 0
+    outcome = launch(halved, *STOP)
+    assert outcome.status == 0, outcome.err
+    _assert_those_that_resume_end_as_without_a_pause(whole, halved, outcome.out)
+    _assert_status_and_tables_know_what_was_stopped(halved)
+    again = launch(halved, *STOP)
+    assert (again.status, "About to launch 0 jobs." in again.out) == (0, True)
+    outcome = launch(halved)
+    assert "About to launch 2 jobs." in outcome.out
+    assert "4 jobs: 4 done, 0 running, 0 failed, 0 waiting." in outcome.out
+    for path in sweeps.job_folders(halved / "out"):
+        assert_same_run(path, whole / "out" / path.name)
+
+
+def _assert_those_that_resume_end_as_without_a_pause(whole, halved, printed):
     found = by_state(halved)
-    assert found[DONE] == best_draws(whole, 4, 2)
+    assert found[DONE] == best_draws(whole / "out", 4, 2)
     assert found.keys() == {DONE, STOPPED}
     assert len(found[STOPPED]) == 2
     for path in sweeps.job_folders(halved / "out"):
@@ -93,14 +91,13 @@ def test_those_that_resume_end_as_without_a_pause_and_the_others_end_at_the_rung
         else:
             assert sweeps.steps(path) == [0, 2, 4]
             assert latest_claim(path).end.reason == "after step 4 not among the best 2 of 4 draws"
-    printed = (halved / "printed").read_text()
     assert "Of 4 draws the best 2 resume after step 4; the others are stopped." in printed
     assert printed.count("/4 paused  NDCL") == 4
     assert "2 of 4 draws resume." in printed
     assert "4 jobs: 2 done, 0 running, 0 failed, 0 waiting, 2 stopped." in printed
 
 
-def test_status_tables_and_delete_incomplete_know_what_was_stopped(halved):
+def _assert_status_and_tables_know_what_was_stopped(halved):
     shown = launch(halved, command="status").out
     assert "22 of 22 steps." in shown
     assert shown.splitlines()[-2].split() == [
@@ -119,21 +116,6 @@ def test_status_tables_and_delete_incomplete_know_what_was_stopped(halved):
         assert ["NDCL", "4"] in [[line[0], line[2]] for line in costs if len(line) == 4]
     made = describe_provenance(read_sweep(halved / "out"))
     assert made["runs"].startswith("2 done, 2 stopped (left out). 2 of 4 draws stopped early, at")
-
-
-def test_launching_again_does_nothing_and_without_the_flag_finishes_the_rest(
-    whole, halved, tmp_path
-):
-    again = launch(halved, *STOP)
-    assert (again.status, "About to launch 0 jobs." in again.out) == (0, True)
-    plain = tmp_path / "copy"
-    plain.mkdir()
-    (halved / "out").rename(plain / "out")  # the module's last test of it
-    outcome = launch(plain)
-    assert "About to launch 2 jobs." in outcome.out
-    assert "4 jobs: 4 done, 0 running, 0 failed, 0 waiting." in outcome.out
-    for path in sweeps.job_folders(plain / "out"):
-        assert_same_run(path, whole / "out" / path.name)
 
 
 FLAGS = ["--algorithms", "ERM", "--test_envs", "0", "--n_trials", "1", "--n_hparams", "4",
@@ -170,13 +152,7 @@ def test_a_launch_that_is_killed_continues_with_the_same_decision(tmp_path):
             done.add(json.loads(next((folder / "results.jsonl").open()))["args"]["hparams_seed"])
         else:
             assert sweeps.steps(folder) == [0, 5]
-    shown = {}
-    for folder in sweeps.job_folders(tmp_path):
-        for one in map(json.loads, (folder / "results.jsonl").open()):
-            if one["step"] <= 5:
-                draw, score = one["args"]["hparams_seed"], one["env1_out_acc"] + one["env2_out_acc"]
-                shown[draw] = max(shown.get(draw, 0.0), score)
-    assert done == set(sorted(shown, key=lambda draw: (shown[draw], draw))[-2:])
+    assert done == best_draws(tmp_path, 5, 2)
 
 
 def group(root, validation, keep, *, target=None, failed=()):
@@ -216,18 +192,6 @@ def test_a_stopped_draw_is_never_chosen(tmp_path):
     records = load(tmp_path)
     assert select(records, "balanced", partial=True)["hparams_seed"].tolist() == [0]
     assert set(records.loc[records["stopped"], "hparams_seed"]) == {1}
-
-
-def test_what_would_have_been_lost_is_measured_on_a_full_sweep(tmp_path):
-    one = group(tmp_path, {0: (0.8, 0.1), 1: (0.7, 0.9)}, 1, target={0: 0.4, 1: 0.6})
-    for job in one.draws:
-        (job.folder / "done").write_text("done")
-    benchmark = Path(__file__).parents[2] / "benchmarks" / "early_stopping.py"
-    compare = runpy.run_path(str(benchmark))["compare"]
-    saved, resumes, lost = compare(load(tmp_path), 1 / 3, keep=1)
-    assert (saved, resumes) == (pytest.approx(10 / 42), False)  # updates 11 to 20 of one of two
-    assert lost == pytest.approx(20.0)
-    assert compare(load(tmp_path), 1 / 3, keep=2) is None
 
 
 def draws(jobs):
@@ -305,15 +269,6 @@ def test_pairs_of_targets_are_refused(tmp_path):
     outcome = call("sweep", "launch", *flags, *places, "--stop_early")
     assert outcome.status == 2
     assert outcome.err.startswith("error: --stop_early needs --single_test_envs")
-
-
-def test_a_file_may_say_so_and_single_draws_are_left_alone(tmp_path):
-    file = tmp_path / "sweep.yaml"
-    file.write_text("stop_early: true\nkeep_draws: 0.5\n")
-    outcome = launch(tmp_path, "--sweep", file, "--n_hparams", "1", "--steps", "2")
-    assert outcome.status == 0, outcome.err
-    assert "1 jobs: 1 done, 0 running, 0 failed, 0 waiting." in outcome.out
-    assert "draws resume" not in outcome.out
 
 
 def test_groups_differ_in_anything_but_the_draw():

@@ -107,12 +107,6 @@ def test_a_run_in_bfloat16_is_the_same_each_time_and_says_so(tmp_path):
     assert "a run with --precision bf16, not with --precision fp32" in outcome.err
 
 
-def test_an_unknown_precision_is_refused(tmp_path):
-    outcome = call(*FLAGS, "--precision", "bf61", "--output_dir", tmp_path / "run")
-    assert outcome.status == 2
-    assert "did you mean 'bf16'" in outcome.err
-
-
 def test_a_device_without_bfloat16_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
     with pytest.raises(InputError, match="has no bfloat16"):
@@ -146,7 +140,7 @@ def test_a_compiled_run_is_the_run_without_and_can_be_stopped(tmp_path, monkeypa
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize(("name", "rho"), [("ERM", 0.0), ("NDCL", 0.1), ("GINIDG", 0.0)])
+@pytest.mark.parametrize(("name", "rho"), [("NDCL", 0.1), ("GINIDG", 0.0)])
 def test_algorithms_train_compiled_as_they_do_without(name, rho, monkeypatch):
     torch._dynamo.reset()
     expected = _trained(_built(name, rho, precision="bf16"))

@@ -139,16 +139,6 @@ def test_an_error_of_the_dataset_is_not_put_down_to_the_loader_process():
         stream.minibatches()
 
 
-def test_a_loader_process_that_was_killed_is_noticed():
-    for _ in range(5):
-        with _stream(workers=1) as stream:
-            (process,) = _loader_processes(stream)
-            os.kill(process, signal.SIGKILL)
-            with pytest.raises(RuntimeError, match=r"^DataLoader worker"):
-                for _ in range(5):
-                    stream.minibatches()
-
-
 def _loader_processes(stream):
     return [worker.pid for worker in stream._read._workers]
 

@@ -18,7 +18,7 @@ from tests.training.processes import Command
 from tests.training.runs import assert_same_run
 from tests.training.stops import around_update
 
-FLAGS = ("--steps", 30, "--checkpoint_freq", 3, "--num_workers", 1,
+FLAGS = ("--steps", 15, "--checkpoint_freq", 3, "--num_workers", 1,
          "--hparams", '{"backbone": "small_cnn", "batch_size": 4}')  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """What a run says of mistakes in an algorithm or a dataset that somebody has just written."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -34,14 +36,14 @@ def test_an_update_that_returns_no_numbers_is_named(returned, said, tmp_path, mo
     assert len(outcome.err.splitlines()) == 2
 
 
-@pytest.mark.parametrize("more", ([], ["--imbalance", "Balanced"]), ids=["plain", "imbalanced"])
-def test_an_update_cannot_use_a_name_that_a_record_has_already(more, tmp_path, monkeypatch):
-    """Every name that a record has, but for those that ERM returns."""
+def test_an_update_cannot_use_a_name_that_a_record_has_already(tmp_path, monkeypatch):
+    """Every name that a record has, of one domain, but for those that ERM returns."""
+    more = ["--imbalance", "Balanced"]
     plain, spoilt = tmp_path / "plain", tmp_path / "spoilt"
     assert train_shortly(plain, *more).status == 0
     names = records(plain)[0].keys() - {"loss"}
     assert {"step", "step_time", "epoch", "args", "env0_in_acc", "env2_out_acc"} <= names
-    for name in sorted(names):
+    for name in {re.sub(r"\d+", "0", name): name for name in sorted(names)}.values():
         _return_from_update(monkeypatch, {"loss": 0.5, name: 1.0})
         outcome = train_shortly(spoilt, *more)
         assert outcome.status == 2

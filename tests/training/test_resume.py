@@ -1,7 +1,5 @@
 """A run that is killed at any moment, and started again, ends with the same numbers."""
 
-import pytest
-
 from tests.image_folders import write_images
 from tests.training.kills import killed_at_each_change, killed_at_random, undisturbed
 from tests.training.runs import assert_same_run
@@ -21,21 +19,20 @@ def _assert_killed_run_is_the_same(folder, algorithm, flags, kills):
     assert attempts >= kills // 2
 
 
-@pytest.mark.parametrize("algorithm", ["ERM", "NDCL"])
-def test_five_kills_change_nothing(algorithm, tmp_path):
-    flags = ("--dataset", "Debug28", "--steps", 80, "--checkpoint_freq", 4)
-    _assert_killed_run_is_the_same(tmp_path, algorithm, flags, 5)
+def test_five_kills_change_nothing(tmp_path):
+    flags = ("--dataset", "Debug28", "--steps", 48, "--checkpoint_freq", 4)
+    _assert_killed_run_is_the_same(tmp_path, "NDCL", flags, 5)
 
 
 def test_kills_of_a_run_with_loader_processes_change_nothing(tmp_path):
     images = write_images(tmp_path / "images", ["ink", "oil", "pen"], ["cup", "hat"], 16)
-    flags = ("--dataset", images, "--steps", 36, "--checkpoint_freq", 3)
+    flags = ("--dataset", images, "--steps", 24, "--checkpoint_freq", 3)
     imbalanced = ("--imbalance", "TotalHeavyTail", "--num_workers", 2)
     _assert_killed_run_is_the_same(tmp_path, "NDCL", (*flags, *imbalanced), 3)
 
 
 def test_a_kill_at_each_change_of_a_file_changes_nothing(tmp_path):
-    flags = ("--dataset", "Debug28", "--steps", 4, "--checkpoint_freq", 2, "--diagnostics")
+    flags = ("--dataset", "Debug28", "--steps", 3, "--checkpoint_freq", 2, "--diagnostics")
     command = (*TRAIN, "--algorithm", "ERM", *flags)
     undisturbed(tmp_path / "alone", *command)
     folders = list(killed_at_each_change(tmp_path / "killed", *command))
@@ -43,4 +40,4 @@ def test_a_kill_at_each_change_of_a_file_changes_nothing(tmp_path):
         assert_same_run(folder, tmp_path / "alone")
         files = [path / "diagnostics.jsonl" for path in (folder, tmp_path / "alone")]
         assert files[0].read_bytes() == files[1].read_bytes()
-    assert len(folders) > 30
+    assert len(folders) > 20

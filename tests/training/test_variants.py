@@ -14,8 +14,7 @@ from ndcl_domainbed.training.evaluation import evaluation_mode
 from ndcl_domainbed.training.second_stage import SecondStage, check_decoupled
 from ndcl_domainbed.training.variants import Variants, data_replaced
 from tests.command_line import call
-from tests.training.runs import assert_same_run, lasting
-from tests.training.stops import stop_at
+from tests.training.runs import lasting
 
 ALL = ("ema", "average:start=0.2", "swad:converge=1", "adjusted", "crt:steps=3")
 TRAIN = (
@@ -48,18 +47,6 @@ def test_variants_stand_beside_figures_that_stay_as_they_are(tmp_path):
     assert set(figures) == set(ALL)
 
 
-def test_a_stopped_run_with_variants_and_sam_ends_the_same(tmp_path, monkeypatch):
-    hparams = '{"backbone": "small_cnn", "batch_size": 6, "sam_rho": 0.05, "resnet_dropout": 0.1}'
-    flags = ("--algorithm", "NDCL", "--steps", 12, "--checkpoint_freq", 4, "--hparams", hparams,
-             "--variants", *ALL)  # fmt: skip
-    _run(tmp_path / "alone", *flags)
-    stop_at(2, 7, patch=monkeypatch.setattr)
-    for status in (143, 143, 0):
-        outcome = call(*TRAIN, "--output_dir", tmp_path / "stopped", *flags)
-        assert outcome.status == status, outcome.err
-    assert_same_run(tmp_path / "stopped", tmp_path / "alone")
-
-
 class _Data:
     def __init__(self, sets, shape):
         self.train_sets, self.sources, self.input_shape = sets, [0, 1], shape
@@ -89,8 +76,13 @@ class _Run:
         self.steps, self.device = steps, torch.device("cpu")
 
 
-@pytest.mark.parametrize("shape", [(5,), (3, 8, 8)], ids=["vectors", "images"])
-@pytest.mark.parametrize("algorithm", algorithm_names())
+@pytest.mark.parametrize(
+    ("algorithm", "shape"),
+    [
+        *((name, (5,)) for name in algorithm_names()),
+        *((name, (3, 8, 8)) for name in ("ERM", "NDCL", "SagNet")),
+    ],
+)
 def test_every_algorithm_has_every_variant_or_says_why_not(algorithm, shape):
     run = _Run(algorithm, ALL[:-1], shape=shape)
     try:

@@ -61,7 +61,6 @@ def _forbid_large_files(output_dir, step, limit):
     ("victims", "step", "limit"),
     [
         ("results.jsonl", 6, ("results.jsonl", 100)),
-        ("results.jsonl", 8, ("results.jsonl", 100)),
         ("model_best.pkl", 0, ("", 30_000)),
         ("resume.pt model_best.pkl", 4, ("", 30_000)),
         ("model.pkl model_best.pkl", 8, ("", 30_000)),

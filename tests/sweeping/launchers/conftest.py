@@ -5,7 +5,7 @@ import pytest
 from tests.sweeping import sweeps
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def traced(tmp_path, monkeypatch):
     """Have what is started in a test note what its jobs do, whoever starts them."""
     for name, value in sweeps.tracing(tmp_path).items():

@@ -63,6 +63,7 @@ def test_at_least_one_job_on_a_gpu(monkeypatch, launched):
         multi_gpu.check(JOBS, sweeps.options(jobs_per_gpu=0))
 
 
+@pytest.mark.usefixtures("traced")
 def test_real_jobs_share_the_devices(tmp_path, monkeypatch):
     """Jobs in processes of their own, on the CPU: they are told which device they have."""
     have_gpus(monkeypatch, 2)

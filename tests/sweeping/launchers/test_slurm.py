@@ -35,6 +35,7 @@ def grid_jobs(folder, steps=5):
     return expand([grid], str(folder))
 
 
+@pytest.mark.usefixtures("traced")
 def test_a_task_that_is_preempted_resumes_in_a_new_one(tmp_path):
     (job,) = grid_jobs(tmp_path, steps=100)[:1]
     executor = submitit.LocalExecutor(tmp_path / "slurm" / "%j", max_num_timeout=3)

@@ -13,7 +13,6 @@ from ndcl_domainbed.hparams import VECTORS
 from ndcl_domainbed.testbed.algorithms.descent import OneLoss
 from ndcl_domainbed.testbed.hparams_registry import hparams_of
 from tests.algorithms import ndcl_cases
-from tests.command_line import call
 from tests.testbed.algorithms import battery
 from tests.testbed.algorithms.building import (
     VECTOR_SHAPE,
@@ -86,7 +85,7 @@ def test_steps_follow_the_gradient_at_the_worst_weights_nearby(name, objective):
 def test_ndcl_mixes_and_keeps_prototypes_once(changes):
     algorithm, twin = make_twins(ndcl_cases.make_algorithm(sam_rho=RHO, **changes))
     generator, kept = algorithm.generator.clone_state(), {}
-    for seed in range(4):
+    for seed in range(2):
         batch = ndcl_cases.minibatches_of(*ndcl_cases.ORDINARY, seed=seed)
         made = ndcl_cases.plain_mixing(twin, generator, batch)
         after = dict(kept)
@@ -150,7 +149,7 @@ def test_within_autocast_the_second_pass_sees_the_other_weights(name):
     assert not any(map(torch.equal, *gradients))
 
 
-@pytest.mark.parametrize("name", sorted(SHARPNESS_AWARE))
+@pytest.mark.parametrize("name", ["LDAM_DRW", "NDCL"])
 def test_no_minibatch_makes_a_nan(name):
     battery.check_hard_minibatches(name, sam_rho=RHO)
 
@@ -196,14 +195,3 @@ def test_an_update_of_ones_own_takes_it_if_its_class_says_so():
 
     taking = [cls for cls in (Same, Own, Stated, Counted) if "sam_rho" in hparams_of(cls)]
     assert taking == [Same, Stated, Counted]
-
-
-def test_the_refusal_comes_before_training(tmp_path):
-    outcome = call(
-        "train", "--dataset", "Debug28", "--algorithm", "DANN", "--steps", 1,
-        "--hparams", '{"sam_rho": 0.05}', "--output_dir", tmp_path / "run",
-    )  # fmt: skip
-    assert outcome.status == 2
-    assert outcome.err.startswith("error: DANN takes no sam_rho: SAM is for ")
-    assert outcome.err.count("\n") == 2
-    assert not (tmp_path / "run" / "results.jsonl").exists()

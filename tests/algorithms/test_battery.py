@@ -6,6 +6,7 @@ from imbalance_splits.discovery import OWN_CODE
 from ndcl_domainbed import algorithms
 from ndcl_domainbed.testbed import algorithms as testbed
 from tests.testbed.algorithms import battery
+from tests.testbed.algorithms.building import build
 
 AVERAGED = """
 import copy
@@ -42,3 +43,21 @@ def test_a_method_that_predicts_from_averaged_weights(check, tmp_path, monkeypat
     (tmp_path / "averaged.py").write_text(AVERAGED)
     monkeypatch.setenv(OWN_CODE, str(tmp_path / "averaged.py"))
     check("Averaged")
+
+
+NAMES = {
+    "ERM": "featurizer.layers.0.weight network.0.layers.0.weight classifier.bias network.1.bias",
+    "DANN": "update_count class_embeddings.weight discriminator.input.weight",
+    "SagNet": "network_c.weight network_s.weight",
+    "PGrad": "network.net.1.weight",
+    "TCRI_HSIC": "network.1.0.weight network.2.weight spurious_featurizer.0.weight"
+    " domain_general_featurizer.0.weight spurious_classifiers.2.weight",
+    "GINIDG": "generator.mean.weight generator.log_sigma.bias generator.decoder.1.weight"
+    " gdiscriminator.model.3.weight discriminator.model.6.weight",
+}
+"""Names in the state dicts of DomainBed and of the authors."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_state_dict_has_the_names_of_the_original(name):
+    assert set(NAMES[name].split()) <= set(build(name).state_dict())

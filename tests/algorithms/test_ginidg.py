@@ -127,14 +127,3 @@ def test_without_the_number_of_steps_there_is_an_error():
     hparams.n_steps = None
     with pytest.raises(InputError, match="GINIDG needs the number of updates"):
         build("GINIDG", hparams=hparams)
-
-
-def test_state_dict_has_the_authors_names():
-    keys = set(build("GINIDG").state_dict())
-    assert {
-        "generator.mean.weight",
-        "generator.log_sigma.bias",
-        "generator.decoder.1.weight",
-        "gdiscriminator.model.3.weight",
-        "discriminator.model.6.weight",
-    } <= keys

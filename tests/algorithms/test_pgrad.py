@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ndcl_domainbed.algorithms.pgrad import principal_gradient
-from tests.testbed.algorithms.building import build, build_double, cross_entropy, random_minibatches
+from tests.testbed.algorithms.building import build_double, cross_entropy, random_minibatches
 
 MINIBATCHES = random_minibatches((8, 7, 9), dtype=torch.float64)
 
@@ -83,8 +83,3 @@ def test_update_walks_through_thirds_and_follows_the_principal_gradient():
         assert result == {"loss": pytest.approx(loss.item())}
         found = torch.nn.utils.parameters_to_vector(algorithm.network.parameters())
         torch.testing.assert_close(found, moved, rtol=1e-6, atol=1e-8)
-
-
-def test_state_dict_is_that_of_the_whole_network():
-    keys = build("PGrad").state_dict()
-    assert {".".join(key.split(".")[:3]) for key in keys} == {"network.net.0", "network.net.1"}

@@ -76,9 +76,3 @@ def test_optimizers_take_their_own_hyper_parameters():
     (disc,), (gen,) = algorithm.disc_opt.param_groups, algorithm.gen_opt.param_groups
     assert (disc["lr"], disc["weight_decay"], disc["betas"]) == (0.1, 0.3, (0.25, 0.9))
     assert (gen["lr"], gen["weight_decay"], gen["betas"]) == (0.2, 0.4, (0.25, 0.9))
-
-
-def test_state_dict_has_domainbeds_names():
-    keys = {".".join(key.split(".")[:2]) for key in build("DANN").state_dict()}
-    assert {"update_count", "class_embeddings.weight", "discriminator.input"} <= keys
-    assert not any(key.startswith("network") for key in keys)

@@ -31,15 +31,6 @@ def test_weight_decay_and_learning_rate_reach_the_optimizer():
     assert (group["lr"], group["weight_decay"]) == (0.123, 0.45)
 
 
-def test_each_tensor_is_in_the_state_dict_under_both_names():
-    state = build("ERM").state_dict()
-    featurizer = {key for key in state if key.startswith("featurizer.")}
-    assert {f"network.0.{key.removeprefix('featurizer.')}" for key in featurizer} <= set(state)
-    assert {"classifier.weight", "network.1.weight", "classifier.bias", "network.1.bias"} <= set(
-        state
-    )
-
-
 def test_spectral_decoupling_minimizes_risk_plus_squared_logits():
     algorithm = build_double("SD", sd_reg=0.3)
     minibatches = random_minibatches((8, 3, 5), dtype=torch.float64)

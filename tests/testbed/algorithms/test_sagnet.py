@@ -69,8 +69,3 @@ def descend(loss, twin, *optimizers):
     loss.backward()
     for optimizer in optimizers:
         optimizer.step()
-
-
-def test_state_dict_has_domainbeds_names():
-    keys = build_double("SagNet").state_dict()
-    assert {key.split(".")[0] for key in keys} == {"network_f", "network_c", "network_s"}

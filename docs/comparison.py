@@ -59,7 +59,8 @@ def read_runs(folders: list[Path]) -> pd.DataFrame:
     records = sweep.frame()
     records = records[records["run"].isin(runs["run"][in_sweep])].reset_index(drop=True)
     chosen = [best_of_each_draw(records, name)[[*DRAW, "step"]] for name in CRITERIA]
-    seconds = records["step_time"] * records.groupby("run", observed=True)["step"].diff()
+    updates = records.groupby("run", observed=True)["step"].diff().fillna(records["step"] + 1)
+    seconds = records["step_time"] * updates
     records["seconds"] = seconds.groupby(records["run"], observed=True).transform("sum")
     for name, column in zip(CRITERIA, SCORES, strict=True):
         every = np.ones(len(records), dtype=bool)

@@ -15,7 +15,7 @@ from typing import Any
 from tabulate import tabulate
 
 from ndcl_domainbed import backend, registry
-from ndcl_domainbed.hparams import VECTORS
+from ndcl_domainbed.hparams import VECTORS, collect_hparams
 from ndcl_domainbed.testbed.hparams_registry import SHARED
 
 DOCS = Path(__file__).parent
@@ -148,7 +148,7 @@ def _row(name: str, cost: float) -> list[str]:
     summary, paper = [" ".join(part.split()) for part in f"{cls.__doc__}\n\n".split("\n\n")[:2]]
     hparams = [
         f"`{key}` ({hparam.default_for('DigitsDG')})"
-        for key, hparam in vars(cls).get("HPARAMS", {}).items()
+        for key, hparam in collect_hparams(cls, {}).items()
         if not hparam.of_update
     ]
     module = cls.__module__.rsplit(".", 1)[-1]

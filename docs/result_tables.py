@@ -72,12 +72,20 @@ Columns = Mapping[str, Sequence[tuple[str, str]]]
 """Titles of columns -> the boards that each is a mean over."""
 
 
+def check_whole(rows: pd.DataFrame) -> None:
+    """Leave with an error if an algorithm lacks runs that another has: means would not compare."""
+    sizes = rows.groupby([*BOARD, "trial_seed", "algorithm"]).size().unstack("algorithm")
+    if (sizes.nunique(axis=1, dropna=False) > 1).any():
+        raise SystemExit("some algorithms lack runs that others have: resume the sweep.")
+
+
 def overview(rows: pd.DataFrame, columns: Columns, best: int | None = None) -> str:
     """Return overall and Few of every algorithm, means over the boards of each column.
 
     The best of the first column comes first; bold marks the best of a column. ``best`` shows the
     first rows, and the baseline, alone.
     """
+    check_whole(rows)
     cells = rows.groupby(["algorithm", *BOARD, "test_env"])[["overall", "few"]].mean() * 100
     means = cells.groupby(["algorithm", *BOARD]).mean().unstack(BOARD)
     tables = [
@@ -105,6 +113,7 @@ def format_table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 
 def average_trials(rows: pd.DataFrame) -> pd.DataFrame:
     """Return (algorithm, trial) x (overall, few) in percent: means over targets, then boards."""
+    check_whole(rows)
     figures = rows.groupby(["algorithm", *BOARD, "trial_seed"])[["overall", "few"]].mean() * 100
     return figures.groupby(["algorithm", "trial_seed"]).mean()
 

@@ -65,7 +65,13 @@ def read_file_list(path: Path | str, absent: list[Path] | None = None) -> FileLi
             raise InputError(f"{where}: {file} occurs twice, first in {places[place]}.")
         places[place] = where
         parts.add(part)
-        if full.is_file():
+        try:
+            is_there = full.is_file()
+        except OSError as error:  # its name is too long, for example
+            raise InputError(
+                f"{where}: cannot look for the file {file[:80]} ({error.strerror})."
+            ) from error
+        if is_there:
             domains.setdefault(domain, []).append(ListedImage(full, label, part))
         elif absent is None:
             raise InputError(f"{where}: there is no file {full}.")

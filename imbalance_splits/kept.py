@@ -36,7 +36,11 @@ def describe_kept(table: SplitTable, label_counts: LabelCounts, target: str) -> 
             f"for target {target}"
         )
     if table.setting == Duality.__name__ and len(available) == len(rows):
-        sources = {name: label_counts[name] for name in rows}
+        held = table.validation_per_class[target]
+        sources = {
+            name: {k: n and max(n - held, 0) for k, n in label_counts[name].items()}
+            for name in rows
+        }
         lines += _not_scarcest(kept, duality_roles(sources, target)[2], target)
     return lines
 

@@ -27,12 +27,19 @@ def labels_of(domain: Any) -> np.ndarray:
             "give it a .targets list."
         )
     try:
-        return np.asarray(labels).astype(np.int64)
+        given = np.asarray(labels)
+        found = given.astype(np.int64)
     except (TypeError, ValueError) as error:
         raise InputError(
             f"{type(domain).__name__}: its labels (targets) must be the numbers of classes, "
             f"0, 1, ... ({error})."
         ) from error
+    if found.ndim != 1 or (given.dtype.kind == "f" and (found != given).any()):
+        raise InputError(
+            f"{type(domain).__name__}: its labels (targets) must be the numbers of classes, "
+            "0, 1, ..., one for each image."
+        )
+    return found
 
 
 def class_labels(domain: Any, num_classes: int, name: str) -> np.ndarray:

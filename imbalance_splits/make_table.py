@@ -38,9 +38,19 @@ def table_for(
     if table is not None:
         return table
     parameters = {**published.published_parameters(dataset, name), **parameters}
-    if label_counts is not None or dataset not in published.published_datasets():
+    if dataset not in published.published_datasets():
         return generate_table(dataset, name, label_counts or {}, parameters)
-    made = generate_table(dataset, name, published.label_counts(dataset), parameters)
+    shipped = published.label_counts(dataset)
+    if label_counts is not None:
+        # Random draws follow the order of the shipped counts: so the parameters of a shipped
+        # table give that table, in whatever order the domains come.
+        first = [domain for domain in shipped if domain in label_counts]
+        ordered = {domain: label_counts[domain] for domain in [*first, *label_counts]}
+        made = generate_table(dataset, name, ordered, parameters)
+        return dataclasses.replace(
+            made, domains=tuple(dict.fromkeys([*label_counts, *made.domains]))
+        )
+    made = generate_table(dataset, name, shipped, parameters)
     provenance = {**made.provenance, "label_counts": published.origin(dataset)}
     return dataclasses.replace(made, provenance=provenance)
 

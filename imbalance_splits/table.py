@@ -138,6 +138,10 @@ class SplitTable:
         for target, rows in counts.items():
             for source, row in rows.items():
                 _check_row(f"{where}, target {target}, source {source}", row, classes)
+        counts = {
+            target: {source: {name: row[name] for name in classes} for source, row in rows.items()}
+            for target, rows in counts.items()
+        }
         return cls(
             dataset=str(data.get("dataset", "")),
             setting=str(data.get("setting", Path(where).stem)),

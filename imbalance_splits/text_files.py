@@ -29,7 +29,8 @@ def csv_rows(
     Raises InputError unless the first line names all ``columns``, in any order, and nothing else
     but the ``optional`` ones; and for a line with too many fields or a field that does not end.
     """
-    reader = csv.DictReader(io.StringIO(text, newline=""))  # str.splitlines splits at more
+    lines = io.StringIO(text, newline="")  # str.splitlines splits at more
+    reader = csv.DictReader(lines, strict=True)
     try:
         check_names(reader.fieldnames or (), columns, optional, f"{path}, line 1", "column")
         for line in reader:

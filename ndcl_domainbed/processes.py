@@ -73,7 +73,8 @@ def start_of(pid: int) -> str | None:
 def _start_from_ps(pid: int) -> str | None:
     """Ask ``ps``, where there is no /proc."""
     command = ["ps", "-o", "lstart=", "-p", str(pid)]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    plain = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}  # ps writes the time in these
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, env=plain)
     return answer.stdout.strip() or None
 
 

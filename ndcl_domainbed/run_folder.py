@@ -45,7 +45,7 @@ RUNNING, WAITING = "running", "waiting"
 """States that only a sweep can tell apart: whether a process works on the run."""
 
 _STOPPED = ("KeyboardInterrupt", "SystemExit", "stopped by ")
-_ERR_TAIL = 4000
+_ERR_TAIL = 65536
 _RECORDS_TAIL = 65536
 
 
@@ -212,8 +212,12 @@ def _read_error(path: Path) -> str:
         return ""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     last = lines[-1] if lines else ""
-    broke = "Traceback (most recent call last)" in text and not last.startswith(_STOPPED)
-    return last.removeprefix("error: ") if broke or last.startswith("error: ") else ""
+    if last.startswith(_STOPPED):
+        return ""
+    for line in reversed(lines[-2:]):  # a message has one line or two
+        if line.startswith("error: "):
+            return line.removeprefix("error: ")
+    return last if "Traceback (most recent call last)" in text else ""
 
 
 def read_data_digest(folder: Path) -> dict[str, Any] | None:

@@ -84,5 +84,6 @@ def _check(where: str, parameter: str, value: object) -> None:
         raise InputError(f"{where} takes a number >= 0 and < 1; it was given {value}")
     if parameter in _COUNTS and (number < 1 or number % 1):
         raise InputError(f"{where} takes a whole number >= 1; it was given {value}")
-    if number < 0 or (parameter in ("lr", "tolerance") and number == 0):
+    too_small = number == 0 if parameter == "lr" else parameter == "tolerance" and number < 1
+    if number < 0 or too_small:
         raise InputError(f"{where} is too small: {value}")

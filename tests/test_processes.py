@@ -51,3 +51,11 @@ def test_without_proc_the_system_is_asked(monkeypatch):
     assert first == processes.start_of(os.getpid()) != ""
     assert answers
     assert processes.start_of(2**22 + 1) is None
+
+
+def test_where_there_is_no_proc_the_start_does_not_depend_on_the_locale(tmp_path, monkeypatch):
+    (tmp_path / "ps").write_text('#!/bin/sh\necho "$LC_ALL $TZ"\n')
+    (tmp_path / "ps").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    assert processes._start_from_ps(1) == "C UTC"

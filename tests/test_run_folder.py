@@ -26,6 +26,8 @@ def name_and_reason(folder):
             "",
         ),
         ("error: loss became nan at step 3.\n", "failed", "loss became nan at step 3."),
+        ("error: cannot write x.\nStart again to resume.\n", "failed", "cannot write x."),
+        (TRACEBACK + "  frame\n" * 2000 + "ValueError: bad\n", "failed", "ValueError: bad"),
     ],
 )
 def test_err_txt_tells_a_failed_run_from_an_unfinished_one(tmp_path, err, state, reason):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import math
 import re
 import types
 import typing
@@ -146,12 +147,15 @@ def _convert(value: Any, kind: Any, where: str) -> Any:
         return value
     if typing.get_origin(kind) is tuple and not isinstance(value, list | tuple):
         raise InputError(f"{where} is {value!r}; it must be several numbers.")
+    if typing.get_origin(kind) is tuple and len(typing.get_args(kind)) == len(value):
+        pairs = zip(value, typing.get_args(kind), strict=True)
+        return tuple(_convert(one, each, where) for one, each in pairs)
     if bool in kinds or not {int, float}.intersection(kinds):
         return tuple(value) if isinstance(value, list) else value
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(f"{where} is {value!r}; it must be a number.")
     if float in kinds:
         return float(value)
-    if value != int(value):
+    if not math.isfinite(value) or value != int(value):
         raise InputError(f"{where} is {value!r}; it must be a whole number.")
     return int(value)

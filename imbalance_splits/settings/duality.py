@@ -56,7 +56,7 @@ class Duality(OpposedTails):
 def duality_roles(counts: LabelCounts, target: str) -> tuple[list[str], list[str], list[str]]:
     """Return the long-tailed, the reversed and the scarce sources of ``target``.
 
-    The roles follow the number of images, which validation images of each class do not reorder.
+    The roles follow the number of images; ``counts`` are without those for validation.
     """
     sources = sources_by_total(counts, target)
     third = round(len(sources) / 3)

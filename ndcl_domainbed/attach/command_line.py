@@ -111,7 +111,11 @@ def _check_dataset(name: str, data_dir: str) -> None:
 
 
 def _class_of(name: str) -> Any:
-    return getattr(importlib.import_module("domainbed.datasets"), name, None)
+    """Return the dataset; not any other class that DomainBed's module imports, such as MNIST."""
+    datasets = importlib.import_module("domainbed.datasets")
+    found = getattr(datasets, name, None)
+    is_theirs = isinstance(found, type) and issubclass(found, datasets.MultipleDomainDataset)
+    return found if is_theirs or name in datasets.DATASETS else None
 
 
 def _is_dataset(name: str, data_dir: str) -> bool:
@@ -126,7 +130,17 @@ def _is_dataset(name: str, data_dir: str) -> bool:
     for path in (name, base) if setting in setting_names() else (name,):
         known = _class_of(name) is not None
         if not known and path and any(Path(place, path).exists() for place in (".", data_dir)):
-            register_dataset(path, backend.get_dataset_class(path, data_dir))
+            if path in vars(importlib.import_module("domainbed.datasets")):
+                raise InputError(
+                    f"{path}: DomainBed uses this name for something else. Rename the folder."
+                )
+            found = backend.get_dataset_class(path, data_dir)
+            if getattr(found, "FIXED_SPLIT", None) is not None:
+                raise InputError(
+                    f"{path} has a split of its own (column split), which DomainBed's scripts "
+                    "do not follow.\nUse `ndcl-domainbed train`, or leave out the column."
+                )
+            register_dataset(path, found)
     return isinstance(_class_of(name), type)
 
 

@@ -94,7 +94,7 @@ def _with_ours(theirs: Callable[..., Any], ours: Callable[..., Hparams]) -> Call
     def hparams(algorithm: str, dataset: str, *seed: int, **named: int) -> Hparams:
         global _run
         cls = getattr(datasets, dataset, None)
-        base = getattr(cls, "BASE_NAME", dataset)
+        base = getattr(cls, "HPARAMS_LIKE", None) or getattr(cls, "BASE_NAME", dataset)
         give = ours if algorithm in registry.algorithm_names() else theirs
         values = Hparams(give(algorithm, base, *seed, **named))
         _run = TrainingRun(values, steps_of_script(getattr(cls, "N_STEPS", 0)))

@@ -12,7 +12,7 @@ from torch.utils.data import Subset, TensorDataset
 
 from ndcl_domainbed import registry
 from ndcl_domainbed.diagnostics.update_watcher import UpdateWatcher
-from ndcl_domainbed.hparams import Hparams
+from ndcl_domainbed.hparams import Hparams, is_frozen
 from ndcl_domainbed.training.batches import Batch
 from ndcl_domainbed.training.callbacks import Callback, UnsuitableAlgorithm
 from ndcl_domainbed.training.seeding import generators_restored, seed_cpu
@@ -24,7 +24,7 @@ NAME = "diagnostics"
 
 EVERY = 2  # every second update is watched, to halve the cost for algorithms with cheap updates
 _TRIAL_DATASET = "Debug28"
-_SHAPE, _CLASSES, _DOMAINS, _IMAGES = (3, 28, 28), 2, 3, 4
+_SHAPE, _FEATURES, _CLASSES, _DOMAINS, _IMAGES = (3, 28, 28), 8, 2, 3, 4
 """The random minibatches of the trial update."""
 
 
@@ -49,10 +49,11 @@ class DiagnosticsCallback(Callback):
         with generators_restored():
             seed_cpu(0)
             labels = torch.arange(_IMAGES) % _CLASSES
-            minibatches = [(torch.randn(_IMAGES, *_SHAPE), labels) for _ in range(_DOMAINS)]
+            shape = (_FEATURES,) if is_frozen(trial) else _SHAPE
+            minibatches = [(torch.randn(_IMAGES, *shape), labels) for _ in range(_DOMAINS)]
             trial.train_sets = [Subset(TensorDataset(*one), range(_IMAGES)) for one in minibatches]
             try:
-                model = cls(_SHAPE, _CLASSES, _DOMAINS, trial)
+                model = cls(shape, _CLASSES, _DOMAINS, trial)
                 watcher = UpdateWatcher(model, range(_DOMAINS), _CLASSES, torch.device("cpu"), {})
                 with watcher.watch(minibatches):
                     model.update(minibatches)

@@ -8,6 +8,7 @@ import tarfile
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from ndcl_domainbed.downloading.fetching import check_space
 from ndcl_domainbed.downloading.progress import Report, show_progress
@@ -17,6 +18,9 @@ _DAMAGE = (
     zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError,
     NotImplementedError, RuntimeError, UnicodeError,
 )  # fmt: skip
+
+_FILTER: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+"""Early releases of Python 3.10 and 3.11 have none; members are checked here as well."""
 
 
 def unpack(archive: Path, into: Path, largest: int) -> None:
@@ -69,7 +73,7 @@ def _unpack_tar(path: Path, into: Path, largest: int, report: Report) -> None:
             unpacked += member.size
             _check_size(unpacked, largest)
             if _is_wanted(member.name):
-                archive.extract(member, into, set_attrs=False, filter="data")
+                archive.extract(member, into, set_attrs=False, **_FILTER)
             report(raw.tell(), size)
         assert archive.fileobj is not None
         # tarfile takes a broken header for the end; reading on also checks gzip's checksum.

@@ -106,6 +106,7 @@ def _take_way(way: Way, files: Sequence[RemoteFile], recipe: Recipe, staging: Pa
     try:
         return (way.arrange or arrange_archives)(recipe, list(fetched), workspace)
     except SourceFailure as failure:
+        _remove(workspace)
         for path, file in fetched.items():
             if file.digest is None:
                 path.unlink()

@@ -124,8 +124,9 @@ class FrozenFeatures(MultiDomainDataset):
         self.input_shape = (features.values.shape[2],)
         known = features.info["normalization"]
         self.preprocessing = preprocessing(
-            features.info["image_size"], tuple(known["mean"]), tuple(known["std"])
-        )
+            features.info["image_size"], known["mean"], known["std"],
+            hidden_colors=getattr(self.IMAGES, "HIDDEN_COLORS", False),
+        )  # fmt: skip
         self.datasets = []
         ends = np.searchsorted(features.domains, range(len(self.ENVIRONMENTS) + 1))
         for env, folder in enumerate(images.folders):

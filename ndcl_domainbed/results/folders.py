@@ -69,7 +69,7 @@ def find_runs(roots: list[str | Path]) -> Found:
             links = [name for name in folders if os.path.islink(f"{folder}/{name}")]  # noqa: PTH114
             for name in links:
                 real = str(Path(folder, name).resolve())
-                if real in linked:  # never round in a loop
+                if real in linked or Path(real).is_relative_to(top):  # not twice, nor in a loop
                     folders.remove(name)
                 linked.add(real)
             if JOBS_FILE in files:

@@ -109,7 +109,7 @@ def mark_single_source(runs: Sequence[Identity], n_envs: Sequence[int]) -> list[
     domains each has, 0 if unknown. With three domains two test domains are also a pair of
     leave-one-domain-out selection: it counts as that if there are runs with one test domain.
     """
-    has_singles = {(run.dataset, run.setting) for run in runs if run.test_env >= 0}
+    has_singles = {(run.dataset, run.network, run.setting) for run in runs if run.test_env >= 0}
     counts: dict[str, int] = {}
     for run, count in zip(runs, n_envs, strict=True):
         counts[run.dataset] = max(count, counts.get(run.dataset, 0))
@@ -117,7 +117,7 @@ def mark_single_source(runs: Sequence[Identity], n_envs: Sequence[int]) -> list[
     for run in runs:
         n = counts[run.dataset] or len(ENVIRONMENTS.get(run.dataset, ()))
         sources = set(range(n)).difference(map(int, run.test_envs.split()))
-        is_pair = n == 3 and (run.dataset, run.setting) in has_singles
+        is_pair = n == 3 and (run.dataset, run.network, run.setting) in has_singles
         if len(sources) == 1 and n > 2 and not is_pair:
             network = ", ".join(filter(None, (run.network, SINGLE_SOURCE)))
             run = run._replace(network=network, test_env=sources.pop())

@@ -34,6 +34,12 @@ F1 = "macro_f1"
 WORST_VALIDATION = "val_worst"
 """The column of the lowest accuracy of a class on the validation splits, a mean over sources."""
 
+MANNER = frozenset(
+    {"data_dir", "output_dir", "device", "num_workers", "feature_cache", "log", "no_resume",
+     "keep_resume"}
+)  # fmt: skip
+"""Arguments that may change when a run is resumed: it is the same run."""
+
 PROGRESS_FILES = 5_000  # fewer are read before one would look at a progress bar
 
 _ACCURACY = re.compile(r"env(\d+)_(in|out|val|uda)_acc")
@@ -117,6 +123,16 @@ def _with_progress(folders: Collection[str]) -> Iterable[str]:
     return track(folders, "reading runs", console=Console(stderr=True), transient=True)
 
 
+def _continues(first: dict[str, Any], args: Any) -> bool:
+    """Whether ``args`` are those of the run that began with ``first``."""
+    if args == first:
+        return True
+    if not isinstance(args, dict):
+        return False
+    names = (first.keys() | args.keys()) - MANNER
+    return all(name in first and name in args and first[name] == args[name] for name in names)
+
+
 def parse(data: bytes, *, details: bool = False) -> ParsedFile:
     """Parse the content of a ``results.jsonl``.
 
@@ -132,7 +148,7 @@ def parse(data: bytes, *, details: bool = False) -> ParsedFile:
         if not isinstance(record, dict) or type(record.get("step")) not in (int, float):
             parsed.bad_lines += 1
             continue
-        if not rows or record.get("args") != first["args"]:
+        if not rows or not _continues(first["args"], record.get("args")):
             if not is_whole(record.get("args")):
                 parsed.bad_lines += 1
                 continue

@@ -112,6 +112,7 @@ def improvement(runs: pd.DataFrame, reference: str) -> pd.DataFrame:
 
 def performance_profile(runs: pd.DataFrame, thresholds: Sequence[float]) -> pd.DataFrame:
     """Return thresholds x algorithms: the share of runs above each, a mean over the cells."""
+    runs = runs.round(SCORE_DECIMALS)
     rows = [
         (runs > limit).where(runs.notna()).astype(float).groupby(level=CELL).mean().mean()
         for limit in thresholds

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ndcl_domainbed.results import names
 from ndcl_domainbed.results.cells import Cells, count_cells, image_groups, iterate_cells
+from ndcl_domainbed.results.labels import SINGLE_SOURCE
 from ndcl_domainbed.results.selection import CRITERIA
 from ndcl_domainbed.results.statistics import (
     ALPHA,
@@ -101,10 +102,15 @@ def _format(found: Estimate, form: str) -> str:
 def describe_cells(cells: Cells) -> str:
     """Return what the cells are, how many there are, and of how many targets."""
     _, groups = image_groups(cells.figures.index)
+    domain = "source domain" if _is_single_source(cells) else "target domain"
     return (
-        f"Over {count_cells(len(groups))} (dataset, setting, target domain) of {len(set(groups))} "
-        "target domains"
+        f"Over {count_cells(len(groups))} (dataset, setting, {domain}) of {len(set(groups))} "
+        f"{domain}s"
     )
+
+
+def _is_single_source(cells: Cells) -> bool:
+    return cells.network.endswith(SINGLE_SOURCE)
 
 
 def warn_of_few_cells(cells: Cells) -> list[str]:
@@ -117,7 +123,12 @@ def warn_of_few_cells(cells: Cells) -> list[str]:
             f"too few cells for a claim: over {count_cells(len(groups))} the corrected p cannot "
             f"fall below {ALPHA:g}; at least {needed} are needed"
         )
-    if len(set(groups)) < len(groups):
+    if _is_single_source(cells):
+        lines.append(
+            "sources are drawn in place of targets, and share the images that they are tested on: "
+            "p is too small, and intervals are too narrow"
+        )
+    elif len(set(groups)) < len(groups):
         lines.append(
             "the test assumes independent cells, and cells that share a target's images are not: "
             "its p is too small; the intervals account for this"

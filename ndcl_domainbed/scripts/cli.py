@@ -62,6 +62,9 @@ def run(main: Main, argv: list[str] | None = None) -> NoReturn:
     except BrokenPipeError:  # the reader (head, less) has gone: not an error of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 141
+    except PermissionError as error:
+        print(f"error: {error.filename or 'a file'}: {error.strerror}.", file=sys.stderr)
+        status = 2
     except OSError as error:
         if error.errno not in (errno.EMFILE, errno.ENFILE):
             raise

@@ -66,9 +66,10 @@ def open_output(path: str | None) -> Iterator[TextIO]:
     if path is None:
         yield sys.stdout
         return
+    partial = Path(path)
     try:
         with (
-            whole_file(Path(path)) as partial,
+            whole_file(partial) as partial,
             partial.open("w", newline="", encoding="utf-8") as file,
         ):
             yield file

@@ -111,15 +111,16 @@ def plan(jobs: Sequence[Job], options: Namespace) -> int:
     found = status.read_all(jobs)
     print(states.count_line(found.values()))
     pace = pace_of(found)
-    at_a_time = options.jobs or cores()
+    make_slots = getattr(get_launcher(options.command_launcher), "make_slots", None)
+    slots = make_slots(options) if make_slots else [{}] * (options.jobs or cores())
     untimed = [job for job in jobs if found[job].name != DONE and not pace.knows(job)]
     if untimed:
         kinds = len({kind_of(job) for job in untimed})
         checking.prepare_features(untimed)
         print(f"Timing {kinds} kinds of jobs, each with two short runs.")
-    measured, reasons = planning.measure(untimed, at_a_time) if untimed else (Pace({}), {})
+    measured, reasons = planning.measure(untimed, slots) if untimed else (Pace({}), {})
     pace = Pace({**measured.seconds, **pace.seconds})
-    print("\n".join(planning.describe(found, pace, reasons, at_a_time)), flush=True)
+    print("\n".join(planning.describe(found, pace, reasons, len(slots))), flush=True)
     if reasons and not pace.seconds:
         raise InputError("no job could be timed, for the reasons above.")
     return 0
@@ -153,7 +154,12 @@ def confirm(options: Namespace) -> bool:
         raise InputError(
             "stdin is not a terminal, so nobody can confirm: add --skip_confirmation to continue."
         )
-    if input("Are you sure? (y/n) ").strip().lower().startswith("y"):
+    try:
+        answer = input("Are you sure? (y/n) ")
+    except EOFError:  # Ctrl-D
+        print()
+        answer = ""
+    if answer.strip().lower().startswith("y"):
         return True
     print("Nothing was done.")
     return False

@@ -78,7 +78,9 @@ def check_grids(grids: Sequence[Grid], free_args: Mapping[str, Any]) -> None:
         for dataset, algorithm in itertools.product(grid.datasets, grid.algorithms):
             environments(dataset, grid.data_dir)
             registry.run_hparams(algorithm, dataset, overrides=overrides)
-        TrainArguments(**next(grid.train_args()), **free_args).check()
+        first = {**next(grid.train_args()), **free_args}
+        for imbalance in grid.settings():
+            TrainArguments(**{**first, "imbalance": imbalance}).check()
 
 
 def _check_watched(algorithms: Sequence[str]) -> None:
@@ -120,7 +122,7 @@ def check_data(jobs: Iterable[Job]) -> None:
     Each setting is tried once on each dataset, as every run of them would. A dataset is read once
     for all its settings: it takes a while if it has many folders.
     """
-    args = {(a["dataset"], a["data_dir"], a.get("imbalance")): job.arguments()
+    args = {(a["dataset"], a["data_dir"], a.get("imbalance"), a.get("validation")): job.arguments()
             for job in jobs for a in [job.train_args]}  # fmt: skip
     for dataset, data_dir in dict.fromkeys(key[:2] for key in args):
         if missing := _missing_folder(dataset, data_dir):
@@ -132,7 +134,7 @@ def check_data(jobs: Iterable[Job]) -> None:
         if hasattr(data, "find_images"):
             data.find_images(data_dir)
     counts: dict[tuple[str, str], Callable[[], LabelCounts]] = {}
-    for (dataset, data_dir, setting), run in args.items():
+    for (dataset, data_dir, setting, _), run in args.items():
         if setting is None:
             continue
         data = dataset_class(dataset, data_dir)

@@ -52,7 +52,11 @@ def delete(job: Job, watch: ClaimWatch) -> bool:
     state = states.read_state(job.folder, watch)
     if state.name in (DONE, RUNNING, STOPPED):
         return False
-    claim = claims.take(job.folder, state.next_attempt)
+    try:
+        claim = claims.take(job.folder, state.next_attempt)
+    except OSError as error:
+        print(f"Left alone: cannot write to {job.folder}: {error.strerror}.")
+        return False
     if claim is None:
         return False
     aside = job.folder.with_name(f".deleted.{job.folder.name}")

@@ -165,7 +165,11 @@ def find_settled(groups: Sequence[Group], found: Mapping[Job, State]) -> set[Job
     """Return the draws that an earlier launch has stopped, and that do not resume now either."""
     settled = set()
     for group in groups:
-        stopped = {job for job in group.draws if found[job].name == STOPPED}
+        stopped = {
+            job
+            for job, paused in group.pausing_draws().items()
+            if found[job].name == STOPPED and paused.is_paused()  # not at an earlier rung
+        }
         settled |= stopped.difference(group.split()[0] if stopped else ())
     return settled
 

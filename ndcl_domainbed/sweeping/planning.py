@@ -15,7 +15,7 @@ from ndcl_domainbed.sweeping import states
 from ndcl_domainbed.sweeping.grid import dataset_class, usual_length
 from ndcl_domainbed.sweeping.jobs import Job, make_job, threads_per_job
 from ndcl_domainbed.sweeping.pace import Kind, Pace, kind_of
-from ndcl_domainbed.sweeping.running import run_jobs
+from ndcl_domainbed.sweeping.running import Slot, run_jobs
 from ndcl_domainbed.sweeping.view import duration
 
 MEASURED_STEPS = 6
@@ -49,9 +49,10 @@ def checkpoints(job: Job) -> int:
     return last // every + at_start + (last % every > 0)
 
 
-def measure(jobs: Sequence[Job], at_a_time: int) -> tuple[Pace, dict[Kind, str]]:
+def measure(jobs: Sequence[Job], slots: Sequence[Slot]) -> tuple[Pace, dict[Kind, str]]:
     """Time the first job of each kind by two short runs, one evaluated at every step.
 
+    As many run at a time as there are ``slots``, which are environments of jobs.
     Returns the pace, and why a kind could not be timed; the folders of runs that failed are kept.
     """
     first = {kind_of(job): job for job in reversed(jobs)}
@@ -63,8 +64,7 @@ def measure(jobs: Sequence[Job], at_a_time: int) -> tuple[Pace, dict[Kind, str]]
             for kind, job in first.items()
             for freq in (1, MEASURED_STEPS - 1)
         }
-        threads = threads_per_job(at_a_time)
-        run_jobs(list(short.values()), [{}] * at_a_time, threads, retries=0)
+        run_jobs(list(short.values()), slots, threads_per_job(len(slots)), retries=0)
         for kind, job in first.items():
             often, seldom = short[kind, 1], short[kind, MEASURED_STEPS - 1]
             state = states.read_state(often.folder)

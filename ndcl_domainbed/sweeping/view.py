@@ -129,8 +129,9 @@ def show_progress(jobs: Sequence[Job]) -> Iterator[View]:
     if not sys.stdout.isatty():
         yield View(jobs)
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), "{task.fields[to_go]}")
+    title = TextColumn("{task.description}", markup=False)  # it names networks in brackets
+    columns = (title, BarColumn(), MofNCompleteColumn(), "{task.fields[to_go]}")
     with Progress(*columns, transient=True) as progress:
         yield LiveView(jobs, progress)

@@ -71,10 +71,22 @@ def save_model(path: Path, run: Run, step: int) -> None:
         "model_preprocessing": dataset.preprocessing,
         "model_network": run.network,
         "model_step": step,
-        "model_dict": {name: tensor.cpu() for name, tensor in weights.items()},
+        "model_dict": _to_cpu(weights),
     }
     with whole_file(path) as partial:
         _save(content, partial)
+
+
+def _to_cpu(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the weights on the CPU; one that has two names, as ERM's have, is one tensor there."""
+    moved: dict[Any, torch.Tensor] = {}
+    found = {}
+    for name, tensor in weights.items():
+        key = tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
+        if key not in moved:
+            moved[key] = tensor.cpu()
+        found[name] = moved[key]
+    return found
 
 
 def save_progress(path: Path, run: Run, progress: Progress, generators: dict[str, Any]) -> None:

@@ -100,7 +100,7 @@ def accuracies(dataset: SplitDataset, count: Callable[[int], ClassCounts]) -> di
 
 def validation_split(dataset: SplitDataset) -> str:
     """Return which split of the sources validates: the balanced "val", or else "out"."""
-    balanced = all((env, "val") in dataset.evaluation_sets for env in dataset.sources)
+    balanced = all(len(dataset.evaluation_sets.get((env, "val"), ())) for env in dataset.sources)
     return "val" if balanced else "out"
 
 

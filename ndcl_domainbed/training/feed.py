@@ -8,6 +8,7 @@ images of a split are evaluated.
 from __future__ import annotations
 
 import math
+import pickle
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -19,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset, Subset, default_collate
 
 from imbalance_splits.errors import InputError
 from imbalance_splits.seeds import seed_hash
+from ndcl_domainbed.testbed import datasets
 from ndcl_domainbed.training.batches import Batch, StepBatches, in_memory, take
 from ndcl_domainbed.training.seeding import generators_restored, seed_cpu
 from ndcl_domainbed.training.stopping import Stopped, ignore_signals
@@ -98,6 +100,15 @@ class RunReader(Dataset[Any]):
         self.sizes = [min(len(split), limit or len(split)) for split in splits]
         self._kept: dict[Item, Batch] = {}
         self._free = KEPT_BYTES
+
+    def __getstate__(self) -> bytes:
+        """Return the content for a process that must import the user's own files first."""
+        return pickle.dumps(vars(self))
+
+    def __setstate__(self, content: bytes) -> None:
+        """Fill in the content, whose datasets may be of classes in these files."""
+        datasets.classes()
+        vars(self).update(pickle.loads(content))
 
     def __getitem__(self, item: Item) -> Any:
         """Return what ``item`` stands for."""

@@ -70,6 +70,8 @@ class SavedModel(nn.Module):
         self.input_shape = tuple(input_shape)
         self.classes = classes
         self.transform = transform
+        self.hidden_colors = False
+        """Whether transparent pixels show their color, as in the run, and not white."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits (B, K) of the inputs ``x``."""
@@ -109,14 +111,21 @@ class SavedModel(nn.Module):
                 "how an image becomes an input of this model is not known: its dataset or its "
                 f"file does not say.\nGive a tensor (n, {str(self.input_shape)[1:]}."
             )
-        read = partial(read_rgb, exif_rotation=bool(self.hparams.get("exif_rotation")))
+        hidden_colors = self.hidden_colors
+        read = partial(
+            read_rgb,
+            hidden_colors=hidden_colors,
+            exif_rotation=bool(self.hparams.get("exif_rotation")),
+        )
         try:
             decoded = [
-                to_rgb(image) if isinstance(image, Image.Image) else read(str(image))
+                to_rgb(image, hidden_colors=hidden_colors)
+                if isinstance(image, Image.Image)
+                else read(str(image))
                 for image in images
             ]
-        except ValueError as error:  # the range of its pixels is not documented
-            raise InputError(str(error)) from error
+        except (ValueError, OSError, SyntaxError) as error:  # it has no range, or is damaged
+            raise InputError(f"an image cannot be used: {error}") from error
         return torch.stack([self.transform(image) for image in decoded])
 
 
@@ -153,6 +162,7 @@ def load_model(
         algorithm, hparams, shape, saved.get("model_classes"), transform, backbone,
         saved.get("model_step"),
     )  # fmt: skip
+    model.hidden_colors = bool(facts and facts.get("hidden_colors"))
     return model.to(where).eval()
 
 

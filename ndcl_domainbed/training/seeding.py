@@ -48,6 +48,7 @@ def generator_states() -> dict[str, Any]:
         "numpy": [str(kind), [int(word) for word in key], int(position), int(has_gauss), cached],
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "mps": torch.mps.get_rng_state() if torch.backends.mps.is_available() else None,
     }
 
 
@@ -60,3 +61,5 @@ def restore_generator_states(states: dict[str, Any]) -> None:
     torch.set_rng_state(states["torch"])
     if torch.cuda.is_available():
         torch.cuda.set_rng_state_all(states["cuda"][: torch.cuda.device_count()])
+    if torch.backends.mps.is_available() and states.get("mps") is not None:
+        torch.mps.set_rng_state(states["mps"].cpu())

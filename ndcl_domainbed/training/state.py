@@ -128,7 +128,7 @@ def _restore_value(current: Any, saved: Saved | None) -> Any:
     if kind == "tensor":
         return content.to(current.device) if isinstance(current, torch.Tensor) else content
     if kind == "numpy":
-        return content.numpy()
+        return content.cpu().numpy()  # a resume file is loaded to the device
     if kind in _SEQUENCES:
         return _restore_sequence(current, kind, content)
     if kind == "dict":
@@ -166,7 +166,7 @@ def _fill_object(current: Any, content: dict[str, Any]) -> None:
 
 _FILLERS: dict[str, Callable[[Any, Any], object]] = {
     "trained": _fill_tensor,
-    "generator": lambda current, content: current.set_state(content),
+    "generator": lambda current, content: current.set_state(content.cpu()),
     "numpy_state": lambda current, content: current.set_state(content),
     "bit_generator": lambda current, content: setattr(current.bit_generator, "state", content),
     "python_generator": lambda current, content: current.setstate(content),

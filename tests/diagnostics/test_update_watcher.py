@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -161,9 +162,11 @@ def test_sharpness_aware_steps_are_watched_at_the_weights_themselves(name):
 @pytest.mark.parametrize("contrast", ["negatives", "infonce"])
 def test_the_amplification_is_that_of_the_plain_statement(contrast):
     algorithm = build("NDCL", contrast=contrast)
-    watcher = watch(algorithm, [make_images()], sources=(0, 1), classes=4)
+    batch = make_images()
+    watcher = watch(algorithm, [batch], sources=(0, 1), classes=4)
     step = algorithm.last_step
-    labels, domains = step.labels.tolist(), step.domains.tolist()
+    labels = step.labels.tolist()
+    domains = [number for number, (_, y) in enumerate(batch) for _ in y]
     expected = {}
     for i, (k, d) in enumerate(zip(labels, domains, strict=True)):
         sums = plain_sums(step.anchors, step.labels, step.mixed, step.mixed_classes, i, "exp", 1.0)
@@ -179,7 +182,7 @@ def test_the_amplification_is_that_of_the_plain_statement(contrast):
         assert rows[pair]["anchors"] == len(values)
         assert rows[pair]["amplification"] == pytest.approx(factor, rel=1e-4)
         assert rows[pair]["crowding"] == pytest.approx(crowding, rel=1e-4)
-    for pair, mean in plain_prototypes(step.anchors, step.labels, step.domains).items():
+    for pair, mean in plain_prototypes(step.anchors, step.labels, torch.tensor(domains)).items():
         assert rows[pair]["norm"] == pytest.approx(float(mean.norm()), rel=1e-4)
         assert rows[pair]["instability"] is None  # of a single batch
 
@@ -230,6 +233,14 @@ def test_the_trial_leaves_the_generators_and_other_errors_alone(monkeypatch):
     failing = {"of a checkout": lambda *_: 1 / 0}
     monkeypatch.setattr(registry, "get_algorithm_class", failing.get)
     check("of a checkout", {})
+
+
+@pytest.mark.parametrize("depth", [0, 2])
+def test_a_linear_probe_is_refused_before_the_data_are_read(depth):
+    overrides = {"frozen": True, "adapter_depth": depth}
+    hparams = registry.run_hparams("ERM", "PACS", overrides=overrides)
+    with nullcontext() if depth else pytest.raises(InputError, match="cannot watch ERM"):
+        check("ERM", hparams)
 
 
 def test_updates_that_see_other_images_are_not_counted():

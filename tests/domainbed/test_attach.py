@@ -82,7 +82,8 @@ def test_names_are_registered_once(python):
 
 
 @needs_checkout
-def test_hyper_parameters_are_those_of_the_dataset_without_the_setting(python):
+def test_hyper_parameters_are_those_of_the_dataset_without_the_setting(python, tmp_path):
+    write_images(tmp_path / "small", ["a", "b", "c"], ["x", "y"], 9)  # of 28 x 28 pixels
     outcome = python.run(
         "-c",
         """if True:
@@ -108,7 +109,12 @@ def test_hyper_parameters_are_those_of_the_dataset_without_the_setting(python):
             assert values == {**theirs[0]("NDCL", dataset), **own}
             assert isinstance(values, Hparams) and json.loads(json.dumps(values)) == values
         assert default("NDCL", "DigitsDG_Cross")["batch_size"] == 64
+        from ndcl_domainbed.attach.command_line import _check_dataset
+        _check_dataset("small_Cross", ".")
+        for name in ("small", "small_Cross"):
+            assert default("ERM", name)["batch_size"] == 64
         """,
+        cwd=tmp_path,
     )
     assert outcome == (0, "", "")
 
@@ -135,6 +141,8 @@ def test_hyper_parameters_are_those_of_the_dataset_without_the_setting(python):
         ),
         (["domainbed.scripts.train", "--dataset", "some_folder"], "unknown dataset 'some_folder'"),
         (["domainbed.scripts.train", "--dataset", "some"], "/some: no folders in it"),
+        (["domainbed.scripts.train", "--dataset", "list.csv"], "list.csv has a split of its own"),
+        (["domainbed.scripts.train", "--dataset", "MNIST_Cross"], "MNIST: DomainBed uses this"),
         (
             ["domainbed.scripts.train_autolr", "--dataset", "PACS_Cross"],
             "train_autolr ends by training on whole domains",
@@ -143,14 +151,23 @@ def test_hyper_parameters_are_those_of_the_dataset_without_the_setting(python):
     ],
 )
 def test_wrong_names_are_plain_errors_before_the_script_starts(python, tmp_path, flags, message):
-    (tmp_path / "some").mkdir()  # not a dataset
+    for name in ("some", "MNIST"):
+        (tmp_path / name).mkdir()  # not a dataset
+    write_images(tmp_path / "images", ["a", "b", "c"], ["x", "y"], 3)
+    rows = [
+        f"{path.parts[-3]},{path.parts[-2]},{path},{part}"
+        for path in sorted((tmp_path / "images").glob("*/*/*.png"))
+        for part in [{"000": "train", "001": "val", "002": "test"}[path.stem]]
+    ]
+    (tmp_path / "list.csv").write_text("\n".join(["domain,class,file,split", *rows]))
+    before = sorted(tmp_path.iterdir())
     outcome = python.run(*ATTACH, *flags, cwd=tmp_path)
     assert outcome.status == 2
     assert outcome.err.startswith("error: ")
     assert message in outcome.err.splitlines()[0]
     assert len(outcome.err.splitlines()) <= 2
     assert outcome.out == ""
-    assert [path.name for path in tmp_path.iterdir()] == ["some"]
+    assert sorted(tmp_path.iterdir()) == before
 
 
 @needs_checkout

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imbalance_splits.errors import InputError
+from ndcl_domainbed.downloading import archives
 from ndcl_domainbed.downloading.archives import unpack
 from ndcl_domainbed.downloading.recipe import SourceFailure
 from tests.downloading.toys import tarred, toy_files, tree, zipped
@@ -45,6 +46,17 @@ def outside(tmp_path):
 @pytest.mark.parametrize("form", FORMS)
 def test_files_come_out_as_they_went_in(form, tmp_path):
     assert run(FORMS[form](FILES), tmp_path) == FILES
+
+
+def test_a_python_without_extraction_filters_unpacks_too(tmp_path, monkeypatch):
+    extract = tarfile.TarFile.extract
+
+    def extract_as_before(self, member, path="", set_attrs=True, *, numeric_owner=False):
+        return extract(self, member, path, set_attrs, numeric_owner=numeric_owner)
+
+    monkeypatch.setattr(tarfile.TarFile, "extract", extract_as_before)
+    monkeypatch.setattr(archives, "_FILTER", {})
+    assert run(tarred(FILES), tmp_path) == FILES
 
 
 @both

@@ -106,6 +106,8 @@ def test_absent_files_may_be_left_out_and_named(folder):
             "domain,class,file\nart,dog,a/9.png\nphoto,dog,p/../a/9.png\n",
             "line 3: p/../a/9.png occurs twice, first in .*line 2",
         ),
+        ('file,domain,class\na/9.png,art,"dog\np/1.png,photo,cat\n', "line [23]: not CSV"),
+        (f"domain,class,file\nart,dog,{'x' * 300}.png\n", "line 2: cannot look for the file x"),
         ("domain,class,file,split\nart,dog,a/9.png,training\n", "split 'training' is not one of"),
         ("domain,class,file,split\nart,dog,a/9.png,\n", "split '' is not one of train, val, test"),
     ],

@@ -49,6 +49,16 @@ def test_a_scarce_domain_that_is_not_the_scarcest_is_warned_of(largest, warned):
     assert len(describe_kept(other, counts, "t")) == 1
 
 
+def test_the_scarce_domain_is_the_one_without_validation_images():
+    rows = {"w": [60] * 5, "x": [30] * 5, "y": [49, 49, 49, 0, 0], "t": [50] * 5}
+    counts = {name: dict(zip("abcde", row, strict=True)) for name, row in rows.items()}
+    made = generate_table("own", "Duality", counts, {"middle_range": (40, 50), "validation": 5})
+    scarce = min(made.rows("t"), key=lambda name: sum(made.rows("t")[name].values()))
+    assert scarce == "x"  # of 150 images 125 are left, of the 147 of y 132
+    lines = describe_kept(made, counts, "t")
+    assert not any("scarce domain for target t, y" in line for line in lines)
+
+
 def test_sources_that_are_not_there_are_left_out():
     made = table("Duality", a=(20, 10), b=(10, 10))
     counts = available(a=(30, 30), t=(9, 9))

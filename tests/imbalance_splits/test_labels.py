@@ -71,6 +71,13 @@ def test_domains_with_their_classes_in_another_order_are_named(tmp_path):
         class_names(dataset)
 
 
+@pytest.mark.parametrize("targets", [np.eye(2), [0.0, 0.9]])
+def test_labels_that_are_not_one_number_an_image(targets):
+    with pytest.raises(InputError, match="must be the numbers of classes"):
+        labels_of(SimpleNamespace(targets=targets))
+    assert labels_of(SimpleNamespace(targets=[0.0, 1.0])).tolist() == [0, 1]
+
+
 def test_a_label_without_a_class():
     dataset = InMemory("", [], {})
     dataset.num_classes = 2

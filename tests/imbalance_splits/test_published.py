@@ -1,7 +1,7 @@
 import pytest
 
 from imbalance_splits.errors import InputError
-from imbalance_splits.make_table import table_for
+from imbalance_splits.make_table import generate_table, table_for
 from imbalance_splits.published import (
     DOMAINS,
     authors_datasets,
@@ -76,6 +76,21 @@ def test_parameters_change_only_what_they_name():
     assert made.train_counts == published_table("PACS", "TotalHeavyTail").train_counts
     assert set(made.validation_per_class.values()) == {15}
     assert table_for("PACS", "TotalHeavyTail", parameters={"c": 2.0}) != made
+
+
+def test_the_parameters_of_a_shipped_table_give_it_in_any_order_of_the_domains():
+    shipped = label_counts("VLCS")
+    for order in (list(shipped), list(DOMAINS["VLCS"])):
+        made = table_for("VLCS", "Duality:c=3", {domain: shipped[domain] for domain in order})
+        for target in "CLS":  # that of V was adjusted by hand
+            assert made.rows(target) == table_for("VLCS", "Duality").rows(target)
+        assert list(made.domains) == order
+
+
+def test_another_dataset_of_the_name_has_no_fixed_table():
+    assert table_for("PACS", "GINIDG") == published_table("PACS", "GINIDG")
+    with pytest.raises(InputError, match="GINIDG is a fixed table and has none for PACS"):
+        generate_table("PACS", "GINIDG", OWN)
 
 
 def test_another_dataset_is_generated_from_its_counts():

@@ -90,6 +90,15 @@ def test_ties_leave_no_group_empty_where_the_means_differ(row, sources):
     assert groups == expected.get(len(set(row)), {"many", "medium", "few"})
 
 
+def test_default_thresholds_do_not_depend_on_the_order_of_classes():
+    one = {"x": 60, "y": 30, "z": 20, "w": 1}
+    same, other = (
+        SplitTable.from_json({"train_counts": {"t": {"a": one, "b": row}}}, "t.json")
+        for row in (one, dict(reversed(one.items())))
+    )
+    assert same == other
+
+
 def test_classes_that_tie_at_the_least_mean_are_few():
     counts = np.array([[9] * 10 + [3] * 5 + [1] * 16])
     assert default_thresholds(counts) == Thresholds(3, 3)

@@ -126,6 +126,20 @@ def test_csv_has_a_row_per_figure_with_all_digits():
     assert rows[4]["mean"] == ""
 
 
+def test_texts_of_latex_are_escaped_and_without_a_criterion_there_is_no_heading():
+    profile = Table("statistics", {}, ["> 10 %"], [("ERM", [Cell(text="55 %")])])
+    page = render("latex", [], [TABLE, profile])
+    assert r"ERM & 55 \% \\" in page
+    assert "None" not in page
+
+
+def test_costs_in_csv_have_their_setting():
+    title = {"Cost": "", "Dataset": "PACS", "imbalance": "Cross"}
+    table = Table("statistics", title, ["Seconds"], [("ERM", [Cell(text="5")])])
+    (row,) = csv.DictReader(io.StringIO(render("csv", [], [table])))
+    assert (row["dataset"], row["setting"]) == ("PACS", "Cross")
+
+
 def test_statistics_in_csv_are_of_no_setting():
     table = Table("statistics", {"Statistics": ""}, ["Mean"], [("ERM", [Cell(text="37.8")])])
     (row,) = csv.DictReader(io.StringIO(render("csv", [], [table])))

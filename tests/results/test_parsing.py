@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ndcl_domainbed.results.details import class_accuracies
-from ndcl_domainbed.results.parsing import parse
+from ndcl_domainbed.results.parsing import MANNER, parse
+from ndcl_domainbed.training.arguments import Role, argument_names
 from tests.results.builder import record
 
 RECORD = record(3, {"0_in": 0.25, "0_out": 0.5, "1_in": 1.0, "1_out": 0.75}, test_envs=[0])
@@ -28,6 +29,18 @@ def test_numbers_of_a_record_come_out_unchanged():
     assert columns["step"] == [3.0]
     assert run.meta["args"]["dataset"] == "PACS"
     assert run.meta["hparams"] == {"lr": 0.001}
+
+
+def test_a_run_that_was_resumed_in_another_manner_is_one_run():
+    first, second = (
+        record(step, {"0_in": 0.5, "0_out": 0.5}, test_envs=[0], num_workers=workers)
+        for step, workers in ((0, None), (10, 2))
+    )
+    (run,) = parse(line(first) + line(second)).runs
+    assert values(run)["step"] == [0.0, 10.0]
+    second["args"]["seed"] = 1
+    assert len(parse(line(first) + line(second)).runs) == 2
+    assert set(argument_names(Role.MANNER, Role.PLACE)) == MANNER
 
 
 def test_what_a_record_says_of_its_network_is_kept():

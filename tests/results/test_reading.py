@@ -14,6 +14,7 @@ def test_several_folders_at_any_depth_and_each_run_once(tmp_path):
     write_run(tmp_path / "x" / "deep" / "a", [record(0, SHARES, test_envs=[0])])
     write_run(tmp_path / "y", [record(0, SHARES, test_envs=[0])])
     (tmp_path / "loop").symlink_to(tmp_path)
+    (tmp_path / "latest").symlink_to("x")
     assert len(load(tmp_path)) == 2
     assert len(load([tmp_path / "x", tmp_path / "y"])) == 2
     assert len(load([tmp_path, tmp_path / "x"])) == 2

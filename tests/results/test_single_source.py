@@ -73,6 +73,15 @@ def test_frames_and_the_report_have_them(root):
     assert "Single source: trained on the one domain that a column names" in html
 
 
+def test_pairs_of_another_network_are_no_leave_one_out(tmp_path):
+    shares = {f"{env}_{split}": 0.5 for env in range(3) for split in ("in", "out")}
+    single = record(0, shares, test_envs=[0], dataset="Office31")
+    single["args"]["hparams"] = '{"resnet18": true}'
+    write_run(tmp_path / "single", [single])
+    write_run(tmp_path / "pair", [record(0, shares, test_envs=[0, 1], dataset="Office31")])
+    assert set(load(tmp_path)["test_env"]) == {0, 2}
+
+
 def test_pairs_of_three_domains_belong_to_leave_one_out_if_there_are_single_targets(tmp_path):
     write(tmp_path, 0, [(0.9, 0.2, 0.4)], n_envs=3, dataset="Office31")
     assert set(read_sweep(tmp_path).runs["dataset"]) == {"Office31 [single source]"}

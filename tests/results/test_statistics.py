@@ -175,8 +175,19 @@ def test_improvement_is_mann_whitneys_u_over_the_pairs():
         assert found["NDCL"].iloc[cell] == 0.5
 
 
+def test_of_runs_that_train_on_one_domain_the_cells_are_of_sources():
+    found = cells_of(pd.DataFrame({"ERM": [10.0, 30.0], "NDCL": [50.0, 20.0]}))
+    found = Cells(found.runs, network="single source")
+    assert statistics_tables.describe_cells(found) == (
+        "Over 2 cells (dataset, setting, source domain) of 2 source domains"
+    )
+    warnings = statistics_tables.warn_of_few_cells(found)
+    assert any("intervals are too narrow" in line for line in warnings)
+
+
 def test_the_profile_by_hand():
-    runs = pd.DataFrame({"ERM": [10.0, 30.0, 30.0, np.nan], "NDCL": [50.0, 50.0, 20.0, 40.0]})
+    runs = pd.DataFrame({"ERM": [10.0, 30.0, 30.0, np.nan], "NDCL": [50.0, 50.0, 100 * 0.2, 40.0]})
+    runs.loc[2, "NDCL"] += 1e-14  # a figure of 20 by rounding
     found = statistics.performance_profile(cells_of(runs, trials=2).runs, [0, 20, 30, 45])
     assert found["ERM"].tolist() == [1.0, (0.5 + 1) / 2, 0.0, 0.0]
     assert found["NDCL"].tolist() == [1.0, (1 + 0.5) / 2, (1 + 0.5) / 2, 0.5]

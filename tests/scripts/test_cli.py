@@ -30,6 +30,13 @@ def test_too_few_file_descriptors_are_two_lines(number, capsys):
     assert len(err.splitlines()) == 2
 
 
+def test_a_folder_that_may_not_be_entered_is_one_line(capsys):
+    def main(argv):
+        raise PermissionError(errno.EACCES, "Permission denied", "/home/other/data")
+
+    assert end_of(main, capsys) == (2, "error: /home/other/data: Permission denied.\n")
+
+
 def test_other_errors_of_the_system_are_not_hidden():
     def main(argv):
         raise OSError(errno.EIO, "Input/output error")

@@ -192,10 +192,12 @@ def test_nobody_is_asked_before_commands_are_printed(tmp_path, monkeypatch, caps
     assert capsys.readouterr().out.count(sys.executable) == 3
 
 
-@pytest.mark.parametrize(("answer", "jobs"), [("y", 3), ("", 0), ("no", 0)])
-def test_the_answer_counts(tmp_path, monkeypatch, launched, answer, jobs):
+@pytest.mark.parametrize(("typed", "jobs"), [("y\n", 3), ("\n", 0), ("no\n", 0), ("", 0)])
+def test_the_answer_counts_and_the_end_of_the_input_is_a_no(
+    tmp_path, monkeypatch, launched, typed, jobs
+):
+    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-    monkeypatch.setattr("builtins.input", lambda question: answer)
     assert sweep.main(["launch", *HERE, "--output_dir", str(tmp_path)]) == 0
     assert len(launched) == jobs
 

@@ -37,6 +37,15 @@ def pause(monkeypatch):
     return clock
 
 
+def test_a_folder_that_cannot_be_written_is_left_alone(jobs, monkeypatch, capsys):
+    def refuse(folder, number):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(claims, "take", refuse)
+    assert deleting.delete_all(jobs) == 0
+    assert capsys.readouterr().out.count("Left alone: cannot write to") == 4
+
+
 def test_a_job_elsewhere_that_only_looks_old_is_left_alone(jobs, pause):
     """The file server's clock makes two claims look old; one of the owners lives."""
     alive, dead = (take_as(job.folder, 0, machine="another") for job in jobs[:2])

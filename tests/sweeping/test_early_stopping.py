@@ -194,6 +194,14 @@ def test_a_stopped_draw_is_never_chosen(tmp_path):
     assert set(records.loc[records["stopped"], "hparams_seed"]) == {1}
 
 
+def test_draws_stopped_at_an_earlier_rung_run_up_to_a_later_one(tmp_path):
+    one = group(tmp_path, {draw: (draw / 10, 0.0) for draw in range(4)}, 1)
+    one.stop_others()
+    found = status.read_all(one.draws)
+    assert len(early_stopping.find_settled([one], found)) == 3
+    assert early_stopping.find_settled([Group(one.draws, 31, 1)], found) == set()
+
+
 def draws(jobs):
     return {job.train_args["hparams_seed"] for job in jobs}
 

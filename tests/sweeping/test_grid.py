@@ -5,7 +5,7 @@ import pytest
 
 from imbalance_splits.seeds import seed_hash
 from ndcl_domainbed.errors import InputError
-from ndcl_domainbed.sweeping.checking import check_data
+from ndcl_domainbed.sweeping.checking import check_data, check_grids
 from ndcl_domainbed.sweeping.grid import Grid, expand
 from ndcl_domainbed.sweeping.jobs import folder_name
 from ndcl_domainbed.testbed.datasets.image_files import ImageFileDataset
@@ -161,3 +161,23 @@ def test_a_setting_that_makes_no_split_is_found_after_one_that_does(tmp_path):
     check_data(expand([dataclasses.replace(grid, imbalance=["Duality"])], "out"))
     with pytest.raises(InputError, match="setting GINIDG is a fixed table and has none"):
         check_data(expand([dataclasses.replace(grid, imbalance=["Duality", "GINIDG"])], "out"))
+
+
+@pytest.mark.parametrize("settings", [["TotalHeavyTail", "none"], ["none", "TotalHeavyTail"]])
+@pytest.mark.parametrize(
+    "flags", [{"validation": 2}, {"task": "domain_adaptation", "uda_holdout_fraction": 0.2}]
+)
+def test_flags_must_suit_every_setting(settings, flags):
+    grid = dataclasses.replace(GRID, datasets=["Debug28"], imbalance=settings, run_args=flags)
+    with pytest.raises(InputError):
+        check_grids([grid], {})
+
+
+def test_a_setting_is_tried_with_the_validation_images_of_every_block(tmp_path):
+    write_images(tmp_path / "one", ["a", "b", "c"], ["x", "y", "z"], 7)
+    grid = dataclasses.replace(
+        GRID, datasets=["one"], data_dir=str(tmp_path), imbalance=["Balanced"]
+    )
+    many = dataclasses.replace(grid, run_args={"validation": 100})
+    with pytest.raises(InputError, match="7 images"):
+        check_data(expand([many, grid], "out"))

@@ -10,6 +10,7 @@ from ndcl_domainbed.run_folder import DONE, State
 from ndcl_domainbed.scripts import sweep
 from ndcl_domainbed.sweeping import claims, planning
 from ndcl_domainbed.sweeping.jobs import make_job
+from ndcl_domainbed.sweeping.launchers import multi_gpu
 from ndcl_domainbed.sweeping.pace import Pace, kind_of
 
 ARGS = {"dataset": "Debug28", "algorithm": "ERM", "data_dir": "d"}
@@ -112,3 +113,16 @@ def test_the_command_measures_what_it_has_no_records_of(tmp_path, capsys, monkey
     assert 'no time for PACS ERM {"batch_size": 2}: no folder' in out
     assert "The times below are for the 3 jobs that could be timed." in out
     assert not (tmp_path / "out").exists()
+
+
+def test_jobs_are_timed_on_the_launchers_gpus(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(multi_gpu, "devices", lambda: ["0", "1"])
+    monkeypatch.setattr(planning, "run_jobs", lambda _jobs, slots, *_, **__: seen.extend(slots))
+    flags = [
+        "--datasets", "Debug28", "--algorithms", "ERM", "--single_test_envs", "--n_trials", "1",
+        "--n_hparams", "1", "--data_dir", "d", "--output_dir", str(tmp_path / "out"),
+    ]  # fmt: skip
+    with pytest.raises(InputError, match="no job could be timed"):
+        sweep.main(["plan", *flags, "--command_launcher", "multi_gpu"])
+    assert seen == [{"CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": "1"}]

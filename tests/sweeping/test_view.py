@@ -2,6 +2,7 @@ import io
 import json
 
 import pytest
+from rich.console import Console
 
 from ndcl_domainbed.run_folder import FAILED, State
 from ndcl_domainbed.sweeping import claims, states, view
@@ -83,7 +84,6 @@ def test_plain_lines_count_and_explain(jobs, clock, capsys):
 
 
 def test_on_a_terminal_bars_show_what_runs(jobs, clock):
-    from rich.console import Console
     from rich.progress import Progress, TextColumn
 
     output = io.StringIO()
@@ -110,3 +110,8 @@ def test_there_are_lines_or_a_live_view(jobs, monkeypatch, is_terminal):
     monkeypatch.setattr("sys.stdout.isatty", lambda: is_terminal, raising=False)
     with view.show_progress(jobs) as display:
         assert type(display) is (view.LiveView if is_terminal else view.View)
+        if is_terminal:  # a title may hold brackets, which are no markup
+            display._progress.add_task("PACS [frozen x]/Cross [/y]", to_go="")
+            console = Console(file=io.StringIO(), width=200)
+            console.print(display._progress.get_renderable())
+            assert "PACS [frozen x]/Cross [/y]" in console.file.getvalue()

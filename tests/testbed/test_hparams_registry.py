@@ -66,6 +66,7 @@ def test_values_are_plain_repeatable_and_may_be_given(name):
         ("ERM", "lr", 10**400, r"a number >= 0; it was given 10{17}\.\.\.0{19}\.$"),
         ("ERM", "batch_size", -(10**400), r"a whole number .* it was given -10{16}\.\.\.0{19}\.$"),
         ("ERM", "resnet_dropout", 2, "a number from 0 to 1"),
+        ("EQRM", "eqrm_quantile", 1.0, "a number from 1e-06 to 0.999999"),  # it would be infinite
         ("ERM", "freeze_bn", 1, "true or false"),
         ("ERM", "backbone", 18, "a string such as 'small_cnn'"),
         ("DANN", "beta1", 1.5, "a number >= 0 and < 1"),

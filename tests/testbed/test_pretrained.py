@@ -211,6 +211,16 @@ def test_the_default_network_takes_a_file_without_timm(tmp_path, monkeypatch):
     assert torch.equal(featurizer.network.conv1.weight, state["conv1.weight"])
 
 
+def test_another_number_of_channels_is_no_other_network(tmp_path):
+    path = tmp_path / "r18.pth"
+    torch.save(models.resnet18(weights=None).state_dict(), path)
+    three, four = (
+        networks.Featurizer((channels, 64, 64), {"backbone": "resnet18", "weights": str(path)})
+        for channels in (3, 4)
+    )
+    assert three.weights_source == four.weights_source
+
+
 @pytest.mark.parametrize("drop", [(), ("fc",)])
 def test_a_file_for_a_network_of_timm(drop, tmp_path):
     source = timm.create_model("resnet10t")

@@ -1,8 +1,11 @@
 """One pass counts the hits of every class."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import torch
 
+from ndcl_domainbed.training import evaluation
 from ndcl_domainbed.training.evaluation import PLAIN, count_hits, evaluation_mode
 
 
@@ -43,3 +46,11 @@ def test_counts_agree_with_a_loop_over_the_images():
 def test_an_empty_split_has_no_images():
     counts = count_hits(_Fixed(), {}, [], 2, torch.device("cpu"))[PLAIN]
     assert [part.tolist() for part in counts] == [[0, 0]] * 3
+
+
+def test_a_split_without_validation_images_is_selected_by_what_is_held_out():
+    sets = {(1, "in"): [0], (1, "out"): [1], (1, "val"): []}
+    dataset = SimpleNamespace(sources=[1], evaluation_sets=sets)
+    assert evaluation.validation_split(dataset) == "out"
+    record = {"env1_val_acc": None, "env1_out_acc": 0.5}
+    assert evaluation.validation_score(dataset, record) == 0.5

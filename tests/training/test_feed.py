@@ -1,13 +1,18 @@
 """One loader reads all that a run needs, in order, whatever its number of processes."""
 
 import os
+import pickle
 import signal
+import subprocess
+import sys
 
 import pytest
 import torch
 from torch.utils.data import Subset, TensorDataset
 
+from imbalance_splits.discovery import OWN_CODE
 from ndcl_domainbed.errors import InputError
+from ndcl_domainbed.testbed import datasets
 from ndcl_domainbed.training.batches import StepBatches
 from ndcl_domainbed.training.feed import (
     BatchStream,
@@ -169,3 +174,34 @@ def test_loader_processes_leave_signals_to_the_run():
                 os.kill(process, number)
         assert len(list(stream.split(0))) == 1
         assert len(list(stream.split(1))) == 3
+
+
+OWN = """
+import torch
+from ndcl_domainbed.testbed.datasets.base import MultiDomainDataset
+
+class Domain(torch.utils.data.Dataset):
+    targets = [0, 1]
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return torch.zeros(3), index
+
+class Own(MultiDomainDataset):
+    ENVIRONMENTS = ["a", "b", "c"]
+"""
+
+
+def test_a_spawned_loader_process_reads_a_dataset_of_a_users_own_file(tmp_path, monkeypatch):
+    (tmp_path / "own.py").write_text(OWN)
+    monkeypatch.setenv(OWN_CODE, str(tmp_path / "own.py"))
+    module = sys.modules[datasets.classes()["Own"].__module__]
+    subset = Subset(module.Domain(), range(2))
+    reader = RunReader(StepBatches([subset], 2, 0), StepBatches([], 2, 0), [subset], 2)
+    code = "import pickle, sys; print(len(pickle.load(sys.stdin.buffer).splits[0]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=pickle.dumps(reader), capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, b"2\n"), done.stderr

@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import io
 import json
 
 import pytest
@@ -112,7 +113,7 @@ def test_only_the_output_is_said_not_to_be_writable(tmp_path):
     image = tmp_path / "image.png"
     with pytest.raises(OSError, match=r"image\.png"), predict.open_output(str(tmp_path / "a")):
         raise OSError(errno.EMFILE, "Too many open files", str(image))
-    for path in (tmp_path, image / "found.csv"):
+    for path in (tmp_path, image / "found.csv", tmp_path / ("a" * 300)):
         image.touch()
         with (
             pytest.raises(InputError, match=f"cannot write {path}"),
@@ -204,6 +205,36 @@ def test_other_weights_of_the_frozen_network_are_refused(frozen_run, where):
     first, second = str(error.value).splitlines()
     assert "small_cnn with other weights (file w.pth, sha256:0123456789abcdef)" in first
     assert second.startswith("Install the package versions")
+
+
+def test_an_image_of_pillows_that_is_cut_off_is_an_input_error(run):
+    content = io.BytesIO()
+    Image.effect_noise((64, 64), 50).save(content, "PNG")
+    model = ndcl_domainbed.load_model(run, "cpu")
+    with pytest.raises(InputError, match="an image cannot be used: image file is truncated"):
+        model.predict([Image.open(io.BytesIO(content.getvalue()[:1000]))])
+
+
+@pytest.mark.parametrize("run", ["resized"], indirect=True)
+def test_transparent_pixels_are_decoded_as_in_the_run(run, monkeypatch):
+    image = Image.new("RGBA", (48, 48), (250, 0, 0, 0))
+    on_white = ndcl_domainbed.load_model(run, "cpu").predict([image]).probabilities
+    saved = torch.load(run / "model.pkl", weights_only=True)
+    assert saved["model_preprocessing"]["hidden_colors"] is False  # PublishedFolders: True
+    model = ndcl_domainbed.load_model(run, "cpu")
+    model.hidden_colors = True
+    red = model.predict([Image.new("RGB", (48, 48), (250, 0, 0))]).probabilities
+    assert torch.equal(model.predict([image]).probabilities, red)
+    assert not torch.equal(on_white, red)
+
+
+def test_a_weight_with_two_names_is_written_once_from_a_device_too(tmp_path, monkeypatch):
+    sizes = []
+    for name in ("cpu", "device"):
+        assert train_shortly(tmp_path / name).status == 0
+        sizes.append((tmp_path / name / "model.pkl").stat().st_size)
+        monkeypatch.setattr(torch.Tensor, "cpu", torch.Tensor.clone)  # as from a device
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.02)
 
 
 def test_without_a_model_it_is_an_error(tmp_path):

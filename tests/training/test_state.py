@@ -132,6 +132,33 @@ def test_state_in_odd_places_and_parts_that_an_update_makes(tmp_path):
     assert torch.equal(other.heads[1].weight, learner.heads[1].weight)
 
 
+class OnDevice:
+    """A tensor where ``map_location`` puts those of a resume file."""
+
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+    def cpu(self):
+        return self.tensor
+
+
+def test_what_lives_on_the_cpu_is_restored_from_a_file_that_was_loaded_to_a_device():
+    def make():
+        learner = torch.nn.Module()
+        learner.generator, learner.counts = torch.Generator().manual_seed(3), np.arange(3)
+        return learner
+
+    one, other = make(), make()
+    one.generator.manual_seed(7)
+    one.counts += 5
+    saved = state.capture(one)
+    for name, kind in (("generator", "generator"), ("counts", "numpy")):
+        saved["attributes"][name] = {kind: OnDevice(saved["attributes"][name][kind])}
+    state.restore(other, saved)
+    assert torch.equal(other.generator.get_state(), one.generator.get_state())
+    assert other.counts.tolist() == [5, 6, 7]
+
+
 def test_a_state_of_another_network_is_refused():
     saved = state.capture(_Learner())
     other = _Learner()

@@ -193,6 +193,7 @@ def test_swad_without_validation_images_is_an_error(tmp_path):
         (["emma"], "ema"),
         (["ema:start=1"], "start"),
         (["swad:converge=0"], "converge"),
+        (["swad:tolerance=0.5"], "tolerance"),
         (["adjusted:weight=2"], "tau"),
         (["crt", "crt"], "once"),
     ],

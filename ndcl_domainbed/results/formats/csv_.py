@@ -32,7 +32,7 @@ def page(head: Sequence[str], tables: Sequence[Table], counts: bool) -> str:
             table.kind,
             title.get("Dataset", ""),
             title.get("network") or network_in(title.get("Dataset", "")),
-            "" if table.kind == "statistics" else title.get("imbalance", NO_SETTING),
+            title.get("imbalance", NO_SETTING) if "Dataset" in title else "",
             title.get(SELECTION, ""),
         )
         metric = title.get("measure", "Overall")

@@ -54,8 +54,8 @@ def _body(head: Sequence[str], tables: Sequence[Table], counts: bool) -> list[st
     ]
     method = None
     for table in tables:
-        if table.title.get(SELECTION) != method:
-            method = table.title.get(SELECTION)
+        if table.title.get(SELECTION, method) != method:
+            method = table.title[SELECTION]
             lines += ["", rf"\subsection*{{Model selection: {escape(str(method))}}}"]
         lines += ["", *_table(table, counts)]
     return lines
@@ -83,6 +83,8 @@ def _table(table: Table, counts: bool) -> list[str]:
         r"\midrule",
     ]
     figures = format_rows(table, r" $\pm$ ", counts, r"\textbf{{{}}}", r"\underline{{{}}}")
+    if table.kind == "statistics":  # its cells are texts
+        figures = [[escape(text) for text in row] for row in figures]
     for (name, _), row in zip(table.rows, figures, strict=True):
         lines.append(" & ".join([escape(name), *row]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}}", r"\end{center}"]

@@ -33,11 +33,15 @@ def check(jobs: Sequence[Job], options: Namespace) -> None:
 
 def launch(jobs: Sequence[Job], options: Namespace) -> bool:
     """Run the jobs, and wait until all of them have ended, those of other launchers too."""
-    slots = [{VISIBLE: device} for _ in range(options.jobs_per_gpu) for device in devices()]
-    slots = slots[: options.jobs]
-    threads = threads_per_job(len(slots))
-    run_jobs(jobs, slots[: len(jobs)], threads, options.retries)
+    slots = make_slots(options)
+    run_jobs(jobs, slots[: len(jobs)], threads_per_job(len(slots)), options.retries)
     return True
+
+
+def make_slots(options: Namespace) -> list[dict[str, str]]:
+    """Return the slots of jobs, each with its GPU; `sweep plan` times jobs in them as well."""
+    slots = [{VISIBLE: device} for _ in range(options.jobs_per_gpu) for device in devices()]
+    return slots[: options.jobs]
 
 
 def devices() -> list[str]:

@@ -69,8 +69,8 @@ def check(jobs: Sequence[Job], options: Namespace) -> None:
 def launch(jobs: Sequence[Job], options: Namespace) -> bool:
     """Submit the jobs that no task in the queue has, and return.
 
-    ``--jobs`` limits how many tasks run at a time. Raises InputError if Slurm does not show its
-    queue, or does not accept all jobs.
+    ``--jobs`` limits how many tasks of this launch run at a time. Raises InputError if Slurm does
+    not show its queue, or does not accept all jobs.
     """
     try:
         jobs = slurm_queue.select_unqueued(jobs)
@@ -90,6 +90,8 @@ def launch(jobs: Sequence[Job], options: Namespace) -> bool:
         count = sum(map(len, array.values()))
         (job_id,) = {name.split("_")[0] for name in array}
         print(f"Submitted {count} jobs in {len(array)} tasks: Slurm job {job_id}.", flush=True)
+        if options.jobs:  # limits the tasks of one array: so the next waits for its end
+            executor.update_parameters(dependency=f"afterany:{job_id}")
     folder = shlex.quote(options.output_dir)
     print(f"`ndcl-domainbed sweep status --output_dir {folder} --watch` shows how far they are.")
     return False

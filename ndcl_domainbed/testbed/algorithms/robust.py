@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ndcl_domainbed.hparams import NOT_NEGATIVE, SHARE, Hparam, power_uniform, uniform
+from ndcl_domainbed.hparams import NOT_NEGATIVE, Hparam, Range, power_uniform, uniform
 from ndcl_domainbed.testbed.algorithms.annealing import AnnealedPenalty
 from ndcl_domainbed.testbed.algorithms.base import Minibatches, Shape, Unlabeled, step, to_floats
 from ndcl_domainbed.testbed.algorithms.erm import ERM
@@ -103,7 +103,7 @@ class EQRM(AnnealedPenalty, ERM):
     """
 
     HPARAMS: ClassVar[dict[str, Hparam]] = {
-        "eqrm_quantile": Hparam(0.75, uniform(0.5, 0.99), within=SHARE),
+        "eqrm_quantile": Hparam(0.75, uniform(0.5, 0.99), within=Range(1e-6, 1 - 1e-6)),
         "eqrm_burnin_iters": Hparam(
             2500, power_uniform(10, 2.5, 3.5), within=NOT_NEGATIVE, in_steps=True
         ),

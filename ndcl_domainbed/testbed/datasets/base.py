@@ -91,13 +91,16 @@ class MultiDomainDataset:
         raise InputError(f"{cls.__name__} is not made by this package: nothing can be exported.")
 
 
-def preprocessing(size: int, mean: Sequence[float], std: Sequence[float]) -> dict[str, Any]:
+def preprocessing(
+    size: int, mean: Sequence[float], std: Sequence[float], *, hidden_colors: bool = False
+) -> dict[str, Any]:
     """Return what a saved model says of its inputs: RGB images, resized and normalized.
 
     ``size`` is height and width in pixels; ``mean`` and ``std`` are those of the channels, for
-    values in [0, 1].
+    values in [0, 1]; ``hidden_colors`` says that transparent pixels show theirs.
     """
-    return {"image_size": int(size), "mean": list(mean), "std": list(std)}
+    facts = {"image_size": int(size), "mean": list(mean), "std": list(std)}
+    return {**facts, "hidden_colors": hidden_colors}
 
 
 SCALED_TO_ONE = ((0.5,) * 3, (0.5,) * 3)

@@ -54,7 +54,7 @@ class ImageFileDataset(MultiDomainDataset):
         small = size == self.IMAGE_SIZE and size in SMALL_SIZES
         self._plain, augmenting = transforms.image_transforms(hparams, size, small=small)
         channels = SCALED_TO_ONE if small else normalization_of(hparams)
-        self.preprocessing = preprocessing(size, *channels)
+        self.preprocessing = preprocessing(size, *channels, hidden_colors=self.HIDDEN_COLORS)
         self.notes = list(self.NOTES)
         if self.SIZE_REASON:
             reason = self.SIZE_REASON if size == self.IMAGE_SIZE else "image_size says so"

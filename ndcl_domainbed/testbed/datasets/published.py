@@ -36,7 +36,8 @@ class PublishedFolders(ImageFileDataset):
     @classmethod
     def find_images(cls, root: str) -> tuple[list[str], Found]:
         """Return the classes and the images. Raises InputError if folders or images are missing."""
-        name, folder = cls.__name__, Path(root) / cls.FOLDER
+        name = getattr(cls, "BASE_NAME", cls.__name__)  # that of an imbalanced version names both
+        folder = Path(root) / cls.FOLDER
         if not folder.is_dir():
             raise InputError(
                 f"no folder {folder}, where {name} is looked for.\n"

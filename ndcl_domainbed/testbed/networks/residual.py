@@ -84,10 +84,10 @@ class ResNet(FreezableBatchNorm):
         super().__init__(hparams)
         network, weights = _make_resnet(name, hparams)
         self.n_outputs: int = network.n_outputs
+        self.weights_source = WeightsSource.of_network(network, name, weights)  # as published
         if input_shape[0] != 3:
             network.conv1 = _with_input_channels(network.conv1, input_shape[0])
         self.network = network
-        self.weights_source = WeightsSource.of_network(network, name, weights)
         self.dropout = nn.Dropout(hparams.get("resnet_dropout", 0.0))
         self.train()
 

@@ -39,7 +39,11 @@ class TimmBackbone(FreezableBatchNorm):
         super().__init__(hparams)
         make, weights = _maker(name, hparams)
         self.network, self.n_outputs = build_for_size(name, input_shape, make)
-        self.weights_source = WeightsSource.of_network(self.network, f"timm:{name}", weights)
+        published = self.network
+        if input_shape[0] != 3 and weights != "random":  # the first layer was adapted
+            with torch.random.fork_rng(devices=[]):
+                published = build_for_size(name, (3, *input_shape[1:]), make)[0]
+        self.weights_source = WeightsSource.of_network(published, f"timm:{name}", weights)
         self.dropout = nn.Dropout(hparams.get("resnet_dropout", 0.0))
         self.train()
 

@@ -191,6 +191,16 @@ def test_arrays_are_as_large_as_slurm_allows(fake_slurm, config):
     assert sorted((fake_slurm / "arrays").read_text().split()) in (["1", "2"], ["1", "1", "1"])
 
 
+def test_jobs_limits_the_tasks_of_all_arrays(fake_slurm):
+    allow(fake_slurm, array=2, total=100, config="MaxArraySize = 2\\n")
+    sbatch = fake_slurm / "programs" / "sbatch"
+    keep = f'cp "$1" {fake_slurm}/batch$((before + tasks))'
+    sbatch.write_text(sbatch.read_text().replace("echo Submitted", f"{keep}\necho Submitted"))
+    slurm.launch(grid_jobs(fake_slurm / "out"), sweeps.options(jobs=1))
+    assert "--dependency" not in (fake_slurm / "batch2").read_text()
+    assert "--dependency=afterany:472" in (fake_slurm / "batch3").read_text()
+
+
 def test_what_a_user_may_submit_is_submitted(fake_slurm, capsys):
     allow(fake_slurm, array=100, total=2)
     jobs = grid_jobs(fake_slurm / "out")

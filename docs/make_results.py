@@ -6,6 +6,7 @@
                                                    the finished runs in these folders
     python docs/make_results.py --digits DIR       first import the finished runs of digits.yaml
     python docs/make_results.py --variants DIR     or of variants.yaml
+    python docs/make_results.py --fine_tuned DIR   or of fine_tuned.yaml
     python docs/make_results.py --ablation FILE    first import FILE, the contrast.csv of diagnose
 
 Imported runs replace those in the file, so a sweep can be run in parts. The comparison
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import beyond_tables
 import comparison
+import fine_tuned
 import how_many_pictures
 import how_many_runs
 import pandas as pd
@@ -119,6 +121,7 @@ def pages(runs: pd.DataFrame, found: how_many_runs.Findings) -> dict[Path, dict[
         **build_parts("digits", digits),
         **photograph_parts(runs, photographs),
         **variant_tables.build_parts(),
+        **fine_tuned.build_parts(runs),
         "ablation": ablation_table(),
     }
     return {
@@ -160,6 +163,7 @@ def main() -> None:
     flags.add_argument("--comparison", type=Path, nargs="+", metavar="DIR")
     flags.add_argument("--digits", type=Path, metavar="DIR")
     flags.add_argument("--variants", type=Path, metavar="DIR")
+    flags.add_argument("--fine_tuned", type=Path, metavar="DIR")
     flags.add_argument("--ablation", type=Path, metavar="FILE")
     options = flags.parse_args()
     if options.comparison:
@@ -168,6 +172,8 @@ def main() -> None:
         DIGITS.import_runs(options.digits)
     if options.variants:
         variant_tables.import_runs(options.variants)
+    if options.fine_tuned:
+        fine_tuned.FINE_TUNED.import_runs(options.fine_tuned)
     if options.ablation:
         import_ablation(options.ablation)
     runs = comparison.read_file()

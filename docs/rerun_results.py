@@ -21,13 +21,14 @@ from typing import Any
 
 import comparison
 import pandas as pd
+from fine_tuned import FINE_TUNED
 from studies import DIGITS, DRAW, MACHINES, MEASURES, RUN, read_machines, this_machine
 
 from ndcl_domainbed.results.chosen import every_run
 from ndcl_domainbed.results.reading import read_sweep
 from ndcl_domainbed.sweeping.jobs import make_job
 
-STUDIES = (DIGITS.name, comparison.NAME)
+STUDIES = {study.name: study for study in (DIGITS, FINE_TUNED)}
 TOLERANCE = 1e-6
 """Figures are shares, compared to six digits."""
 
@@ -37,8 +38,8 @@ def read_committed(study: str) -> tuple[pd.DataFrame, list[tuple[Any, ...]], dic
     if study == comparison.NAME:
         rows = comparison.select(comparison.read_file(), groups=DRAW)
         return rows, list(rows[DRAW].itertuples(index=False, name=None)), comparison.jobs()
-    rows = DIGITS.runs()
-    return rows, list(rows[RUN].itertuples(index=False, name=None)), DIGITS.jobs
+    rows = STUDIES[study].runs()
+    return rows, list(rows[RUN].itertuples(index=False, name=None)), STUDIES[study].jobs
 
 
 def run_again(args: dict[str, Any], data_dir: str, folder: Path) -> pd.Series:
@@ -53,7 +54,7 @@ def main() -> int:
     """Run the command; return its exit status."""
     flags = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     flags.add_argument("--data_dir", required=True, help="folder of the datasets")
-    flags.add_argument("--study", choices=STUDIES, default=DIGITS.name)
+    flags.add_argument("--study", choices=(*STUDIES, comparison.NAME), default=DIGITS.name)
     flags.add_argument("--runs", type=int, default=3)
     flags.add_argument("--seed", type=int, default=0, help="seed of the choice of runs")
     flags.add_argument("--algorithm", help="only runs of this algorithm")

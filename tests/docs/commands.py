@@ -45,6 +45,7 @@ NOT_RUN = (
     ("ndcl-domainbed sweep launch --sweep sweeps/photographs.yaml ", "needs PACS and Office-31"),
     ("ndcl-domainbed sweep launch --sweep sweeps/comparison.yaml ", "needs PACS and Office-31"),
     ("ndcl-domainbed sweep launch --sweep sweeps/variants.yaml ", "needs PACS and Office-31"),
+    ("ndcl-domainbed sweep launch --sweep sweeps/fine_tuned.yaml ", "needs PACS, and hours"),
     ("ndcl-domainbed sweep launch --sweep sweeps/vit.yaml ", "needs the three datasets"),
     ("ndcl-domainbed collect_results --input_dir photographs ", "needs the sweep of photographs"),
     (

@@ -83,7 +83,7 @@ def _table(table: Table, counts: bool) -> list[str]:
         r"\midrule",
     ]
     figures = format_rows(table, r" $\pm$ ", counts, r"\textbf{{{}}}", r"\underline{{{}}}")
-    if table.kind == "statistics":  # its cells are texts
+    if table.kind == "statistics":  # its cells are strings
         figures = [[escape(text) for text in row] for row in figures]
     for (name, _), row in zip(table.rows, figures, strict=True):
         lines.append(" & ".join([escape(name), *row]) + r" \\")

@@ -49,6 +49,7 @@ def cluster():
     process.communicate("\n\n", timeout=sweeps.LIMIT)
 
 
+@pytest.mark.usefixtures("traced")
 def test_a_job_survives_the_loss_of_its_machine(tmp_path, cluster):
     address = cluster.stdout.readline().strip()
     flags = [*FLAGS, "--command_launcher", "ray", "--ray_address", address]

@@ -18,10 +18,9 @@ FINE_TUNED = Study("fine_tuned")
 MEASURES = ("overall", "few")
 
 
-def average(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return algorithms x ``MEASURES`` in percent: means over trials, then over targets."""
-    cells = rows.groupby(["algorithm", "test_env"])[list(MEASURES)].mean() * 100
-    return cells.groupby("algorithm").mean()
+def average_trials(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return (algorithm, target) x ``MEASURES`` in percent: means over trials."""
+    return rows.groupby(["algorithm", "test_env"])[list(MEASURES)].mean() * 100
 
 
 def frozen_rows(runs: pd.DataFrame, tuned: pd.DataFrame) -> pd.DataFrame:
@@ -42,10 +41,12 @@ def build_parts(runs: pd.DataFrame) -> dict[str, str]:
     tuned = FINE_TUNED.whole_trials(FINE_TUNED.runs())
     if tuned.empty:
         return {"fine-tuned": "No trial is complete yet."}
-    one, other = average(tuned), average(frozen_rows(runs, tuned))
-    other = other.loc[one.index]
+    cells = average_trials(tuned)
+    one, other = (
+        each.groupby("algorithm").mean()
+        for each in (cells, average_trials(frozen_rows(runs, tuned)))
+    )
     domains = domain_names(tuned["dataset"].iloc[0])
-    cells = tuned.groupby(["algorithm", "test_env"])[list(MEASURES)].mean() * 100
     body = []
     for name in one["overall"].sort_values(ascending=False).index:
         pairs = [one.loc[name], *(cells.loc[name, env] for env in range(len(domains)))]

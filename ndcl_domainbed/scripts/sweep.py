@@ -9,12 +9,11 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from ndcl_domainbed.errors import InputError
-from ndcl_domainbed.processes import cores
 from ndcl_domainbed.run_folder import DONE, FAILED, JOBS_FILE, STOPPED, WAITING, State
 from ndcl_domainbed.sweeping import deleting, manifest, states, status
 from ndcl_domainbed.sweeping.flags import free_args, parse
 from ndcl_domainbed.sweeping.jobs import Job
-from ndcl_domainbed.sweeping.launchers import get_launcher
+from ndcl_domainbed.sweeping.launchers import get_launcher, local
 from ndcl_domainbed.sweeping.pace import Pace, kind_of, pace_of
 from ndcl_domainbed.sweeping.running import exit_on_sigterm
 from ndcl_domainbed.sweeping.slurm_queue import SlurmQueue
@@ -111,8 +110,8 @@ def plan(jobs: Sequence[Job], options: Namespace) -> int:
     found = status.read_all(jobs)
     print(states.count_line(found.values()))
     pace = pace_of(found)
-    make_slots = getattr(get_launcher(options.command_launcher), "make_slots", None)
-    slots = make_slots(options) if make_slots else [{}] * (options.jobs or cores())
+    launcher = get_launcher(options.command_launcher)
+    slots = getattr(launcher, "make_slots", local.make_slots)(options)  # of a cluster: this machine
     untimed = [job for job in jobs if found[job].name != DONE and not pace.knows(job)]
     if untimed:
         kinds = len({kind_of(job) for job in untimed})

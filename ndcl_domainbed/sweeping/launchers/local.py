@@ -25,7 +25,11 @@ def check(jobs: Sequence[Job], options: Namespace) -> None:
 
 def launch(jobs: Sequence[Job], options: Namespace) -> bool:
     """Run the jobs, and wait until all of them have ended, those of other launchers too."""
-    at_a_time = options.jobs or cores()
-    slots: list[dict[str, str]] = [{}] * min(at_a_time, len(jobs))
-    run_jobs(jobs, slots, threads_per_job(at_a_time), options.retries)
+    slots = make_slots(options)
+    run_jobs(jobs, slots[: len(jobs)], threads_per_job(len(slots)), options.retries)
     return True
+
+
+def make_slots(options: Namespace) -> list[dict[str, str]]:
+    """Return the slots of jobs, which add nothing to their environment."""
+    return [{}] * (options.jobs or cores())

@@ -130,7 +130,7 @@ def hard_negatives(
     round_start = torch.where(pairs.has_own_weight, sample - pairs.place, 0)
     lambdas = draws if per_pair else draws[round_start]
     mixed_classes = torch.where(negatives > 0, classes, -1)[k]
-    mixed = _mix(inputs, first, second, third, lambdas)
+    mixed = mix(inputs, first, second, third, lambdas)
     return HardNegatives(mixed, mixed_classes, first, second, third, lambdas)
 
 
@@ -206,8 +206,12 @@ def _rank(probabilities: Tensor, is_positive: Tensor) -> tuple[Tensor, Tensor, T
     return keys.argsort(dim=1, stable=True), strong, weak
 
 
-def _mix(inputs: Tensor, first: Tensor, second: Tensor, third: Tensor, lambdas: Tensor) -> Tensor:
-    """Return λ x_first + (1-λ) (λ x_third + (1-λ) x_second), (M, ...)."""
+def mix(inputs: Tensor, first: Tensor, second: Tensor, third: Tensor, lambdas: Tensor) -> Tensor:
+    """Return λ x_first + (1-λ) (λ x_third + (1-λ) x_second), (M, ...).
+
+    ``inputs`` (N, ...) is the batch, ``first`` to ``lambdas`` (M,) as in :class:`HardNegatives`;
+    the same tensor as ``second`` and ``third`` mixes two.
+    """
     weights = lambdas.view(-1, *[1] * (inputs.dim() - 1))
     mixed = inputs[second]  # mixed in place: images are large
     if third is not second:

@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.data import Subset, TensorDataset
 
 from imbalance_splits.errors import InputError
+from ndcl_domainbed.algorithms.ndcl import NDCL
 from ndcl_domainbed.diagnostics.boundary import feature_distances
 from ndcl_domainbed.diagnostics.checks.hard_negatives import draw_samples
 from ndcl_domainbed.diagnostics.saved_run import SavedRun
@@ -23,7 +24,7 @@ class Planted(nn.Module):
     """Classes at -1 and +1 of the first coordinate, and the boundary at 0."""
 
     def __init__(self):
-        super().__init__()
+        nn.Module.__init__(self)
         self.featurizer = nn.Identity()
         self.classifier = nn.Linear(1 + 2 * IMAGES, 2, bias=False)
         with torch.no_grad():
@@ -34,18 +35,23 @@ class Planted(nn.Module):
         return self.classifier(self.featurizer(x))
 
 
-def planted_run(labels):
-    """Return a run on two domains of images with these labels."""
+class PlantedNDCL(Planted, NDCL):
+    """The same, of a run of NDCL, whose hyper-parameters decide how samples are mixed."""
+
+
+def planted_run(labels, algorithm=Planted, wrong=(), **hparams):
+    """Return a run on two domains of images with these labels, some of them classified wrong."""
     identities = torch.eye(2 * IMAGES).split(IMAGES)
     side = 2.0 * labels[:, None] - 1
+    side[list(wrong)] *= -1
     domains = [TensorDataset(torch.cat([side, rows], dim=1), labels) for rows in identities]
     train_sets = [Subset(domain, range(IMAGES)) for domain in domains]
     return SavedRun(
         folder=Path("run"),
         arguments=SimpleNamespace(algorithm="Planted"),
-        hparams={"batch_size": 16},
+        hparams={"batch_size": 16, **hparams},
         dataset=SimpleNamespace(train_sets=train_sets, input_shape=(1 + 2 * IMAGES,)),
-        algorithm=Planted().eval(),
+        algorithm=algorithm().eval(),
         device=torch.device("cpu"),
     )
 
@@ -83,6 +89,18 @@ def test_a_random_pair_of_one_class_stays_away_from_the_boundary(run, drawn):
     far = np.isclose(found, 1, atol=1e-6)
     assert (nearer | far).all()
     assert 0.3 < (far & ~nearer).sum() / (drawn["random"].shares > 1e-4).sum() < 0.7
+
+
+def test_share_of_a_mixture_of_three_images():
+    """Image i is the unit vector i, so a sample's coordinates are the shares of its images."""
+    labels, wrong = torch.arange(IMAGES) % 2, range(0, IMAGES, 3)
+    run = planted_run(labels, PlantedNDCL, wrong, pairing="released", mixup=5.0, budget_scale=3.0)
+    drawn = draw_samples(run, images=2 * IMAGES, seed=0)
+    for kind in ("hard", "random"):
+        of_images = drawn[kind].outputs.features[:, 1:].sort(dim=1, descending=True).values
+        three = (of_images[:, 2] > 0).numpy()
+        assert 10 < three.sum() < len(three)
+        np.testing.assert_allclose(of_images[three, 0], 1 - drawn[kind].shares[three], atol=1e-6)
 
 
 def test_as_many_of_each_kind_as_asked_for(drawn):

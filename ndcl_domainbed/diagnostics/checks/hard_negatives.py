@@ -29,13 +29,13 @@ from ndcl_domainbed.diagnostics.saved_run import (
     load_runs,
 )
 from ndcl_domainbed.diagnostics.statistics import CHANCE, FOLDS, probe_accuracy
-from ndcl_domainbed.hard_negatives import fixed_class_budget, hard_negatives
+from ndcl_domainbed.hard_negatives import fixed_class_budget, hard_negatives, mix
 from ndcl_domainbed.training import seeding
 from ndcl_domainbed.training.batches import StepBatches, fetch
 
 STEPS_PER_FOLD = 20  # minibatches drawn from each fold: as many draws of the mixing weight
 STRONG = 0.2
-"""A mixed sample is strongly mixed if the weaker of its two images has at least this share."""
+"""A mixed sample is strongly mixed if all its images but the strongest have at least this share."""
 
 CAPTION = (
     "Left and middle: t-SNE of features and of predictions, which keeps neighborhoods, not "
@@ -45,9 +45,9 @@ CAPTION = (
     "in training, by the model at the end of the run; random mixtures of the same batches and "
     "weights show what the selection adds. Mixing weights from Beta(ρ, ρ) are mostly near 0 or 1, "
     "so many mixed samples are close to one real image; the table lists the strongly mixed ones "
-    f"separately (share of the weaker image at least {STRONG}). Its column nearer_than_real is the "
-    "share of pairs in which a mixed sample is nearer to the boundary than a real image (0.5: no "
-    "difference)."
+    f"separately (share of all images but the strongest at least {STRONG}). Its column "
+    "nearer_than_real is the share of pairs in which a mixed sample is nearer to the boundary than "
+    "a real image (0.5: no difference)."
 )
 SPACES = ("feature", "prediction")
 KINDS = {
@@ -67,7 +67,8 @@ class Samples(NamedTuple):
 
     The labels of ``outputs`` are classes: a mixed sample's is the one that it is a negative for.
     ``folds`` (n,) says which fold of the training images a sample was made from; no image is in
-    two. ``shares`` (n,) is the part that the weaker of two mixed images has, in [0, 0.5].
+    two. ``shares`` (n,) is the part of all mixed images but the strongest, in [0, 1): of two, the
+    weaker one's.
     """
 
     outputs: Outputs
@@ -144,7 +145,7 @@ def draw_samples(run: SavedRun, images: int, seed: int) -> dict[str, Samples]:
             made = _make_hard_negatives(run, x[rows], outputs.take(rows), generator)
             kept = torch.randperm(len(made[0]), generator=generator)[:per_batch]
             hard.append([column[kept] for column in made])
-            random.append(_make_random_mixtures(x[rows], y[rows], hard[-1][2], generator))
+            random.append(_make_random_mixtures(x[rows], y[rows], *hard[-1][2:], generator))
             where += [fold] * len(kept)
     if not where:
         is_part = any(len(one) > images for one in run.dataset.train_sets)
@@ -176,7 +177,7 @@ def _read_images(training: Subset[Any], images: int, seed: int) -> TensorDataset
 def _make_hard_negatives(
     run: SavedRun, x: Tensor, seen: Outputs, generator: torch.Generator
 ) -> list[Tensor]:
-    """Return inputs, classes and λ of the hard negatives that an update of NDCL would make."""
+    """Return inputs, classes, λ and "has a third parent" of the hard negatives of an update."""
     settings = run.hparams if isinstance(run.algorithm, NDCL) else {}
     rho, pairing, budget, scale, per_pair = (
         settings.get(name, NDCL.HPARAMS[name].default)
@@ -188,22 +189,27 @@ def _make_hard_negatives(
         per_pair=per_pair,
     )  # fmt: skip
     kept = made.classes >= 0
-    return [column[kept] for column in (made.inputs, made.classes, made.lambdas)]
+    mixes_three = made.third != made.second
+    return [column[kept] for column in (made.inputs, made.classes, made.lambdas, mixes_three)]
 
 
 def _make_random_mixtures(
-    x: Tensor, y: Tensor, lambdas: Tensor, generator: torch.Generator
+    x: Tensor, y: Tensor, lambdas: Tensor, mixes_three: Tensor, generator: torch.Generator
 ) -> list[Tensor]:
-    """Return inputs, classes and λ of mixtures of random pairs of a batch."""
+    """Return the same of mixtures of random pairs of a batch, or triples."""
     first, second = torch.randint(len(x), (2, len(lambdas)), generator=generator)
-    weights = lambdas.view(-1, *[1] * (x.dim() - 1))
-    return [torch.lerp(x[second], x[first], weights), y[first], lambdas]
+    third = second
+    if mixes_three.any():
+        drawn = torch.randint(len(x), second.shape, generator=generator)
+        third = torch.where(mixes_three, drawn, second)
+    return [mix(x, first, second, third, lambdas), y[first], lambdas, mixes_three]
 
 
 def _compute_outputs(run: SavedRun, mixed: list[list[Tensor]], folds: np.ndarray) -> Samples:
     """Return what the model computes from mixed samples."""
-    inputs, classes, lambdas = (torch.cat(column) for column in zip(*mixed, strict=True))
-    shares = torch.minimum(lambdas, 1 - lambdas).double().numpy()
+    inputs, classes, first, three = (torch.cat(column) for column in zip(*mixed, strict=True))
+    rest = torch.where(three, (1 - first) * torch.maximum(first, 1 - first), 1 - first)
+    shares = (1 - torch.maximum(first, rest)).double().numpy()
     return Samples(run.outputs(TensorDataset(inputs, classes)), folds, shares)
 
 

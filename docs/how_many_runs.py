@@ -244,12 +244,12 @@ def conclusions(found: Findings) -> str:
         f"With {trials} trials a lead among the best {BEST} rows is more than noise if it is at "
         f"least {' and '.join(leads)}.",
         f"The defaults with {trials} trials, {study.count_runs(1, trials):,} runs, agree with all "
-        f"{study.count_runs(study.draws, trials):,} by tau {agreed[1]:.2f}, with one trial by "
+        f"{study.count_runs(study.draws, trials):,} with tau {agreed[1]:.2f}, with one trial "
         f"{agreed[0]:.2f}. The first row of one such trial is one of the top {TOP} of all runs in "
         f"{100 * budgets.share_in_top(*defaults, 1, TOP):.0f} % of the cases.",
-        f"The rankings by two criteria of selection, of the same runs, agree by tau "
+        f"The rankings by two criteria of selection, of the same runs, agree with tau "
         f"{others.min():.2f} to {others.max():.2f}.",
-        f"Two settings of a dataset agree by tau {boards.whole[within].mean():.2f} on average, "
+        f"Two settings of a dataset agree with tau {boards.whole[within].mean():.2f} on average, "
         f"settings of different datasets by {boards.whole[apart & ~within].mean():.2f}; of one "
         f"trial each {boards.single[within].mean():.2f} and "
         f"{boards.single[apart & ~within].mean():.2f}, where the same setting has "

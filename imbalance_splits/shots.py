@@ -51,9 +51,11 @@ def describe_empty_groups(counts: np.ndarray, thresholds: Thresholds) -> list[st
     reasons = {
         0: "no class has a training image",
         1: "every class that is trained on has the same mean",
-        2: "there are only two different means",
     }
-    return [f"Empty: {', '.join(empty)} ({reasons.get(levels, 'no class has such a mean')})"]
+    reason = reasons.get(levels, "no class has such a mean")
+    if levels == 2 and empty == ["Medium"]:
+        reason = "there are only two different means"
+    return [f"Empty: {', '.join(empty)} ({reason})"]
 
 
 def overall_accuracy(correct: np.ndarray, total: np.ndarray) -> float | None:

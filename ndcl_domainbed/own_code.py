@@ -49,6 +49,6 @@ def add_flag(parser: argparse.ArgumentParser) -> None:
     """Have ``parser`` show the flag in its help; it leaves nothing in the result."""
     parser.add_argument(
         FLAG, action=_Use, default=argparse.SUPPRESS, metavar="FILE",
-        help="a Python file with algorithms, settings, datasets or a launcher of your own; may be "
-        "given several times",
+        help="a Python file with algorithms, settings, datasets, launchers or diagnostics of your "
+        "own; may be given several times",
     )  # fmt: skip

@@ -28,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
         "by default that of --output's name, else text")  # fmt: skip
     add("--latex", action="store_true", help="the same as --format latex")
     add("--output", metavar="FILE", help="write the tables to FILE too, and the chosen "
-        "hyper-parameters to FILE_hparams.csv beside it")  # fmt: skip
+        "hyper-parameters to NAME_hparams.csv beside it (FILE without its suffix)")  # fmt: skip
     add("--hparams_out", metavar="FILE", help="write the chosen hyper-parameters to FILE (.csv)")
     add("--html", metavar="FILE", help="write an HTML report, one page that needs no other file "
         "and includes the chosen hyper-parameters")  # fmt: skip
@@ -45,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
         "too, such as 'NDCL + SWAD' (ema, average, swad, adjusted, crt; without a name: all that "
         "the runs have)")  # fmt: skip
     add("--statistics", action="store_true", help="ranks, tests, intervals and performance "
-        "profiles over all cells too; with --output also diagrams, FILE_ranks_CRITERION.svg and "
+        "profiles over all cells too; with --output also diagrams, NAME_ranks_CRITERION.svg and "
         ".pdf (they need the extra 'report')")  # fmt: skip
     add("--reference", metavar="NAME", help="which algorithm to compare with the others; by "
         "default NDCL")  # fmt: skip

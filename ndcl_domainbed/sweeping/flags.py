@@ -44,7 +44,7 @@ class SweepParser(argparse.ArgumentParser):
         super().__init__(
             prog="ndcl-domainbed sweep",
             usage="%(prog)s COMMAND [options]",
-            description="Launch the runs of a grid, clear those that did not finish, show how far "
+            description="Launch the runs of a grid, delete unfinished ones, show how far "
             "they are, or plan what they will cost.",
             allow_abbrev=False,
         )
@@ -100,12 +100,12 @@ def _add_grid_flags(group: argparse._ArgumentGroup) -> list[str]:
     add("--imbalance", nargs="+", metavar="SETTING",
         help="settings such as TotalHeavyTail, or table files (default: none)")  # fmt: skip
     add("--n_hparams_from", type=int, default=0, metavar="N",
-        help="first seed of the hparams (default: 0)")  # fmt: skip
+        help="first hyper-parameter seed (default: 0)")  # fmt: skip
     add("--n_hparams", type=int, default=20, metavar="N",
-        help="seeds of the hparams stop before N; 0 is the defaults (default: 20)")  # fmt: skip
-    add("--n_trials_from", type=int, default=0, metavar="N", help="first split seed (default: 0)")
+        help="hyper-parameter seeds up to N - 1; 0 means the defaults (default: 20)")  # fmt: skip
+    add("--n_trials_from", type=int, default=0, metavar="N", help="first trial seed (default: 0)")
     add("--n_trials", type=int, default=3, metavar="N",
-        help="split seeds stop before N (default: 3)")  # fmt: skip
+        help="trial seeds up to N - 1 (default: 3)")  # fmt: skip
     add("--data_dir", metavar="DIR", help="folder of the datasets")
     add("--test_envs", nargs="+", type=domain_word, metavar="DOMAIN",
         help="target domains, by index or name (default: each in turn)")  # fmt: skip
@@ -122,7 +122,13 @@ def _add_other_flags(group: argparse._ArgumentGroup) -> None:
     add("--output_dir", metavar="DIR", help="folder of the jobs' folders")
     add("--command_launcher", default="local", metavar="NAME",
         help=f"one of {', '.join(launchers())} (default: local)")  # fmt: skip
-    add("--jobs", type=int, metavar="N", help="jobs at a time (default: the number of cores)")
+    add(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="at most N jobs at a time (default: with "
+        "local the number of cores, else what the launcher allows)",
+    )
     add("--retries", type=int, default=1, metavar="N",
         help="how often a job that broke down is started again (default: 1)")  # fmt: skip
     add("--seed", type=int, default=0, metavar="N",

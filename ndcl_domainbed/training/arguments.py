@@ -104,7 +104,8 @@ class TrainArguments:
     )
     eval_images: int | None = _argument(
         Role.RESULT, None, "to try a command out: evaluate N images of each split, and not at "
-        "step 0; the run counts in no table", type=int, metavar="N",
+        "step 0; the run counts in tables only with collect_results --partial",
+        type=int, metavar="N",
     )  # fmt: skip
     test_envs: list[int] = field(
         default_factory=lambda: [0],
@@ -115,13 +116,14 @@ class TrainArguments:
     )  # fmt: skip
     output_dir: str = _argument(Role.PLACE, "train_output", "folder of the run", metavar="DIR")
     holdout_fraction: float = _argument(
-        Role.RESULT, DEFAULT_HOLDOUT, "of a domain, held out on an ordinary split", metavar="SHARE"
-    )
+        Role.RESULT, DEFAULT_HOLDOUT, "share held out of the target, and on an ordinary split of "
+        "every domain", metavar="SHARE",
+    )  # fmt: skip
     uda_holdout_fraction: float = _argument(
-        Role.RESULT, 0.0, "of the test domain, to train on without labels", metavar="SHARE"
+        Role.RESULT, 0.0, "share of the test domain to train on without labels", metavar="SHARE"
     )
     unlabeled_fraction: float = _argument(
-        Role.RESULT, 0.0, "of the source images that --imbalance leaves over, to train on without "
+        Role.RESULT, 0.0, "share of the source images unused by --imbalance to train on without "
         "labels", metavar="SHARE",
     )  # fmt: skip
     skip_model_save: bool = _argument(Role.RESULT, False, "keep no model")

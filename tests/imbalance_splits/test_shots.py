@@ -90,6 +90,7 @@ def test_the_limits_belong_to_medium():
         ([5, 5, 5], (5, 5), "Empty: Many, Few (every class that is trained on has the same mean)"),
         ([5, 5, 1], (3, 3), "Empty: Medium (there are only two different means)"),
         ([3, 2, 1], (9, 2), "Empty: Many (no class has such a mean)"),
+        ([5, 5, 4], (6, 3), "Empty: Many, Few (no class has such a mean)"),  # as Balanced:like
         ([0, 0, 0], (1, 1), "Empty: Many, Medium, Few (no class has a training image)"),
         ([4, 4, 0], (4, 4), "Empty: Many, Few (every class that is trained on has the same mean)"),
     ],

@@ -102,8 +102,17 @@ class Claim:
         os.utime(self.path)
 
     def is_lost(self) -> bool:
-        """Whether another process has taken the job over, or the job was deleted."""
-        return claim_path(self.path.parent, self.number + 1).exists() or not self.path.exists()
+        """Whether another process has taken the job over, or the job was deleted.
+
+        Raises OSError if the file system does not say: Path.exists would call that "no".
+        """
+        if claim_path(self.path.parent, self.number + 1).exists():
+            return True
+        try:
+            self.path.stat()
+        except FileNotFoundError:
+            return True
+        return False
 
     def to_json(self) -> str:
         """Return the content of the claim's file."""

@@ -95,7 +95,11 @@ def _download(url: str, path: Path, report: Report) -> None:
 
 
 def describe_failure(error: Any) -> str:
-    """Return in a line why gdown or requests got no file."""
+    """Return in a line why gdown or requests got no file.
+
+    >>> describe_failure(ConnectionError())
+    'ConnectionError'
+    """
     if type(error).__name__ == "FileURLRetrievalError":  # Google Drive's own words, wrapped
         return " ".join(str(error).split())[:300]
     response = getattr(error, "response", None)
@@ -103,8 +107,9 @@ def describe_failure(error: Any) -> str:
         return f"HTTP {response.status_code} {response.reason}"
     if "timed out" in str(error):
         return "no answer in time"
-    system = re.search(r"\[Errno -?\d+\] ([\w ]+)", str(error))
-    return system[1] if system else str(error).splitlines()[0].rstrip(".")[:300]
+    text = str(error) or type(error).__name__
+    system = re.search(r"\[Errno -?\d+\] ([\w ]+)", text)
+    return system[1] if system else text.splitlines()[0].rstrip(".")[:300]
 
 
 def _find_defect(path: Path, file: RemoteFile) -> str | None:

@@ -10,12 +10,11 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.downloading.arranging import arrange_archives
 from ndcl_domainbed.downloading.fetching import fetch
 from ndcl_domainbed.downloading.recipe import Recipe, RemoteFile, SourceFailure, Way
+from ndcl_domainbed.locks import locked
 
 STAGING = ".download"  # the folder of the data directory in which downloads are prepared
 LIBRARIES = ("gdown", "pyarrow", "requests", "tqdm")  # what the extra `download` installs
@@ -50,15 +49,11 @@ def obtain(
     place, staging = data_dir / recipe.folder, data_dir / STAGING / recipe.folder
     try:
         staging.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{staging}.lock", timeout=0):
+        with locked(staging.with_name(f"{staging.name}.lock")):
             if force or not is_there(recipe, data_dir):
                 ready = _try_ways(recipe, staging, leave_out)
                 _put_in_place(ready, place, staging / "replaced")
                 shutil.rmtree(staging)
-    except Timeout:
-        raise InputError(
-            f"another process is downloading {recipe.dataset} into {data_dir}; wait for it."
-        ) from None
     except BrokenPipeError:  # of the output, whose reader has gone
         raise
     except OSError as error:

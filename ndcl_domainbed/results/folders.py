@@ -47,8 +47,8 @@ class Found:
                     args = orjson.loads(line)["args"]
                 except (ValueError, KeyError, TypeError):  # torn, or not ours
                     continue
-                if is_whole(args):
-                    yield manifest.parent / folder_name(args), args
+                if is_whole(args):  # without ``imbalance`` it would be DomainBed's own
+                    yield manifest.parent / folder_name(args), {"imbalance": None, **args}
 
 
 def find_runs(roots: list[str | Path]) -> Found:

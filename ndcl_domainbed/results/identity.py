@@ -89,11 +89,13 @@ def identity(args: dict[str, Any]) -> Identity:
 def is_attached(args: dict[str, Any]) -> bool:
     """Whether DomainBed's own scripts made a run with these arguments, on an imbalanced dataset.
 
+    Their arguments have no ``imbalance``; those of this package's runs always have, perhaps None.
+
     >>> is_attached({"dataset": "PACS_Cross"}), is_attached({"dataset": "PACS"})
     (True, False)
     """
     base, _, end = posixpath.normpath(args["dataset"]).rpartition("_")
-    return bool(base) and not args.get("imbalance") and _is_setting(base, end)
+    return bool(base) and "imbalance" not in args and _is_setting(base, end)
 
 
 @cache

@@ -9,11 +9,12 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from ndcl_domainbed.errors import InputError
+from ndcl_domainbed.processes import cores
 from ndcl_domainbed.run_folder import DONE, FAILED, JOBS_FILE, STOPPED, WAITING, State
-from ndcl_domainbed.sweeping import deleting, manifest, states, status
+from ndcl_domainbed.sweeping import deleting, manifest, slurm_queue, states, status
 from ndcl_domainbed.sweeping.flags import free_args, parse
 from ndcl_domainbed.sweeping.jobs import Job
-from ndcl_domainbed.sweeping.launchers import get_launcher, local
+from ndcl_domainbed.sweeping.launchers import get_launcher
 from ndcl_domainbed.sweeping.pace import Pace, kind_of, pace_of
 from ndcl_domainbed.sweeping.running import exit_on_sigterm
 from ndcl_domainbed.sweeping.slurm_queue import SlurmQueue
@@ -65,7 +66,7 @@ def launch(jobs: Sequence[Job], options: Namespace) -> int:
         manifest.record_jobs(jobs, options.output_dir)
         random.Random(options.seed).shuffle(to_launch)
         with exit_on_sigterm():
-            if starts_jobs:
+            if hasattr(launcher, "make_slots"):  # the jobs of a cluster compute them there
                 checking.prepare_features(to_launch)
             is_over = early_stopping.launch(launcher, to_launch, groups, options)
         if not is_over:
@@ -76,10 +77,19 @@ def launch(jobs: Sequence[Job], options: Namespace) -> int:
 
 
 def delete_incomplete(jobs: Sequence[Job], options: Namespace) -> int:
-    """Delete the folders of the jobs that are neither done, running nor stopped early."""
+    """Delete the folders of jobs that are not done, running, stopped early or in Slurm's queue.
+
+    Raises InputError if Slurm does not show its queue.
+    """
     found = show(jobs)
     idle = [job for job, state in found.items() if state.name in (FAILED, WAITING)]
-    unfinished = [job for job in idle if job.folder.exists()]
+    try:
+        unqueued = slurm_queue.select_unqueued(idle)
+    except slurm_queue.NoAnswer as error:
+        raise InputError(
+            f"Slurm does not show its queue, in which jobs may wait: {error}\nTry again later."
+        ) from error
+    unfinished = [job for job in unqueued if job.folder.exists()]
     print(f"About to delete {len(unfinished)} jobs.")
     if unfinished and confirm(options):
         print(f"Deleted {deleting.delete_all(unfinished)} jobs.")
@@ -96,7 +106,7 @@ def show_status(jobs: Sequence[Job], options: Namespace) -> int:
     if options.watch:
         status.watch(jobs)
     else:
-        print("\n".join(status.look(jobs, SlurmQueue())[0]))
+        print("\n".join(status.look(status.read_all(jobs), SlurmQueue())[0]))
     return 0
 
 
@@ -111,7 +121,8 @@ def plan(jobs: Sequence[Job], options: Namespace) -> int:
     print(states.count_line(found.values()))
     pace = pace_of(found)
     launcher = get_launcher(options.command_launcher)
-    slots = getattr(launcher, "make_slots", local.make_slots)(options)  # of a cluster: this machine
+    is_local = hasattr(launcher, "make_slots")
+    slots = launcher.make_slots(options) if is_local else [{}] * cores()  # only to time jobs here
     untimed = [job for job in jobs if found[job].name != DONE and not pace.knows(job)]
     if untimed:
         kinds = len({kind_of(job) for job in untimed})
@@ -119,7 +130,8 @@ def plan(jobs: Sequence[Job], options: Namespace) -> int:
         print(f"Timing {kinds} kinds of jobs, each with two short runs.")
     measured, reasons = planning.measure(untimed, slots) if untimed else (Pace({}), {})
     pace = Pace({**measured.seconds, **pace.seconds})
-    print("\n".join(planning.describe(found, pace, reasons, len(slots))), flush=True)
+    at_a_time = len(slots) if is_local else options.jobs or len(slots)
+    print("\n".join(planning.describe(found, pace, reasons, at_a_time)), flush=True)
     if reasons and not pace.seconds:
         raise InputError("no job could be timed, for the reasons above.")
     return 0

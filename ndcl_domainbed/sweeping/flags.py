@@ -108,7 +108,8 @@ def _add_grid_flags(group: argparse._ArgumentGroup) -> list[str]:
         help="trial seeds up to N - 1 (default: 3)")  # fmt: skip
     add("--data_dir", metavar="DIR", help="folder of the datasets")
     add("--test_envs", nargs="+", type=domain_word, metavar="DOMAIN",
-        help="target domains, by index or name (default: each in turn)")  # fmt: skip
+        help="target domains, by index or name: each alone and, without --single_test_envs, "
+        "each pair (default: all)")  # fmt: skip
     add("--single_test_envs", action="store_true",
         help="one target domain per run (default: pairs of targets too)")  # fmt: skip
     add_flags(group, argument_names(Role.RESULT))
@@ -126,11 +127,11 @@ def _add_other_flags(group: argparse._ArgumentGroup) -> None:
         "--jobs",
         type=int,
         metavar="N",
-        help="at most N jobs at a time (default: with "
-        "local the number of cores, else what the launcher allows)",
+        help="at most N jobs at a time (default: with local "
+        "one per core, or one where there is a GPU; else what the launcher allows)",
     )
     add("--retries", type=int, default=1, metavar="N",
-        help="how often a job that broke down is started again (default: 1)")  # fmt: skip
+        help="how often a job that crashed is started again (default: 1)")  # fmt: skip
     add("--seed", type=int, default=0, metavar="N",
         help="seed of the order in which the jobs start (default: 0)")  # fmt: skip
     add("--stop_early", nargs="?", type=float, const=SHARE, metavar="SHARE",
@@ -141,7 +142,7 @@ def _add_other_flags(group: argparse._ArgumentGroup) -> None:
         f"(default: {SHARE})")  # fmt: skip
     add("--skip_confirmation", action="store_true", help="do not ask")
     add("--watch", action="store_true",
-        help="with status: keep showing until nothing runs or waits in a queue")  # fmt: skip
+        help="with status: keep showing until nothing is running or queued")  # fmt: skip
     add_flags(group, argument_names(Role.MANNER))
 
 
@@ -163,7 +164,9 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[Grid]]:
     if options.watch and options.command != "status":
         raise InputError("--watch works only with status.")
     get_launcher(options.command_launcher)
-    for name in {*shared, *given} & parser.launcher_of.keys():
+    # A file may hold the flags of a launcher that is not used this time.
+    chosen_with = {*given} if "command_launcher" in given else {*shared, *given}
+    for name in chosen_with & parser.launcher_of.keys():
         owner, chosen = parser.launcher_of[name], options.command_launcher
         if owner != chosen:
             raise InputError(f"--{name} is for --command_launcher {owner}, not for {chosen}.")
@@ -243,13 +246,15 @@ def read_file(parser: SweepParser, path: Path) -> tuple[Flags, list[Flags]]:
     flags that say which runs. Raises InputError for anything else, and for a file without a key,
     which would mean every default.
     """
-    import yaml
+    from yaml import YAMLError
+
+    from ndcl_domainbed.sweeping.sweep_file import load_yaml
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = load_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read --sweep {path}: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError) as error:  # such as a date that does not exist
+    except (YAMLError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"--sweep {path} is not valid YAML: {reason}") from error
     if not isinstance(content, dict) or not content:

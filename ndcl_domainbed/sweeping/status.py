@@ -12,7 +12,6 @@ from tabulate import tabulate
 from ndcl_domainbed.run_folder import (
     DONE,
     FAILED,
-    PAUSED,
     RUNNING,
     STOPPED,
     WAITING,
@@ -42,21 +41,23 @@ def watch(jobs: Sequence[Job]) -> None:
     Raises RunFailure if the queue cannot be asked for long.
     """
     queue = SlurmQueue()
+    found: dict[Job, State] = {}
     while True:
-        lines, pause = look(jobs, queue)
+        done = {job: state for job, state in found.items() if state.name == DONE}
+        found = {job: done.get(job) or read_state(job.folder) for job in jobs}
+        lines, pause = look(found, queue)
         print("\n".join([CLEAR * sys.stdout.isatty() + lines[0], *lines[1:]]), flush=True)
         if not pause:
             return
         time.sleep(pause)
 
 
-def look(jobs: Sequence[Job], queue: SlurmQueue) -> tuple[list[str], float]:
-    """Return the status in lines, and the seconds after which to look again.
+def look(found: Mapping[Job, State], queue: SlurmQueue) -> tuple[list[str], float]:
+    """Return the status of jobs in lines, and the seconds after which to look again.
 
     They are 0 if there is nothing to wait for: no job runs, and none is known to be in the queue
     or may be.
     """
-    found = read_all(jobs)
     if _running(found):
         return describe(found), PERIOD
     queued, again = queue.look([job for job, state in found.items() if state.name != DONE])
@@ -93,7 +94,7 @@ def progress_line(found: Mapping[Job, State], steps: Mapping[Job, int]) -> str:
     """
     total = sum(job.n_steps for job, state in found.items() if state.name != STOPPED)
     to_do = {
-        job: job.n_steps - (steps[job] if job in steps else _paused_after(job, state))
+        job: job.n_steps - (steps[job] if job in steps else _steps_before(job, state))
         for job, state in found.items()
         if state.name in (RUNNING, WAITING)
     }
@@ -103,18 +104,18 @@ def progress_line(found: Mapping[Job, State], steps: Mapping[Job, int]) -> str:
     if not to_do:
         return f"{line}."
     if not steps:
-        return f"{line}; nothing runs."
+        return f"{line}; nothing is running."
     pace = pace_of(found)
     seconds = [left * (pace.seconds_per_step(job) or 0.0) for job, left in to_do.items()]
     if not sum(seconds):
-        return f"{line}; the time to go is known once a job is done."
+        return f"{line}; no estimate until a job finishes."
     to_go = duration(sum(seconds) / len(steps))
     return f"{line}; about {to_go} to go with {len(steps)} jobs at a time."
 
 
-def _paused_after(job: Job, state: State) -> int:
-    is_paused = state.claim and state.claim.end and state.claim.end.outcome == PAUSED
-    return finished_steps(job.folder) if is_paused else 0
+def _steps_before(job: Job, state: State) -> int:
+    """Return the steps of earlier attempts, from which the job resumes."""
+    return finished_steps(job.folder) if state.claim else 0
 
 
 def table(found: Mapping[Job, State]) -> list[str]:

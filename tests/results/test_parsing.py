@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ndcl_domainbed.results.details import class_accuracies
+from ndcl_domainbed.results.identity import identity
 from ndcl_domainbed.results.parsing import MANNER, parse
 from ndcl_domainbed.training.arguments import Role, argument_names
 from tests.results.builder import record
@@ -193,6 +194,15 @@ def test_details_are_losses_and_accuracies_by_class():
     assert columns["class_acc.0"] == [0.5]
     assert np.isnan(columns["class_acc.1"][0])
     assert not {"loss", "penalty", "class_acc.0"} & set(parse(line(made)).runs[0].columns)
+
+
+def test_a_folder_of_ones_own_may_be_named_like_a_setting():
+    """Runs of this package have the argument ``imbalance``, here None; DomainBed's have none."""
+    made = {**RECORD, "args": {**RECORD["args"], "dataset": "photos_Cross", "imbalance": None}}
+    columns = values(parse(line(made)).runs[0])
+    assert columns["env1_out_acc"] == [0.75]
+    found = identity(made["args"])
+    assert (found.dataset, found.setting) == ("photos_Cross", "none")
 
 
 def test_the_balanced_split_of_attached_scripts_has_the_name_that_ours_has():

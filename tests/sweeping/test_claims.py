@@ -195,6 +195,9 @@ def test_an_owner_sees_that_it_has_lost_its_job(tmp_path):
     assert not claim.is_lost()
     take(tmp_path / "job", 1)
     assert claim.is_lost()
+    other = take(tmp_path / "other", 0)
+    other.path.unlink()
+    assert other.is_lost()
 
 
 def _lose(folder):

@@ -4,13 +4,15 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from ndcl_domainbed.errors import InputError
+from ndcl_domainbed.processes import cores
 from ndcl_domainbed.run_folder import DONE, State
 from ndcl_domainbed.scripts import sweep
 from ndcl_domainbed.sweeping import claims, planning
 from ndcl_domainbed.sweeping.jobs import make_job
-from ndcl_domainbed.sweeping.launchers import multi_gpu
+from ndcl_domainbed.sweeping.launchers.multi_gpu import VISIBLE
 from ndcl_domainbed.sweeping.pace import Pace, kind_of
 
 ARGS = {"dataset": "Debug28", "algorithm": "ERM", "data_dir": "d"}
@@ -115,14 +117,26 @@ def test_the_command_measures_what_it_has_no_records_of(tmp_path, capsys, monkey
     assert not (tmp_path / "out").exists()
 
 
-def test_jobs_are_timed_on_the_launchers_gpus(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("flags", "gpus", "slots"),
+    [
+        (["--command_launcher", "multi_gpu"], 2, [{VISIBLE: "0"}, {VISIBLE: "1"}]),
+        (["--command_launcher", "local"], 0, [{}] * cores()),
+        (["--command_launcher", "local", "--device", "cpu"], 1, [{}] * cores()),
+        (["--command_launcher", "local"], 1, [{}]),  # jobs would share its memory
+        (["--command_launcher", "local", "--jobs", "3"], 1, [{}] * 3),
+        (["--command_launcher", "slurm", "--jobs", "100"], 0, [{}] * cores()),  # a login node
+    ],
+)
+def test_jobs_are_timed_in_the_launchers_slots(tmp_path, monkeypatch, flags, gpus, slots):
     seen = []
-    monkeypatch.setattr(multi_gpu, "devices", lambda: ["0", "1"])
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.delenv(VISIBLE, raising=False)
     monkeypatch.setattr(planning, "run_jobs", lambda _jobs, slots, *_, **__: seen.extend(slots))
-    flags = [
+    of_sweep = [
         "--datasets", "Debug28", "--algorithms", "ERM", "--single_test_envs", "--n_trials", "1",
         "--n_hparams", "1", "--data_dir", "d", "--output_dir", str(tmp_path / "out"),
     ]  # fmt: skip
     with pytest.raises(InputError, match="no job could be timed"):
-        sweep.main(["plan", *flags, "--command_launcher", "multi_gpu"])
-    assert seen == [{"CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": "1"}]
+        sweep.main(["plan", *of_sweep, *flags])
+    assert seen == slots

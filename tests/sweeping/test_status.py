@@ -63,11 +63,16 @@ def test_variants_of_an_algorithm_have_lines_of_their_own():
 
 def test_the_second_line_tells_how_far_the_jobs_are(jobs):
     for which, line in (
-        (jobs[2:], "4 of 40 steps; the time to go is known once a job is done."),
-        ([jobs[0], *jobs[3:]], "10 of 40 steps; nothing runs."),
+        (jobs[2:], "4 of 40 steps; no estimate until a job finishes."),
+        ([jobs[0], *jobs[3:]], "10 of 40 steps; nothing is running."),
         (jobs[:1], "10 of 10 steps."),
     ):
         assert status.describe(status.read_all(which))[1] == line
+
+
+def test_the_steps_of_an_interrupted_job_count(jobs):
+    latest_claim(jobs[2].folder).finish(INTERRUPTED)
+    assert status.describe(status.read_all(jobs[2:]))[1] == "4 of 40 steps; nothing is running."
 
 
 def test_the_pace_is_that_of_the_kind_or_the_mean(jobs):
@@ -101,7 +106,7 @@ def test_watching_ends_when_nothing_runs(jobs, tmp_path, capsys, monkeypatch):
     out = capsys.readouterr().out
     assert "6 jobs: 1 done, 1 running, 1 failed, 3 waiting." in out
     assert out.count("6 jobs: ") == 2
-    assert "nothing runs" in out
+    assert "nothing is running" in out
 
 
 @pytest.fixture
@@ -114,6 +119,19 @@ def queue(tmp_path, monkeypatch):
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
     return queue
+
+
+def test_jobs_in_slurms_queue_are_not_deleted(jobs, queue):
+    latest_claim(jobs[2].folder).finish(INTERRUPTED)  # a task that was requeued at its time limit
+    slurm_queue.note({"7_0": jobs[2:3]})
+    queue.write_text("7_0\n")
+    claims.take(jobs[3].folder, 0).finish(INTERRUPTED)
+    options = SimpleNamespace(skip_confirmation=True)
+    sweep.delete_incomplete(jobs, options)
+    assert [job.folder.exists() for job in jobs[:4]] == [True, False, True, False]
+    queue.unlink()
+    with pytest.raises(InputError, match="in which jobs may wait: squeue ended"):
+        sweep.delete_incomplete(jobs, options)
 
 
 @pytest.mark.parametrize("is_terminal", [False, True])
@@ -184,7 +202,7 @@ def test_where_there_is_no_slurm_it_is_not_waited_for(jobs, tmp_path, capsys, mo
     slurm_queue.note({"7_0": jobs[3:5]})
     monkeypatch.setenv("PATH", str(tmp_path))
     status.watch(jobs)
-    assert "nothing runs" in capsys.readouterr().out
+    assert "nothing is running" in capsys.readouterr().out
 
 
 def test_a_slow_answer_is_no_answer(jobs, monkeypatch):

@@ -31,5 +31,16 @@ def launch(jobs: Sequence[Job], options: Namespace) -> bool:
 
 
 def make_slots(options: Namespace) -> list[dict[str, str]]:
-    """Return the slots of jobs, which add nothing to their environment."""
-    return [{}] * (options.jobs or cores())
+    """Return the slots of jobs, which add nothing to their environment.
+
+    By default one per core, or a single one where the jobs use a GPU, which they would share.
+    """
+    return [{}] * (options.jobs or (1 if _uses_gpu(options.device) else cores()))
+
+
+def _uses_gpu(device: str | None) -> bool:
+    import torch  # not for --help
+
+    if device is None:
+        return torch.cuda.device_count() > 0  # does not touch the devices
+    return not device.startswith("cpu")

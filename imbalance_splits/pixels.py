@@ -57,9 +57,7 @@ def read_rgb(
     be decoded, and for pixels without a documented range, such as floats.
     """
     with _open_image(path) as image:
-        rgb = to_rgb(image, hidden_colors=hidden_colors)
-        turn = _TURNS.get(_orientation(image)) if exif_rotation else None
-        return rgb if turn is None else rgb.transpose(turn)
+        return to_rgb(image, hidden_colors=hidden_colors, exif_rotation=exif_rotation)
 
 
 def choose_size(paths: Iterable[str | Path]) -> tuple[int, str]:
@@ -134,7 +132,7 @@ def _gray_bits(image: Any) -> int:
     return 16 if kind in known else 0  # Pillow scales a PGM to this range
 
 
-def to_rgb(image: Any, *, hidden_colors: bool = False) -> Image.Image:
+def to_rgb(image: Any, *, hidden_colors: bool = False, exif_rotation: bool = False) -> Image.Image:
     """Return an image of Pillow's in 8-bit RGB, as :func:`read_rgb` does.
 
     Raises ValueError if the range of its pixels is not documented.
@@ -142,6 +140,12 @@ def to_rgb(image: Any, *, hidden_colors: bool = False) -> Image.Image:
     >>> to_rgb(Image.fromarray(np.array([[65535]], np.uint16))).getpixel((0, 0))
     (255, 255, 255)
     """
+    turn = _TURNS.get(_orientation(image)) if exif_rotation else None
+    rgb = _convert(image, hidden_colors)
+    return rgb if turn is None else rgb.transpose(turn)
+
+
+def _convert(image: Any, hidden_colors: bool) -> Image.Image:
     if _gray_bits(image):
         most = 2 ** _gray_bits(image) - 1
         values = np.asarray(image).astype(np.int64)

@@ -95,8 +95,10 @@ def run_hparams(
             raise InputError(_explain_sam(algorithm, dataset))
         if name not in values:
             raise unknown_name(f"hyper-parameter of {algorithm}", name, sorted(values))
-        hparam = declared.get(name, Hparam(values[name]))  # a checkout's own: its type is known
-        values[name] = hparam.check(name, value, values[name])
+        usual = values[name]
+        if type(usual) is int and isinstance(random_hparams(algorithm, dataset, 1)[name], float):
+            usual = float(usual)  # random search draws fractions too
+        values[name] = declared.get(name, Hparam(usual)).check(name, value, usual)
     return values
 
 

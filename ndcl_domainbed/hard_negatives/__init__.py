@@ -95,7 +95,7 @@ def hard_negatives(
 
     ``inputs`` (N, ...) is a batch of a floating-point type, ``labels`` (N,) its classes in 0..K-1,
     ``probabilities`` (N, K) the predictions for it, ``rho`` > 0 the parameter of Beta(ρ, ρ) and
-    ``generator`` a CPU generator, from which 4 M numbers are drawn whatever the batch holds.
+    ``generator`` a CPU generator; what is drawn from it depends on M and ρ alone.
 
     The budgets 'frequency' and 'equal' make M = ``scale`` N samples, rounded, without synchronizing
     with the device; 'fixed' makes ``per_class`` for each class in the batch. A batch of one class

@@ -121,8 +121,8 @@ def plan(jobs: Sequence[Job], options: Namespace) -> int:
     print(states.count_line(found.values()))
     pace = pace_of(found)
     launcher = get_launcher(options.command_launcher)
-    is_local = hasattr(launcher, "make_slots")
-    slots = launcher.make_slots(options) if is_local else [{}] * cores()  # only to time jobs here
+    make_slots = getattr(launcher, "make_slots", None)  # a cluster's jobs are only timed here
+    slots = make_slots(options) if make_slots else [{}] * cores()
     untimed = [job for job in jobs if found[job].name != DONE and not pace.knows(job)]
     if untimed:
         kinds = len({kind_of(job) for job in untimed})
@@ -130,7 +130,7 @@ def plan(jobs: Sequence[Job], options: Namespace) -> int:
         print(f"Timing {kinds} kinds of jobs, each with two short runs.")
     measured, reasons = planning.measure(untimed, slots) if untimed else (Pace({}), {})
     pace = Pace({**measured.seconds, **pace.seconds})
-    at_a_time = len(slots) if is_local else options.jobs or len(slots)
+    at_a_time = len(slots) if make_slots else options.jobs or len(slots)
     print("\n".join(planning.describe(found, pace, reasons, at_a_time)), flush=True)
     if reasons and not pace.seconds:
         raise InputError("no job could be timed, for the reasons above.")

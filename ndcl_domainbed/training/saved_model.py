@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +23,8 @@ from ndcl_domainbed.testbed.networks import describe_weights
 from ndcl_domainbed.training import records
 from ndcl_domainbed.training.feed import evaluation_batch_size
 from ndcl_domainbed.training.preparation import choose_device
+
+_Image = Image.Image | str | Path
 
 
 class Predictions(NamedTuple):
@@ -79,12 +80,14 @@ class SavedModel(nn.Module):
             x = half_precision(self.backbone(x)).float()
         return self.algorithm.predict(x)
 
-    def predict(self, images: Sequence[Image.Image | str | Path] | Tensor) -> Predictions:
+    def predict(self, images: _Image | Sequence[_Image] | Tensor) -> Predictions:
         """Return what the model says of ``images``: PIL images and paths, or inputs (n, C, H, W).
 
-        Raises InputError for inputs of another shape, for an image that cannot be decoded, and
-        for images where ``transform`` is None.
+        A single image or path counts as one of a list. Raises InputError for inputs of another
+        shape, for an image that cannot be decoded, and for images where ``transform`` is None.
         """
+        if isinstance(images, Image.Image | str | Path):
+            images = [images]
         device = next(self.parameters()).device
         size = evaluation_batch_size(self.input_shape)
         self.eval()
@@ -98,7 +101,7 @@ class SavedModel(nn.Module):
         probabilities = torch.cat(logits).softmax(dim=1)
         return Predictions(probabilities.argmax(dim=1), probabilities)
 
-    def _inputs(self, images: Sequence[Image.Image | str | Path] | Tensor) -> Tensor:
+    def _inputs(self, images: Sequence[_Image] | Tensor) -> Tensor:
         if isinstance(images, Tensor):
             if tuple(images.shape[1:]) != self.input_shape:
                 raise InputError(
@@ -111,17 +114,13 @@ class SavedModel(nn.Module):
                 "how an image becomes an input of this model is not known: its dataset or its "
                 f"file does not say.\nGive a tensor (n, {str(self.input_shape)[1:]}."
             )
-        hidden_colors = self.hidden_colors
-        read = partial(
-            read_rgb,
-            hidden_colors=hidden_colors,
-            exif_rotation=bool(self.hparams.get("exif_rotation")),
-        )
+        how = {
+            "hidden_colors": self.hidden_colors,
+            "exif_rotation": bool(self.hparams.get("exif_rotation")),
+        }
         try:
             decoded = [
-                to_rgb(image, hidden_colors=hidden_colors)
-                if isinstance(image, Image.Image)
-                else read(str(image))
+                to_rgb(image, **how) if isinstance(image, Image.Image) else read_rgb(image, **how)
                 for image in images
             ]
         except (ValueError, OSError, SyntaxError) as error:  # it has no range, or is damaged

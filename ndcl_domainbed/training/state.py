@@ -151,7 +151,8 @@ def _restore_sequence(current: Any, kind: str, content: list[Any]) -> Any:
         current.clear()
         current.extend(items)
         return current
-    return _SEQUENCES[kind](items)
+    make = getattr(current, "_make", None)  # of a NamedTuple
+    return _SEQUENCES[kind](items) if make is None else make(items)
 
 
 def _fill_tensor(current: Any, content: torch.Tensor) -> None:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from imbalance_splits.errors import InputError
-from imbalance_splits.pixels import choose_size, describe_conversion, read_rgb
+from imbalance_splits.pixels import choose_size, describe_conversion, read_rgb, to_rgb
 
 RAMP = np.array([[0, 257, 32768, 65535]], np.uint16)
 GRAY = [0, 1, 128, 255]
@@ -108,9 +108,11 @@ def test_exif_rotation_is_ignored_unless_asked_for(tmp_path, orientation):
     path = saved(tmp_path / "x.png", Image.fromarray(pixels), exif=exif)
     with Image.open(path) as image:
         turned = ImageOps.exif_transpose(image).convert("RGB")
+        opened = to_rgb(image, exif_rotation=True)
     assert np.array_equal(np.asarray(read_rgb(path))[..., 0], pixels)
     found = read_rgb(path, exif_rotation=True)
     assert (found.size, found.tobytes()) == (turned.size, turned.tobytes())
+    assert (opened.size, opened.tobytes()) == (turned.size, turned.tobytes())
     assert any("EXIF" in line for line in describe_conversion(path)) == (orientation > 1)
 
 

@@ -92,6 +92,12 @@ def test_numbers_come_in_the_declared_type():
     ]  # fmt: skip
 
 
+def test_fractions_fit_where_random_search_draws_them():
+    """The default of ``eqrm_burnin_iters`` is 2500, a draw such as 855.9."""
+    values = registry.run_hparams("EQRM", "PACS", overrides={"eqrm_burnin_iters": 855.9})
+    assert values["eqrm_burnin_iters"] == 855.9
+
+
 IN_SHARE_OF_THE_RUN = {
     ("IRM", "irm_penalty_anneal_iters"): 30,
     ("VREx", "vrex_penalty_anneal_iters"): 30,

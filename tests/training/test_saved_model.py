@@ -59,6 +59,8 @@ def test_it_predicts_images_as_the_run_did(run):
     assert tensors.shape[1:] == model.input_shape
     assert torch.equal(model.predict(images).probabilities, predictions.probabilities)
     assert torch.equal(model.predict(tensors).probabilities, predictions.probabilities)
+    for one in (paths[0], str(paths[0]), images[0]):
+        assert model.predict(one).labels.shape == (1,)
 
 
 def test_the_selected_step_is_kept_beside_the_last(tmp_path):

@@ -2,6 +2,7 @@
 
 import random
 from collections import defaultdict, deque
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -72,6 +73,11 @@ def test_a_restored_learner_goes_on_with_the_same_numbers(tmp_path):
     assert other.optimizer.param_groups[0]["lr"] == learner.optimizer.param_groups[0]["lr"]
 
 
+class _Last(NamedTuple):
+    loss: float
+    updates: int
+
+
 class _Odd(_Learner):
     """Keeps its state where a state dict does not see it, and some of it from an update on."""
 
@@ -88,6 +94,7 @@ class _Odd(_Learner):
         self.recent = deque([0.0], maxlen=3)
         self.counts = defaultdict(int)
         self.seen = {seed}
+        self.last = _Last(0.0, 0)
         self.legacy = np.random.RandomState(seed)
         self.modern = np.random.default_rng(seed)
         self.python = random.Random(seed)
@@ -110,6 +117,7 @@ class _Odd(_Learner):
         self.recent.append(loss.item() / 10)
         self.counts[len(self.recent)] += 1
         self.seen.add(self.counts[3])
+        self.last = _Last(self.last.loss + loss.item(), self.last.updates + 1)
         return loss.item()
 
 
@@ -127,6 +135,8 @@ def test_state_in_odd_places_and_parts_that_an_update_makes(tmp_path):
     assert other.seen == learner.seen
     assert other.recent == learner.recent
     assert other.recent.maxlen == 3
+    assert other.last == learner.last
+    assert other.last.updates == 9
     assert other.counts["a new one"] == 0
     assert other.trained[1] is other.network.weight
     assert torch.equal(other.heads[1].weight, learner.heads[1].weight)

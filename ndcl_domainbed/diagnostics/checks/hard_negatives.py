@@ -145,7 +145,8 @@ def draw_samples(run: SavedRun, images: int, seed: int) -> dict[str, Samples]:
             made = _make_hard_negatives(run, x[rows], outputs.take(rows), generator)
             kept = torch.randperm(len(made[0]), generator=generator)[:per_batch]
             hard.append([column[kept] for column in made])
-            random.append(_make_random_mixtures(x[rows], y[rows], *hard[-1][2:], generator))
+            lambdas, mixes_three = hard[-1][2:]
+            random.append(_make_random_mixtures(x[rows], y[rows], lambdas, mixes_three, generator))
             where += [fold] * len(kept)
     if not where:
         is_part = any(len(one) > images for one in run.dataset.train_sets)

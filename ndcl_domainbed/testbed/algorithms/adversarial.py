@@ -108,6 +108,8 @@ class _DomainAdversarial(Algorithm):
     def _discriminator_loss(self, z: Tensor, y: Tensor, domains: Tensor) -> Tensor:
         """Return the loss of telling the domains, with a penalty on its gradient."""
         seen = self.discriminator_input(z, y)
+        if not seen.requires_grad:  # frozen features without an adapter
+            seen = seen.detach().requires_grad_()
         logits = self.discriminator(seen)
         loss = self.domain_loss(logits, domains, y)
         weight = self.hparams["grad_penalty"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -68,7 +69,9 @@ def _find_fault(url: str) -> str | None:
             answer.append(None)
         except OSError as error:
             reason = getattr(error, "reason", error)
-            answer.append(f"{parts.netloc} does not answer: {reason}")
+            # It does answer, and the library that downloads has certificates of its own.
+            has_answered = isinstance(reason, ssl.SSLError)
+            answer.append(None if has_answered else f"{parts.netloc} does not answer: {reason}")
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()

@@ -3,7 +3,14 @@ import copy
 import pytest
 import torch
 
-from tests.testbed.algorithms.building import build, build_double, cross_entropy, minibatches_of
+from ndcl_domainbed.hparams import VECTORS
+from tests.testbed.algorithms.building import (
+    VECTOR_SHAPE,
+    build,
+    build_double,
+    cross_entropy,
+    minibatches_of,
+)
 
 LABELS = [[0, 1, 3, 0, 0], [1, 1, 3], [3, 0, 1, 1]]  # class 2 is absent
 MINIBATCHES = minibatches_of(LABELS, dtype=torch.float64)
@@ -47,6 +54,19 @@ def test_generator_first_then_discriminator(name, grad_penalty):
         for ours, theirs in zip(trained, expected, strict=True):
             if theirs.grad is not None:
                 torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["DANN", "CDANN"])
+def test_the_penalty_is_defined_without_trained_features(name):
+    """A linear probe on frozen features: there is nothing below the features to differentiate."""
+    losses = []
+    for grad_penalty in (0.0, 0.4, 0.8):
+        probe = build(name, dataset=VECTORS, adapter_depth=0, grad_penalty=grad_penalty)
+        minibatches = minibatches_of(LABELS, shape=VECTOR_SHAPE)
+        first, second = probe.update(minibatches), probe.update(minibatches)
+        losses.append((first | second)["disc_loss"])
+    assert losses[0] < losses[1]
+    assert losses[2] - losses[1] == pytest.approx(losses[1] - losses[0], rel=1e-3)
 
 
 @pytest.mark.parametrize("d_steps", [1, 2, 3])

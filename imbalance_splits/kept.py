@@ -8,7 +8,7 @@ from imbalance_splits.settings.base import total
 from imbalance_splits.settings.duality import Duality, duality_roles
 from imbalance_splits.table import LabelCounts, SplitTable
 
-LEAST_SHARE = 0.2  # a table that keeps a smaller share of the source images gets a warning
+MIN_SHARE = 0.2  # a table that keeps a smaller share of the source images gets a warning
 
 
 def describe_kept(table: SplitTable, label_counts: LabelCounts, target: str) -> list[str]:
@@ -16,7 +16,7 @@ def describe_kept(table: SplitTable, label_counts: LabelCounts, target: str) -> 
 
     ``label_counts`` (domain -> class -> images) are those that there are; sources that are not
     in it are left out, and without any there is no line. Further lines, which begin with
-    'warning:', say that the share is below :data:`LEAST_SHARE`, or that a domain which Duality
+    'warning:', say that the share is below :data:`MIN_SHARE`, or that a domain which Duality
     makes scarce is not the scarcest. Raises InputError for an unknown target.
     """
     rows = table.rows(target)
@@ -30,9 +30,9 @@ def describe_kept(table: SplitTable, label_counts: LabelCounts, target: str) -> 
         f"With target {target}, {images:,} of {of_all:,} source images are used for training "
         f"({share:.1%})"
     ]
-    if share < LEAST_SHARE:
+    if share < MIN_SHARE:
         lines.append(
-            f"warning: {table.setting} keeps less than {LEAST_SHARE:.0%} of the source images "
+            f"warning: {table.setting} keeps less than {MIN_SHARE:.0%} of the source images "
             f"for target {target}"
         )
     if table.setting == Duality.__name__ and len(available) == len(rows):

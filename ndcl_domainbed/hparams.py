@@ -128,7 +128,7 @@ class Hparam:
             return int(value) if _is_count(usual) else float(value)
         given = reprlib.repr(value)  # a number may have hundreds of digits
         wanted = self._describe_values(usual)
-        raise InputError(f"hyper-parameter {name} takes {wanted}; it was given {given}.")
+        raise InputError(f"hyper-parameter {name} takes {wanted}; got {given}.")
 
     def _is_usable(self, value: Any, is_count: bool) -> bool:
         if isinstance(value, bool) or not isinstance(value, int | float | np.number):

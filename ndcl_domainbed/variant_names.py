@@ -78,12 +78,12 @@ def _parse(text: str) -> Variant:
 def _check(where: str, parameter: str, value: object) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not math.isfinite(float(str(value))):
-        raise InputError(f"{where} takes a number; it was given {value!r}")
+        raise InputError(f"{where} takes a number; got {value!r}")
     number = float(str(value))
     if parameter in _SHARES and not 0 <= number < 1:
-        raise InputError(f"{where} takes a number >= 0 and < 1; it was given {value}")
+        raise InputError(f"{where} takes a number >= 0 and < 1; got {value}")
     if parameter in _COUNTS and (number < 1 or number % 1):
-        raise InputError(f"{where} takes a whole number >= 1; it was given {value}")
+        raise InputError(f"{where} takes a whole number >= 1; got {value}")
     too_small = number == 0 if parameter == "lr" else parameter == "tolerance" and number < 1
     if number < 0 or too_small:
         raise InputError(f"{where} is too small: {value}")

@@ -22,7 +22,7 @@ from ndcl_domainbed.testbed.algorithms.base import (
     to_floats,
 )
 
-_FIRST_VARIANCE, _LEAST_VARIANCE = 0.1, 1e-5
+_FIRST_VARIANCE, _MIN_VARIANCE = 0.1, 1e-5
 
 
 def mutual_information_loss(mean: Tensor, variance: Tensor, oracle: Tensor) -> Tensor:
@@ -100,7 +100,7 @@ class MIRO(ERM):
         z = self.featurizer(x)
         with torch.no_grad():
             oracle = self.pretrained(x)
-        variance = F.softplus(self.variance_bias) + _LEAST_VARIANCE
+        variance = F.softplus(self.variance_bias) + _MIN_VARIANCE
         loss = F.cross_entropy(self.classifier(z), y)
         penalty = mutual_information_loss(self.mean_encoder(z), variance, oracle)
         step(self.optimizer, loss + self.hparams["mi_weight"] * penalty)

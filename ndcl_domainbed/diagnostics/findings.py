@@ -47,9 +47,9 @@ class Request:
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
-            raise InputError(f"--seed must be from 0 to {2**32 - 1}; it was given {self.seed}")
+            raise InputError(f"--seed must be from 0 to {2**32 - 1}; got {self.seed}")
         if self.images < 1:
-            raise InputError(f"--images must be at least 1; it was given {self.images}")
+            raise InputError(f"--images must be at least 1; got {self.images}")
 
     @property
     def folders(self) -> tuple[Path, ...]:

@@ -20,7 +20,7 @@ from ndcl_domainbed.results.folders import Found
 from ndcl_domainbed.run_folder import RECORDS_FILE
 
 FILE_NAMES = (".ndcl_runs_cache.parquet", ".ndcl_records_cache.parquet")
-LEAST_RUNS = 2_000
+MIN_RUNS = 2_000
 """A smaller sweep is parsed faster than one would notice: no file is left in its folder."""
 
 _SETTLED_NS = 2 * 10**9
@@ -32,7 +32,7 @@ def read_runs(found: Found, *, details: bool = False) -> tuple[pd.DataFrame, pd.
 
     The cache has no ``details``: with them, every file is parsed.
     """
-    if details or len(found.is_done) < LEAST_RUNS:
+    if details or len(found.is_done) < MIN_RUNS:
         return parsing.parse_folders(found.is_done, details=details)
     key = _describe_files(found)
     paths = [Path(found.roots[0], name) for name in FILE_NAMES]

@@ -14,7 +14,7 @@ from ndcl_domainbed.results.statistics_tables import text_row
 from ndcl_domainbed.results.tables import SELECTION, Table
 from ndcl_domainbed.run_folder import DONE, STOPPED
 
-COLUMNS = ["Seconds a run", "Draws a figure", "Seconds a figure"]
+COLUMNS = ["Seconds per run", "Draws per cell", "Seconds per cell"]
 MEANING = (
     "Seconds of training, without evaluation, means over finished runs, trials and test domains; "
     "a figure of one trial is chosen among its draws"

@@ -76,7 +76,7 @@ def statistics_rows(
     against = {one.algorithm: one for one in compared}
     columns = ["Average rank", "Mean", "IQM"]
     if compared:
-        columns += [f"{reference} minus it", f"P({reference} better)", "won/lost", "p (Holm)"]
+        columns += [f"{reference} minus row", f"P({reference} better)", "won/lost", "p (Holm)"]
     rows = []
     for summary in summaries:
         cells = [f"{summary.rank:.2f}", _format(summary.mean, ".1f"), _format(summary.iqm, ".1f")]

@@ -36,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     if args.top is not None and args.top < 1:
-        raise InputError(f"--top must be at least 1; it was given {args.top}")
+        raise InputError(f"--top must be at least 1; got {args.top}")
     from ndcl_domainbed.results import chosen, selection, summary
     from ndcl_domainbed.results.reading import read_sweep
 

@@ -45,13 +45,9 @@ def check_options(options: Namespace) -> None:
     check_at_least("--retries", options.retries, 0)
     share, keep = options.stop_early, options.keep_draws
     if share is not None and not 0 < share < 1:
-        raise InputError(
-            f"--stop_early is a share of the steps, 0 < share < 1; it was given {share:g}"
-        )
+        raise InputError(f"--stop_early is a share of the steps, 0 < share < 1; got {share:g}")
     if keep is not None and not (0 < keep < 1 or (keep >= 1 and keep.is_integer())):
-        raise InputError(
-            f"--keep_draws is a whole number or a share below 1; it was given {keep:g}"
-        )
+        raise InputError(f"--keep_draws is a whole number or a share below 1; got {keep:g}")
     if keep is not None and share is None:
         raise InputError("--keep_draws works only with --stop_early.")
 

@@ -21,7 +21,7 @@ FILE_NAME = "submitted.jsonl"
 PATIENCE = 60
 """Seconds in which Slurm must answer."""
 
-MOST_FAILURES = 20
+MAX_FAILURES = 20
 """How often in a row Slurm may not answer one who watches."""
 
 
@@ -40,7 +40,7 @@ class SlurmQueue:
         """Return how many of ``jobs`` are in the queue, and whether there is reason to ask again.
 
         There is, too, if Slurm does not answer. Raises RunFailure once that has happened more than
-        ``MOST_FAILURES`` times in a row.
+        ``MAX_FAILURES`` times in a row.
         """
         noted = _tasks_of(jobs)
         if not noted:
@@ -56,7 +56,7 @@ class SlurmQueue:
         except NoAnswer as error:
             self._failures += 1
             message = f"Slurm does not show its queue: {error}"
-            if self._failures > MOST_FAILURES:
+            if self._failures > MAX_FAILURES:
                 raise RunFailure(f"{message}\nIt was asked {self._failures} times.") from error
             if self._failures == 1:
                 print(message, file=sys.stderr, flush=True)

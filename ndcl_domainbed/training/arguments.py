@@ -26,7 +26,7 @@ NO_IMBALANCE = "none"
 
 DEFAULT_DATA_DIR = "./data"
 DEFAULT_HOLDOUT = 0.2
-_LEAST = {"steps": 1, "checkpoint_freq": 1, "eval_images": 1, "num_workers": 0, "validation": 0}
+_MINIMUM = {"steps": 1, "checkpoint_freq": 1, "eval_images": 1, "num_workers": 0, "validation": 0}
 
 
 class Role(enum.Enum):
@@ -190,7 +190,7 @@ class TrainArguments:
                 "a compiled network cannot be watched"
             )
         check_variants(self.variants or (), compiled=self.compile)
-        for name, least in _LEAST.items():
+        for name, least in _MINIMUM.items():
             check_at_least(f"--{name}", getattr(self, name), least)
         self._check_shares()
         if self.task == "domain_adaptation" and self.uda_holdout_fraction == 0:
@@ -209,14 +209,14 @@ class TrainArguments:
         for name in ("seed", "trial_seed", "hparams_seed"):
             value = getattr(self, name)
             if not -(2**63) <= value < 2**64:  # what torch takes
-                raise InputError(f"--{name} must fit into 64 bits; it was given {value}")
+                raise InputError(f"--{name} must fit into 64 bits; got {value}")
         self.hparam_overrides()
 
     def _check_shares(self) -> None:
         for name in ("holdout_fraction", "uda_holdout_fraction"):
             value = getattr(self, name)
             if not 0 <= value < 1:
-                raise InputError(f"--{name} is a share, 0 <= share < 1; it was given {value}")
+                raise InputError(f"--{name} is a share, 0 <= share < 1; got {value}")
         if not 0 <= self.unlabeled_fraction <= 1:
             raise InputError(f"--unlabeled_fraction must be from 0 to 1: {self.unlabeled_fraction}")
 
@@ -286,7 +286,7 @@ def parse_hparams(text: str | None) -> dict[str, Any]:
 def check_at_least(flag: str, value: int | None, least: int) -> None:
     """Raise InputError if a ``value`` was given for ``flag`` that is below ``least``."""
     if value is not None and value < least:
-        raise InputError(f"{flag} must be at least {least}; it was given {value}")
+        raise InputError(f"{flag} must be at least {least}; got {value}")
 
 
 def _check_names(arguments: TrainArguments) -> None:

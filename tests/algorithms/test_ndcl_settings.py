@@ -11,9 +11,9 @@ from tests.algorithms.ndcl_cases import WIDTH, K, make_algorithm, make_hparams
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("alpha", -0.1, "alpha takes a number >= 0; it was given -0.1"),
-        ("beta", True, "beta takes a number >= 0; it was given True"),
-        ("mixup", "0.2", "mixup takes a number > 0; it was given '0.2'"),
+        ("alpha", -0.1, "alpha takes a number >= 0; got -0.1"),
+        ("beta", True, "beta takes a number >= 0; got True"),
+        ("mixup", "0.2", "mixup takes a number > 0; got '0.2'"),
         ("tau", 0, "tau takes a number > 0"),
         ("prototype_momentum", 1.0, "prototype_momentum takes a number >= 0 and < 1"),
         ("prototype_min_count", 1.5, "prototype_min_count takes a whole number >= 1"),
@@ -22,7 +22,7 @@ from tests.algorithms.ndcl_cases import WIDTH, K, make_algorithm, make_hparams
         ("contrast", None, "Choose from: negatives, infonce, supcon, none"),
         ("pairing", "published", "Choose from: spread, released"),
         ("class_prior", "logits", "did you mean 'logit'"),
-        ("prior_strength", -1, "takes a number >= 0 or 'auto' or 'pooled'; it was given -1"),
+        ("prior_strength", -1, "takes a number >= 0 or 'auto' or 'pooled'; got -1"),
         ("prior_strength", "most", "takes a number >= 0 or 'auto' or 'pooled'"),
         ("prior_strength", "auto", "set class_prior to 'logit' as well"),
     ],

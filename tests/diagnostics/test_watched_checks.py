@@ -177,7 +177,7 @@ def test_the_command_says_what_is_missing(tmp_path):
     assert (refused.status, "without --imbalance" in refused.err) == (2, True)
     refused = call(*flags, "--seed", -1)
     assert refused.status == 2
-    assert "--seed must be from 0 to 4294967295; it was given -1" in refused.err
+    assert "--seed must be from 0 to 4294967295; got -1" in refused.err
     (run / "diagnostics.jsonl").write_text('{"step": 0, "updates": 1, "pairs": {"env": [0]}}\n')
     refused = call(*flags)
     assert (refused.status, "damaged" in refused.err) == (2, True)

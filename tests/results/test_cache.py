@@ -13,7 +13,7 @@ from tests.results.builder import random_sweep
 @pytest.fixture
 def sweep(tmp_path, monkeypatch):
     pytest.importorskip("pyarrow")
-    monkeypatch.setattr(cache, "LEAST_RUNS", 1)
+    monkeypatch.setattr(cache, "MIN_RUNS", 1)
     random_sweep(tmp_path, pairs=False, trials=1)
     for path in tmp_path.rglob("results.jsonl"):
         os.utime(path, (1e9, 1e9))
@@ -61,7 +61,7 @@ def test_what_has_changed_is_parsed_again(sweep, parsed, monkeypatch, change):
         monkeypatch.setattr(parsing, "__file__", str(other))
     again = read_sweep(sweep)
     assert len(parsed) == 2
-    monkeypatch.setattr(cache, "LEAST_RUNS", 10**9)
+    monkeypatch.setattr(cache, "MIN_RUNS", 10**9)
     assert_same(again, read_sweep(sweep))
 
 

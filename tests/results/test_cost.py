@@ -27,4 +27,4 @@ def test_seconds_count_every_update_and_every_draw_of_finished_runs(tmp_path):
     # ERM: targets of mean 25 s (two draws) and 35 s (one)
     assert ["ERM", "30.0", "1.5", "42.5"] in rows
     assert ["IRM", "10.0", "1", "10.0"] in rows
-    assert "Seconds a run" not in call(*command).out
+    assert "Seconds per run" not in call(*command).out

@@ -119,7 +119,7 @@ def test_the_chosen_hyper_parameters_are_in_the_page(sweep, html):
 
 def test_the_costs_are_in_the_page(html):
     found = data_of(html)["costs"]
-    assert found["columns"] == ["Seconds a run", "Draws a figure", "Seconds a figure"]
+    assert found["columns"] == ["Seconds per run", "Draws per cell", "Seconds per cell"]
     assert set(found["rows"]) == {"PACS", "mine / Cross"}
     # 21 updates of half a second; a trial has one run
     assert found["rows"]["mine / Cross"] == [
@@ -293,7 +293,7 @@ def test_the_page_sorts_and_filters_in_a_browser(html, tmp_path):
     assert found["hparams"][1] == ["ERM", "north", "0", "0", "20", "0.001"]
     assert len(found["hparams"]) == 1 + 3 * 3 * 2
     assert found["costs"] == [
-        ["Algorithm", "Seconds a run", "Draws a figure", "Seconds a figure"],
+        ["Algorithm", "Seconds per run", "Draws per cell", "Seconds per cell"],
         *([name, "10.5", "1", "10.5"] for name in ("ERM", "CORAL", "NDCL")),
     ]
     assert found["csv"] == 'a,b\n0.00001,"x,""y"""\n,true\n'

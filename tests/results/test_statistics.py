@@ -251,8 +251,8 @@ def test_the_table_says_when_there_are_too_few_cells(tmp_path):
         assert statistics_tables.MEANINGS[key] in page
     assert [table.columns[0] for table in tables] == ["Average rank", "> 10 %"]
     assert "too few cells for a claim" in page
-    assert "NDCL minus it" in page
+    assert "NDCL minus row" in page
     page = render("text", [], statistics_tables.build_tables(built, ["overall"], "Mine"))
-    assert "NDCL minus it" not in page
+    assert "NDCL minus row" not in page
     assert "no run of Mine to compare with" in page
     assert statistics_tables.build_tables(built, ["few"], "NDCL") == []

@@ -221,7 +221,7 @@ def test_only_the_reference_by_default_may_be_without_a_run(capsys, root):
     flags = ("--input_dir", root, "--statistics", "--selection", "training", "--algorithms")
     text = collected(capsys, *flags, "ERM", "CORAL")
     assert "no run of NDCL to compare with" in text
-    assert "ERM minus it" in collected(capsys, *flags, "ERM", "CORAL", "--reference", "ERM")
+    assert "ERM minus row" in collected(capsys, *flags, "ERM", "CORAL", "--reference", "ERM")
 
 
 def test_the_only_variant_of_ndcl_is_the_reference_by_default(capsys, tmp_path):
@@ -230,7 +230,7 @@ def test_the_only_variant_of_ndcl_is_the_reference_by_default(capsys, tmp_path):
         made = record(0, shares, test_envs=[0], algorithm=algorithm, overrides=overrides)
         write_run(tmp_path / str(number), [made])
     flags = ("--input_dir", tmp_path, "--statistics", "--selection", "training")
-    assert "NDCL (beta=0) minus it" in collected(capsys, *flags)
+    assert "NDCL (beta=0) minus row" in collected(capsys, *flags)
     assert "NDCL (beta=0)" in collected(capsys, *flags, "--algorithms", "NDCL", "ERM")
 
 

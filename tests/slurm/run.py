@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from ndcl_domainbed.processes import cores
-from ndcl_domainbed.sweeping.launchers.slurm import LEAST_MINUTES
+from ndcl_domainbed.sweeping.launchers.slurm import MIN_MINUTES
 from tests.slurm import preemption, tasks, time_out
 from tests.slurm.cluster import output, say, slurm
 
@@ -23,7 +23,7 @@ def main() -> None:
     """Run it all in a temporary folder, whose name is printed if something fails."""
     parser = argparse.ArgumentParser(description="Sweeps on a real Slurm of one node.")
     add = parser.add_argument
-    add("--minutes", type=int, default=LEAST_MINUTES,
+    add("--minutes", type=int, default=MIN_MINUTES,
         help="the time of the tasks that run out of it (default: the least)")  # fmt: skip
     minutes = parser.parse_args().minutes
     folder = Path(tempfile.mkdtemp(prefix="one-node-slurm-"))

@@ -256,7 +256,7 @@ def test_a_stopped_draw_that_a_launch_considers_again_is_shown_as_paused(tmp_pat
         (["--stop_early", "0"], r"--stop_early is a share of the steps, 0 < share < 1; .* given 0"),
         (["--stop_early", "1"], "given 1"),
         (["--stop_early", "--keep_draws", "0"], "--keep_draws is a whole number or a share below"),
-        (["--stop_early", "--keep_draws", "1.5"], "it was given 1.5"),
+        (["--stop_early", "--keep_draws", "1.5"], "got 1.5"),
         (["--keep_draws", "1"], "--keep_draws works only with --stop_early"),
         (["--stop_early", "0.9"], "is not evaluated between then and its last step; set --check"),
         (["--stop_early", "--command_launcher", "dummy"], "local, multi_gpu, ray; dummy does not"),

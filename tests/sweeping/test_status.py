@@ -194,7 +194,7 @@ def test_watching_ends_when_slurm_does_not_answer_for_long(jobs, queue, capsys, 
     monkeypatch.setattr(status, "time", clock)
     with pytest.raises(RunFailure, match=r"(?s)does not show its queue.*asked 21 times"):
         status.watch(jobs)
-    assert len(looks) == slurm_queue.MOST_FAILURES == 20
+    assert len(looks) == slurm_queue.MAX_FAILURES == 20
 
 
 def test_where_there_is_no_slurm_it_is_not_waited_for(jobs, tmp_path, capsys, monkeypatch):

@@ -57,14 +57,14 @@ def test_values_are_plain_repeatable_and_may_be_given(name):
 @pytest.mark.parametrize(
     ("algorithm", "name", "value", "wanted"),
     [
-        ("ERM", "batch_size", -3, "a whole number from 1 to 1000000; it was given -3"),
+        ("ERM", "batch_size", -3, "a whole number from 1 to 1000000; got -3"),
         ("ERM", "batch_size", 1.5, "a whole number from 1"),
         ("ERM", "batch_size", 10**12, "a whole number from 1 to 1000000"),
         ("PGrad", "batch_size", 0, "a whole number from 1"),  # declared again, the range is not
         ("ERM", "lr", -1.0, "a number >= 0"),
-        ("ERM", "lr", float("nan"), "a number >= 0; it was given nan"),
-        ("ERM", "lr", 10**400, r"a number >= 0; it was given 10{17}\.\.\.0{19}\.$"),
-        ("ERM", "batch_size", -(10**400), r"a whole number .* it was given -10{16}\.\.\.0{19}\.$"),
+        ("ERM", "lr", float("nan"), "a number >= 0; got nan"),
+        ("ERM", "lr", 10**400, r"a number >= 0; got 10{17}\.\.\.0{19}\.$"),
+        ("ERM", "batch_size", -(10**400), r"a whole number .* got -10{16}\.\.\.0{19}\.$"),
         ("ERM", "resnet_dropout", 2, "a number from 0 to 1"),
         ("EQRM", "eqrm_quantile", 1.0, "a number from 1e-06 to 0.999999"),  # it would be infinite
         ("ERM", "freeze_bn", 1, "true or false"),

@@ -272,7 +272,7 @@ def _broken(tmp_path, kind):
     ("kind", "message"),
     [
         ("missing", r"there is no file .*no\.pth"),
-        ("suffix", r"ends in \.safetensors, \.pth, \.pt; it was given .*w\.bin"),
+        ("suffix", r"ends in \.safetensors, \.pth, \.pt; got .*w\.bin"),
         ("no state", "no state dict: its entry 'epoch' is no tensor"),
         ("empty", r"w\.pth holds no state dict"),
         ("lacks", r"not those of .* resnet18|'s resnet18 \(.*[Mm]issing.*layer3"),

@@ -52,7 +52,7 @@ def test_a_limit_above_the_size_of_a_split_changes_no_accuracy(images, tmp_path)
 def test_a_limit_of_no_image_is_refused(tmp_path):
     outcome = train_shortly(tmp_path, "--eval_images", 0)
     assert outcome.status == 2
-    assert outcome.err == "error: --eval_images must be at least 1; it was given 0\n"
+    assert outcome.err == "error: --eval_images must be at least 1; got 0\n"
 
 
 def test_a_run_of_a_single_step_is_evaluated_after_it(images, tmp_path):

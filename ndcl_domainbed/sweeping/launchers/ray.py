@@ -52,7 +52,7 @@ def check(jobs: Sequence[Job], options: Namespace) -> None:
     gpus = options.ray_gpus
     check_at_least("--ray_cpus", options.ray_cpus, 1)
     if gpus is not None and not (0 <= gpus <= 1 or (gpus > 1 and gpus.is_integer())):
-        raise InputError(f"--ray_gpus is a share of a GPU or a whole number; it was given {gpus}")
+        raise InputError(f"--ray_gpus is a share of a GPU or a whole number; got {gpus}")
     import_ray()
     if options.ray_address not in (*OF_THIS_MACHINE, "auto"):
         check_answers(options.ray_address)

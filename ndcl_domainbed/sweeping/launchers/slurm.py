@@ -31,7 +31,7 @@ REQUEUES = 100
 
 DEFAULT_MINUTES = 24 * 60
 
-LEAST_MINUTES = 3
+MIN_MINUTES = 3
 """Slurm may give notice two minutes before the end: a shorter task would have no time to work."""
 
 
@@ -247,7 +247,7 @@ class Task:
 
 
 def minutes(text: str) -> int:
-    """Return a time limit, as sbatch takes it, in whole minutes; at least ``LEAST_MINUTES``.
+    """Return a time limit, as sbatch takes it, in whole minutes; at least ``MIN_MINUTES``.
 
     >>> minutes("90"), minutes("1:30:00"), minutes("2-12")
     (90, 90, 3600)
@@ -265,9 +265,9 @@ def minutes(text: str) -> int:
     else:
         hours, (minute, second) = 0, [*parts, 0][:2]
     total = math.ceil(hours * 60 + minute + second / 60)
-    if total < LEAST_MINUTES:
+    if total < MIN_MINUTES:
         raise ArgumentTypeError(
             f"{text!r} is too short: Slurm gives a task notice up to two minutes before its time "
-            f"is up; give at least {LEAST_MINUTES} minutes"
+            f"is up; give at least {MIN_MINUTES} minutes"
         )
     return total

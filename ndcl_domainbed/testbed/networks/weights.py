@@ -137,7 +137,7 @@ def _read_file(path: Path) -> State:
     if reader is None:
         raise InputError(
             f"the hyper-parameter weights takes a file that ends in {', '.join(readers)}; "
-            f"it was given {path}."
+            f"got {path}."
         )
     if not path.is_file():
         raise InputError(f"there is no file {path}, which the hyper-parameter weights names.")

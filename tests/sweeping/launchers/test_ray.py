@@ -123,7 +123,7 @@ def test_a_job_cannot_be_taken_back_from_a_cluster_that_is_lost(capsys):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ({"ray_cpus": 0}, "--ray_cpus must be at least 1; it was given 0"),
+        ({"ray_cpus": 0}, "--ray_cpus must be at least 1; got 0"),
         ({"ray_gpus": -0.5}, "--ray_gpus is a share of a GPU or a whole number"),
         ({"ray_gpus": 1.5}, "--ray_gpus is a share of a GPU or a whole number"),
         ({"ray_gpus": float("inf")}, "--ray_gpus is a share of a GPU or a whole number"),

@@ -50,6 +50,7 @@ NAMES = {
     "DANN": "update_count class_embeddings.weight discriminator.input.weight",
     "SagNet": "network_c.weight network_s.weight",
     "PGrad": "network.net.1.weight",
+    "BoDA": "n_samples_table train_centroids",
     "TCRI_HSIC": "network.1.0.weight network.2.weight spurious_featurizer.0.weight"
     " domain_general_featurizer.0.weight spurious_classifiers.2.weight",
     "GINIDG": "generator.mean.weight generator.log_sigma.bias generator.decoder.1.weight"

@@ -52,20 +52,6 @@ def test_the_contrast_is_the_papers_sum(labels):
         torch.testing.assert_close(ours, theirs)
 
 
-def test_more_samples_of_a_class_do_not_push_harder():
-    """Class-averaging: copies of the opponents of a sample change nothing."""
-    centers = torch.eye(3)
-    anchor, opponent = torch.tensor([1.0, 0, 0]), torch.tensor([0, 1.0, 0])
-    losses = []
-    for copies in (1, 50):
-        z = torch.stack([anchor] + [opponent] * copies)
-        y = torch.tensor([0] + [1] * copies)
-        scores = balanced_contrast(z, y, centers, 1.0) * (copies + 1)
-        others = copies * math.log((math.e + 2) / math.e)  # each opponent is at its center
-        losses.append(scores.item() - others)
-    assert losses == pytest.approx([math.log((math.e + 2) / math.e)] * 2, abs=1e-4)
-
-
 @pytest.mark.parametrize("nonlinear", [False, True])
 def test_update_minimizes_compensated_risk_and_contrast(nonlinear):
     algorithm = build_double(

@@ -16,11 +16,6 @@ from tests.testbed.algorithms.building import (
 ALIGNED = [[2, 0, 0, 3]] * 3
 
 
-def test_aligned_minibatches_are_grouped_by_position():
-    y, domains = torch.tensor([2, 0, 0, 3] * 3), torch.arange(3).repeat_interleave(4)
-    assert class_groups(y, domains).tolist() == [0, 1, 2, 3] * 3
-
-
 def test_groups_hold_the_nth_samples_of_a_class():
     y = torch.tensor([1, 1, 0, 0, 1, 2])
     domains = torch.tensor([0, 0, 0, 1, 1, 1])

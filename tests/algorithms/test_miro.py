@@ -1,9 +1,6 @@
-import math
-
 import pytest
 import torch
 
-from ndcl_domainbed.algorithms.miro import mutual_information_loss
 from ndcl_domainbed.hparams import VECTORS
 from tests.testbed.algorithms.building import (
     VECTOR_SHAPE,
@@ -15,18 +12,6 @@ from tests.testbed.algorithms.building import (
     minibatches_of,
     random_minibatches,
 )
-
-
-def test_the_penalty_is_a_gaussian_log_likelihood():
-    generator = torch.Generator().manual_seed(0)
-    mean, oracle = torch.randn(2, 5, 3, generator=generator, dtype=torch.float64)
-    variance = torch.tensor([0.1, 1.0, 4.0], dtype=torch.float64)
-    likelihoods = [
-        torch.distributions.Normal(mu, variance.sqrt()).log_prob(z0).mean()
-        for mu, z0 in zip(mean, oracle, strict=True)
-    ]
-    expected = -sum(likelihoods) / 5 - math.log(2 * math.pi) / 2
-    torch.testing.assert_close(mutual_information_loss(mean, variance, oracle), expected)
 
 
 @pytest.mark.parametrize("kind", ["DigitsDG", VECTORS])

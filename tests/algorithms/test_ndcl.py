@@ -107,18 +107,6 @@ def test_half_precision_networks_have_losses_in_full_precision():
     assert found["loss_con"] == pytest.approx(contrast.item(), rel=1e-6)
 
 
-def test_a_class_without_hard_negatives_adds_nothing_to_the_contrast_and_counts():
-    algorithm = make_algorithm(pairing="released")
-    found = algorithm.update(minibatches_of([0] * 9 + [1] * 3, [0] * 5 + [2] * 2, [3]))
-    step = algorithm.last_step
-    assert set(step.mixed_classes.tolist()) == {0, 3}  # 1 and 2 have too few positives
-    own = step.labels == 0
-    alone = negatives_contrast(
-        step.anchors[own], step.labels[own], step.mixed, step.mixed_classes
-    )  # the one sample of class 3 adds 0
-    assert found["loss_con"] == pytest.approx(alone.item() / 4)
-
-
 # ---- A run is a function of its seed ------------------------------------------------------------
 
 

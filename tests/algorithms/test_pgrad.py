@@ -25,7 +25,7 @@ def plain_principal_gradient(trajectory):
     return np.linalg.norm(way) * total
 
 
-@pytest.mark.parametrize("points", [5, 10, 16])
+@pytest.mark.parametrize("points", [2, 3, 4, 5, 10, 16])  # up to 4 there are fewer directions
 def test_principal_gradient_is_that_of_an_svd(points):
     torch.manual_seed(points)
     trajectory = torch.randn(points, 40, dtype=torch.float64).cumsum(0)
@@ -36,21 +36,9 @@ def test_principal_gradient_is_that_of_an_svd(points):
     assert (found @ way).item() > 0
 
 
-@pytest.mark.parametrize("points", [1, 2, 3, 4])
-def test_short_trajectories_have_fewer_directions(points):
-    trajectory = torch.randn(points, 40, dtype=torch.float64).cumsum(0)
-    found = principal_gradient(trajectory)
-    expected = (trajectory[0] - trajectory[-1]).norm().item()
-    assert found.norm().item() == pytest.approx(expected)
-    np.testing.assert_allclose(
-        found.numpy(),
-        plain_principal_gradient(trajectory) if points > 1 else np.zeros(40),
-        atol=1e-9,
-    )
-
-
 def test_nothing_that_moved_gives_zero():
-    assert principal_gradient(torch.ones(7, 5)).tolist() == [0] * 5
+    for points in (1, 7):
+        assert principal_gradient(torch.ones(points, 5)).tolist() == [0] * 5
 
 
 def test_update_walks_through_thirds_and_follows_the_principal_gradient():

@@ -66,10 +66,3 @@ def test_its_run_is_erms_on_class_balanced_minibatches(tmp_path, data_dir, froze
     expected = run(data_dir, tmp_path / "told", "ERM", frozen=frozen, class_balanced=True)
     np.testing.assert_array_equal(labels, expected[0])
     assert numbers == expected[1]
-
-
-def test_loader_processes_draw_the_same(tmp_path, data_dir):
-    labels, numbers = run(data_dir, tmp_path / "alone", "ReSample")
-    shared = run(data_dir, tmp_path / "shared", "ReSample", workers=2)
-    np.testing.assert_array_equal(labels, shared[0])
-    assert numbers == shared[1]

@@ -90,14 +90,3 @@ def test_update_minimizes_the_risk_of_features_and_augmented_features():
 
     result, loss = assert_update_follows(algorithm, minibatches, objective)
     assert result["loss"] == pytest.approx(loss)
-
-
-def test_a_single_domain_has_no_other_nuisances():
-    algorithm = build("TALLY", domains=1, tally_start_step=0)
-    z = torch.randn(6, 576, generator=torch.Generator().manual_seed(0))
-    means, deviations = z.mean(dim=0, keepdim=True), z.std(dim=0, keepdim=True)
-    content, y = (z - means) / deviations, torch.zeros(6, dtype=torch.long)
-    algorithm.prototypes[0] = content[0]
-    augmented = algorithm._augment(content, y, means, deviations)
-    between = torch.minimum(z, z[:1]) - 1e-4, torch.maximum(z, z[:1]) + 1e-4
-    assert bool(((augmented >= between[0]) & (augmented <= between[1])).all())

@@ -130,13 +130,3 @@ def test_what_cannot_be_compared_is_refused(tmp_path):
     write_variant(tmp_path / "other", "NDCL", 0.5)
     with pytest.raises(InputError, match="one dataset and setting"):
         read_variants([tmp_path])
-
-
-def test_the_error_is_over_trials_with_the_targets_fixed():
-    index = pd.MultiIndex.from_product([[0, 1, 2], [0, 1, 2]], names=["test_env", "trial_seed"])
-    values = pd.Series(np.random.RandomState(0).rand(9) + np.repeat([0, 10, 50], 3), index=index)
-    found = estimate(values.to_frame("x")).loc["x"]
-    by_trial = values.unstack("test_env").to_numpy()
-    assert found["mean"] == pytest.approx(values.mean())
-    expected = np.sqrt((by_trial.var(axis=0, ddof=1) / 3).sum()) / 3
-    assert found["error"] == pytest.approx(expected)

@@ -1,6 +1,11 @@
+import sys
+from pathlib import Path
+
 import pytest
 
 from tests.docs.workspaces import furnish
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "docs"))
 
 
 @pytest.fixture

@@ -6,19 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import comparison
 import numpy as np
 import pandas as pd
 import pytest
+import studies
 
 from ndcl_domainbed.results.reading import read_sweep
 from ndcl_domainbed.results.selection import select
 from tests.results.builder import record, write_run
 
 DOCS = Path(__file__).parents[2] / "docs"
-sys.path.insert(0, str(DOCS))
-import comparison  # noqa: E402
-import studies  # noqa: E402
-
 KEYS = ["algorithm", "test_env", "trial_seed", "hparams_seed", "step"]
 
 

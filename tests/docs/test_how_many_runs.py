@@ -4,9 +4,11 @@ import itertools
 import random
 import re
 import statistics
-import sys
 from pathlib import Path
 
+import budgets
+import comparison
+import how_many_runs
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,11 +16,6 @@ import pytest
 from tests.docs import plain_study as plain
 
 DOCS = Path(__file__).parents[2] / "docs"
-sys.path.insert(0, str(DOCS))
-import budgets  # noqa: E402
-import comparison  # noqa: E402
-import how_many_runs  # noqa: E402
-
 TRIALS = (0, 1, 2)
 PAGE = (DOCS / "how_many_runs.md").read_text(encoding="utf-8")
 

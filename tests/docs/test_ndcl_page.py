@@ -2,6 +2,8 @@
 
 import json
 import re
+import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -42,3 +44,11 @@ def test_a_row_has_the_default_the_range_and_the_choices(name):
         exponent = np.random.RandomState(seed_hash(seed, name)).uniform(float(low), float(high))
         wanted = 10**exponent if base else exponent
         assert declared.random_for("PACS", name, seed) == pytest.approx(wanted)
+
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_the_page_is_what_the_registry_gives():
+    made = runpy.run_path(str(DOCS / "make_algorithm_table.py"))["page"]()
+    assert (DOCS / "algorithms.md").read_text(encoding="utf-8") == made

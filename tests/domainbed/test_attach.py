@@ -125,7 +125,6 @@ def test_hyper_parameters_are_those_of_the_dataset_without_the_setting(python, t
     [
         (["domainbed.scripts.tran"], "unknown script 'domainbed.scripts.tran'; did you mean 'dom"),
         (["domainbed.scripts.train", "--algorithm", "NDLC"], "unknown algorithm 'NDLC'; did you m"),
-        (["domainbed.scripts.train", "--algorithm", "torch"], "unknown algorithm 'torch'"),
         (["domainbed.scripts.train", "--dataset", "PACSS"], "unknown dataset 'PACSS'; did you mea"),
         (
             ["domainbed.scripts.sweep", "launch", "--datasets", "PACS", "PACCS_Cross"],
@@ -135,11 +134,6 @@ def test_hyper_parameters_are_those_of_the_dataset_without_the_setting(python, t
             ["domainbed.scripts.train", "--dataset=PACS_Dualty"],
             "unknown setting of PACS 'Dualty'; did you mean 'Duality'? Choose from: Balanced,",
         ),
-        (
-            ["domainbed.scripts.train", "--dataset", "OfficeHome_GINIDG"],
-            "unknown setting of OfficeHome 'GINIDG'",
-        ),
-        (["domainbed.scripts.train", "--dataset", "some_folder"], "unknown dataset 'some_folder'"),
         (["domainbed.scripts.train", "--dataset", "some"], "/some: no folders in it"),
         (["domainbed.scripts.train", "--dataset", "list.csv"], "list.csv has a split of its own"),
         (["domainbed.scripts.train", "--dataset", "MNIST_Cross"], "MNIST: DomainBed uses this"),

@@ -34,19 +34,6 @@ def test_views_differ_between_steps_domains_and_seeds():
     assert {view for views in drawn for view in views} == set(range(VIEWS))
 
 
-def test_a_view_is_one_of_its_image_and_its_label_the_images():
-    for step in range(5):
-        small, whole = _batches()[step]
-        assert set(small[0][:, 0].tolist()) <= {7, 1, 3, 8}
-        for x, y in (small, whole):
-            assert x.dtype == torch.float32
-            assert torch.equal(x[:, 0].long() % 3, y)
-
-
-def test_without_augmentation_all_views_are_plain():
-    assert {view for batch in _batches(augment=False)[0] for view in _views(batch)} == {0}
-
-
 def test_all_is_evaluated_on_plain_views_4096_at_a_time():
     size = evaluation_batch_size((576,))
     assert size == 4096

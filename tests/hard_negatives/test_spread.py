@@ -16,7 +16,6 @@ from ndcl_domainbed.hard_negatives import (
 )
 from tests.hard_negatives.labels import shuffled_labels
 from tests.hard_negatives.plain_spread import (
-    Batch,
     generator_of,
     make_batch,
     mix,
@@ -127,13 +126,6 @@ def test_mixtures_keep_type_and_shape_and_can_be_trained_on(dtype):
     weights = torch.ones(2, requires_grad=True)
     (mixed.lambdas.sum() * weights[mixed.classes].sum()).backward()
     assert weights.grad.isfinite().all()
-
-
-def test_predictions_of_zero_do_not_confuse_positives_and_negatives():
-    labels = torch.tensor([0, 1, 0, 1, 2])
-    mixed = mix(Batch(torch.rand(5, 1), labels, torch.zeros(5, 3)))
-    assert (labels[mixed.first] == mixed.classes).all()
-    assert (labels[mixed.second] != mixed.classes).all()
 
 
 # ---- By hand ------------------------------------------------------------------------------------

@@ -5,10 +5,11 @@ import os
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch.utils.data import TensorDataset
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
+
+from tests import image_folders
 
 
 class InMemory:
@@ -59,13 +60,8 @@ class Folders:
 
 def write_images(root, domains=("art", "book", "clay"), sizes=None):
     """Write domain/class/image.png below ``root``; 10 images of two classes by default."""
-    sizes = sizes or {"cat": 10, "dog": 10}
-    for domain in domains:
-        for name, count in sizes.items():
-            folder = Path(root) / domain / name
-            folder.mkdir(parents=True)
-            for i in range(count):
-                Image.new("RGB", (4, 4), (i, i, i)).save(folder / f"{i:03}.png")
+    for name, count in (sizes or {"cat": 10, "dog": 10}).items():
+        image_folders.write_images(Path(root), domains, [name], count, size=4)
 
 
 def write_list(path, images):

@@ -6,8 +6,7 @@ from imbalance_splits.datasets import HoldoutDataset, ImbalancedDataset
 from imbalance_splits.errors import InputError
 from imbalance_splits.kept import describe_kept
 from imbalance_splits.labels import label_counts_of
-from imbalance_splits.make_table import generate_table, table_for
-from imbalance_splits.published import label_counts, published_datasets
+from imbalance_splits.make_table import generate_table
 from imbalance_splits.table import SplitTable
 from tests.imbalance_splits.stand_ins import InMemory
 
@@ -67,23 +66,6 @@ def test_sources_that_are_not_there_are_left_out():
     assert describe_kept(made, {}, "t") == []
     with pytest.raises(InputError, match="no target 'a'"):
         describe_kept(made, counts, "a")
-
-
-def test_one_shipped_duality_table_has_a_scarce_domain_that_is_not_the_scarcest():
-    found = []
-    for dataset in published_datasets():
-        made = table_for(dataset, "Duality")
-        for target in made.train_counts:
-            first, *others = describe_kept(made, label_counts(dataset), target)
-            assert first.startswith(f"With target {target}, ")
-            found += [(dataset, line) for line in others if "scarcest" in line]
-    assert found == [
-        (
-            "VLCS",
-            "warning: Duality's scarce domain for target V, S, is not the scarcest: "
-            "it has 49 images, L 40",
-        )
-    ]
 
 
 @pytest.mark.parametrize(("test_envs", "of_all"), [([1], 62 + 99), ([1, 0], 99)])

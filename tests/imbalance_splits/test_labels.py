@@ -7,21 +7,12 @@ from torch.utils.data import TensorDataset
 
 from imbalance_splits.errors import InputError
 from imbalance_splits.labels import (
-    check_dataset,
     class_names,
     environment_names,
     label_counts_of,
     labels_of,
 )
-from tests.imbalance_splits.stand_ins import Folders, InMemory, write_images
-
-
-def test_counts_of_tensors():
-    assert label_counts_of(InMemory("", [], {})) == {
-        "a": {"0": 30, "1": 20, "2": 12},
-        "b": {"0": 14, "1": 25, "2": 40},
-        "c": {"0": 33, "1": 33, "2": 33},
-    }
+from tests.imbalance_splits.stand_ins import Folders, write_images
 
 
 def test_counts_of_folders_decode_no_image(tmp_path):
@@ -76,31 +67,3 @@ def test_labels_that_are_not_one_number_an_image(targets):
     with pytest.raises(InputError, match="must be the numbers of classes"):
         labels_of(SimpleNamespace(targets=targets))
     assert labels_of(SimpleNamespace(targets=[0.0, 1.0])).tolist() == [0, 1]
-
-
-def test_a_label_without_a_class():
-    dataset = InMemory("", [], {})
-    dataset.num_classes = 2
-    with pytest.raises(InputError, match=r"domain a: .* has the label 2, but labels are 0 to 1"):
-        label_counts_of(dataset)
-
-
-@pytest.mark.parametrize(
-    ("counts", "message"),
-    [
-        ({"a": {"x": 1, "y": 2}}, "set needs at least two domains; it has: a"),
-        ({}, "set needs at least two domains; it has: none"),
-        ({"a": {"x": 1}, "b": {"x": 1}}, "set has only one class, x; at least two are needed"),
-        ({"a": {}, "b": {}}, "set has no classes; at least two are needed"),
-        ({"a": {"x": 1, "y": 1}, "b": {"x": 0, "y": 0}}, "set: no image in domain b. Add"),
-        ({"a": {"x": 1, "y": 0}, "b": {"x": 2, "y": 0}}, "no domain has an image of class y. Add"),
-        ({"a": {"x": 1, "y": 0}, "b": {"x": 2, "y": 3}}, "but domain a has no image of y"),
-    ],
-)
-def test_datasets_that_cannot_be_split(counts, message):
-    with pytest.raises(InputError, match=message):
-        check_dataset(counts, "set", every_class=True)
-
-
-def test_a_domain_may_lack_a_class_unless_every_class_is_asked_for():
-    check_dataset({"a": {"x": 1, "y": 0}, "b": {"x": 0, "y": 3}}, "set")

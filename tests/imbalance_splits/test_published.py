@@ -46,16 +46,6 @@ def test_what_is_published():
         assert published_settings(dataset) == ["Cross", "Duality", "TotalHeavyTail"]
 
 
-def test_what_the_authors_published_is_told_from_what_was_made_here():
-    assert authors_datasets() == ("PACS", "VLCS", "OfficeHome", "DomainNet")
-    for dataset in published_datasets():
-        authors = dataset in authors_datasets()
-        assert origin(dataset).startswith("authors of NDCL" if authors else "counted in ")
-        for setting in published_settings(dataset):
-            provenance = published_table(dataset, setting).provenance
-            assert ("generator" in provenance) == (not authors)
-
-
 def test_an_unknown_dataset():
     with pytest.raises(InputError, match="did you mean 'PACS'"):
         label_counts("PAC")

@@ -69,11 +69,6 @@ def test_too_few_images_say_domain_class_and_numbers():
     )
 
 
-def test_training_and_validation_may_take_a_whole_class():
-    parts = split_domain([0] * 9 + [1] * 7, [4, 1], 5, 0)
-    assert [len(part) for part in vars(parts).values()] == [5, 10, 1]
-
-
 def test_a_class_that_does_not_occur_takes_no_part():
     parts = split_domain([0, 0, 0, 2, 2, 2], [1, 0, 1], 1, seed=0)
     assert [len(part) for part in vars(parts).values()] == [2, 2, 2]

@@ -99,13 +99,6 @@ def test_default_thresholds_do_not_depend_on_the_order_of_classes():
     assert same == other
 
 
-def test_classes_that_tie_at_the_least_mean_are_few():
-    counts = np.array([[9] * 10 + [3] * 5 + [1] * 16])
-    assert default_thresholds(counts) == Thresholds(3, 3)
-    groups = shot_groups(counts, default_thresholds(counts))
-    assert [groups.count(name) for name in ("many", "medium", "few")] == [10, 5, 16]
-
-
 def test_classes_without_an_image_do_not_leave_few_empty():
     counts = np.array([[5, 4, 3, 0, 0, 0]])
     groups = shot_groups(counts, default_thresholds(counts))

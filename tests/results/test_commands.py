@@ -5,6 +5,7 @@ import pytest
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.scripts import export_results, list_top_hparams
+from tests.command_line import call
 from tests.results.builder import random_sweep, record, write_run
 
 
@@ -37,11 +38,6 @@ def test_draws_are_listed_best_first_with_their_folders(capsys, root):
     ]
     assert [line for line in lines if line.startswith("lr")] == ["lr: 0.1", "lr: 0.2", "lr: 0.0"]
     assert f"output_dir: {root / 'run1'}" in lines
-
-
-def test_only_the_top_is_listed_if_asked(capsys, root):
-    lines = listed(capsys, root, "--top", "1", "--selection", "training")
-    assert len([line for line in lines if line.startswith("val_acc")]) == 1
 
 
 def test_criteria_that_do_not_apply_are_listed_only_if_asked(capsys, root):
@@ -106,3 +102,30 @@ def test_export_writes_a_row_per_run_and_criterion(capsys, tmp_path):
 def test_export_refuses_a_bad_name_before_it_reads():
     with pytest.raises(InputError, match=r"\.csv or \.parquet"):
         export_results.main(["--input_dir", "/no/such/folder", "--output", "table.txt"])
+
+
+SHARES = {"0_in": 0.5, "0_out": 0.5, "1_in": 0.5, "1_out": 0.5}
+
+
+def _write(root, algorithm, target, draw, step_times, *, done=True):
+    made = []
+    for step, seconds in step_times.items():
+        one = record(step, SHARES, test_envs=[target], algorithm=algorithm, hparams_seed=draw)
+        made.append({**one, "step_time": seconds})
+    write_run(root / f"{algorithm}{target}{draw}", made, done=done)
+
+
+def test_seconds_count_every_update_and_every_draw_of_finished_runs(tmp_path):
+    for draw in (0, 1):
+        # one update of 5 s, then ten of 1 s, then five of 2 s
+        _write(tmp_path, "ERM", 0, draw, {0: 5.0, 10: 1.0, 15: 2.0})
+    _write(tmp_path, "ERM", 1, 0, {0: 5.0, 10: 3.0})
+    _write(tmp_path, "ERM", 1, 1, {0: 100.0}, done=False)
+    _write(tmp_path, "IRM", 0, 0, {0: 1.0, 9: 1.0})
+    command = ("collect_results", "--input_dir", tmp_path, "--selection", "training")
+    shown = call(*command, "--cost").out
+    rows = [line.split() for line in shown.splitlines()]
+    # ERM: targets of mean 25 s (two draws) and 35 s (one)
+    assert ["ERM", "30.0", "1.5", "42.5"] in rows
+    assert ["IRM", "10.0", "1", "10.0"] in rows
+    assert "Seconds per run" not in call(*command).out

@@ -4,6 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from ndcl_domainbed.results import tables
 from ndcl_domainbed.results.formats import MODULES, render
 from ndcl_domainbed.results.formats.common import best_and_second, notes
 from ndcl_domainbed.results.tables import Cell, Table
@@ -162,3 +163,14 @@ def test_html_is_well_formed():
     assert open_tags == []
     assert "a &lt; b" in page
     assert "<td><b>50.0 ± 1.3</b></td>" in page
+
+
+def test_the_best_row_comes_first_and_rows_without_a_figure_last():
+    rows = [
+        (name, [Cell(first), Cell(average)])
+        for name, first, average in [("A", 9.0, 1.0), ("B", 1.0, 3.0), ("C", 1.0, None)]
+    ]
+    table = tables.Table("domains", {}, ["sketch", tables.AVERAGE], rows)
+    assert [name for name, _ in tables.best_first(table).rows] == ["B", "A", "C"]
+    table.columns = ["Overall", "Few"]
+    assert [name for name, _ in tables.best_first(table).rows] == ["A", "B", "C"]

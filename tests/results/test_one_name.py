@@ -3,7 +3,6 @@
 import pytest
 
 from ndcl_domainbed.results import chosen, load, read_sweep, select, summary
-from ndcl_domainbed.results.formats import render
 from ndcl_domainbed.results.identity import short_names
 from ndcl_domainbed.results.leaderboards import build
 from ndcl_domainbed.scripts import collect_results, list_top_hparams
@@ -148,19 +147,3 @@ def test_no_absolute_path_is_passed_on(tmp_path, capsys):
         assert "faces" in text
     assert "1 run failed (no file cat.png)" in texts[0]
     assert "sweep/none: no record" in texts[2]
-
-
-def test_a_missing_error_and_fewer_trials_show_in_every_format(tmp_path):
-    for algorithm, trials in (("ERM", 3), ("NDCL", 1), ("MMD", 2)):
-        for trial in range(trials):
-            write(tmp_path, 0.7, algorithm=algorithm, trial_seed=trial)
-    (built,) = build(read_sweep(tmp_path), ["training"])
-    expected = {
-        "text": ("70.0 +/- 0.0 ", "70.0 (n=1) ", "70.0 +/- 0.0 (n=2)"),
-        "markdown": ("70.0 ± 0.0", "70.0 (n=1)", "70.0 ± 0.0 (n=2)"),
-        "latex": (r"70.0 $\pm$ 0.0", "70.0 (n=1)", r"70.0 $\pm$ 0.0 (n=2)"),
-        "html": ("70.0 ± 0.0", "70.0 (n=1)", "70.0 ± 0.0 (n=2)"),
-    }
-    for name, figures in expected.items():
-        text = render(name, [], built.tables[:1])
-        assert all(figure in text for figure in figures), name

@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from imbalance_splits.settings import setting_names
 from ndcl_domainbed.results.identity import Identity, identity, name_rows
 from ndcl_domainbed.results.labels import base_algorithm, base_dataset, network_in
+from ndcl_domainbed.results.names import environment_names
 from ndcl_domainbed.results.overrides import NETWORK_HPARAMS
 from ndcl_domainbed.testbed.hparams_registry import SHARED
 
@@ -142,3 +144,24 @@ def test_training_on_unlabeled_images_is_a_row_of_its_own():
     assert [one.algorithm for one in name_rows(runs)] == [
         "NDCL", "NDCL (unlabeled_fraction=0.5)", "NDCL (unlabeled_fraction=1)"
     ]  # fmt: skip
+
+
+def test_a_runs_own_names_come_first():
+    assert environment_names("PACS", 2, ["x", "y"]) == ["x", "y"]
+
+
+def test_names_that_do_not_fit_the_number_of_domains_are_not_taken():
+    assert environment_names("PACS", 3) == ["env0", "env1", "env2"]
+    assert environment_names("PACS", 4, ["x"]) == ["A", "C", "P", "S"]
+
+
+@pytest.mark.parametrize("setting", setting_names())
+def test_every_setting_is_known_in_the_name_of_an_attached_data_set(setting):
+    run = identity({"dataset": f"PACS_{setting}", "algorithm": "ERM", "test_envs": [0]})
+    assert (run.dataset, run.setting) == ("PACS", setting)
+
+
+@pytest.mark.parametrize("name", ["PACS_mine", "office_home", "my_Balanced_photos"])
+def test_other_names_with_underscores_stay_whole(name):
+    run = identity({"dataset": name, "algorithm": "ERM", "test_envs": [0]})
+    assert (run.dataset, run.setting) == (name, "none")

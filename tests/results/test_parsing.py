@@ -73,10 +73,6 @@ def test_a_file_cut_anywhere_gives_its_whole_lines(cut):
     assert parsed.bad_lines == (1 if torn and not complete else 0)
 
 
-def test_last_line_without_its_end_counts_if_it_is_whole():
-    assert parse(line(RECORD).rstrip()).runs[0].n_records == 1
-
-
 def test_nan_and_infinity_as_python_writes_them_do_not_lose_the_record():
     made = {**RECORD, "loss": float("nan"), "env1_in_acc": float("nan"), "mem_gb": float("inf")}
     (run,) = parse(line(made)).runs

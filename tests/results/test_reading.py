@@ -1,10 +1,10 @@
 import math
-import os
 
 import pytest
 
 from imbalance_splits.errors import InputError
 from ndcl_domainbed.results import load, read_sweep
+from tests.imbalance_splits.stand_ins import forbid_listing
 from tests.results.builder import record, write_run
 
 SHARES = {"0_in": 0.25, "0_out": 0.5, "1_in": 1.0, "1_out": 0.75}
@@ -70,14 +70,7 @@ def test_folders_that_cannot_be_read_are_errors_in_plain_words(tmp_path):
 def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
     write_run(tmp_path / "a", [record(0, SHARES, test_envs=[0])])
     (tmp_path / "closed").mkdir()
-    scandir = os.scandir
-
-    def refusing(path):
-        if path == str(tmp_path / "closed"):
-            raise PermissionError(13, "Permission denied", path)
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", refusing)
+    forbid_listing(monkeypatch, tmp_path / "closed")
     sweep = read_sweep(tmp_path)
     assert len(sweep.records) == 1
     assert sweep.empty == [str(tmp_path / "closed")]

@@ -76,14 +76,6 @@ def test_the_matrix_holds_every_pair_after_holms_correction():
         assert found.loc[pairs[at][::-1]] == found.loc[pairs[at]]
 
 
-def test_a_pair_does_not_depend_on_who_else_is_compared_but_by_the_correction():
-    frame = figures(16, ("A", "B"))
-    alone = cells.pairwise_p(frame).loc["A", "B"]
-    assert alone == pytest.approx(stats.wilcoxon(frame["A"], frame["B"]).pvalue)
-    pool = frame.assign(C=frame["A"], D=frame["A"])  # equal: their p is 1
-    assert cells.pairwise_p(pool).loc["A", "B"] == pytest.approx(min(1.0, 6 * alone))
-
-
 def test_without_the_package_of_the_tests_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "scikit_posthocs", None)
     with pytest.raises(InputError, match=r"pip install 'ndcl-domainbed\[report\]'"):

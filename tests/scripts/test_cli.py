@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from ndcl_domainbed.scripts import cli
+from tests.command_line import call
 from tests.training.processes import Command
 
 
@@ -78,3 +79,17 @@ def test_every_command_is_a_module_too(name, monkeypatch, capsys):
         runpy.run_module(f"ndcl_domainbed.scripts.{name}", run_name="__main__")
     assert leaving.value.code == 0
     assert f"ndcl-domainbed {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("flag", ["--algoritm", "--part", "--targ"])  # two of them abbreviated
+@pytest.mark.parametrize(
+    "command",
+    ["train", "collect_results --input_dir runs", "sweep launch --output_dir runs",
+     "splits show PACS Cross"],
+)  # fmt: skip
+def test_a_flag_that_there_is_not_is_an_error_of_two_lines(command, flag):
+    outcome = call(*command.split(), flag, "NDCL")
+    assert outcome.status == 2
+    usage, error = outcome.err.splitlines()
+    assert usage.startswith("usage: ndcl-domainbed ")
+    assert error.endswith(f"error: unrecognized arguments: {flag} NDCL")

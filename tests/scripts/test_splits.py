@@ -75,13 +75,6 @@ def test_make_from_a_folder_takes_every_parameter(tmp_path, images, capsys):
     assert made(tmp_path, images, inline).train_counts == table.train_counts
 
 
-@pytest.mark.parametrize(("flag", "value"), [("--middle", 0.5), ("--factor", 7.0)])
-def test_make_passes_the_parameter_of_one_setting(tmp_path, images, flag, value):
-    setting = {"--middle": "Cross", "--factor": "Exponential"}[flag]
-    table = made(tmp_path, images, setting, flag, value)
-    assert table.provenance["parameters"][flag.strip("-")] == value
-
-
 def test_make_from_a_list_of_files_that_lies_where_training_looks_for_it(tmp_path, images):
     write_list(tmp_path / "mine.json", images)
     for name, flags in ((tmp_path / "mine.json", []), ("mine.json", ["--data_dir", tmp_path])):
@@ -138,14 +131,6 @@ def test_make_counts_a_dataset_that_has_no_folder(tmp_path):
     assert len(table.domains) == 3
 
 
-def test_few_images_need_fewer_for_validation(tmp_path, capsys):
-    write_images(tmp_path / "few", sizes={"cat": 30, "dog": 3})
-    with pytest.raises(InputError, match=r"class dog has 3 images; 5 for .*\nGive --validation 1,"):
-        main(["show", str(tmp_path / "few"), "Exponential"])
-    assert main(["show", str(tmp_path / "few"), "Exponential", "--validation", "1"]) == 0
-    assert "1 for validation of each class" in capsys.readouterr().out
-
-
 def test_a_made_table_is_shown_and_drawn(tmp_path, images, capsys):
     made(tmp_path, images, "TotalHeavyTail")
     capsys.readouterr()
@@ -164,12 +149,7 @@ def test_show_and_make_say_what_a_shipped_table_keeps(tmp_path, capsys):
     line = "With target A, 90 of 1,575 source images are used for training (5.7%)"
     assert f"{line}\nwarning: Duality keeps" in shown
     assert main(["make", "PACS", "GINIDG", "--output", str(tmp_path / "t.json")]) == 0
-    lines = capsys.readouterr().out.splitlines()[1:]
-    wanted = {"A": "4,350 of 7,943", "C": "4,321 of 7,647", "P": "4,401 of 8,321",
-              "S": "2,949 of 6,062"}  # fmt: skip
-    assert [line.split(" source")[0] for line in lines] == [
-        f"With target {target}, {numbers}" for target, numbers in wanted.items()
-    ]
+    assert "\nWith target S, 2,949 of 6,062 source images" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -248,17 +248,8 @@ def test_too_few_images_for_a_setting_are_an_error_before_any_job(run, tmp_path)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_sweep_leaves_out_the_domains_that_are_named(run, tmp_path):
+def test_a_run_takes_the_name_of_its_test_domain(tmp_path):
     write_images(tmp_path / "images", ["ink", "oil", "pen"], ["0", "1"], 2)
-    flags = [*CHEAP, "--algorithms", "ERM", "--datasets", "images", "--test_envs"]
-    _, printed = run("launch", *flags, "pen", "0")
-    assert "2 jobs: 2 done, 0 running, 0 failed, 0 waiting." in printed.out
-    assert {word for word in printed.out.split() if word in ("ink,", "oil,", "pen,")} == {
-        "ink,", "pen,",
-    }  # fmt: skip
-    made = [json.loads(next((folder / "results.jsonl").open())) for folder in job_folders(tmp_path)]
-    assert sorted(record["args"]["test_envs"] for record in made) == [[0], [2]]
-    assert sweep.main(["status", "--output_dir", str(tmp_path / "out")]) == 0
     train = ["--data_dir", tmp_path, "--steps", 1, "--hparams", '{"batch_size": 2}']
     outcome = call("train", "--dataset", "./images/", "--test_env", "Pen", *train,
                    "--output_dir", tmp_path / "run")  # fmt: skip

@@ -165,11 +165,15 @@ def test_a_setting_that_makes_no_split_is_found_after_one_that_does(tmp_path):
 
 @pytest.mark.parametrize("settings", [["TotalHeavyTail", "none"], ["none", "TotalHeavyTail"]])
 @pytest.mark.parametrize(
-    "flags", [{"validation": 2}, {"task": "domain_adaptation", "uda_holdout_fraction": 0.2}]
+    ("flags", "message"),
+    [
+        ({"validation": 2}, "--validation"),
+        ({"task": "domain_adaptation", "uda_holdout_fraction": 0.2}, "--uda_holdout_fraction"),
+    ],
 )
-def test_flags_must_suit_every_setting(settings, flags):
+def test_flags_must_suit_every_setting(settings, flags, message):
     grid = dataclasses.replace(GRID, datasets=["Debug28"], imbalance=settings, run_args=flags)
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=message):
         check_grids([grid], {})
 
 

@@ -65,11 +65,6 @@ def test_a_launch_that_names_two_folders_of_data_has_jobs_for_each(tmp_path):
     assert len(set(manifest.keep_known_folders(other + both[1:] + other, str(tmp_path)))) == 3
 
 
-def test_the_folder_is_made(tmp_path):
-    manifest.record_jobs(jobs(tmp_path / "a" / "b", range(1)), str(tmp_path / "a" / "b"))
-    assert len(manifest.read_jobs(str(tmp_path / "a" / "b"))) == 1
-
-
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"cannot write to --output_dir .*file"):

@@ -63,15 +63,6 @@ def test_the_time_falls_with_the_workers_down_to_the_longest_job():
     ]  # fmt: skip
 
 
-def test_jobs_that_cannot_be_timed_are_named():
-    known, unknown = make_job(ARGS, "out", 60), make_job({**ARGS, "dataset": "PACS"}, "out", 60)
-    found = {known: State("waiting"), unknown: State("waiting")}
-    reasons = {kind_of(unknown): "no folder"}
-    lines = planning.describe(found, Pace({kind_of(known): 1.0}), reasons, 1)
-    assert "no time for PACS ERM: no folder" in lines
-    assert "The times below are for the 1 jobs that could be timed." in lines
-
-
 @pytest.mark.parametrize(
     "change", [{"hparams": '{"frozen": true}'}, {"variants": ["swad"]}, {"imbalance": "Cross"}]
 )

@@ -1,7 +1,5 @@
 import json
 
-import pytest
-
 from ndcl_domainbed import run_folder
 from ndcl_domainbed.locks import locked
 from ndcl_domainbed.run_folder import DONE, FAILED, INTERRUPTED, finished_steps
@@ -36,14 +34,6 @@ def test_a_job_elsewhere_runs_while_it_is_touched(tmp_path):
     age(claim.path, claims.TIMEOUT + 1)
     assert read_state(tmp_path).name == "waiting"
     assert read_state(tmp_path, claims.ClaimWatch()).name == "running"  # it looks longer
-
-
-@pytest.mark.parametrize("claimed", [False, True])
-def test_done_is_done_whatever_the_claim_says(tmp_path, claimed):
-    if claimed:
-        claims.take(tmp_path, 0)
-    (tmp_path / "done").write_text("done")
-    assert read_state(tmp_path).name == "done"
 
 
 def test_a_job_that_ends_while_its_state_is_read_is_done(tmp_path, monkeypatch):

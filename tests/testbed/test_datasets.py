@@ -64,14 +64,6 @@ def test_a_name_of_nothing_is_refused_with_the_choices(name):
     assert ("did you mean 'PACS'?" in first) == (name == "PCAS")
 
 
-@pytest.mark.parametrize("env", [-1, 3])
-def test_a_test_domain_out_of_range_is_refused(env):
-    with pytest.raises(
-        InputError, match=rf"Debug28 has no domain {env}; .*0 \(0\), 1 \(1\), 2 \(2\)"
-    ):
-        get_dataset_class("Debug28")("", [0, env], PLAIN)
-
-
 @pytest.mark.parametrize(("name", "size"), [("Debug28", 28), ("Debug224", 224)])
 def test_debug_images_are_random_yet_the_same_each_time(name, size):
     state = torch.get_rng_state()

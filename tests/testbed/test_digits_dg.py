@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from ndcl_domainbed.testbed.datasets import get_dataset_class
-from ndcl_domainbed.testbed.datasets.digits import cache, handwritten, sources
+from ndcl_domainbed.testbed.datasets.digits import cache
 from ndcl_domainbed.testbed.datasets.images.export import export_folders
 from tests.command_line import call
 
@@ -44,27 +44,6 @@ def test_the_images_are_the_same_everywhere_and_sorted_by_digit(domains):
     for name, (images, labels) in domains.items():
         assert cache.checksum(images, labels) == cache.CHECKSUMS[name]
         assert (np.diff(labels) >= 0).all()
-
-
-def test_mnist_and_mnist_m_share_no_digit(domains):
-    pixels, labels = sources.mnist()
-    first, second = handwritten.halves(labels)
-    assert sorted([*first, *second]) == list(range(5000))
-    np.testing.assert_array_equal(domains["MNIST"][0], pixels[first][..., None].repeat(3, -1))
-    np.testing.assert_array_equal(domains["MNIST"][1], labels[first])
-    np.testing.assert_array_equal(domains["MNIST-M"][1], labels[second])
-
-
-def test_the_optical_digits_are_interpolated_between_pixel_centers(domains):
-    levels, labels = sources.optical()
-    images = domains["OPT"][0]
-    order = np.argsort(labels, kind="stable")
-    old, new = np.arange(8) + 0.5, (np.arange(28) + 0.5) * 8 / 28
-    for place in (0, 700, 1796):
-        image = levels[order[place]]
-        rows = np.stack([np.interp(new, old, column) for column in image.T], axis=1)
-        both = np.stack([np.interp(new, old, row) for row in rows])
-        np.testing.assert_allclose(images[place, :, :, 1], both * 255 / 16, atol=0.5 + 1e-9)
 
 
 def test_the_dataset_keeps_the_contract(dataset, domains):

@@ -58,7 +58,6 @@ def test_values_are_plain_repeatable_and_may_be_given(name):
     ("algorithm", "name", "value", "wanted"),
     [
         ("ERM", "batch_size", -3, "a whole number from 1 to 1000000; got -3"),
-        ("ERM", "batch_size", 1.5, "a whole number from 1"),
         ("ERM", "batch_size", 10**12, "a whole number from 1 to 1000000"),
         ("PGrad", "batch_size", 0, "a whole number from 1"),  # declared again, the range is not
         ("ERM", "lr", -1.0, "a number >= 0"),
@@ -70,12 +69,8 @@ def test_values_are_plain_repeatable_and_may_be_given(name):
         ("ERM", "freeze_bn", 1, "true or false"),
         ("ERM", "backbone", 18, "a string such as 'small_cnn'"),
         ("DANN", "beta1", 1.5, "a number >= 0 and < 1"),
-        ("DANN", "d_steps_per_g_step", -1, "a whole number >= 0"),
-        ("DANN", "mlp_depth", 1, "a whole number >= 2"),
         ("Mixup", "mixup_alpha", -1.0, "a number > 0"),
         ("Fishr", "ema", 1.0, "a number >= 0 and < 1"),
-        ("BoDA", "feat_update_freq", 0, "a whole number >= 1"),
-        ("RSC", "rsc_f_drop_factor", 2.0, "a number from 0 to 1"),
         ("MLDG", "n_meta_test", 1.5, "a whole number >= 1"),
     ],
 )

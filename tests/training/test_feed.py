@@ -16,7 +16,6 @@ from ndcl_domainbed.testbed import datasets
 from ndcl_domainbed.training.batches import StepBatches
 from ndcl_domainbed.training.feed import (
     BatchStream,
-    Item,
     RunReader,
     evaluation_batch_size,
     plan_tasks,
@@ -68,22 +67,6 @@ def test_loader_processes_do_not_change_what_is_read(workers):
     assert _equal(_everything(0), _everything(workers))
 
 
-def test_a_resumed_run_reads_the_rest():
-    whole, rest = _everything(0), _everything(0, first=4, evaluate_first=3)
-    assert len(rest) == 4 + 3  # the batches of two splits, then those of a step
-    assert _equal(rest, whole[-7:])
-
-
-def test_the_order_is_steps_and_at_checkpoints_all_splits():
-    reader = _reader()
-    evaluation = [Item(0, 0), Item(1, 0), Item(1, 3), Item(1, 6)]
-    steps = [Item(None, step) for step in range(5)]
-    items = [item for task in _tasks() for item in reader.items_of(task)]
-    assert items == [*steps[:1], *evaluation, *steps[1:4], *evaluation, steps[4]]
-    items = [item for task in _tasks(4, evaluate_first=3) for item in reader.items_of(task)]
-    assert items == [*evaluation, steps[4]]
-
-
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_a_split_is_read_once_and_mixed_but_always_in_the_same_order(in_memory):
     labels = torch.arange(60) // 20
@@ -119,16 +102,6 @@ def test_large_images_are_evaluated_in_domainbeds_batches():
 class _Broken(NoisyImages):
     def __getitem__(self, index):
         raise InputError("cannot read the image 7.png.\nReplace it.")
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_an_error_of_a_loader_process_keeps_its_own_message(workers):
-    with (
-        _stream(_reader(images=_Broken(20)), workers) as stream,
-        pytest.raises(InputError) as error,
-    ):
-        stream.minibatches()
-    assert str(error.value) == "cannot read the image 7.png.\nReplace it."
 
 
 class _Unplugged(NoisyImages):

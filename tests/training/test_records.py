@@ -5,6 +5,7 @@ import json
 import pytest
 
 from ndcl_domainbed.training import records
+from tests.training.runs import train_shortly
 
 
 def _write(path, steps):
@@ -55,3 +56,26 @@ def test_a_missing_file_has_no_records(tmp_path):
     assert records.read(tmp_path / "results.jsonl") == []
     assert records.truncate_after(tmp_path / "results.jsonl", 5).kept == []
     assert not (tmp_path / "results.jsonl").exists()
+
+
+OTHERS = {
+    ("--algorithm", "CORAL"): "with --algorithm ERM, not with --algorithm CORAL.",
+    ("--steps", 4): "with --steps 2, not with --steps 4.",
+    ("--skip_model_save",): "without --skip_model_save, not with --skip_model_save.",
+    ("--imbalance", "Duality"): "without --imbalance, not with --imbalance Duality.",
+    ("--test_envs", 0, 1): "with --test_envs 0, not with --test_envs 0 1.",
+    ("--precision", "bf16"): "with --precision fp32, not with --precision bf16.",
+    ("--eval_images", 10): "without --eval_images, not with --eval_images 10.",
+    ("--diagnostics",): "without --diagnostics, not with --diagnostics.",
+}
+
+
+def test_another_run_is_refused_by_its_flags_and_the_first_is_kept(tmp_path):
+    assert train_shortly(tmp_path).status == 0
+    before = (tmp_path / "results.jsonl").read_bytes()
+    for flags, said in OTHERS.items():
+        outcome = train_shortly(tmp_path, *flags)
+        assert outcome.status == 2
+        assert f"belongs to a run {said} Use another --output_dir, or start over" in outcome.err
+        assert len(outcome.err.splitlines()) == 1
+        assert (tmp_path / "results.jsonl").read_bytes() == before

@@ -12,7 +12,7 @@ from ndcl_domainbed.training.arguments import TrainArguments
 from ndcl_domainbed.training.batches import PooledBalancedBatches
 from ndcl_domainbed.training.evaluation import evaluation_mode
 from ndcl_domainbed.training.second_stage import SecondStage, check_decoupled
-from ndcl_domainbed.training.variants import Variants, data_replaced
+from ndcl_domainbed.training.variants import Variants
 from tests.command_line import call
 from tests.training.runs import lasting
 
@@ -167,14 +167,6 @@ def test_pooled_batches_draw_every_class_alike():
     assert len(drawn) == 60 * 100
     assert torch.bincount(drawn) / len(drawn) == pytest.approx([1 / 3] * 3, abs=0.03)
     assert torch.equal(batches[4][0][1], batches[4][0][1])
-
-
-def test_replaced_data_come_back_after_an_error():
-    one = torch.nn.Parameter(torch.zeros(2))
-    with pytest.raises(KeyError), data_replaced([(one, torch.ones(2))]):
-        assert one.sum() == 2
-        raise KeyError
-    assert one.sum() == 0
 
 
 def test_swad_without_validation_images_is_an_error(tmp_path):

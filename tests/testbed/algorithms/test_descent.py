@@ -61,18 +61,12 @@ def mean_risk(twin, minibatches):
     return cross_entropy(torch.cat(joint_logits(twin, minibatches)), y)
 
 
-def balanced_risk(twin, minibatches):
-    shifts = torch.tensor([9.0, 5.0, 3.0, 2.0], dtype=torch.float64).log().float()  # as it is kept
-    return sum(cross_entropy(twin.network(x) + shifts, y) for x, y in minibatches) / 3
-
-
-@pytest.mark.parametrize(("name", "objective"), [("ERM", mean_risk), ("BSoftmax", balanced_risk)])
-def test_steps_follow_the_gradient_at_the_worst_weights_nearby(name, objective):
-    algorithm, twin = make_twins(build_double(name, dataset=VECTORS, sam_rho=RHO))
+def test_steps_follow_the_gradient_at_the_worst_weights_nearby():
+    algorithm, twin = make_twins(build_double("ERM", dataset=VECTORS, sam_rho=RHO))
     for seed in range(4):
         minibatches = random_minibatches((6, 4, 7), seed, torch.float64, VECTOR_SHAPE)
-        loss = objective(twin, minibatches)
-        plain_sam(twin, lambda twin, batch=minibatches: objective(twin, batch), RHO)
+        loss = mean_risk(twin, minibatches)
+        plain_sam(twin, lambda twin, batch=minibatches: mean_risk(twin, batch), RHO)
         found = algorithm.update(minibatches)
         assert found["loss"] == pytest.approx(loss.item(), rel=1e-12)
         assert_same_weights(algorithm, twin)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from tests.testbed.algorithms.building import (
+    assert_same_parameters,
     assert_update_follows,
     build,
     build_double,
@@ -65,3 +66,13 @@ def test_mixup_minimizes_the_mixed_risks_of_a_cycle():
     torch.manual_seed(3), np.random.seed(3)
     result, loss = assert_update_follows(algorithm, minibatches, objective)
     assert result["loss"] == pytest.approx(loss)
+
+
+@pytest.mark.parametrize("name", ["Mixup", "GroupDRO", "CORAL", "MMD", "VREx", "IRM", "EQRM"])
+def test_one_domain_has_nothing_to_align(name):
+    off = {"irm_lambda": 0.0, "irm_penalty_anneal_iters": 0} if name == "IRM" else {}
+    algorithm, erm = build_double(name, domains=1, **off), build_double("ERM", domains=1)
+    minibatches = random_minibatches([8], dtype=torch.float64)
+    algorithm.update(minibatches)
+    erm.update(minibatches)
+    assert_same_parameters(algorithm, erm, atol=1e-9)

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import torch
 
-from ndcl_domainbed.testbed.algorithms.invariance import scale_derivative
 from tests.testbed.algorithms.building import (
     assert_update_follows,
     build_double,
@@ -76,10 +75,3 @@ def test_vrex_logs_the_last_domain_and_the_mean():
     assert result["nll"] == pytest.approx(risks[-1])
     assert result["mean_nll"] == pytest.approx(np.mean(risks))
     assert result["penalty"] == pytest.approx(np.var(risks))
-
-
-def test_scale_derivative_of_no_samples_is_zero():
-    logits = torch.zeros(0, 4, requires_grad=True)
-    value = scale_derivative(logits, torch.zeros(0, dtype=torch.long))
-    assert value.item() == 0
-    value.backward()

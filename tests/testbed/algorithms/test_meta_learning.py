@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from tests.testbed.algorithms.building import (
-    assert_same_parameters,
     build,
     build_double,
     cross_entropy,
@@ -89,12 +88,3 @@ def test_fish_moves_part_of_the_way_that_the_inner_adam_goes():
         assert result["loss"] == pytest.approx(loss.item())
     for key, value in network.state_dict().items():
         torch.testing.assert_close(algorithm.network.state_dict()[key], value)
-
-
-def test_fish_that_goes_all_the_way_with_one_domain_is_erm():
-    fish, erm = build_double("Fish", 1, meta_lr=1.0), build_double("ERM", 1)
-    for _ in range(2):
-        fish.update(MINIBATCHES[:1])
-        erm.update(MINIBATCHES[:1])
-    assert_same_parameters(fish.network.net, erm.network)
-    assert {key.split(".")[2] for key in fish.state_dict()} == {"0", "1"}

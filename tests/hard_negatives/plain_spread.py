@@ -19,13 +19,11 @@ class Batch(NamedTuple):
     p: torch.Tensor
 
 
-def make_batch(labels, k, seed=0, steps=None):
-    """A batch with predictions; with ``steps`` they are rounded to 1/steps, so that many tie."""
+def make_batch(labels, k, seed=0):
+    """A batch with random predictions."""
     generator = generator_of(seed)
     n = len(labels)
     p = (2 * torch.randn(n, k, generator=generator, dtype=torch.float64)).softmax(dim=1)
-    if steps:
-        p = (p * steps).round() / steps
     inputs = torch.randn(n, 2, 3, generator=generator, dtype=torch.float64)
     return Batch(inputs, torch.tensor(labels), p)
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ndcl_domainbed.hard_negatives import BUDGETS, hard_negatives
-from tests.hard_negatives.labels import shuffled_labels
+from tests.hard_negatives.labels import CONFIDENCES, make_confident, shuffled_labels
 from tests.hard_negatives.plain_released import plain_selection
 from tests.hard_negatives.plain_spread import (
     generator_of,
@@ -17,21 +17,6 @@ from tests.hard_negatives.plain_spread import (
     pair_class_0,
 )
 from tests.losses.watching import Watch
-
-CONFIDENCES = ("random", "random with ties", "certain", "no strong negative")
-
-
-def make_confident(batch, confidence, k):
-    """Return the batch with predictions in which some kinds of negatives are missing."""
-    own = torch.nn.functional.one_hot(batch.labels, k).double()
-    if confidence == "random with ties":
-        return batch._replace(p=(batch.p * 4).round() / 4)
-    if confidence == "certain":  # p[k] of the negatives is below 1/K
-        return batch._replace(p=0.9 * own + 0.1 * batch.p / k)
-    if confidence == "no strong negative":
-        p = torch.where(batch.p > 1 / k, 1.5 / k, batch.p / k)
-        return batch._replace(p=torch.where(own > 0, batch.p, p))
-    return batch
 
 
 @st.composite

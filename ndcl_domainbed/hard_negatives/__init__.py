@@ -210,7 +210,7 @@ def mix(inputs: Tensor, first: Tensor, second: Tensor, third: Tensor, lambdas: T
     """Return λ x_first + (1-λ) (λ x_third + (1-λ) x_second), (M, ...).
 
     ``inputs`` (N, ...) is the batch, ``first`` to ``lambdas`` (M,) as in :class:`HardNegatives`;
-    the same tensor as ``second`` and ``third`` mixes two.
+    with one tensor as ``second`` and ``third`` it mixes two images.
     """
     weights = lambdas.view(-1, *[1] * (inputs.dim() - 1))
     mixed = inputs[second]  # mixed in place: images are large

@@ -250,7 +250,7 @@ def conclusions(found: Findings) -> str:
         f"The rankings by two criteria of selection, of the same runs, agree with tau "
         f"{others.min():.2f} to {others.max():.2f}.",
         f"Two settings of a dataset agree with tau {boards.whole[within].mean():.2f} on average, "
-        f"settings of different datasets by {boards.whole[apart & ~within].mean():.2f}; of one "
+        f"settings of different datasets with {boards.whole[apart & ~within].mean():.2f}; of one "
         f"trial each {boards.single[within].mean():.2f} and "
         f"{boards.single[apart & ~within].mean():.2f}, where the same setting has "
         f"{boards.single.diagonal().mean():.2f}.",

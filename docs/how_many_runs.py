@@ -104,8 +104,8 @@ class Criteria:
         known = known.groupby([*BOARD, "hparams_seed"]).all()
         known.columns = pd.Index(comparison.CRITERIA)
         self.names = list(known.columns[known.groupby(BOARD).any().all()])
-        complete = known[self.names].all(axis=1)
-        runs = runs.merge(complete[complete].index.to_frame(index=False))
+        complete = known[self.names].all(axis=1).groupby("hparams_seed").all()  # on every board
+        runs = runs[runs["hparams_seed"].isin(complete.index[complete])]
         self.draws = runs["hparams_seed"].nunique()
         figures = [
             [board.full().mean(axis=1) for board in budgets.build_boards(runs, name)]

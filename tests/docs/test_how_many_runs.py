@@ -143,7 +143,7 @@ def test_every_figure_of_the_conclusions_is_in_a_table():
     budgets_shown, noise = shown("budgets"), shown("noise")
     assert f"tau {noise[0]['tau'].split()[0]} at the defaults" in first
     assert f"{noise[0]['resolved, 3 trials']} points at the defaults" in second
-    assert f"by tau {budgets_shown[1]['tau'].split()[0]}," in third
+    assert f"with tau {budgets_shown[1]['tau'].split()[0]}," in third
 
 
 def synthetic(draws=6, digits=1, seed=0):

@@ -253,8 +253,8 @@ def test_a_stopped_draw_that_a_launch_considers_again_is_shown_as_paused(tmp_pat
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--stop_early", "0"], r"--stop_early is a share of the steps, 0 < share < 1; .* given 0"),
-        (["--stop_early", "1"], "given 1"),
+        (["--stop_early", "0"], r"--stop_early is a share of the steps, 0 < share < 1; got 0"),
+        (["--stop_early", "1"], "got 1"),
         (["--stop_early", "--keep_draws", "0"], "--keep_draws is a whole number or a share below"),
         (["--stop_early", "--keep_draws", "1.5"], "got 1.5"),
         (["--keep_draws", "1"], "--keep_draws works only with --stop_early"),

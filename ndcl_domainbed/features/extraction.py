@@ -91,7 +91,7 @@ def _features(network: nn.Module, images: torch.Tensor, device: torch.device) ->
 
 
 def half_precision(features: torch.Tensor) -> torch.Tensor:
-    """Return features as they are kept, float16: what is too large for it is the largest."""
+    """Return features as they are kept: float16, clamped to its range."""
     largest = torch.finfo(torch.float16).max
     return features.float().clamp(-largest, largest).half()
 
@@ -179,7 +179,7 @@ def _purpose(images: ImageList, spec: FeatureSpec, about: Mapping[str, Any], wid
 
 
 def _write_progress(partial: Path, purpose: str, done: int) -> None:
-    """Note how far the extraction is, and of what it is."""
+    """Record the progress of the extraction, and the digest of what it computes."""
     write_whole(partial / PROGRESS, json.dumps({"purpose": purpose, "done": done}))
 
 

@@ -2,9 +2,10 @@
 
 ``features.npy``: float16 (N, 1 + V, D), of each image the plain view, then V augmented ones;
 ``labels.npy`` and ``domains.npy``: int64 (N,), class and domain of each image; ``files.npy``: (N,)
-their names; ``stats.npy`` and ``digests.npy``: how the files were, by which a changed image is
-found; ``features.json``: dataset, network, weights, sizes, names of domains and classes, and the
-versions that made it. The folder appears under its name when all of it is there.
+their names; ``stats.npy`` and ``digests.npy``: size, modification time and digest of each file,
+which show that an image changed; ``features.json``: dataset, network, weights, sizes, names of
+domains and classes, and the versions that made it. The folder appears under its name when all of it
+is there.
 """
 
 from __future__ import annotations
@@ -67,14 +68,16 @@ def why_stale(folder: Path, images: ImageList, weights: Path | None) -> str | No
         )
         values = np.load(folder / "features.npy", mmap_mode="r")
         shape = (info["images"], 1 + info["views"], info["width"])
-    except (OSError, ValueError, EOFError, KeyError) as error:
+        versions, known_weights = info["versions"], info["weights_file"]
+        classes_and_domains = info["classes"], info["domains"]
+    except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
         return f"they cannot be read ({error!r})"
     if values.shape != shape:
         return "features.npy is damaged"
-    updated = _updated_package(info["versions"])
+    updated = _updated_package(versions)
     if updated:
         return f"{updated} is another version than the one that made them"
-    if info["classes"] != images.classes or info["domains"] != images.environments:
+    if classes_and_domains != (images.classes, images.environments):
         return "the domains or classes of the dataset changed"
     pairs = ((files, images.files), (labels, images.labels), (domains, images.domains))
     if not all(np.array_equal(then, now) for then, now in pairs):
@@ -85,14 +88,15 @@ def why_stale(folder: Path, images: ImageList, weights: Path | None) -> str | No
         return f"{len(changed)} images changed, such as {files[changed[0]]}"
     if len(moved):
         _remember_stats(folder, images.stats)
-    then = info["weights_file"]
-    if weights is not None and (then is None or not WeightsFile(**then).is_at(weights)):
+    if weights is not None and (
+        known_weights is None or not WeightsFile(**known_weights).is_at(weights)
+    ):
         return f"the weights in {weights.name} changed"
     return None
 
 
 def _updated_package(made_with: Mapping[str, str]) -> str | None:
-    """Return the package of another version than the one that saw the images, if there is one.
+    """Return a package whose version is not the one that made the features, or None.
 
     These decode and resize images, and define networks and their normalization.
     """
@@ -108,7 +112,7 @@ def _updated_package(made_with: Mapping[str, str]) -> str | None:
 
 
 def _remember_stats(folder: Path, stats: np.ndarray) -> None:
-    """Spare the next reader a look into the files; a folder that is read-only stays as it is."""
+    """Save sizes and times, so that no file is hashed again; leave a read-only folder alone."""
     try:
         with whole_file(folder / "stats.npy") as partial, partial.open("wb") as file:
             np.save(file, stats)

@@ -203,4 +203,6 @@ def is_whole(args: Any) -> bool:
         and isinstance(args.get("test_envs"), list)
         and all(type(env) is int and env >= 0 for env in args["test_envs"])
         and all(type(args.get(seed, 0)) is int for seed in ("trial_seed", "hparams_seed"))
+        and isinstance(args.get("unlabeled_fraction") or 0, int | float)
+        and isinstance(args.get("eval_images") or 0, int)
     )

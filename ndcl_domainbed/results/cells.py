@@ -147,10 +147,9 @@ def pairwise_p(figures: pd.DataFrame) -> pd.DataFrame:
     # whole numbers: equal differences are equal in every bit, and tie
     whole = (figures * 10.0**SCORE_DECIMALS).round().melt(var_name="name", value_name="figure")
     method = "exact" if len(figures) <= EXACT_CELLS else "asymptotic"
-    found: pd.DataFrame = posthoc_wilcoxon(
+    return posthoc_wilcoxon(
         whole, val_col="figure", group_col="name", method=method, p_adjust="holm"
     )
-    return found
 
 
 def draw_cells(cells: pd.Index) -> np.ndarray:

@@ -148,8 +148,7 @@ class Variants:
 
         def predict(x: Tensor, _plain: Tensor) -> Tensor:
             with data_replaced(pairs):
-                logits: Tensor = algorithm.predict(x)
-                return logits
+                return algorithm.predict(x)
 
         return predict
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from imbalance_splits.errors import InputError
+from imbalance_splits.errors import InputError, needs_package
 from imbalance_splits.whole_files import write_in_folder
 from ndcl_domainbed.results.details import add_domains, hparams_columns, name_classes
 from ndcl_domainbed.results.labels import without_folders
@@ -95,10 +95,6 @@ def table_path(name: str) -> Path:
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a table as CSV or Parquet, by its suffix; InputError if it cannot be written."""
     file = io.BytesIO()
-    try:
+    with needs_package("a .parquet file needs pyarrow: pip install pyarrow, or write a .csv file"):
         (table.to_csv if path.suffix == ".csv" else table.to_parquet)(file, index=False)
-    except ImportError as error:
-        raise InputError(
-            "a .parquet file needs pyarrow: pip install pyarrow, or write a .csv file"
-        ) from error
     write_in_folder(path, file.getvalue())

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from imbalance_splits.errors import InputError
+from imbalance_splits.errors import InputError, needs_package
 from ndcl_domainbed.testbed.networks.weight_downloads import quick_to_fail
 
 State = dict[str, torch.Tensor]
@@ -157,14 +157,12 @@ def _read_file(path: Path) -> State:
 
 
 def _read_safetensors(path: Path) -> Any:
-    try:
+    with needs_package(
+        f"reading {path} needs safetensors: pip install 'ndcl-domainbed[pretrained]', "
+        "or use a .pth file."
+    ):
         from safetensors import SafetensorError
         from safetensors.torch import load_file
-    except ImportError:
-        raise InputError(
-            f"reading {path} needs safetensors: pip install 'ndcl-domainbed[pretrained]', "
-            "or use a .pth file."
-        ) from None
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:

@@ -41,7 +41,6 @@ class ImageList:
     in_files: bool
 
     def __len__(self) -> int:
-        """Return N."""
         return len(self.labels)
 
 

@@ -161,7 +161,6 @@ class PGrad(Algorithm):
         return parts
 
     def predict(self, x: Tensor) -> Tensor:
-        """Return the logits (B, K)."""
         return self.network(x)
 
 

@@ -56,7 +56,8 @@ def extract(
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     try:
         with torch.inference_mode(), torch.random.fork_rng(devices=[]):
-            width = _width(network, views[0], images, device)
+            first = views[0](images.load(0))[None].to(device)
+            width = int(network(first).shape[1])
             purpose = _purpose(images, spec, about, width)
             shape = (len(images), 1 + spec.views, width)
             values, digests, done = _open_partial(partial, purpose, shape)
@@ -94,10 +95,6 @@ def half_precision(features: torch.Tensor) -> torch.Tensor:
     """Return features as they are kept: float16, clamped to its range."""
     largest = torch.finfo(torch.float16).max
     return features.float().clamp(-largest, largest).half()
-
-
-def _width(network: nn.Module, plain: View, images: ImageList, device: torch.device) -> int:
-    return int(network(plain(images.load(0))[None].to(device)).shape[1])
 
 
 def _batches(

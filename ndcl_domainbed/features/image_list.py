@@ -41,7 +41,6 @@ class ImageList:
     in_files: bool
 
     def __len__(self) -> int:
-        """Return N."""
         return len(self.labels)
 
 
@@ -123,12 +122,11 @@ def _from_pixels(
 def _load(domain: Any, path: str) -> Image.Image:
     """Decode an image with the domain's own loader. Raises InputError, with the path."""
     try:
-        image: Image.Image = domain.loader(path)
+        return domain.loader(path)
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(
             f"cannot read the image {path} ({error}). Replace or delete the file."
         ) from error
-    return image
 
 
 def _relative(path: str, folder: Path | None) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -37,7 +38,6 @@ class Features:
     values: np.ndarray
     labels: np.ndarray
     domains: np.ndarray
-    files: np.ndarray
 
 
 def read_features(folder: Path) -> Features:
@@ -45,15 +45,13 @@ def read_features(folder: Path) -> Features:
     try:
         info = json.loads((folder / INFO).read_text(encoding="utf-8"))
         values = np.load(folder / "features.npy", mmap_mode="c")
-        labels, domains, files = (
-            np.load(folder / f"{name}.npy") for name in ("labels", "domains", "files")
-        )
+        labels, domains = (np.load(folder / f"{name}.npy") for name in ("labels", "domains"))
     except (OSError, ValueError, EOFError) as error:
         raise InputError(
             f"{folder} cannot be read as features ({error}).\nDelete the folder; the features are "
             "then computed again."
         ) from error
-    return Features(folder, info, values, labels, domains, files)
+    return Features(folder, info, values, labels, domains)
 
 
 def why_stale(folder: Path, images: ImageList, weights: Path | None) -> str | None:
@@ -87,7 +85,9 @@ def why_stale(folder: Path, images: ImageList, weights: Path | None) -> str | No
     if changed:
         return f"{len(changed)} images changed, such as {files[changed[0]]}"
     if len(moved):
-        _remember_stats(folder, images.stats)
+        # Save sizes and times, so that no file is hashed again; leave a read-only folder alone.
+        with suppress(OSError):
+            _write_array(folder, images, "stats")
     if weights is not None and (
         known_weights is None or not WeightsFile(**known_weights).is_at(weights)
     ):
@@ -111,23 +111,12 @@ def _updated_package(made_with: Mapping[str, str]) -> str | None:
     return None
 
 
-def _remember_stats(folder: Path, stats: np.ndarray) -> None:
-    """Save sizes and times, so that no file is hashed again; leave a read-only folder alone."""
-    try:
-        with whole_file(folder / "stats.npy") as partial, partial.open("wb") as file:
-            np.save(file, stats)
-    except OSError:
-        return
-
-
 def write_arrays(folder: Path, images: ImageList) -> None:
     """Write what is known of the images."""
-    arrays: Mapping[str, np.ndarray] = {
-        "labels": images.labels,
-        "domains": images.domains,
-        "files": images.files,
-        "stats": images.stats,
-    }
-    for name, values in arrays.items():
-        with whole_file(folder / f"{name}.npy") as partial, partial.open("wb") as file:
-            np.save(file, values)
+    for name in ("labels", "domains", "files", "stats"):
+        _write_array(folder, images, name)
+
+
+def _write_array(folder: Path, images: ImageList, name: str) -> None:
+    with whole_file(folder / f"{name}.npy") as partial, partial.open("wb") as file:
+        np.save(file, getattr(images, name))

@@ -120,7 +120,6 @@ class _DomainAdversarial(Algorithm):
         return loss + weight * gradient.pow(2).sum(dim=1).mean()
 
     def predict(self, x: Tensor) -> Tensor:
-        """Return the logits (B, K)."""
         return self.classifier(self.featurizer(x))
 
 

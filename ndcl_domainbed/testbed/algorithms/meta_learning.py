@@ -145,5 +145,4 @@ class Fish(Algorithm):
         return to_floats(loss=loss)
 
     def predict(self, x: Tensor) -> Tensor:
-        """Return the logits (B, K)."""
         return self.network(x)

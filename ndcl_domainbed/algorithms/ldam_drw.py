@@ -39,12 +39,11 @@ class LDAM_DRW(LDAM):
     HPARAMS: ClassVar[dict[str, Hparam]] = {
         **LDAM.HPARAMS,
         "drw_start_step": Hparam(
-            by_dataset(small=4000, other=4000, DomainNet=12000, DigitsDG=240),
+            by_dataset(small=4000, other=4000, DomainNet=12000),
             by_dataset(
                 small=lambda rng: int(rng.uniform(3000, 4500)),
                 other=lambda rng: int(rng.uniform(3000, 4500)),
                 DomainNet=lambda rng: int(rng.uniform(9000, 13500)),
-                DigitsDG=lambda rng: int(rng.uniform(180, 270)),
             ),
             within=NOT_NEGATIVE,
             in_steps=True,

@@ -89,7 +89,7 @@ class TALLY(ERM):
     HPARAMS: ClassVar[dict[str, Hparam]] = {
         "class_balanced": Hparam(True),
         "tally_start_step": Hparam(
-            by_dataset(small=1000, other=1000, DomainNet=3000, DigitsDG=60),
+            by_dataset(small=1000, other=1000, DomainNet=3000),
             within=NOT_NEGATIVE,
             in_steps=True,
         ),

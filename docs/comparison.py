@@ -111,7 +111,7 @@ def describe(rows: pd.DataFrame) -> str:
     without = f" Rows without all their defaults so far: {', '.join(sorted(missing))}."
     return (
         f"**{len(rows[DRAW].drop_duplicates()):,} of the sweep's {len(jobs()):,} runs.** "
-        f"{describe_draws(rows)} A draw is here once it has every row, target and trial."
+        f"{describe_draws(rows)} A draw counts once every row, target and trial is done."
         f"{without if missing else ''}"
     )
 

@@ -241,14 +241,14 @@ def conclusions(found: Findings) -> str:
     lines = [
         f"Two sweeps of one trial each, on other splits of the same images, rank the "
         f"{len(study.boards[0].rows)} rows with tau {' and '.join(repeats)}.",
-        f"With {trials} trials a lead among the best {BEST} rows is more than noise if it is at "
-        f"least {' and '.join(leads)}.",
+        f"With {trials} trials the 95 % interval of the difference of two of the best {BEST} rows, "
+        f"chosen beforehand, leaves out zero from about {' and '.join(leads)} (for these targets).",
         f"The defaults with {trials} trials, {study.count_runs(1, trials):,} runs, agree with all "
         f"{study.count_runs(study.draws, trials):,} with tau {agreed[1]:.2f}, with one trial "
-        f"{agreed[0]:.2f}. The first row of one such trial is one of the top {TOP} of all runs in "
-        f"{100 * budgets.share_in_top(*defaults, 1, TOP):.0f} % of the cases.",
-        f"The rankings by two criteria of selection, of the same runs, agree with tau "
-        f"{others.min():.2f} to {others.max():.2f}.",
+        f"{agreed[0]:.2f}. The first row of a single trial is among the top {TOP} of all runs in "
+        f"{round(trials * budgets.share_in_top(*defaults, 1, TOP))} of the {trials} trials.",
+        f"The rankings by two criteria of selection, among the {found.criteria.draws} draws that "
+        f"have all criteria, agree with tau {others.min():.2f} to {others.max():.2f}.",
         f"Two settings of a dataset agree with tau {boards.whole[within].mean():.2f} on average, "
         f"settings of different datasets with {boards.whole[apart & ~within].mean():.2f}; of one "
         f"trial each {boards.single[within].mean():.2f} and "

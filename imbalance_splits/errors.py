@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 
 class InputError(Exception):
@@ -25,6 +26,15 @@ def unknown_name(kind: str, name: object, choices: Iterable[str]) -> InputError:
     near = difflib.get_close_matches(str(name).lower(), lower, n=1, cutoff=0.5)
     hint = f"; did you mean '{lower[near[0]]}'?" if near else "."
     return InputError(f"unknown {kind} {str(name)!r}{hint} Choose from: {', '.join(names)}")
+
+
+@contextmanager
+def needs_package(message: str) -> Iterator[None]:
+    """Raise InputError with ``message`` if a package that the block imports is not installed."""
+    try:
+        yield
+    except ImportError:
+        raise InputError(message) from None
 
 
 def join_names(names: Sequence[str], most: int = 5) -> str:

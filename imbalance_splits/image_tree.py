@@ -75,6 +75,7 @@ class ImageTree:
         files: list[str] = []
         with os.scandir(folder) as entries:
             for entry in entries:
+                _check_name(entry)
                 if entry.name.startswith(".") or entry.name in SYSTEM_FOLDERS:
                     self.left_out.append(self._relative_name(entry.path))
                 elif entry.is_symlink() and not _leads_on(Path(entry.path)):
@@ -100,6 +101,15 @@ class ImageTree:
         paths = [(f"{parent}/{name}", name) for parent, names in sorted(found) for name in names]
         self.stray += [self._relative_name(path) for path, name in paths if not is_image(name)]
         return [path for path, name in paths if is_image(name)]
+
+
+def _check_name(entry: os.DirEntry[str]) -> None:
+    """Raise InputError for a name that is not UTF-8, which no JSON, CSV or picture can hold."""
+    try:
+        entry.name.encode()
+    except UnicodeEncodeError:
+        shown = entry.path.encode(errors="backslashreplace").decode()
+        raise InputError(f"the name of {shown} is not UTF-8: rename it.") from None
 
 
 def _leads_on(link: Path) -> bool:

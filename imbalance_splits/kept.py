@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from imbalance_splits.settings.base import total
 from imbalance_splits.settings.duality import Duality, duality_roles
 from imbalance_splits.table import LabelCounts, SplitTable
 
@@ -20,8 +19,8 @@ def describe_kept(table: SplitTable, label_counts: LabelCounts, target: str) -> 
     makes scarce is not the scarcest. Raises InputError for an unknown target.
     """
     rows = table.rows(target)
-    available = {name: total(label_counts[name]) for name in rows if name in label_counts}
-    kept = {name: total(rows[name]) for name in available}
+    available = {d: sum(label_counts[d].values()) for d in rows if d in label_counts}
+    kept = {name: sum(rows[name].values()) for name in available}
     images, of_all = sum(kept.values()), sum(available.values())
     if not of_all:
         return []

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from imbalance_splits.errors import InputError
+from imbalance_splits.errors import InputError, needs_package
 from imbalance_splits.shots import GROUPS, shot_groups
 from imbalance_splits.table import SplitTable
 from imbalance_splits.whole_files import write_whole
@@ -32,13 +32,9 @@ def plot_table(table: SplitTable, path: Path | str, targets: Sequence[str] | Non
     is drawn larger, one panel below the other. Raises InputError if matplotlib is not installed
     or the file cannot be written.
     """
-    try:
+    with needs_package("figures need matplotlib; install it with: pip install matplotlib"):
         from matplotlib import rc_context
         from matplotlib.figure import Figure
-    except ImportError:
-        raise InputError(
-            "figures need matplotlib; install it with: pip install matplotlib"
-        ) from None
     path = Path(path)
     suffix = path.suffix.lower().lstrip(".") or "png"
     if suffix not in _NO_DATE:

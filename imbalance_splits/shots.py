@@ -97,20 +97,13 @@ def group_accuracies(
     ``shots`` (K) are the classes' groups, as :func:`shot_groups` gives them. A group with no
     such class is None.
     """
-    accuracies, present = _accuracies(correct, total)
-    names = np.asarray(shots)
-    members = names[None, :] == np.asarray(GROUPS)[:, None]
-    members &= present[None, :]
+    correct, total = np.asarray(correct), np.asarray(total)
+    present = total > 0
+    accuracies = correct / np.where(present, total, 1)
+    members = (np.asarray(shots) == np.asarray(GROUPS)[:, None]) & present
     sizes = members.sum(axis=1)
     sums = members @ accuracies
     return {
         group: float(value / size) if size else None
         for group, value, size in zip(GROUPS, sums, sizes, strict=True)
     }
-
-
-def _accuracies(correct: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the accuracy of each class, 0 where it has no image, and which classes occur."""
-    correct, total = np.asarray(correct), np.asarray(total)
-    present = total > 0
-    return correct / np.where(present, total, 1), present

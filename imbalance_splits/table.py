@@ -53,7 +53,6 @@ class SplitTable:
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check that the parts fit together."""
         where = f"split table {self.dataset} {self.setting}"
         if not self.train_counts:
             raise InputError(f"{where}: it has no target domain.")

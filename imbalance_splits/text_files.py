@@ -77,3 +77,5 @@ def parse_json(
         return json.loads(text, object_pairs_hook=object_pairs_hook)
     except json.JSONDecodeError as error:
         raise InputError(f"{path}, line {error.lineno}: not JSON ({error.msg}).") from None
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits, or too many brackets
+        raise InputError(f"{path}: not JSON ({error}).") from None

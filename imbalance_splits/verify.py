@@ -109,7 +109,8 @@ def verify_list(path: Path | str, progress: Progress | None = None) -> Report:
 def _describe(counts: Counts) -> list[str]:
     """Return what counts as a domain (maybe a level of folders that was not meant) and a class."""
     classes = next(iter(counts.values()), {})
-    found = f"{len(counts)} domains, {', '.join(counts)}; {len(classes)} classes"
+    domains, kinds = "s" * (len(counts) != 1), "es" * (len(classes) != 1)
+    found = f"{len(counts)} domain{domains}, {', '.join(counts)}; {len(classes)} class{kinds}"
     return [found, *describe_absent(counts), *describe_twin(counts)]
 
 

@@ -78,7 +78,7 @@ def _parse(text: str) -> Variant:
 def _check(where: str, parameter: str, value: object) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not math.isfinite(float(str(value))):
-        raise InputError(f"{where} takes a number; got {value!r}")
+        raise InputError(f"{where} takes a finite number; got {value!r}")
     number = float(str(value))
     if parameter in _SHARES and not 0 <= number < 1:
         raise InputError(f"{where} takes a number >= 0 and < 1; got {value}")

@@ -146,7 +146,7 @@ def _convert(value: Any, kind: Any, where: str) -> Any:
     if value is None and type(None) in kinds:
         return value
     if typing.get_origin(kind) is tuple and not isinstance(value, list | tuple):
-        raise InputError(f"{where} is {value!r}; it must be several numbers.")
+        raise InputError(f"{where} is {value!r}; it takes several numbers.")
     if typing.get_origin(kind) is tuple and len(typing.get_args(kind)) == len(value):
         pairs = zip(value, typing.get_args(kind), strict=True)
         return tuple(_convert(one, each, where) for one, each in pairs)

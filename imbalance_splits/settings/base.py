@@ -178,15 +178,10 @@ def usable_counts(label_counts: LabelCounts, validation: int, lower: int, where:
     return usable
 
 
-def total(row: Mapping[str, int]) -> int:
-    """Return the number of images of a domain."""
-    return sum(row.values())
-
-
 def sources_by_total(usable: LabelCounts, target: str) -> list[str]:
     """Return the source domains, those with the fewest images first; ties by name."""
     sources = [domain for domain in usable if domain != target]
-    return sorted(sources, key=lambda domain: (total(usable[domain]), domain))
+    return sorted(sources, key=lambda domain: (sum(usable[domain].values()), domain))
 
 
 def descending(counts: Mapping[str, int]) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from imbalance_splits.settings.base import Counts, descending, sources_by_total, total
+from imbalance_splits.settings.base import Counts, descending, sources_by_total
 from imbalance_splits.settings.tails import OpposedTails
 from imbalance_splits.table import LabelCounts, TrainCounts
 
@@ -41,7 +41,7 @@ class Duality(OpposedTails):
         positive, negative, scarce = duality_roles(usable, target)
         order = descending(usable[positive[0]])
         counts = self.positive_tails(usable, positive, order)
-        largest = max(total(counts[domain]) for domain in positive)
+        largest = max(sum(counts[domain].values()) for domain in positive)
         low, high = self.middle_range
         few = max(int(rng.randint(low, high + 1)), len(order))
         for domain in scarce:

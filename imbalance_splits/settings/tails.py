@@ -45,23 +45,19 @@ class OpposedTails(GeneratedSetting):
         """Return ``wanted`` as a count, within ``lower`` and the share that may be trained on."""
         return int(max(min(wanted, available * (1 - self.q)), self.lower))
 
-    def head_total(self, available: int, length: int, rank: int) -> float:
-        """Return the size at which the rank-th tail's head takes all that may be trained on."""
-        return available * (1 - self.q) / tail_profile(length, self.c * (rank + 1))[0]
-
     def tail(
         self, row: dict[str, int], order: list[str], rank: int, size: float | None = None
     ) -> dict[str, int]:
         """Return class -> count of the rank-th tail, whose head is the first of ``order``.
 
         It runs over the classes that the domain has. ``size`` is the sum of the unclipped tail;
-        None: see :meth:`head_total`.
+        None: that at which its head takes all that may be trained on.
         """
         absent = {name: 0 for name in order if not row[name]}
         order = [name for name in order if row[name]]
-        if size is None:
-            size = self.head_total(row[order[0]], len(order), rank)
         shares = tail_profile(len(order), self.c * (rank + 1))
+        if size is None:
+            size = row[order[0]] * (1 - self.q) / shares[0]
         return absent | {
             name: self.fit(size * share, row[name])
             for name, share in zip(order, shares, strict=True)

@@ -30,8 +30,9 @@ def balanced_contrast(z: Tensor, y: Tensor, centers: Tensor, temperature: float)
     The term of i is the mean over p of -log [e(z_i, z_p) / Σ_j mean_k e(z_i, z_k)], where e(u, v) =
     exp(u·v / ``temperature``), p runs over the other samples of the class of i and its center, j
     over all classes, k over the samples of class j and its center, without i itself. So a class
-    counts by its mean (class-averaging), and is there by its center if the batch has no sample of
-    it (class-complement). ``z`` (N, F) and ``centers`` (K, F) have unit rows, ``y`` is (N,).
+    counts by its mean (class-averaging), and is represented by its center if the batch has no
+    sample of it (class-complement). ``z`` (N, F) and ``centers`` (K, F) have unit rows, ``y`` is
+    (N,).
 
     A sample at its center, another center at a right angle: -log [e / (e + 1)].
 

@@ -82,8 +82,8 @@ class BoDA(ERM):
     from update ``boda_start_step`` on, ``boda_weight`` times the mean of :func:`boda_loss`.
 
     Every ``feat_update_freq`` updates, at the start of the update, the centroids are computed
-    again: the featurizer, in eval mode and without gradient, sees the whole
-    ``hparams.train_sets`` in batches of 64. ``momentum`` is what remains of the old centroids.
+    again: the featurizer, in eval mode and without gradient, sees the whole ``hparams.train_sets``
+    in batches of 64. ``momentum`` is the share of the old centroids that is kept.
 
     Only pairs with images have centroids; alignment waits for the first ones (the authors' code
     aligns with zeros if it starts before); a single domain has nothing to align with. Raises
@@ -94,9 +94,9 @@ class BoDA(ERM):
         "boda_start_step": Hparam(
             by_dataset(small=500, other=500, DomainNet=3000),
             by_dataset(
-                small=lambda rng: int(100 * choice([3, 4, 5, 6])(rng)),
-                other=lambda rng: int(100 * choice([3, 4, 5, 6])(rng)),
-                DomainNet=lambda rng: int(1000 * choice([2, 3, 4, 5])(rng)),
+                small=choice([300, 400, 500, 600]),
+                other=choice([300, 400, 500, 600]),
+                DomainNet=choice([2000, 3000, 4000, 5000]),
             ),
             within=NOT_NEGATIVE,
             in_steps=True,
@@ -111,7 +111,7 @@ class BoDA(ERM):
             within=AT_LEAST_ONE,
             in_steps=True,
         ),
-        "nu": Hparam(0.5, power_uniform(10, -0.5, 0)),
+        "nu": Hparam(0.5, power_uniform(10, -0.5, 0), within=NOT_NEGATIVE),
         "boda_weight": Hparam(0.1, power_uniform(10, -2, -0.5), within=NOT_NEGATIVE),
         "temperature": Hparam(1.0, power_uniform(10, -1, 0.5), within=POSITIVE),
         "macro_weight": Hparam(1.0, power_uniform(10, -1, 1), within=NOT_NEGATIVE),
@@ -174,7 +174,7 @@ class BoDA(ERM):
         return torch.cat(features), torch.cat(pairs)
 
     def _refresh_centroids(self, z: Tensor, pairs: Tensor) -> None:
-        """Move the centroids of ``pairs`` (n,) towards the means of their features ``z`` (n, D)."""
+        """Move the centroids of ``pairs`` (n,) toward the means of their features ``z`` (n, D)."""
         sums = torch.zeros_like(self.train_centroids).index_add(0, pairs, z)
         counts = torch.zeros_like(sums[:, :1]).index_add(0, pairs, torch.ones_like(z[:, :1]))
         is_first = self.updates == self.hparams["feat_update_freq"]

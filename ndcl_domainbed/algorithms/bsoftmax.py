@@ -26,7 +26,7 @@ class BSoftmax(OneLoss, ERM):
     Each domain d shifts by its own counts: CE(f + log N_d, y), averaged over domains. A class
     that a domain lacks is shifted by log 1 = 0, as Yang et al. (ECCV 2022, arXiv:2203.09513) have
     it, so the loss is finite whatever the labels. Predictions use the logits without shift.
-    ``prior_strength`` (0; or 'auto', 'pooled') draws the counts of a domain towards those of all
+    ``prior_strength`` (0; or 'auto', 'pooled') pulls the counts of a domain toward those of all
     (:func:`~ndcl_domainbed.losses.smooth_counts`; an addition of this package).
     Raises InputError if ``hparams`` carry no label counts.
     """

@@ -39,10 +39,10 @@ class CBLoss(OneLoss, ERM):
     ========  =======  ====================================================================
 
     The loss of a minibatch is the mean of α_y · CE, with α_k in proportion to (1 - β) / (1 - β^n_k)
-    and of sum K, and is averaged over domains, each with its own counts. Random search draws the
-    paper's four values; the default is the best of them on its long-tailed CIFAR-10. A
-    class that a domain lacks has α = 0 there. Raises InputError if ``hparams`` carry no label
-    counts.
+    and normalized to sum to K, and is averaged over domains, each with its own counts. Random
+    search draws the paper's four values; the default is the best of them on its long-tailed
+    CIFAR-10. A class that a domain lacks has α = 0 there. Raises InputError if ``hparams`` carry no
+    label counts.
     """
 
     HPARAMS: ClassVar[dict[str, Hparam]] = {

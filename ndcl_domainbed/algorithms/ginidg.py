@@ -173,7 +173,7 @@ class GINIDG(ERM):
     def _step(self, network_loss: Tensor, generator_loss: Tensor) -> None:
         """Train network and domain discriminator on one loss, the generating side on the other.
 
-        A part that a loss does not reach gets the gradient zero.
+        A part that a loss does not reach gets a zero gradient.
         """
         network, generator, gdiscriminator, discriminator = self._parts()
         for loss, parts in (

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 from torch import Tensor
 
+from imbalance_splits.errors import InputError
 from ndcl_domainbed.algorithms.bsoftmax import BSoftmax
 from ndcl_domainbed.hparams import NOT_NEGATIVE, Hparam, uniform
 
@@ -24,12 +25,13 @@ class LA(BSoftmax):
                                   balanced error
     ``prior``           'pooled'  π of all source domains together, which is the paper's training
                                   set; 'domain': each domain's own
-    ``prior_strength``  0         with 'domain': draws it towards the pooled one, as for BSoftmax
+    ``prior_strength``  0         with 'domain': pulls it toward the pooled one, as for BSoftmax
     ==================  ========  ==============================================================
 
     CE(f + τ log π, y), averaged over domains; predictions use the logits without shift. With τ = 1
     and each domain's own prior it is BSoftmax. A class without images is not shifted, so the loss
-    is finite whatever the labels. Raises InputError if ``hparams`` carry no label counts.
+    is finite whatever the labels. Raises InputError if ``hparams`` carry no label counts, or a
+    ``prior_strength`` for the pooled prior.
     """
 
     HPARAMS: ClassVar[dict[str, Hparam]] = {
@@ -41,5 +43,10 @@ class LA(BSoftmax):
     def log_prior(self, counts: np.ndarray) -> Tensor:
         """Return τ log n of the pooled counts or of each domain's, (M, K)."""
         if self.hparams["prior"] == "pooled":
+            if self.hparams.get("prior_strength", 0.0) != 0:
+                raise InputError(
+                    "prior_strength smooths each domain's own prior, and LA's prior is 'pooled': "
+                    "set prior to 'domain' as well."
+                )
             counts = np.tile(counts.sum(axis=0), (len(counts), 1))
         return self.hparams["tau"] * super().log_prior(counts)

@@ -45,7 +45,7 @@ class MIRO(ERM):
     hparam                 default  meaning
     =====================  =======  ==========================================================
     ``mi_weight``          0.1      λ; the paper's four values are drawn
-    ``encoder_lr_factor``  10       learning rate of mean and variance, in units of ``lr``
+    ``encoder_lr_factor``  10       that of the encoders, as a multiple of ``lr``
     =====================  =======  ==========================================================
 
     L = CE + λ :func:`mutual_information_loss`, which is averaged over the entries of a feature, so
@@ -55,8 +55,8 @@ class MIRO(ERM):
 
     The paper compares the outputs of several stages of the network; here it is the features alone,
     which every network has. Vectors are the pretrained features themselves: if the network on them
-    has another width, the mean encoder is linear. A network without pretrained weights is drawn
-    to its random ones.
+    has another width, the mean encoder is linear. A network without pretrained weights is
+    pulled toward its own random ones.
     """
 
     HPARAMS: ClassVar[dict[str, Hparam]] = {
@@ -68,11 +68,10 @@ class MIRO(ERM):
         self, input_shape: Shape, num_classes: int, num_domains: int, hparams: Mapping[str, Any]
     ) -> None:
         super().__init__(input_shape, num_classes, num_domains, hparams)
-        width, oracle_width = self.featurizer.n_outputs, self.featurizer.n_outputs
+        width, is_vector = self.featurizer.n_outputs, len(input_shape) == 1
+        oracle_width = input_shape[0] if is_vector else width
         self.pretrained: nn.Module = nn.Identity()
-        if len(input_shape) == 1:
-            oracle_width = input_shape[0]
-        else:
+        if not is_vector:
             self.pretrained = copy.deepcopy(self.featurizer).requires_grad_(False).eval()
         same_width = width == oracle_width
         self.mean_encoder = nn.Identity() if same_width else nn.Linear(width, oracle_width)

@@ -85,9 +85,12 @@ class NDCL(ERM):
     ``prototype_momentum``     0             share of the earlier prototypes that is kept
     ``prototype_min_count``    1             fewest samples of a pair that makes a prototype
     ``mixed_pass_updates_bn``  False         let the second pass move the statistics of batch norm
-    ``ce_weight``              1             weight of L_ce; 0 leaves it out (not in the paper)
-    ``sam_rho``                0             ρ of sharpness-aware steps (not in the paper)
+    ``ce_weight``              1             weight of L_ce; 0 leaves it out
+    ``sam_rho``                0             ρ of sharpness-aware steps
     =========================  ============  =====================================================
+
+    ``class_prior`` 'logit', ``prior_strength``, ``ce_weight`` and ``sam_rho`` are additions of this
+    package.
 
     An update passes the real batch and then the hard negatives through the network, and reads back
     from the device once (twice with ``budget`` 'fixed' or ``pairing`` 'released': how many hard
@@ -206,7 +209,7 @@ class NDCL(ERM):
     def _compute_contrast(
         self, anchors: Tensor, y: Tensor, mixed: Tensor, classes: Tensor
     ) -> Tensor:
-        """Return L_con or what stands in its place; 0 if there is no contrast."""
+        """Return L_con or the contrast that replaces it; 0 if there is none."""
         settings, batch = self.settings, (anchors, y, mixed, classes)
         if settings.contrast == "none" or settings.alpha == 0:
             return zero_with_gradient(anchors)

@@ -31,7 +31,7 @@ MOMENTUM = 0.9
 
 
 class NDCL_Semi(ERM):
-    """NDCL with class_prior 'logit' that trains on unlabeled images of the sources too.
+    """NDCL with class_prior 'logit' that also trains on unlabeled images of the sources.
 
     An addition of this package (docs/semi_supervised.md) to NDCL (Cao, Liu & Chen, ICML 2026,
     arXiv:2601.21999), after FixMatch (Sohn et al., NeurIPS 2020, arXiv:2001.07685) and FlexMatch
@@ -56,8 +56,8 @@ class NDCL_Semi(ERM):
     ===================  =======  =======================================================
 
     ``unlabeled`` holds the images of each source in two views, (n, 2, ...): plain and augmented, as
-    ``--unlabeled_fraction`` gives them. Without it, or with one view of each image, as domain
-    adaptation gives of the target, L_pseudo is 0 and L is that of NDCL. Raises InputError if
+    ``--unlabeled_fraction`` gives them. Without it, or with a single view of each image (those of
+    the target in domain adaptation), L_pseudo is 0 and L is that of NDCL. Raises InputError if
     ``hparams`` carry no label counts.
     """
 

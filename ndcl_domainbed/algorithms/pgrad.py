@@ -26,13 +26,13 @@ _ROUNDS = 3
 _DIRECTIONS = 4
 _OUTER_LR = 0.1
 _BLOCK = 2**14
-"""The trajectory of this number of parameters is in a processor's cache while it is worked on."""
+"""Parameters processed at once, so that their trajectory fits in a processor's cache."""
 
 
 def principal_gradient(trajectory: Tensor) -> Tensor:
     """Return the principal gradient (P,) of a trajectory of parameters (T, P).
 
-    With δ the way from the last row to the first, it is |δ| · Σ_j ω_j ±v_j over the (at most)
+    With δ the first row minus the last, it is |δ| · Σ_j ω_j ±v_j over the (at most)
     four principal directions v_j of the rows, each oriented to agree with δ; ω are the eigenvalues
     of the covariance, normalized to length 1. Its length is that of δ. Zero if nothing moved.
 
@@ -77,8 +77,8 @@ class PGrad(Algorithm):
 
     In each update an inner Adam, whose moments carry over between updates, walks three rounds
     through the domains, in random order, on a third of each minibatch at a time. The weights are
-    set back and then follow :func:`principal_gradient` by SGD with learning rate 0.1. A third
-    without samples is passed over (the authors' code runs the network on nothing).
+    set back and then follow :func:`principal_gradient` by SGD with learning rate 0.1. An empty
+    third is skipped (the authors' code runs the network on an empty batch).
 
     The walk moves the running statistics of batch normalization, which the authors' code leaves
     at their initial values.
@@ -161,7 +161,6 @@ class PGrad(Algorithm):
         return parts
 
     def predict(self, x: Tensor) -> Tensor:
-        """Return the logits (B, K)."""
         return self.network(x)
 
 

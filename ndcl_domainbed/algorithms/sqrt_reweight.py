@@ -15,9 +15,9 @@ class SqrtReWeight(ReWeight):
     al., "Distributed Representations of Words and Phrases and their Compositionality", NeurIPS
     2013, arXiv:1310.4546, and Mahajan et al., ECCV 2018, arXiv:1805.00932.
 
-    As :class:`~ndcl_domainbed.algorithms.reweight.ReWeight` in everything else: the weights of a
-    domain sum to K, a class that it lacks weighs 0, and there is no hyper-parameter. Raises
-    InputError if ``hparams`` carry no label counts.
+    Otherwise as :class:`~ndcl_domainbed.algorithms.reweight.ReWeight`: the weights of a domain sum
+    to K, a class that it lacks weighs 0, and there is no hyper-parameter. Raises InputError if
+    ``hparams`` carry no label counts.
     """
 
     def weigh_classes(self, counts: np.ndarray) -> np.ndarray:

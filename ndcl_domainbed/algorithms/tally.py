@@ -63,24 +63,25 @@ class TALLY(ERM):
     hparam                  default  meaning
     ======================  =======  =========================================================
     ``tally_start_step``    1000     updates before the first augmented one
-    ``tally_alpha``         0.5      α of the λ ~ Beta(α, α) that mix content and prototype
+    ``tally_alpha``         0.5      α of the λ ~ Beta(α, α) that mixes content and prototype
     ``prototype_momentum``  0.9      share of the earlier prototype that is kept
     ``class_balanced``      True     the shared hyper-parameter: a domain's minibatch draws each
                                      of its classes equally often
     ======================  =======  =========================================================
 
-    A feature z of domain d is taken apart into content s = (z - μ_d) / σ_d and the nuisances μ_d
+    A feature z of domain d is split into content s = (z - μ_d) / σ_d and the nuisances μ_d
     and σ_d. The prototype r_k of class k is the mean content of its domains, each counting the
     same, averaged over updates. An augmented feature with the label k has the content of a sample,
-    drawn to its prototype, and the nuisances of a domain e that is drawn uniformly:
+    pulled toward its prototype, and the nuisances of a uniformly drawn domain e:
     σ_e [λ s + (1 - λ) r_k] + μ_e. The loss is the mean cross-entropy of the minibatch and, after
     ``tally_start_step`` updates, of as many augmented features.
 
     Selective balanced sampling, content from balanced classes and nuisances from balanced domains,
     is that of class-balanced minibatches of one size for each domain. The paper takes the
     statistics of one image over the positions of a feature map. A feature vector has no positions,
-    so those of a domain over its class-balanced minibatch stand for them. Defaults that the paper
-    tunes for each dataset are one for all here. Nothing was compared with the authors' code.
+    so those of a domain over its class-balanced minibatch stand for them. The paper tunes some of
+    these values for each dataset; here one default serves all. The implementation has not been
+    compared with the authors' code.
     """
 
     prototypes: Tensor

@@ -84,6 +84,5 @@ class ImbalancedVersion:
         }
 
     def __getitem__(self, index: int) -> Any:
-        """Return the torch dataset of one domain."""
         source = self._sources.get(index)
         return super().__getitem__(index) if source is None else source  # type: ignore[misc]

@@ -56,7 +56,8 @@ def extract(
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     try:
         with torch.inference_mode(), torch.random.fork_rng(devices=[]):
-            width = _width(network, views[0], images, device)
+            first = views[0](images.load(0))[None].to(device)
+            width = int(network(first).shape[1])
             purpose = _purpose(images, spec, about, width)
             shape = (len(images), 1 + spec.views, width)
             values, digests, done = _open_partial(partial, purpose, shape)
@@ -91,13 +92,9 @@ def _features(network: nn.Module, images: torch.Tensor, device: torch.device) ->
 
 
 def half_precision(features: torch.Tensor) -> torch.Tensor:
-    """Return features as they are kept, float16: what is too large for it is the largest."""
+    """Return features as they are kept: float16, clamped to its range."""
     largest = torch.finfo(torch.float16).max
     return features.float().clamp(-largest, largest).half()
-
-
-def _width(network: nn.Module, plain: View, images: ImageList, device: torch.device) -> int:
-    return int(network(plain(images.load(0))[None].to(device)).shape[1])
 
 
 def _batches(
@@ -179,7 +176,7 @@ def _purpose(images: ImageList, spec: FeatureSpec, about: Mapping[str, Any], wid
 
 
 def _write_progress(partial: Path, purpose: str, done: int) -> None:
-    """Note how far the extraction is, and of what it is."""
+    """Record the progress of the extraction, and the digest of what it computes."""
     write_whole(partial / PROGRESS, json.dumps({"purpose": purpose, "done": done}))
 
 

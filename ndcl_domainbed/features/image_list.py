@@ -22,9 +22,10 @@ class ImageList:
 
     ``folders``: the folder of each domain, None for one that has none; ``files``: names relative
     to it, (N,) strings; ``labels`` and ``domains``: class and domain of each image, int64 (N,);
-    ``load(i)`` decodes image i to RGB; ``stats``: size in bytes and time of the last change in ns,
-    int64 (N, 2), zeros for images that are in no file; ``digest(i)``: a digest of the file's
-    content (or of the pixels), 32 hexadecimal digits; ``in_files``: whether each is in a file.
+    ``load(i)`` decodes image i to RGB; ``digest(i)``: a digest of the file's content (or of the
+    pixels), 32 hexadecimal digits; ``stats``: size in bytes and modification time in ns, int64
+    (N, 2), or for images in no file the number of bytes and the first 48 bits of ``digest``;
+    ``in_files``: whether each is in a file.
     """
 
     dataset: str
@@ -40,7 +41,6 @@ class ImageList:
     in_files: bool
 
     def __len__(self) -> int:
-        """Return N."""
         return len(self.labels)
 
 
@@ -70,7 +70,7 @@ def list_images(dataset_class: Any, data_dir: str, hparams: Any) -> ImageList:
 def hparams_to_list(dataset_class: Any, hparams: Any) -> dict[str, Any]:
     """Return ``hparams`` for a dataset whose images are only listed.
 
-    None is transformed, so timm is not asked how.
+    No image is transformed, so timm is not asked for a transform.
     """
     size = getattr(dataset_class, "IMAGE_SIZE", None)
     more = {} if size is None else {"image_size": size}
@@ -122,12 +122,11 @@ def _from_pixels(
 def _load(domain: Any, path: str) -> Image.Image:
     """Decode an image with the domain's own loader. Raises InputError, with the path."""
     try:
-        image: Image.Image = domain.loader(path)
+        return domain.loader(path)
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(
             f"cannot read the image {path} ({error}). Replace or delete the file."
         ) from error
-    return image
 
 
 def _relative(path: str, folder: Path | None) -> str:

@@ -2,15 +2,17 @@
 
 ``features.npy``: float16 (N, 1 + V, D), of each image the plain view, then V augmented ones;
 ``labels.npy`` and ``domains.npy``: int64 (N,), class and domain of each image; ``files.npy``: (N,)
-their names; ``stats.npy`` and ``digests.npy``: how the files were, by which a changed image is
-found; ``features.json``: dataset, network, weights, sizes, names of domains and classes, and the
-versions that made it. The folder appears under its name when all of it is there.
+their names; ``stats.npy`` and ``digests.npy``: size, modification time and digest of each file,
+which show that an image changed; ``features.json``: dataset, network, weights, sizes, names of
+domains and classes, and the versions that made it. The folder appears under its name when all of it
+is there.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -36,7 +38,6 @@ class Features:
     values: np.ndarray
     labels: np.ndarray
     domains: np.ndarray
-    files: np.ndarray
 
 
 def read_features(folder: Path) -> Features:
@@ -44,15 +45,13 @@ def read_features(folder: Path) -> Features:
     try:
         info = json.loads((folder / INFO).read_text(encoding="utf-8"))
         values = np.load(folder / "features.npy", mmap_mode="c")
-        labels, domains, files = (
-            np.load(folder / f"{name}.npy") for name in ("labels", "domains", "files")
-        )
+        labels, domains = (np.load(folder / f"{name}.npy") for name in ("labels", "domains"))
     except (OSError, ValueError, EOFError) as error:
         raise InputError(
             f"{folder} cannot be read as features ({error}).\nDelete the folder; the features are "
             "then computed again."
         ) from error
-    return Features(folder, info, values, labels, domains, files)
+    return Features(folder, info, values, labels, domains)
 
 
 def why_stale(folder: Path, images: ImageList, weights: Path | None) -> str | None:
@@ -67,14 +66,16 @@ def why_stale(folder: Path, images: ImageList, weights: Path | None) -> str | No
         )
         values = np.load(folder / "features.npy", mmap_mode="r")
         shape = (info["images"], 1 + info["views"], info["width"])
-    except (OSError, ValueError, EOFError, KeyError) as error:
+        versions, known_weights = info["versions"], info["weights_file"]
+        classes_and_domains = info["classes"], info["domains"]
+    except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
         return f"they cannot be read ({error!r})"
     if values.shape != shape:
         return "features.npy is damaged"
-    updated = _updated_package(info["versions"])
+    updated = _updated_package(versions)
     if updated:
         return f"{updated} is another version than the one that made them"
-    if info["classes"] != images.classes or info["domains"] != images.environments:
+    if classes_and_domains != (images.classes, images.environments):
         return "the domains or classes of the dataset changed"
     pairs = ((files, images.files), (labels, images.labels), (domains, images.domains))
     if not all(np.array_equal(then, now) for then, now in pairs):
@@ -84,15 +85,18 @@ def why_stale(folder: Path, images: ImageList, weights: Path | None) -> str | No
     if changed:
         return f"{len(changed)} images changed, such as {files[changed[0]]}"
     if len(moved):
-        _remember_stats(folder, images.stats)
-    then = info["weights_file"]
-    if weights is not None and (then is None or not WeightsFile(**then).is_at(weights)):
+        # Save sizes and times, so that no file is hashed again; leave a read-only folder alone.
+        with suppress(OSError):
+            _write_array(folder, images, "stats")
+    if weights is not None and (
+        known_weights is None or not WeightsFile(**known_weights).is_at(weights)
+    ):
         return f"the weights in {weights.name} changed"
     return None
 
 
 def _updated_package(made_with: Mapping[str, str]) -> str | None:
-    """Return the package of another version than the one that saw the images, if there is one.
+    """Return a package whose version is not the one that made the features, or None.
 
     These decode and resize images, and define networks and their normalization.
     """
@@ -107,23 +111,12 @@ def _updated_package(made_with: Mapping[str, str]) -> str | None:
     return None
 
 
-def _remember_stats(folder: Path, stats: np.ndarray) -> None:
-    """Spare the next reader a look into the files; a folder that is read-only stays as it is."""
-    try:
-        with whole_file(folder / "stats.npy") as partial, partial.open("wb") as file:
-            np.save(file, stats)
-    except OSError:
-        return
-
-
 def write_arrays(folder: Path, images: ImageList) -> None:
     """Write what is known of the images."""
-    arrays: Mapping[str, np.ndarray] = {
-        "labels": images.labels,
-        "domains": images.domains,
-        "files": images.files,
-        "stats": images.stats,
-    }
-    for name, values in arrays.items():
-        with whole_file(folder / f"{name}.npy") as partial, partial.open("wb") as file:
-            np.save(file, values)
+    for name in ("labels", "domains", "files", "stats"):
+        _write_array(folder, images, name)
+
+
+def _write_array(folder: Path, images: ImageList, name: str) -> None:
+    with whole_file(folder / f"{name}.npy") as partial, partial.open("wb") as file:
+        np.save(file, getattr(images, name))

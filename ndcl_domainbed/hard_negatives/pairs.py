@@ -28,10 +28,11 @@ class Pairing(NamedTuple):
 
     ``round_shares(shares, total)`` turns the shares (K,) of the classes, which add up to ``total``,
     into whole budgets (K,). ``choose_pool_and_reach(positives, negatives, strong, weak, budgets)``
-    takes n_k, N - n_k, n_strong, n_weak and b_k of each class, (K,), and returns n_pool and
-    n_reach >= 1; if the strategy ``skips_classes``, n_pool = 0 leaves a class without mixed
-    samples. ``pair(positives, negatives, pool, reach, number)`` chooses the parents of M mixed
-    samples, ``number`` (M,) being their numbers within their classes, by the figures of these.
+    takes n_k, N - n_k, n_strong, n_weak and b_k of each class, (K,), and returns n_pool and n_reach
+    >= 1; if the strategy ``skips_classes``, n_pool = 0 leaves a class without mixed samples.
+    ``pair(positives, negatives, pool, reach, number)`` chooses the parents of M mixed samples,
+    which ``number`` (M,) counts within their classes; the other arguments, (M,), are those of the
+    classes of these samples.
     """
 
     round_shares: Callable[[Tensor, int], Tensor]

@@ -3,7 +3,7 @@
 Written from a description of that implementation, not from its code.
 
 **Shares** are accumulated in the order of the classes, and a class gets the difference of the
-rounded-up running sums, so that it can end with none.
+rounded-up running sums, so that it can end up with none.
 
 **A class with n_k > 1.** Where it has a weak negative,
 
@@ -24,7 +24,7 @@ down) if that is at least a third of the budget; else half of the negatives if t
 if any is weak; else all. The positive is paired with each of them in turn, round after round, until
 the budget is full.
 
-**Weights.** All rounds have the step's λ, but for those of a class with n_k = 1 after its first:
+**Weights.** All rounds have the step's λ, except those of a class with n_k = 1 after its first:
 each of these has its own.
 
 Where the description leaves a choice, the above takes the plainest: which two negatives are mixed

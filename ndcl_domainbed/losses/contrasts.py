@@ -1,8 +1,8 @@
 """InfoNCE and SupCon in place of the negatives-dominant contrast, for ablation.
 
 Both take the arguments of :func:`ndcl_domainbed.losses.negatives.negatives_contrast` and average as
-it does, so that only the term of an anchor differs: e(s) = exp(s/τ) of the cosine scores
-*similarity*. Opponents are samples of other classes in the batch and the synthetic negatives of the
+it does, so only the term of an anchor differs: it scores *similarity*, by e(s) = exp(s/τ) of the
+cosine s. Opponents are samples of other classes in the batch and the synthetic negatives of the
 anchor's class. An anchor without positives adds 0; ``negatives`` may be empty; a batch of one class
 without synthetic negatives gives 0 with gradient 0.
 """

@@ -1,7 +1,7 @@
 """What several losses share: masks by class, sums in log space under a mask, means over classes.
 
-Nothing in the losses loops over samples or classes, reads a value back to the host, or has a shape
-that depends on values, so an accelerator never waits.
+No loss loops over samples or classes, reads a value back to the host, or has a shape that depends
+on values, so an accelerator never waits. (Priors are made once, before training.)
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Domain-class priors: how the training counts enter the re-weighted cross-entropy.
 
 Each function takes the counts n_dk of training samples per domain and class, (D, K). A
-:class:`DomainClassPrior` has their device and float type. A count of 0 is finite everywhere.
+:class:`DomainClassPrior` has their device and float type. A count of 0 never
+makes a loss infinite: its class is masked, and its samples weigh 0.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ AUTO, POOLED = "auto", "pooled"
 
 
 def smooth_counts(counts: Tensor, strength: float | str) -> Tensor:
-    """Return n_dk + κ π_k, (D, K): the counts of each domain, drawn towards those of all domains.
+    """Return n_dk + κ π_k, (D, K): the counts of each domain, pulled toward those of all.
 
     π_k is the share of class k over all domains and κ >= 0 the ``strength``. Divided by N_d + κ, a
     factor that no softmax sees, it is the posterior mean of the domain's class prior under a
@@ -81,14 +82,13 @@ def smooth_counts(counts: Tensor, strength: float | str) -> Tensor:
 
 
 def fit_strength(counts: Tensor) -> float:
-    """Return the κ of :func:`smooth_counts` under which ``counts`` are likeliest; inf for no bound.
+    """Return the κ of :func:`smooth_counts` that makes ``counts`` most likely, or inf.
 
     Each domain's counts are taken as drawn from a multinomial whose class prior is drawn from a
-    Dirichlet distribution with the parameters κ π. The log-likelihood
-    Σ_d [log Γ(κ) - log Γ(κ + N_d) + Σ_k (log Γ(n_dk + κ π_k) - log Γ(κ π_k))] is searched on a
-    grid of log κ that narrows around its best point. Where domains differ no more than chance has
-    it, as with a single domain, it grows without bound. Source: Minka, "Estimating a Dirichlet
-    distribution", 2000.
+    Dirichlet distribution with the parameters κ π. The log-likelihood Σ_d [log Γ(κ) - log Γ(κ +
+    N_d) + Σ_k (log Γ(n_dk + κ π_k) - log Γ(κ π_k))] is searched on a grid of log κ that narrows
+    around its best point. If the domains differ no more than by chance, or there is only one, it
+    grows without bound, and κ is inf. Source: Minka, "Estimating a Dirichlet distribution", 2000.
 
     >>> round(fit_strength(torch.tensor([[90.0, 10.0], [10.0, 90.0]])), 1)  # they differ
     1.3

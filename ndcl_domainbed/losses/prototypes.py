@@ -1,4 +1,4 @@
-"""Prototypes of domain-class pairs: means of a batch, kept across iterations, measured."""
+"""Prototypes of domain-class pairs: means over a batch, optionally averaged across batches."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def kept_prototypes(
     vectors = torch.where(known[:, None], blended, batch.vectors)
     enough = batch.counts >= min_count
     pair = batch.domains * table.shape[1] + batch.classes
-    first = (pair[:, None] == pair).int().argmax(dim=1)  # one row a pair, so that writes agree
+    first = (pair[:, None] == pair).int().argmax(dim=1)  # duplicates write the same row
     written = torch.where(enough[:, None], vectors.detach(), old)[first]
     place = (batch.domains, batch.classes)
     new_table, new_seen = table.index_put(place, written), seen.index_put(place, enough | known)

@@ -31,5 +31,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """List the public functions."""
     return sorted(__all__)

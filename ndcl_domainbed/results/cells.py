@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from imbalance_splits.errors import InputError
+from imbalance_splits.errors import needs_package
 from imbalance_splits.shots import SCORE_DECIMALS
 from ndcl_domainbed.results import names
 from ndcl_domainbed.results.labels import base_dataset, network_in
@@ -138,19 +138,14 @@ def pairwise_p(figures: pd.DataFrame) -> pd.DataFrame:
     p-values are off with few cells, or below 14 cells lists all signs, a second a pair. With
     ties the exact test rounds to the safe side. Raises InputError if scikit-posthocs is missing.
     """
-    try:
+    with needs_package("the tests need scikit-posthocs: pip install 'ndcl-domainbed[report]'"):
         from scikit_posthocs import posthoc_wilcoxon
-    except ImportError as error:
-        raise InputError(
-            "the tests need scikit-posthocs: pip install 'ndcl-domainbed[report]'"
-        ) from error
     # whole numbers: equal differences are equal in every bit, and tie
     whole = (figures * 10.0**SCORE_DECIMALS).round().melt(var_name="name", value_name="figure")
     method = "exact" if len(figures) <= EXACT_CELLS else "asymptotic"
-    found: pd.DataFrame = posthoc_wilcoxon(
+    return posthoc_wilcoxon(
         whole, val_col="figure", group_col="name", method=method, p_adjust="holm"
     )
-    return found
 
 
 def draw_cells(cells: pd.Index) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from imbalance_splits.errors import InputError
+from imbalance_splits.errors import InputError, needs_package
 from imbalance_splits.whole_files import write_in_folder
 from ndcl_domainbed.results.details import add_domains, hparams_columns, name_classes
 from ndcl_domainbed.results.labels import without_folders
@@ -19,7 +19,7 @@ from ndcl_domainbed.results.selection import best_of_each_draw, criterion_names,
 if TYPE_CHECKING:
     from ndcl_domainbed.results.leaderboards import Leaderboards
 
-_KEYS = ["run", "dataset", "setting", "algorithm", "test_env", "trial_seed", "hparams_seed"]
+KEYS = ["run", "dataset", "setting", "algorithm", "test_env", "trial_seed", "hparams_seed"]
 SUFFIXES = (".csv", ".parquet")
 
 
@@ -28,9 +28,9 @@ def with_hparams(selected: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
 
     ``hparams.NAME`` is NaN where a run lacks it.
     """
-    runs = sweep.runs[[*_KEYS, "meta"]].drop_duplicates(_KEYS, keep="last")
-    plain = selected.astype(dict.fromkeys(_KEYS[:4], object))
-    merged = plain.merge(runs.astype(dict.fromkeys(_KEYS[:4], object)), on=_KEYS, how="left")
+    runs = sweep.runs[[*KEYS, "meta"]].drop_duplicates(KEYS, keep="last")
+    plain = selected.astype(dict.fromkeys(KEYS[:4], object))
+    merged = plain.merge(runs.astype(dict.fromkeys(KEYS[:4], object)), on=KEYS, how="left")
     hparams = hparams_columns(merged.pop("meta"))
     hparams = hparams.map(lambda one: without_folders(one) if isinstance(one, str) else one)
     return pd.concat([add_domains(name_classes(merged), sweep.runs), hparams], axis=1)
@@ -40,7 +40,7 @@ def selected_hparams(sweep: Sweep, built: Sequence[Leaderboards]) -> pd.DataFram
     """Return what each criterion chose, with its hyper-parameters: a row per cell and trial."""
     parts = [one.selected.assign(selection=one.criterion) for one in built if len(one.selected)]
     if not parts:
-        return pd.DataFrame(columns=["selection", *_KEYS])
+        return pd.DataFrame(columns=["selection", *KEYS])
     return _describe_runs(pd.concat(parts, ignore_index=True), sweep, ["selection"])
 
 
@@ -78,8 +78,8 @@ def every_run(
     parts = []
     for criterion in criteria or criterion_names():
         rows = best_of_each_draw(records, criterion, partial=partial)
-        best = select(records, criterion, partial=partial)[_KEYS].assign(chosen=True)
-        merged = rows.merge(best, on=_KEYS, how="left")
+        best = select(records, criterion, partial=partial)[KEYS].assign(chosen=True)
+        merged = rows.merge(best, on=KEYS, how="left")
         parts.append(merged.assign(selection=criterion, chosen=merged["chosen"].notna()))
     return _describe_runs(pd.concat(parts, ignore_index=True), sweep, ["selection", "chosen"])
 
@@ -95,10 +95,6 @@ def table_path(name: str) -> Path:
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a table as CSV or Parquet, by its suffix; InputError if it cannot be written."""
     file = io.BytesIO()
-    try:
+    with needs_package("a .parquet file needs pyarrow: pip install pyarrow, or write a .csv file"):
         (table.to_csv if path.suffix == ".csv" else table.to_parquet)(file, index=False)
-    except ImportError as error:
-        raise InputError(
-            "a .parquet file needs pyarrow: pip install pyarrow, or write a .csv file"
-        ) from error
     write_in_folder(path, file.getvalue())

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from imbalance_splits.settings import setting_names
+from imbalance_splits.settings.from_file import FILE_SUFFIXES
 from ndcl_domainbed.results.labels import (
     SINGLE_SOURCE,
     Pair,
@@ -19,8 +20,6 @@ from ndcl_domainbed.results.labels import (
 )
 from ndcl_domainbed.results.names import ENVIRONMENTS, NO_SETTING, SETTINGS
 from ndcl_domainbed.results.overrides import read_overrides
-
-TABLE_SUFFIXES = (".json", ".csv")
 
 
 class Identity(NamedTuple):
@@ -64,7 +63,7 @@ def identity(args: dict[str, Any]) -> Identity:
     test_envs = args["test_envs"]
     dataset = posixpath.normpath(args["dataset"])
     setting = args.get("imbalance") or args.get("type") or NO_SETTING
-    if str(setting).endswith(TABLE_SUFFIXES):
+    if str(setting).endswith(FILE_SUFFIXES):
         setting = posixpath.normpath(setting)
     if is_attached(args):
         dataset, _, setting = dataset.rpartition("_")
@@ -135,7 +134,7 @@ def merge_equal_tables(runs: Sequence[Identity], contents: Sequence[str]) -> lis
     """
     known: dict[str, dict[tuple[str, str], str]] = {}
     for run, content in zip(runs, contents, strict=True):
-        if content and run.setting.endswith(TABLE_SUFFIXES):
+        if content and run.setting.endswith(FILE_SUFFIXES):
             known.setdefault(run.setting, {})[run.dataset, run.test_envs] = content
     first: dict[str, str] = {}
     for path, splits in sorted(known.items()):
@@ -182,13 +181,13 @@ def short_names(names: Iterable[str]) -> dict[str, str]:
     parts = {}
     for name in dict.fromkeys(names):
         path = PurePosixPath(name)
-        path = path.with_suffix("") if name.endswith(TABLE_SUFFIXES) else path
+        path = path.with_suffix("") if name.endswith(FILE_SUFFIXES) else path
         parts[name] = [part for part in path.parts if part != "/"]
     short = {}
     for name, mine in parts.items():
         others = [ends for other, ends in parts.items() if other != name]
         ends = (n for n in range(1, len(mine) + 1) if all(one[-n:] != mine[-n:] for one in others))
-        is_path = name.startswith("/") or name.endswith(TABLE_SUFFIXES)
+        is_path = name.startswith("/") or name.endswith(FILE_SUFFIXES)
         end = next(ends, None) if is_path else None
         short[name] = "/".join(mine[-end:]) if end else name.lstrip("/")
     return short
@@ -203,4 +202,6 @@ def is_whole(args: Any) -> bool:
         and isinstance(args.get("test_envs"), list)
         and all(type(env) is int and env >= 0 for env in args["test_envs"])
         and all(type(args.get(seed, 0)) is int for seed in ("trial_seed", "hparams_seed"))
+        and isinstance(args.get("unlabeled_fraction") or 0, int | float)
+        and isinstance(args.get("eval_images") or 0, int)
     )

@@ -57,9 +57,6 @@ ALGORITHMS = (
 )
 """The order of rows. Others follow as they are met; NDCL is last."""
 
-METRICS = ("overall", "many", "medium", "few", "zero", "balanced", "worst")
-"""What can be reported of a target domain, in the order of the columns."""
-
 METRIC_TITLES = {
     "overall": "Overall",
     "many": "Many",
@@ -69,6 +66,8 @@ METRIC_TITLES = {
     "balanced": "Balanced",
     "worst": "Worst class",
 }
+METRICS = tuple(METRIC_TITLES)
+"""What can be reported of a target domain, in the order of the columns."""
 
 
 def order(names: Iterable[str], known: Iterable[str]) -> list[str]:

@@ -157,7 +157,8 @@ def parse(data: bytes, *, details: bool = False) -> ParsedFile:
             envs = tuple(record["args"]["test_envs"])
             attached = is_attached(record["args"])
         variants = record.get("variants")
-        named = variants.items() if isinstance(variants, dict) else ()
+        pairs = variants.items() if isinstance(variants, dict) else ()
+        named = [(name, figures) for name, figures in pairs if isinstance(figures, dict)]
         for name, figures in [("", record), *named]:
             shown = {**_without_figures(record), **figures} if name else record
             rows.setdefault(name, []).append(_read_row(shown, envs, attached, details))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from imbalance_splits.errors import InputError
+from imbalance_splits.errors import needs_package
 from ndcl_domainbed.results.cells import iterate_cells
 from ndcl_domainbed.results.statistics import ALPHA, average_ranks
 
@@ -37,11 +37,9 @@ def draw(ranks: pd.Series, p: pd.DataFrame, reference: str, kind: str) -> bytes:
 
     ``p``: algorithms x algorithms, corrected. Raises InputError if a package is missing.
     """
-    try:
+    with needs_package("the diagrams of ranks need matplotlib: pip install matplotlib"):
         from matplotlib import rc_context
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise InputError("the diagrams of ranks need matplotlib: pip install matplotlib") from error
     file = io.BytesIO()
     with rc_context(_STYLE):
         figure = Figure(figsize=(max(5.0, 0.3 * len(ranks)), 1))

@@ -12,11 +12,11 @@ import orjson
 import pandas as pd
 
 from imbalance_splits.errors import InputError, unknown_name
+from imbalance_splits.settings.from_file import FILE_SUFFIXES
 from imbalance_splits.shots import GROUPS
 from ndcl_domainbed.results.cache import read_runs
 from ndcl_domainbed.results.folders import Found, find_runs
 from ndcl_domainbed.results.identity import (
-    TABLE_SUFFIXES,
     Identity,
     RowName,
     identity,
@@ -234,7 +234,7 @@ def _build_runs(table: pd.DataFrame, records: pd.DataFrame, found: Found) -> pd.
     shots = records[[name for name in GROUPS if name in records]].notna().any(axis=1)
     identities = mark_own_splits(identities, set(records["run"][shots]))
     identities = mark_single_source(identities, n_envs.tolist())
-    tables = {run.setting for run in identities if run.setting.endswith(TABLE_SUFFIXES)}
+    tables = {run.setting for run in identities if run.setting.endswith(FILE_SUFFIXES)}
     if len(tables) > 1:  # only then their contents matter
         contents = [_describe_table(run, row[0]) for run, row in zip(identities, rows, strict=True)]
         identities = merge_equal_tables(identities, contents)
@@ -249,7 +249,7 @@ def _build_runs(table: pd.DataFrame, records: pd.DataFrame, found: Found) -> pd.
 
 
 def _describe_table(run: Identity, folder: str) -> str:
-    split = read_split(folder) if run.setting.endswith(TABLE_SUFFIXES) else None
+    split = read_split(folder) if run.setting.endswith(FILE_SUFFIXES) else None
     return repr([split.get("train_counts"), split.get("thresholds")]) if split else ""
 
 

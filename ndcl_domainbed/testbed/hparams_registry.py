@@ -6,10 +6,10 @@ and other values for shared ones, in its class attribute ``HPARAMS``.
 
 On frozen features (``frozen``) one rule gives all algorithms their values, chosen before any of
 them was run and on no target. An adapter is a small network trained from random weights, so
-learning rates are those of DomainBed's small images. The images are those of the large datasets,
-so batch sizes and weight decays are theirs, the same for every algorithm. What is counted in
-updates keeps its share of the run, which has 301 updates in place of 5,001. All else is as on
-large images.
+learning rates are those of DomainBed's small images; the second ones of RDM and EQRM keep their
+ratio to the first. The images are those of the large datasets, so batch sizes and weight decays are
+theirs, the same for every algorithm. What is counted in updates keeps its share of the run, which
+has 301 updates in place of 5,001. All else is as on large images.
 """
 
 from __future__ import annotations

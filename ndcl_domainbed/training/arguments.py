@@ -26,6 +26,9 @@ NO_IMBALANCE = "none"
 
 DEFAULT_DATA_DIR = "./data"
 DEFAULT_HOLDOUT = 0.2
+MOST_STEPS = 10**6
+"""The list of what a run does is made before its first step."""
+
 _MINIMUM = {"steps": 1, "checkpoint_freq": 1, "eval_images": 1, "num_workers": 0, "validation": 0}
 
 
@@ -192,6 +195,8 @@ class TrainArguments:
         check_variants(self.variants or (), compiled=self.compile)
         for name, least in _MINIMUM.items():
             check_at_least(f"--{name}", getattr(self, name), least)
+        if (self.steps or 0) > MOST_STEPS:
+            raise InputError(f"--steps must be at most {MOST_STEPS:,}; got {self.steps:,}")
         self._check_shares()
         if self.task == "domain_adaptation" and self.uda_holdout_fraction == 0:
             raise InputError(
@@ -216,9 +221,11 @@ class TrainArguments:
         for name in ("holdout_fraction", "uda_holdout_fraction"):
             value = getattr(self, name)
             if not 0 <= value < 1:
-                raise InputError(f"--{name} is a share, 0 <= share < 1; got {value}")
+                raise InputError(f"--{name} must be at least 0 and below 1; got {value}")
         if not 0 <= self.unlabeled_fraction <= 1:
-            raise InputError(f"--unlabeled_fraction must be from 0 to 1: {self.unlabeled_fraction}")
+            raise InputError(
+                f"--unlabeled_fraction must be from 0 to 1; got {self.unlabeled_fraction}"
+            )
 
     def hparam_overrides(self) -> dict[str, Any]:
         """Return ``--hparams`` as a dict. Raises InputError if it is not a JSON object."""
@@ -272,8 +279,8 @@ def parse_hparams(text: str | None) -> dict[str, Any]:
     if not text:
         return {}
     try:
-        values = json.loads(text)
-    except ValueError as error:  # not JSON, or a number of thousands of digits
+        values = json.loads(text, object_pairs_hook=_refuse_repeated_keys)
+    except (ValueError, RecursionError) as error:  # ValueError: also a number of 5,000 digits
         raise InputError(
             f"--hparams is not valid JSON ({error}): {text[:200]}\n"
             """Write it like --hparams '{"lr": 0.001, "batch_size": 32}'"""
@@ -281,6 +288,14 @@ def parse_hparams(text: str | None) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise InputError(f"--hparams takes a JSON object, not a {type(values).__name__}: {text}")
     return values
+
+
+def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object as a dict. Raises ValueError if a key occurs twice."""
+    for number, (key, _) in enumerate(pairs):
+        if key in dict(pairs[:number]):
+            raise ValueError(f"{key} occurs twice")
+    return dict(pairs)
 
 
 def check_at_least(flag: str, value: int | None, least: int) -> None:

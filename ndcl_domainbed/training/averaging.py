@@ -30,35 +30,6 @@ def add_weights(mean: State, weights: Sequence[Tensor], count: int = 1) -> None:
     mean["count"] = total
 
 
-class MovingAverage:
-    """An exponential moving average: of the n-th set, n from 0, the weight is 1 - d_n.
-
-    d_n = min(``decay``, (1 + n) / (10 + n)), so that a short run does not keep its random start.
-    """
-
-    def __init__(self, state: State, steps: int, decay: float, start: float) -> None:
-        self.state = state
-        self._decay = decay
-        self._first = math.ceil(start * steps)
-
-    def add(self, step: int, weights: Sequence[Tensor]) -> None:
-        """Take the weights after the update of ``step``."""
-        if step < self._first:
-            return
-        if not self.state:
-            add_weights(self.state, weights)
-            return
-        n = self.state["count"]
-        decay = min(self._decay, (1 + n) / (10 + n))
-        current = [one.detach() for one in weights]
-        get_ema_multi_avg_fn(decay)(self.state["weights"], current, n)
-        self.state["count"] = n + 1
-
-    def evaluate(self, step: int, loss: float | None) -> Weights | None:
-        """Return the average so far; None before the start."""
-        return self.state.get("weights")
-
-
 class PlainAverage:
     """The mean of the weights since a start step (SWA, Izmailov et al., UAI 2018)."""
 
@@ -74,6 +45,28 @@ class PlainAverage:
     def evaluate(self, step: int, loss: float | None) -> Weights | None:
         """Return the average so far; None before the start."""
         return self.state.get("weights")
+
+
+class MovingAverage(PlainAverage):
+    """An exponential moving average: of the n-th set, n from 0, the weight is 1 - d_n.
+
+    d_n = min(``decay``, (1 + n) / (10 + n)), so that a short run does not keep its random start.
+    """
+
+    def __init__(self, state: State, steps: int, decay: float, start: float) -> None:
+        super().__init__(state, steps, start)
+        self._decay = decay
+
+    def add(self, step: int, weights: Sequence[Tensor]) -> None:
+        """Take the weights after the update of ``step``."""
+        if not self.state:
+            super().add(step, weights)
+            return
+        n = self.state["count"]
+        decay = min(self._decay, (1 + n) / (10 + n))
+        current = [one.detach() for one in weights]
+        get_ema_multi_avg_fn(decay)(self.state["weights"], current, n)
+        self.state["count"] = n + 1
 
 
 class Swad:

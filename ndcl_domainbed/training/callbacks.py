@@ -63,8 +63,7 @@ class Callback:
 
 def make_callback(flag: str) -> Callback:
     """Return the callback that ``--flag`` adds to a run."""
-    callback: Callback = importlib.import_module(_BY_FLAG[flag]).make_callback()
-    return callback
+    return importlib.import_module(_BY_FLAG[flag]).make_callback()
 
 
 def callbacks_from_flags(arguments: TrainArguments) -> list[Callback]:

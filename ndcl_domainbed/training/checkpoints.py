@@ -73,8 +73,7 @@ def save_model(path: Path, run: Run, step: int) -> None:
         "model_step": step,
         "model_dict": _to_cpu(weights),
     }
-    with whole_file(path) as partial:
-        _save(content, partial)
+    _save(content, path)
 
 
 def _to_cpu(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -92,23 +91,19 @@ def _to_cpu(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def save_progress(path: Path, run: Run, progress: Progress, generators: dict[str, Any]) -> None:
     """Write the state of the run to the resume file at ``path``."""
     content = {
-        "step": progress.step,
-        "recorded": progress.recorded,
-        "means": progress.means,
-        "callbacks": progress.callbacks,
+        **vars(progress),
         "args": run.arguments.as_record(),
         "network": run.network,
         "data": run.data,
         "algorithm": state.capture(run.algorithm),
         "generators": generators,
     }
-    with whole_file(path) as partial:
-        _save(content, partial)
+    _save(content, path)
 
 
 def _save(content: dict[str, Any], path: Path) -> None:
     """Save with torch; system errors are raised as OSError, as for any other file."""
-    with path.open("wb") as file:
+    with whole_file(path) as partial, partial.open("wb") as file:
         try:
             torch.save(content, file)
         except RuntimeError as error:
@@ -182,8 +177,8 @@ def check_same_data(saved: dict[str, Any] | None, now: dict[str, Any], path: Pat
 def _check_same_network(saved: Any, now: Any, path: Path) -> None:
     if saved == now:
         return
-    names = sorted(set(saved or {}) | set(now or {}))
-    odd = [name for name in names if (saved or {}).get(name) != (now or {}).get(name)]
+    then, now = saved or {}, now or {}
+    odd = [name for name in sorted(then | now) if then.get(name) != now.get(name)]
     raise InputError(
         f"{path} belongs to a run on another network: {', '.join(odd)} changed since. {_AGAIN}"
     )

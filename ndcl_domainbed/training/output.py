@@ -69,6 +69,8 @@ class Tee:
 
 def make_folder(name: str) -> Path:
     """Return the folder ``name``, made if need be. Raises InputError if it cannot be written."""
+    if not name.strip():
+        raise InputError("--output_dir is empty: name the folder of the run")
     folder = Path(name)
     try:
         folder.mkdir(parents=True, exist_ok=True)

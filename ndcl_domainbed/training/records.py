@@ -78,6 +78,7 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     """Return the record in a line, or None if it is no whole record."""
     try:
         record = json.loads(line)
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         return None
-    return record if isinstance(record, dict) and "step" in record and line[-1:] == b"\n" else None
+    is_record = isinstance(record, dict) and isinstance(record.get("step"), int)
+    return record if is_record and line[-1:] == b"\n" else None

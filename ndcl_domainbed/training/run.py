@@ -139,6 +139,7 @@ def _train(run: Run, end: int) -> None:
     _write_text(folder / SPLIT_FILE, _describe_split(run), "before the first step")
     if progress.step >= 0:
         print(f"Resuming after step {progress.step}.")
+    _check_records(run, folder / RECORDS_FILE, progress)
     made = _repair_records(folder / RECORDS_FILE, progress)
     for callback in run.callbacks:
         _repair_records(folder / line_file(callback.name), progress)
@@ -180,6 +181,18 @@ def _describe_split(run: Run) -> str:
 def _write_text(path: Path, text: str, when: str) -> None:
     with report_write_errors(path, when), whole_file(path) as partial:
         partial.write_text(text)
+
+
+def _check_records(run: Run, path: Path, progress: Progress) -> None:
+    """Raise InputError if a record is missing that the run will not make again."""
+    there = {record["step"] for record in records.read(path)}
+    checkpoints_before = filter(run.is_checkpoint, range(progress.first_unrecorded))
+    missing = [step for step in checkpoints_before if step not in there]
+    if missing:
+        raise InputError(
+            f"{path} lacks the record of step {missing[0]}: restore the file, or start over with "
+            "--no_resume."
+        )
 
 
 def _repair_records(path: Path, progress: Progress) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -174,6 +175,10 @@ def read_saved(path: Path) -> dict[str, Any]:
         )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:  # torch's message advises to load it unsafely
+        raise InputError(
+            f"{path} cannot be read as a saved model: it is another kind of file."
+        ) from None
     except Exception as error:  # of a file that is none of its own torch raises whatever it meets
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise InputError(f"{path} cannot be read as a saved model: {reason}") from error

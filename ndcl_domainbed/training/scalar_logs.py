@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from imbalance_splits.errors import InputError
+from imbalance_splits.errors import InputError, needs_package
 from ndcl_domainbed.training.arguments import TrainArguments
 from ndcl_domainbed.training.output import report_write_errors
 
@@ -53,10 +53,10 @@ def _tensorboard(_arguments: TrainArguments, folder: Path, first_step: int) -> I
 
     What an earlier attempt logged from ``first_step`` on no longer counts.
     """
-    try:
+    with needs_package(
+        "--log tensorboard needs TensorBoard: pip install 'ndcl-domainbed[tensorboard]'"
+    ):
         from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise _missing("tensorboard", "TensorBoard") from None
     with report_write_errors(folder / SCALARS_FOLDER, "before the first step"):
         writer: Any = SummaryWriter(folder / SCALARS_FOLDER, purge_step=first_step)
 
@@ -78,10 +78,8 @@ def _wandb(arguments: TrainArguments, folder: Path, first_step: int) -> Iterator
     A resumed run continues the same one there, which keeps what it has of a step; a run that starts
     over replaces it.
     """
-    try:
+    with needs_package("--log wandb needs Weights & Biases: pip install 'ndcl-domainbed[wandb]'"):
         import wandb
-    except ImportError:
-        raise _missing("wandb", "Weights & Biases") from None
     place = hashlib.md5(str(folder.resolve()).encode(), usedforsecurity=False).hexdigest()
     try:
         run = wandb.init(
@@ -101,10 +99,6 @@ def _wandb(arguments: TrainArguments, folder: Path, first_step: int) -> Iterator
 
 
 _LOGS = {"tensorboard": _tensorboard, "wandb": _wandb}
-
-
-def _missing(extra: str, name: str) -> InputError:
-    return InputError(f"--log {extra} needs {name}: pip install 'ndcl-domainbed[{extra}]'")
 
 
 def _tag(name: str) -> str:

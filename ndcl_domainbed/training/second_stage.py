@@ -68,8 +68,7 @@ class SecondStage:
 
     def predict(self, x: Tensor, _plain: Tensor) -> Tensor:
         """Return the logits (N, K) of the new classifier."""
-        logits: Tensor = self._classifier(self._algorithm.featurizer(x))
-        return logits
+        return self._classifier(self._algorithm.featurizer(x))
 
 
 def check_decoupled(algorithm: Any, input_shape: Sequence[int]) -> None:

@@ -63,14 +63,14 @@ class Variants:
     def __init__(self, run: Run, state: dict[str, Any]) -> None:
         self._run = run
         self._asked = parse_variants(run.arguments.variants or ())
-        if self._has("swad"):
-            _check_validation(run.dataset)
+        names = {one.name for one in self._asked}
+        self._validation_splits = _find_validation(run.dataset) if "swad" in names else []
         self._averages = {
             one.key: KINDS[one.name](state.setdefault(one.key, {}), run.steps, **one.parameters)
             for one in self._asked
             if one.name in AVERAGES
         }
-        if self._has("crt"):
+        if "crt" in names:
             check_decoupled(run.algorithm, run.dataset.input_shape)
         self._second_stages = {
             one.key: SecondStage(run.algorithm, run.arguments.seed, **one.parameters)
@@ -89,17 +89,7 @@ class Variants:
         if self._second_stages:
             steps = max(one.steps for one in self._second_stages.values())
             batches[CRT] = (steps, PooledBalancedBatches(sets, size, seed_hash(seed, CRT)))
-        splits = self._validation_splits() if self._has("swad") else []
-        return Extra(splits, batches, at_end=[CRT], last=run.steps - 1)
-
-    def _has(self, name: str) -> bool:
-        return any(one.name == name for one in self._asked)
-
-    def _validation_splits(self) -> list[int]:
-        """Return the splits that validate: balanced ones of the sources, or else the held out."""
-        places = list(self._run.dataset.evaluation_sets)
-        name = evaluation.validation_split(self._run.dataset)
-        return [places.index((env, name)) for env in self._run.dataset.sources]
+        return Extra(self._validation_splits, batches, at_end=[CRT], last=run.steps - 1)
 
     def after_update(self, step: int) -> None:
         """Take the weights after the update of ``step``."""
@@ -121,8 +111,7 @@ class Variants:
         run = self._run
         norm_batches = list(read_extra(BATCH_NORM)) if self._moving_norms else []
         trained = self._train_second_stages(step, read_extra)
-        splits = self._validation_splits() if self._has("swad") else []
-        losses = [_mean_loss(run.algorithm, read_split(split)) for split in splits]
+        losses = [_mean_loss(run.algorithm, read_split(at)) for at in self._validation_splits]
         loss = sum(losses) / len(losses) if losses else None
         found: dict[str, evaluation.Variant] = {}
         for one in self._asked:
@@ -159,8 +148,7 @@ class Variants:
 
         def predict(x: Tensor, _plain: Tensor) -> Tensor:
             with data_replaced(pairs):
-                logits: Tensor = algorithm.predict(x)
-                return logits
+                return algorithm.predict(x)
 
         return predict
 
@@ -188,14 +176,19 @@ class Variants:
         return {key: stage.predict for key, stage in stages.items()}
 
 
-def _check_validation(dataset: SplitDataset) -> None:
-    name = evaluation.validation_split(dataset)
+def _find_validation(dataset: SplitDataset) -> list[int]:
+    """Return the splits that validate: balanced ones of the sources, or else the held out.
+
+    Raises InputError if one of them has no image.
+    """
+    name, places = evaluation.validation_split(dataset), list(dataset.evaluation_sets)
     for env in dataset.sources:
         if not len(dataset.evaluation_sets.get((env, name), ())):
             raise InputError(
                 f"--variants swad needs validation images, and the split {name!r} of "
                 f"{dataset.environments[env]} has none."
             )
+    return [places.index((env, name)) for env in dataset.sources]
 
 
 def _list_trained(algorithm: nn.Module) -> list[Tensor]:

@@ -147,6 +147,11 @@ def test_a_perfect_prediction_has_a_finite_focal_gradient(gamma, margin):
     assert bool(torch.isfinite(logits.grad).all())
 
 
+def test_a_smoothed_prior_is_refused_where_it_would_have_no_effect():
+    with pytest.raises(InputError, match="LA's prior is 'pooled': set prior to 'domain'"):
+        build("LA", prior="pooled", prior_strength=4.0, counts=COUNTS)
+
+
 def test_beta_leads_from_equal_weights_to_inverse_frequency():
     equal_weights = build("CBLoss", counts=COUNTS, beta=0.0).class_weights
     torch.testing.assert_close(equal_weights[0], torch.ones(4))

@@ -119,6 +119,15 @@ def test_features_that_are_damaged_are_computed_again(tmp_path, photos):
     _assert_computed_again(tmp_path, "they cannot be read")
 
 
+@pytest.mark.parametrize("text", ["[]", '{"images": 18, "views": 1, "width": 4}'])
+def test_features_with_a_description_that_lacks_something_are_computed_again(
+    tmp_path, photos, text
+):
+    (folder,) = folders(tmp_path / "features")
+    (folder / "features.json").write_text(text)
+    _assert_computed_again(tmp_path, "they cannot be read")
+
+
 def test_what_a_killed_replacement_left_is_not_in_the_way(tmp_path, photos):
     (folder,) = folders(tmp_path / "features")
     left = folder.with_name(f".{folder.name}.stale")

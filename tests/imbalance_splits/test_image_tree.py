@@ -141,6 +141,8 @@ def test_folders_that_cannot_be_scanned(tmp_path, monkeypatch):
         scan_images(made(tmp_path, "empty/.hidden/") / "empty")
     name = os.fsdecode(b"n\xe4me")  # not Unicode
     assert scan_images(made(tmp_path, f"{name}/a/x/1.png") / name).label_counts() == {"a": {"x": 1}}
+    with pytest.raises(InputError, match=r"name of .*latin.*n\\udce4me is not UTF-8: rename it"):
+        scan_images(made(tmp_path, f"latin/a/{name}/1.png") / "latin")
     forbid_listing(monkeypatch, made(tmp_path, "set/a/dog/1.png") / "set" / "a" / "dog")
     with pytest.raises(InputError, match=r"cannot read the folder .*dog \(Permission denied\)"):
         scan_images(tmp_path / "set")

@@ -87,6 +87,18 @@ def test_null_accuracy_is_missing():
     assert np.isnan(values(run)["env1_in_acc"][0])
 
 
+@pytest.mark.parametrize("name", ["unlabeled_fraction", "eval_images"])
+def test_an_argument_of_the_wrong_type_spoils_only_its_own_line(name):
+    other = {**RECORD, "args": {**RECORD["args"], name: "0.5"}}
+    parsed = parse(line(RECORD) + line(other) + line(RECORD))
+    assert parsed.bad_lines == 1
+
+
+def test_a_variant_without_figures_is_left_out():
+    (run,) = parse(line({**RECORD, "variants": {"ema": None, "swad": [1]}})).runs
+    assert values(run)["env0_in_acc"] == [0.25]
+
+
 def test_a_text_where_a_number_belongs_spoils_only_its_own_line():
     parsed = parse(line(RECORD) + line({**RECORD, "env0_in_acc": ["x"]}) + line(RECORD))
     assert parsed.bad_lines == 1

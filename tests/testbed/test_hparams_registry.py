@@ -71,6 +71,7 @@ def test_values_are_plain_repeatable_and_may_be_given(name):
         ("DANN", "beta1", 1.5, "a number >= 0 and < 1"),
         ("Mixup", "mixup_alpha", -1.0, "a number > 0"),
         ("Fishr", "ema", 1.0, "a number >= 0 and < 1"),
+        ("BoDA", "nu", -0.5, "a number >= 0"),  # an absent pair would get the gradient NaN
         ("MLDG", "n_meta_test", 1.5, "a whole number >= 1"),
     ],
 )
@@ -116,7 +117,7 @@ def test_on_frozen_features_one_rule_gives_all_algorithms_their_defaults(name):
     assert (vectors["lr"], vectors["batch_size"], vectors["weight_decay"]) == (1e-3, 32, 0.0)
     changed = {key for key in vectors if vectors[key] != photos[key]}
     numbers_of_updates = {key for algorithm, key in IN_SHARE_OF_THE_RUN if algorithm == name}
-    learning_rates = {"lr", "lr_g", "lr_d", "rdm_lr"}
+    learning_rates = {"lr", "lr_g", "lr_d", "rdm_lr", "eqrm_lr"}
     assert changed - learning_rates - {"batch_size"} == numbers_of_updates
     for key in numbers_of_updates:
         assert vectors[key] == IN_SHARE_OF_THE_RUN[name, key], key

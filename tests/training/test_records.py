@@ -6,6 +6,7 @@ import pytest
 
 from ndcl_domainbed.training import records
 from tests.training.runs import train_shortly
+from tests.training.stops import stop_at
 
 
 def _write(path, steps):
@@ -56,6 +57,25 @@ def test_a_missing_file_has_no_records(tmp_path):
     assert records.read(tmp_path / "results.jsonl") == []
     assert records.truncate_after(tmp_path / "results.jsonl", 5).kept == []
     assert not (tmp_path / "results.jsonl").exists()
+
+
+@pytest.mark.parametrize("damage", ["torn", "missing"])
+def test_a_run_does_not_resume_without_its_earlier_records(tmp_path, damage):
+    flags = ("--steps", 7, "--checkpoint_freq", 2)
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at(6, patch=patch.setattr)
+        assert train_shortly(tmp_path, *flags).status != 0
+    path = tmp_path / "results.jsonl"
+    first, second, *others = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([first, second[:20] + "\n" if damage == "torn" else "", *others]))
+    before = path.read_bytes()
+    outcome = train_shortly(tmp_path, *flags)
+    assert outcome.status == 2
+    assert "lacks the record of step 2: restore the file, or start over" in outcome.err
+    assert path.read_bytes() == before
+    path.write_text("".join([first, second, *others]))
+    assert train_shortly(tmp_path, *flags).status == 0
+    assert [record["step"] for record in records.read(path)] == [0, 2, 4, 6]
 
 
 OTHERS = {

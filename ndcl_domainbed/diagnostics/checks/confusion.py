@@ -101,7 +101,7 @@ def calibration_error(bins: pd.DataFrame) -> float:
 
 
 def summarize(matrix: np.ndarray, counts: np.ndarray, bins: pd.DataFrame) -> dict[str, Any]:
-    """Return accuracy, confidence and ECE, and the shares of errors towards other classes.
+    """Return accuracy, confidence and ECE, and the shares of errors toward other classes.
 
     ``errors_to_more`` go to classes with more training images (``counts``), ``errors_to_fewer`` to
     classes with fewer; ``errors_to_more_if_even`` would, if errors were spread evenly.

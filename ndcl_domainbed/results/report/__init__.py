@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from imbalance_splits.errors import InputError
+from imbalance_splits.errors import needs_package
 from ndcl_domainbed.results import cost
 from ndcl_domainbed.results.chosen import selected_hparams
 from ndcl_domainbed.results.leaderboards import Leaderboards
@@ -34,10 +34,8 @@ def page(
 
     Raises InputError if jinja2 or matplotlib is missing.
     """
-    try:
+    with needs_package("the report needs jinja2: pip install 'ndcl-domainbed[report]'"):
         from jinja2 import Environment
-    except ImportError as error:
-        raise InputError("the report needs jinja2: pip install 'ndcl-domainbed[report]'") from error
     data = {
         **boards_data(built),
         **runs_data(sweep, built),

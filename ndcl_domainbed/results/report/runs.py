@@ -12,13 +12,12 @@ import numpy as np
 import pandas as pd
 
 from ndcl_domainbed.results.boards import Board
+from ndcl_domainbed.results.chosen import KEYS
 from ndcl_domainbed.results.details import class_accuracies
 from ndcl_domainbed.results.leaderboards import Leaderboards
 from ndcl_domainbed.results.reading import Sweep
 from ndcl_domainbed.results.report.boards import key_of
 from ndcl_domainbed.results.splits import read_split
-
-_KEYS = ("run", "dataset", "setting", "algorithm", "test_env", "trial_seed", "hparams_seed")
 
 
 def runs_data(sweep: Sweep, built: Sequence[Leaderboards]) -> dict[str, Any]:
@@ -43,7 +42,7 @@ class _RunFinder:
         self.classes: dict[str, dict[str, Any]] = {}
         self._sweep = sweep
         self._run_of = sweep.records["run"].to_numpy()
-        columns = [sweep.runs[name].astype(object).tolist() for name in _KEYS]
+        columns = [sweep.runs[name].astype(object).tolist() for name in KEYS]
         self._numbers = {key: number for number, key in enumerate(zip(*columns, strict=True))}
         self._curve_numbers: dict[int, int] = {}
 
@@ -53,7 +52,7 @@ class _RunFinder:
         firsts = selected.drop_duplicates(["algorithm", "test_env"])
         found: dict[str, dict[str, Any]] = {}
         for row in firsts.to_dict("records"):
-            number = self._numbers[tuple(row[name] for name in _KEYS)]
+            number = self._numbers[tuple(row[name] for name in KEYS)]
             targets = [int(env) for env in self._sweep.runs["test_envs"].iloc[number].split()]
             per_class = class_accuracies(
                 row["run"], row["step"], targets, str(self._sweep.runs["variant"].iloc[number])

@@ -15,6 +15,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
+from imbalance_splits.errors import needs_package
 from ndcl_domainbed.errors import InputError, RunFailure
 from ndcl_domainbed.processes import cores
 from ndcl_domainbed.sweeping import states, view
@@ -99,12 +100,8 @@ def check_room(found: Mapping[str, float], cpus: int, gpus: float) -> None:
 def import_ray() -> Any:
     """Return the module ray. Raises InputError if it is not installed."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
+    with needs_package("--command_launcher ray needs Ray: pip install 'ndcl-domainbed[ray]'"):
         import ray
-    except ImportError as error:
-        raise InputError(
-            "--command_launcher ray needs Ray: pip install 'ndcl-domainbed[ray]'"
-        ) from error
     return ray
 
 

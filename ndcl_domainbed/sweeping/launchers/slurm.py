@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from imbalance_splits.errors import needs_package
 from ndcl_domainbed.errors import InputError
 from ndcl_domainbed.sweeping import slurm_queue
 from ndcl_domainbed.sweeping.grid import loader_processes
@@ -145,12 +146,10 @@ def _refusal(reason: str, tasks: int, each: int) -> InputError:
 
 def slurm_executor(folder: Path) -> Any:
     """Return submitit's executor, which writes to ``folder``. InputError without it or Slurm."""
-    try:
+    with needs_package(
+        "--command_launcher slurm needs submitit: pip install 'ndcl-domainbed[slurm]'"
+    ):
         import submitit
-    except ImportError as error:
-        raise InputError(
-            "--command_launcher slurm needs submitit: pip install 'ndcl-domainbed[slurm]'"
-        ) from error
     try:
         return submitit.SlurmExecutor(folder / "%j", max_num_timeout=REQUEUES)
     except RuntimeError as error:

@@ -120,7 +120,6 @@ class _DomainAdversarial(Algorithm):
         return loss + weight * gradient.pow(2).sum(dim=1).mean()
 
     def predict(self, x: Tensor) -> Tensor:
-        """Return the logits (B, K)."""
         return self.classifier(self.featurizer(x))
 
 
@@ -158,7 +157,7 @@ class CDANN(_DomainAdversarial):
         return z + self.class_embeddings(y)
 
     def domain_loss(self, logits: Tensor, domains: Tensor, y: Tensor) -> Tensor:
-        """Return the mean over classes of the mean cross-entropies over their samples."""
+        """Return the mean over all K classes of their mean cross-entropies, 0 for an absent one."""
         num_classes = self.class_embeddings.num_embeddings
         counts = F.one_hot(y, num_classes).sum(dim=0)
         weights = 1.0 / (counts[y] * num_classes)

@@ -28,8 +28,8 @@ class Algorithm(torch.nn.Module, ABC):
     """A domain generalization algorithm, with the interface of DomainBed's.
 
     ``input_shape`` is that of one input, without the batch dimension; ``num_domains`` counts
-    training domains only; ``hparams`` is kept by reference. A subclass sees ``update`` and
-    ``predict`` called in train and in eval mode. Whatever it must remember from one update to
+    training domains only; ``hparams`` is kept by reference. ``update`` is called in
+    train mode, ``predict`` in eval mode. Whatever it must remember from one update to
     the next and is not in its state dict, it keeps in attributes that are optimizers, tensors,
     generators, numbers, or lists and dicts of these, so that an interrupted run can resume.
     """

@@ -30,12 +30,12 @@ class MTL(Algorithm):
     Blanchard, Deshmukh, Dogan, Lee & Scott, "Domain Generalization by Marginal Transfer
     Learning", JMLR 2021, arXiv:1711.07910, with the mean feature as the embedding of a domain.
 
-    A training domain's embedding is the share ``mtl_ema`` of its minibatch's mean plus the rest
-    of what it was before; a test batch's is its mean. The risks of the domains are added up.
+    A training domain's embedding is a moving average of its minibatches' means, in which the newest
+    weighs ``mtl_ema``; that of a test batch is its mean. The risks of the domains are added up.
 
     In DomainBed the classifier sees Gaussian noise in place of the embedding, so nothing is
-    transferred and predictions are random; so it is here if ``as_published`` is False or not
-    among the hyper-parameters, as in DomainBed's own ones.
+    transferred and predictions are random. The same happens here if ``as_published`` is False or
+    missing, as it is in DomainBed's own hyper-parameters.
     """
 
     HPARAMS: ClassVar[dict[str, Hparam]] = {
@@ -122,11 +122,11 @@ class ARM(ERM):
 
     A small network turns each image into one channel; its mean over the batch is the context,
     which every image gets as a further input channel. Vectors get 64 further numbers instead. In
-    training the batch is a domain's minibatch. A prediction takes each ``batch_size`` images as a
-    batch or, if they do not divide into such, all of them.
+    training the batch is a domain's minibatch. A prediction splits the images into batches of
+    ``batch_size``; if that leaves a remainder, all of them are one batch.
 
-    In DomainBed the context network is never trained, since its optimizer lacks it; so it is
-    here if ``as_published`` is False or not among the hyper-parameters, as in DomainBed's own.
+    In DomainBed the context network is never trained, since its optimizer lacks it. The same
+    happens here if ``as_published`` is False or missing, as it is in DomainBed's own.
     """
 
     HPARAMS: ClassVar[dict[str, Hparam]] = {

@@ -30,7 +30,7 @@ class MLDG(ERM):
     Li, Yang, Song & Hospedales, "Learning to Generalize: Meta-Learning for Domain
     Generalization", AAAI 2018, arXiv:1710.03463.
 
-    In each update ``n_meta_test`` random domains are the meta-test domains, in turn paired with
+    In each update ``n_meta_test`` random domains are the meta-test domains, paired in turn with
     the others. For a pair (i, j): g_i is the gradient of domain i's risk, g_j that of domain j's
     risk after one step of a fresh Adam along g_i. The optimizer gets Σ (g_i + β·g_j)/M, β =
     ``mldg_beta``, M the number of domains.
@@ -50,7 +50,7 @@ class MLDG(ERM):
         """Make one step; ``loss`` is Σ (risk of i + β · risk of j after the inner step)/M."""
         parameters = list(self.network.parameters())
         count, beta = len(minibatches), self.hparams["mldg_beta"]
-        gradients: list[Tensor] = []
+        gradients = [torch.zeros_like(parameter) for parameter in parameters]
         losses = []
         for i, j in self._pairs(count):
             size = min(len(minibatches[i][1]), len(minibatches[j][1]))
@@ -58,12 +58,9 @@ class MLDG(ERM):
             train_loss = F.cross_entropy(self.network(train[0]), train[1])
             train_grads = _gradients(train_loss, parameters)
             test_loss, test_grads = self._after_inner_step(parameters, train_grads, test)
-            shares = [g_i / count for g_i in train_grads]
-            if gradients:
-                _add(gradients, shares)
-            else:
-                gradients = shares
-            _add(gradients, [(beta * g_j).div_(count) for g_j in test_grads])
+            for total, g_i, g_j in zip(gradients, train_grads, test_grads, strict=True):
+                total += g_i / count
+                total += beta * g_j / count
             losses.append(train_loss.detach() + beta * test_loss.detach())
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
@@ -101,12 +98,6 @@ class MLDG(ERM):
         return loss, found
 
 
-def _add(totals: Sequence[Tensor], tensors: Sequence[Tensor]) -> None:
-    """Add ``tensors`` to ``totals``, in place."""
-    for total, tensor in zip(totals, tensors, strict=True):
-        total.add_(tensor)
-
-
 def _gradients(loss: Tensor, parameters: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Return the gradient with respect to each parameter, zero where there is none."""
     return torch.autograd.grad(loss, parameters, materialize_grads=True)
@@ -119,8 +110,8 @@ class Fish(Algorithm):
     Generalization", ICLR 2022, arXiv:2104.09937, Algorithm 1.
 
     An inner Adam, whose moments carry over between updates, makes one step per domain, in domain
-    order; the weights then move the share ``meta_lr`` of the way that it went. So do the running
-    statistics of batch normalization.
+    order; the weights then move the share ``meta_lr`` of the way to where it ended. So do the
+    running statistics of batch normalization.
     """
 
     HPARAMS: ClassVar[dict[str, Hparam]] = {
@@ -154,5 +145,4 @@ class Fish(Algorithm):
         return to_floats(loss=loss)
 
     def predict(self, x: Tensor) -> Tensor:
-        """Return the logits (B, K)."""
         return self.network(x)

@@ -10,7 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ndcl_domainbed.hparams import NOT_NEGATIVE, Hparam, Range, power_uniform, uniform
+from ndcl_domainbed.hparams import (
+    NOT_NEGATIVE,
+    Hparam,
+    Range,
+    by_dataset,
+    power_uniform,
+    uniform,
+)
 from ndcl_domainbed.testbed.algorithms.annealing import AnnealedPenalty
 from ndcl_domainbed.testbed.algorithms.base import Minibatches, Shape, Unlabeled, step, to_floats
 from ndcl_domainbed.testbed.algorithms.erm import ERM
@@ -53,21 +60,20 @@ def kernel_quantile(risks: Tensor, level: float) -> Tensor:
     """Return the ``level`` quantile of a Gaussian kernel density over ``risks`` (M,), M ≥ 2.
 
     The bandwidth is 1.06·s·M^(-1/5) with s the unbiased standard deviation. The quantile lies
-    between those of the kernels at the smallest and at the largest risk; where between is found
-    by bisection and is a constant for the gradient, which so goes through these two ends, as it
-    does in the authors' implementation.
+    between those of the kernels at the smallest and at the largest risk; its relative position
+    between them is found by bisection and is a constant for the gradient, which flows through
+    these two ends, as in the authors' implementation.
     """
     count = len(risks)
     deviation = risks.var().clamp(min=1e-30).sqrt()  # equal risks: no gradient instead of NaN
     bandwidth = 1.06 * deviation * count**-0.2
     offset = bandwidth * torch.special.ndtri(torch.as_tensor(level, dtype=torch.float64)).item()
     low, high = risks.min() + offset, risks.max() + offset
-    share = _share_of_quantile(
-        risks.detach(), bandwidth.detach(), low.detach(), high.detach(), level
-    )
+    share = _share_of_quantile(risks, bandwidth, low, high, level)
     return low + share * (high - low)
 
 
+@torch.no_grad()
 def _share_of_quantile(
     risks: Tensor,
     bandwidth: Tensor,
@@ -107,7 +113,15 @@ class EQRM(AnnealedPenalty, ERM):
         "eqrm_burnin_iters": Hparam(
             2500, power_uniform(10, 2.5, 3.5), within=NOT_NEGATIVE, in_steps=True
         ),
-        "eqrm_lr": Hparam(1e-6, power_uniform(10, -7, -5), within=NOT_NEGATIVE),
+        "eqrm_lr": Hparam(  # on vectors it keeps its ratio to lr
+            by_dataset(small=1e-6, other=1e-6, vectors=2e-5),
+            by_dataset(
+                small=power_uniform(10, -7, -5),
+                other=power_uniform(10, -7, -5),
+                vectors=lambda rng: float(20 * 10 ** rng.uniform(-7, -5)),
+            ),
+            within=NOT_NEGATIVE,
+        ),
     }
 
     alpha: Tensor

@@ -20,7 +20,7 @@ from ndcl_domainbed.testbed.algorithms.base import (
 from ndcl_domainbed.testbed.algorithms.erm import ERM
 
 
-def percentile(values: Tensor, level: float) -> Tensor:
+def quantile(values: Tensor, level: float) -> Tensor:
     """Return the quantile at ``level`` in [0, 1] along the last axis, which is kept.
 
     Linear interpolation between order statistics. A level that falls on one of them gives it
@@ -43,9 +43,9 @@ class RSC(ERM):
     Huang, Wang, Xing & Huang, "Self-Challenging Improves Cross-Domain Generalization", ECCV 2020,
     arXiv:2007.02454.
 
-    Muted are the features whose gradient is in the top ``rsc_f_drop_factor`` of their sample, in
-    the ``rsc_b_drop_factor`` of the samples that lose most confidence by it. The thresholds
-    themselves are muted too, so a factor of 0 still mutes the largest.
+    In the ``rsc_b_drop_factor`` of the samples that lose the most confidence by it, the features
+    whose gradient is in the top ``rsc_f_drop_factor`` of their sample are muted. Values at a
+    threshold are muted too, so a factor of 0 still mutes the largest.
     """
 
     HPARAMS: ClassVar[dict[str, Hparam]] = {
@@ -66,10 +66,10 @@ class RSC(ERM):
         z = z.requires_grad_()
         logits = self.classifier(z)
         (gradients,) = torch.autograd.grad(logits.gather(1, y[:, None]).sum(), z)
-        kept = gradients < percentile(gradients, 1 - self.hparams["rsc_f_drop_factor"])
+        kept = gradients < quantile(gradients, 1 - self.hparams["rsc_f_drop_factor"])
         with torch.no_grad():
             muted_logits = self.classifier(z * kept)
             confidence, muted = [f.softmax(1).gather(1, y[:, None]) for f in (logits, muted_logits)]
             change = (confidence - muted).squeeze(1)
-            is_spared = change < percentile(change, 1 - self.hparams["rsc_b_drop_factor"])
+            is_spared = change < quantile(change, 1 - self.hparams["rsc_b_drop_factor"])
         return kept | is_spared[:, None]

@@ -61,8 +61,8 @@ class SagNet(Algorithm):
     arXiv:1910.11645, Algorithm 1.
 
     ``network_c`` classifies the content under random styles, ``network_s`` the style under
-    random contents, and the featurizer ``network_f`` is trained to give ``network_s`` nothing to
-    go by, with weight ``sag_w_adv``. Domain labels are not used.
+    random contents, and the featurizer ``network_f`` is trained to make the output of
+    ``network_s`` uniform, with weight ``sag_w_adv``. Domain labels are not used.
     """
 
     HPARAMS: ClassVar[dict[str, Hparam]] = {

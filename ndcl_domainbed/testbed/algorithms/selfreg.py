@@ -56,13 +56,13 @@ class SelfReg(ERM):
     Kim, Yoo, Park, Kim & Lee, "SelfReg: Self-supervised Contrastive Regularization for Domain
     Generalization", ICCV 2021, arXiv:2104.09841.
 
-    Each sample is drawn to another one of its class, and to a mixture (λ ~ Beta(1/2, 1/2)) of
-    two, in the logits and, through the projection ``cdpl``, in the features (weight 0.3). The
-    dissimilarities weigh min(1, cross-entropy), a constant for the gradient. Of a single sample
-    nothing can be compared: it gives the cross-entropy alone.
+    Each sample is pulled toward a random one of its class (perhaps itself), and toward a mixture
+    (λ ~ Beta(1/2, 1/2)) of two, in the logits and, through the projection ``cdpl``, in the features
+    (weight 0.3). The dissimilarities weigh min(1, cross-entropy), a constant for the gradient. A
+    minibatch of one sample has nothing to compare, so its loss is the cross-entropy alone.
 
-    In DomainBed the projection is never trained, since its optimizer lacks it; so it is here if
-    ``as_published`` is False or not among the hyper-parameters, as in DomainBed's own ones.
+    In DomainBed the projection is never trained, since its optimizer lacks it. The same happens
+    here if ``as_published`` is False or missing, as it is in DomainBed's own hyper-parameters.
     """
 
     HPARAMS: ClassVar[dict[str, Hparam]] = {"as_published": Hparam(True)}
@@ -98,14 +98,10 @@ class SelfReg(ERM):
         class_sizes = y.unique_consecutive(return_counts=True)[1].tolist()
         first, second = [p.to(y.device) for p in _shuffles_within_classes(class_sizes)]
         projected, logits = self.cdpl(z), self.classifier(z)
-        to_other, to_mixture = [], []
-        for own, candidates, weight in (
-            (logits, logits, 1.0),
-            (z, projected, _FEATURE_WEIGHT),
-        ):
+        to_other, to_mixture = z.new_zeros(()), z.new_zeros(())
+        for own, candidates, weight in ((logits, logits, 1.0), (z, projected, _FEATURE_WEIGHT)):
             other = candidates[first]
             mixture = share * other + (1 - share) * candidates[second]
-            to_other.append(weight * F.mse_loss(own, other))
-            to_mixture.append(weight * F.mse_loss(own, mixture))
-        other_term, mixture_term = [torch.stack(t).sum() for t in (to_other, to_mixture)]
-        return logits, share * other_term + (1 - share) * mixture_term
+            to_other = to_other + weight * F.mse_loss(own, other)
+            to_mixture = to_mixture + weight * F.mse_loss(own, mixture)
+        return logits, share * to_other + (1 - share) * to_mixture

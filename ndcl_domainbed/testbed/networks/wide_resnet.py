@@ -46,6 +46,5 @@ class WideResNet(nn.Module):
         self.bn1 = nn.BatchNorm2d(128, momentum=0.9)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (B, C, 32, 32) to (B, 128)."""
         x = self.layer3(self.layer2(self.layer1(self.conv1(x))))
         return F.avg_pool2d(F.relu(self.bn1(x)), 8).flatten(1)

@@ -152,7 +152,7 @@ def test_opposed_tails_need_two_sources(name):
         ("Cross", {"validation": 2.5}, "validation is 2.5; it must be a whole number"),
         ("Cross", {"lower": True}, "lower is True; it must be a number"),
         ("Cross", {"lower": math.nan}, "lower is nan; it must be a whole number"),
-        ("Duality", {"middle_range": 40}, "middle_range is 40; it must be several numbers"),
+        ("Duality", {"middle_range": 40}, "middle_range is 40; it takes several numbers"),
         ("Cross", {"midle": 0.3}, "unknown parameter of Cross 'midle'; did you mean 'middle'?"),
         ("GINIDG", {"c": 3.0}, "setting GINIDG takes no parameters, not 'c'"),
         ("FromFile", {}, "needs a path: give the path of a table .* in place of the name"),

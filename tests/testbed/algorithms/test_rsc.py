@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ndcl_domainbed.testbed.algorithms.rsc import percentile
+from ndcl_domainbed.testbed.algorithms.rsc import quantile
 from tests.testbed.algorithms.building import (
     assert_update_follows,
     build_double,
@@ -62,14 +62,14 @@ def test_update_minimizes_the_risk_of_the_masked_features(f_drop, b_drop, nonlin
     values=st.lists(st.floats(-10, 10), min_size=1, max_size=9),
     level=st.floats(0, 1, allow_subnormal=False),
 )
-def test_percentile_is_numpys(values, level):
-    found = percentile(torch.tensor(values, dtype=torch.float64), level)
+def test_quantile_is_numpys(values, level):
+    found = quantile(torch.tensor(values, dtype=torch.float64), level)
     assert found.shape == (1,)
     assert found.item() == pytest.approx(np.percentile(values, 100 * level), abs=1e-6)
 
 
 @pytest.mark.parametrize("size", [4, 7, 64, 640])
-def test_percentile_at_a_third_hits_the_order_statistic_itself(size):
+def test_quantile_at_a_third_hits_the_order_statistic_itself(size):
     values = torch.randn(size)
     expected = values.sort().values[round((size - 1) * 2 / 3)]
-    assert percentile(values, 1 - 1 / 3).item() == expected.item()
+    assert quantile(values, 1 - 1 / 3).item() == expected.item()

@@ -40,5 +40,4 @@ class ImageFiles(Dataset[tuple[torch.Tensor, int]]):
         return self.transform(self.loader(path)), label
 
     def __len__(self) -> int:
-        """Return the number of images."""
         return len(self.samples)

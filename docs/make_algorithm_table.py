@@ -64,8 +64,8 @@ FAMILIES = {
 INTRODUCTION = f"""# Algorithms
 
 All algorithms train on every dataset under every setting. *Own hyper-parameters* are those beyond
-[the shared ones](#shared-hyper-parameters), with their defaults for small images; those of NDCL are
-explained in [NDCL](ndcl.md#hyper-parameters). *Cost* is the time of a step relative to ERM's,
+[the shared ones](#shared-hyper-parameters), with their defaults for small images and 5,001
+steps; those of NDCL are explained in [NDCL](ndcl.md#hyper-parameters). *Cost* is the time of a step relative to ERM's,
 measured with `python -m benchmarks.update` (small CNN, K = {CLASSES}, 32 images of each of three
 domains, one CPU thread; penalties switched on). *Origin*: DomainBed's are
 reimplemented here, and a [checkout](domainbed.md) has its own; this project's are added to a
@@ -147,7 +147,7 @@ def _row(name: str, cost: float) -> list[str]:
     cls: Any = registry.get_algorithm_class(name)
     summary, paper = [" ".join(part.split()) for part in f"{cls.__doc__}\n\n".split("\n\n")[:2]]
     hparams = [
-        f"`{key}` ({hparam.default_for('DigitsDG')})"
+        f"`{key}` ({hparam.default_for('Debug28')})"
         for key, hparam in collect_hparams(cls, {}).items()
         if not hparam.of_update
     ]

@@ -21,14 +21,19 @@ from imbalance_splits.seeds import seed_hash
 Value = bool | int | float | str
 Draw = Callable[[np.random.RandomState], Value]
 
-SMALL_IMAGES = ("Debug28", "RotatedMNIST", "ColoredMNIST", "DigitsDG")
+SMALL_FOLDER = "images of 28 pixels"
+"""What stands for the dataset where a folder or list of a user's own holds such images."""
+
+SMALL_IMAGES = ("Debug28", "RotatedMNIST", "ColoredMNIST", "DigitsDG", SMALL_FOLDER)
 """The datasets that get the hyper-parameters of small images."""
 
 VECTORS = "frozen features"
 """What stands for the dataset where the inputs are vectors, the features of a frozen network."""
 
 LONG_RUN, SHORT_RUN = 5001, 301
-"""DomainBed's updates per run, and those of a run on frozen features."""
+"""DomainBed's updates per run, and those of a run on one of ``SHORT_RUN_DATASETS``."""
+
+SHORT_RUN_DATASETS = (VECTORS, "DigitsDG")
 
 SHORT_FREQ = 50
 """The updates between two evaluations of a run on frozen features."""
@@ -76,8 +81,9 @@ class Hparam:
     random search does not vary it. A value that is given is checked (:meth:`check`); ``within``
     is taken from the declaration that this one overrides if it has none itself; ``choices`` lists
     the allowed strings (beside numbers, if the default is one); empty allows any. ``in_steps``
-    marks a number of updates: on frozen features, where runs are shorter, it keeps its share of
-    the run. ``of_update`` marks what a class does not inherit if it has an ``update`` of its own.
+    marks a number of updates: where runs are shorter, on frozen features and DigitsDG, it keeps
+    its share of the run. ``of_update`` marks what a class does not inherit if it has an ``update``
+    of its own.
     """
 
     default: Value | Callable[[str], Value]
@@ -108,7 +114,7 @@ class Hparam:
         return self._in_share_of_run(value, dataset)
 
     def _in_share_of_run(self, value: Value, dataset: str) -> Value:
-        if not self.in_steps or dataset != VECTORS or isinstance(value, str):
+        if not self.in_steps or dataset not in SHORT_RUN_DATASETS or isinstance(value, str):
             return value
         return max(1, round(value * SHORT_RUN / LONG_RUN))
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ndcl_domainbed.algorithms.ldam import LDAM
 from ndcl_domainbed.algorithms.reweight import inverse_frequencies, weighted_cross_entropy
-from ndcl_domainbed.hparams import NOT_NEGATIVE, Hparam, by_dataset, required_label_counts
+from ndcl_domainbed.hparams import NOT_NEGATIVE, Hparam, integer, required_label_counts, uniform
 from ndcl_domainbed.testbed.algorithms.base import Minibatches, Shape, Unlabeled, mean
 from ndcl_domainbed.testbed.algorithms.descent import SAM_RHO
 
@@ -33,18 +33,15 @@ class LDAM_DRW(LDAM):
     Before T_0 the loss is LDAM's. From then on a minibatch gives Σ l_i / n_y / Σ 1 / n_y, with l
     the loss of LDAM and n the counts of its domain, which is the algorithm's normalized step; it is
     averaged over domains. A class that a domain lacks has margin 0 and weight 0 there. On frozen
-    features T_0 keeps its share of the run. Raises InputError if ``hparams`` carry no label counts.
+    features and DigitsDG T_0 keeps its share of the run. Raises InputError if ``hparams`` carry no
+    label counts.
     """
 
     HPARAMS: ClassVar[dict[str, Hparam]] = {
         **LDAM.HPARAMS,
         "drw_start_step": Hparam(
-            by_dataset(small=4000, other=4000, DigitsDG=240),
-            by_dataset(
-                small=lambda rng: int(rng.uniform(3000, 4500)),
-                other=lambda rng: int(rng.uniform(3000, 4500)),
-                DigitsDG=lambda rng: int(rng.uniform(180, 270)),
-            ),
+            4000,
+            integer(uniform(3000, 4500)),
             within=NOT_NEGATIVE,
             in_steps=True,
         ),

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ndcl_domainbed.backend import ERM
-from ndcl_domainbed.hparams import BELOW_ONE, NOT_NEGATIVE, POSITIVE, Hparam, by_dataset, uniform
+from ndcl_domainbed.hparams import BELOW_ONE, NOT_NEGATIVE, POSITIVE, Hparam, uniform
 from ndcl_domainbed.testbed.algorithms.base import (
     Minibatches,
     Shape,
@@ -89,11 +89,7 @@ class TALLY(ERM):
 
     HPARAMS: ClassVar[dict[str, Hparam]] = {
         "class_balanced": Hparam(True),
-        "tally_start_step": Hparam(
-            by_dataset(small=1000, other=1000, DigitsDG=60),
-            within=NOT_NEGATIVE,
-            in_steps=True,
-        ),
+        "tally_start_step": Hparam(1000, within=NOT_NEGATIVE, in_steps=True),
         "tally_alpha": Hparam(0.5, uniform(0.2, 1.0), within=POSITIVE),
         "prototype_momentum": Hparam(0.9, uniform(0.5, 0.99), within=BELOW_ONE),
     }

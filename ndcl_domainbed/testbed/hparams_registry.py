@@ -18,6 +18,7 @@ from ndcl_domainbed.hparams import (
     AT_LEAST_ONE,
     NOT_NEGATIVE,
     SHARE,
+    SMALL_FOLDER,
     Hparam,
     Range,
     Value,
@@ -29,7 +30,9 @@ from ndcl_domainbed.hparams import (
 )
 
 NETWORK: dict[str, Hparam] = {
-    "backbone": Hparam(by_dataset(small="auto", other="auto", DigitsDG="small_cnn")),
+    "backbone": Hparam(
+        by_dataset(small="auto", other="auto", DigitsDG="small_cnn", **{SMALL_FOLDER: "small_cnn"})
+    ),
     "pretrained": Hparam(True),
     "weights": Hparam(""),
     "image_size": Hparam(by_dataset(small=28, other=224), within=Range(8, 4096)),

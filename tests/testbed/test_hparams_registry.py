@@ -5,7 +5,7 @@ from imbalance_splits.errors import InputError
 from imbalance_splits.seeds import seed_hash
 from ndcl_domainbed import algorithms as additions
 from ndcl_domainbed import backend, registry
-from ndcl_domainbed.hparams import VECTORS
+from ndcl_domainbed.hparams import SMALL_FOLDER, VECTORS
 from ndcl_domainbed.testbed import algorithms as embedded
 from ndcl_domainbed.testbed import hparams_registry
 from ndcl_domainbed.testbed.hparams_registry import SHARED, hparams_of
@@ -107,7 +107,7 @@ IN_SHARE_OF_THE_RUN = {
     ("LDAM_DRW", "drw_start_step"): 241,
     ("TALLY", "tally_start_step"): 60,
 }
-"""Of 301 updates on frozen features, instead of 5,001."""
+"""Of 301 updates on frozen features and DigitsDG, instead of 5,001."""
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -123,11 +123,24 @@ def test_on_frozen_features_one_rule_gives_all_algorithms_their_defaults(name):
         assert vectors[key] == IN_SHARE_OF_THE_RUN[name, key], key
 
 
+@pytest.mark.parametrize(("name", "key"), IN_SHARE_OF_THE_RUN)
+def test_numbers_of_updates_are_a_share_of_the_short_runs_on_digits(name, key):
+    assert registry.default_hparams(name, "DigitsDG")[key] == IN_SHARE_OF_THE_RUN[name, key]
+    like_digits = registry.default_hparams(name, SMALL_FOLDER)  # but for the number of updates
+    assert like_digits["backbone"] == "small_cnn"
+    assert like_digits[key] == registry.default_hparams(name, "RotatedMNIST")[key]
+
+
 @pytest.mark.parametrize("seed", [1, 2])
-def test_on_frozen_features_random_search_draws_updates_in_share_of_the_run(seed):
-    drawn = value("IRM", "PACS", "irm_penalty_anneal_iters", seed)
-    shorter = value("IRM", VECTORS, "irm_penalty_anneal_iters", seed)
-    assert shorter == max(1, round(drawn * 301 / 5001))
+def test_random_search_draws_updates_in_share_of_the_run(seed):
+    for short, long in ((VECTORS, "PACS"), ("DigitsDG", "RotatedMNIST")):
+        drawn = value("IRM", long, "irm_penalty_anneal_iters", seed)
+        shorter = value("IRM", short, "irm_penalty_anneal_iters", seed)
+        assert shorter == max(1, round(drawn * 301 / 5001))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_random_search_on_frozen_features(seed):
     assert value("ERM", VECTORS, "lr", seed) == value("ERM", "RotatedMNIST", "lr", seed)
     assert value("PGrad", VECTORS, "lr", seed) == value("ERM", VECTORS, "lr", seed)
     for name in ("batch_size", "weight_decay"):

@@ -15,6 +15,7 @@ from imbalance_splits.image_tree import ImageTree, describe_left_out, list_domai
 from imbalance_splits.labels import check_dataset
 from imbalance_splits.pixels import SMALL_SIZES, choose_size, read_rgb
 from imbalance_splits.published import describe_twin
+from ndcl_domainbed.hparams import SMALL_FOLDER
 from ndcl_domainbed.testbed.datasets.base import SCALED_TO_ONE, MultiDomainDataset, preprocessing
 
 Samples = list[tuple[str, int]]
@@ -208,6 +209,6 @@ def _make_class(
         "__doc__": f"The images of {place}.",
         "IMAGE_SIZE": _Lazy(lambda: size()[0]),
         "SIZE_REASON": _Lazy(lambda: size()[1]),
-        "HPARAMS_LIKE": _Lazy(lambda: {28: "DigitsDG", 32: "RotatedMNIST"}.get(size()[0])),
+        "HPARAMS_LIKE": _Lazy(lambda: {28: SMALL_FOLDER, 32: "RotatedMNIST"}.get(size()[0])),
     }
     return type(name, (base,), sized | attributes)

@@ -65,9 +65,9 @@ INTRODUCTION = f"""# Algorithms
 
 All algorithms train on every dataset under every setting. *Own hyper-parameters* are those beyond
 [the shared ones](#shared-hyper-parameters), with their defaults for small images and 5,001
-steps; those of NDCL are explained in [NDCL](ndcl.md#hyper-parameters). *Cost* is the time of a step relative to ERM's,
-measured with `python -m benchmarks.update` (small CNN, K = {CLASSES}, 32 images of each of three
-domains, one CPU thread; penalties switched on). *Origin*: DomainBed's are
+steps; those of NDCL are explained in [NDCL](ndcl.md#hyper-parameters). *Cost* is the time of a
+step relative to ERM's, measured with `python -m benchmarks.update` (small CNN, K = {CLASSES}, 32
+images of each of three domains, one CPU thread; penalties switched on). *Origin*: DomainBed's are
 reimplemented here, and a [checkout](domainbed.md) has its own; this project's are added to a
 checkout.
 

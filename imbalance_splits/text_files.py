@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,15 @@ def csv_rows(
         ) from None
 
 
+def find_repeated(names: Iterable[Any]) -> list[Any]:
+    """Return the names that occur more than once, in order.
+
+    >>> find_repeated(["lr", "mixup", "lr"])
+    ['lr']
+    """
+    return [name for name, times in Counter(names).items() if times > 1]
+
+
 def check_names(
     names: Sequence[str], needed: Sequence[str], optional: Sequence[str], where: str, what: str
 ) -> None:
@@ -55,7 +65,7 @@ def check_names(
     ``what`` is what they are the names of, such as 'column'. Nothing is ignored: a column called
     'fold' may be meant as the split.
     """
-    twice = [str(name) for name in dict.fromkeys(names) if list(names).count(name) > 1]
+    twice = [str(name) for name in find_repeated(names)]
     if twice:
         raise InputError(f"{where}: {what}s that occur twice: {join_names(twice)}.")
     missing = [name for name in needed if name not in names]

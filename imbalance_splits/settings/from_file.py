@@ -10,7 +10,7 @@ from typing import Any
 from imbalance_splits.errors import InputError
 from imbalance_splits.settings.base import Setting
 from imbalance_splits.table import LabelCounts, SplitTable
-from imbalance_splits.text_files import csv_rows, parse_json, read_text
+from imbalance_splits.text_files import csv_rows, find_repeated, parse_json, read_text
 
 FILE_SUFFIXES = (".json", ".csv")
 _COLUMNS = ("target", "source", "class", "count")
@@ -43,12 +43,10 @@ class FromFile(Setting):
 def _parse_json(text: str, path: Path) -> Mapping[str, Any]:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         """Refuse a name that occurs twice: the json module would keep the last in silence."""
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise InputError(f"{path}: {twice!r} occurs twice in the same place; keep one.")
-        return found
+        twice = find_repeated(name for name, _ in pairs)
+        if twice:
+            raise InputError(f"{path}: {twice[0]!r} occurs twice in the same place; keep one.")
+        return dict(pairs)
 
     data = parse_json(text, path, once)
     if not isinstance(data, dict):

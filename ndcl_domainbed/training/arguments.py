@@ -16,6 +16,7 @@ from dataclasses import field
 from typing import Any
 
 from imbalance_splits.errors import InputError, unknown_name
+from imbalance_splits.text_files import find_repeated
 from ndcl_domainbed.variant_names import DEFAULTS, check_variants
 
 TASKS = ("domain_generalization", "domain_adaptation")
@@ -292,9 +293,9 @@ def parse_hparams(text: str | None) -> dict[str, Any]:
 
 def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return a JSON object as a dict. Raises ValueError if a key occurs twice."""
-    for number, (key, _) in enumerate(pairs):
-        if key in dict(pairs[:number]):
-            raise ValueError(f"{key} occurs twice")
+    twice = find_repeated(key for key, _ in pairs)
+    if twice:
+        raise ValueError(f"{twice[0]} occurs twice")
     return dict(pairs)
 
 
